@@ -1,0 +1,192 @@
+//! Who computes: few verbs, many machines.
+//!
+//! `describe` · `load` (program + weights → [`Network`]) · `run` ([`Network::run`]) · `pin` / unpin
+//! (make a tile set resident; dropping [`Pinned`] unpins) · `search`.
+//!
+//! Invariant: nothing here knows `gallery` or `model`; they meet in [`crate::ops`].
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    ops::{
+        program::{Feed, Program},
+        search::{Probe, RowHits},
+        tile::{TileError, TileSource},
+    },
+    types::TemplateError,
+};
+
+/// Why a backend is not at hand. An answer, not an error: the next one is asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} is unavailable: {why}")]
+pub struct Unavailable {
+    /// The backend or the part of it that is missing.
+    pub what: &'static str,
+    /// What was found instead, and what would help.
+    pub why: String,
+}
+
+/// Where plaintext templates lie while a backend searches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plaintext {
+    /// In the process's memory.
+    Host,
+    /// In the memory of a device.
+    Device,
+}
+
+/// What a backend is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// `reference`, `cpu`, …
+    pub name: &'static str,
+    /// The device, in words.
+    pub device: String,
+    /// Instruction set or driver in use.
+    pub detail: String,
+    /// Compute threads on the host.
+    pub threads: usize,
+    /// Ops of [`crate::ops::ALL`] that this backend does not carry.
+    pub missing: Vec<&'static str>,
+    /// Where plaintext templates may lie.
+    pub plaintext: Plaintext,
+}
+
+/// Why a backend did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// More items than the network was loaded for, or none.
+    #[error("a batch of {held} items; this network takes 1 to {most}")]
+    Batch {
+        /// Items given.
+        held: usize,
+        /// Items it was loaded for.
+        most: usize,
+    },
+    /// A tensor of the wrong length.
+    #[error("item {item} has {held} values, the network takes {needed}")]
+    Input {
+        /// Which item.
+        item: usize,
+        /// Values needed.
+        needed: usize,
+        /// Values given.
+        held: usize,
+    },
+    /// The program is not one that this backend can run.
+    #[error("program {program}, step {step}: {why}")]
+    Program {
+        /// The program's name.
+        program: String,
+        /// Number of the step.
+        step: usize,
+        /// What is wrong.
+        why: String,
+    },
+    /// More candidates asked for than a search returns.
+    #[error("{held} candidates asked for; a search returns at most {most}")]
+    Candidates {
+        /// Asked for.
+        held: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// The probe is not of the gallery's kind.
+    #[error(transparent)]
+    Kind(#[from] TemplateError),
+    /// A tile did not open.
+    #[error(transparent)]
+    Tile(#[from] TileError),
+    /// The device is gone; the next engine must take over.
+    #[error("{what} was lost: {why}")]
+    Lost {
+        /// The backend.
+        what: &'static str,
+        /// What it said.
+        why: String,
+    },
+}
+
+/// A program made ready on one backend, with its buffers. Not shared: one owner runs it.
+pub trait Network: Send {
+    /// Items it was loaded for.
+    fn batch_max(&self) -> usize;
+
+    /// Runs a batch of 1 to `batch_max` items.
+    ///
+    /// # Errors
+    /// [`BackendError`]; outputs are then meaningless.
+    fn run(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError>;
+
+    /// Output `index` of item `item` of the last run, NHWC.
+    fn output(&self, index: usize, item: usize) -> &[f32];
+
+    /// Zeroes every buffer that held pixels or an embedding.
+    fn wipe(&mut self);
+}
+
+/// A tile set held resident; dropping it releases and wipes what no other set shares.
+pub trait Pinned: Send + Sync {
+    /// The generation held.
+    fn generation(&self) -> u64;
+}
+
+/// What a search runs over.
+#[derive(Clone)]
+pub enum Tiles {
+    /// A resident set, of the same backend.
+    Pinned(Arc<dyn Pinned>),
+    /// A source; tiles are opened one at a time and wiped.
+    Source(Arc<dyn TileSource>),
+}
+
+impl fmt::Debug for Tiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pinned(set) => write!(f, "Pinned(generation {})", set.generation()),
+            Self::Source(source) => write!(f, "Source(generation {})", source.set().generation),
+        }
+    }
+}
+
+/// A machine that computes.
+pub trait Backend: Send + Sync {
+    /// What it is; cheap.
+    fn describe(&self) -> Description;
+
+    /// Makes `program` ready for batches of up to `batch_max` items.
+    ///
+    /// # Errors
+    /// [`BackendError::Program`] when it cannot run here.
+    fn load(&self, program: &Program, batch_max: usize) -> Result<Box<dyn Network>, BackendError>;
+
+    /// Makes a generation resident.
+    ///
+    /// # Errors
+    /// [`BackendError::Tile`] when a tile does not open, `Lost` when the device is gone.
+    fn pin(&self, source: &Arc<dyn TileSource>) -> Result<Arc<dyn Pinned>, BackendError>;
+
+    /// Searches every row for every probe; answers stand in the order of `probes`.
+    ///
+    /// # Errors
+    /// [`BackendError`]; there are then no partial answers.
+    fn search(&self, probes: &[Probe<'_>], tiles: &Tiles) -> Result<Vec<RowHits>, BackendError>;
+}
+
+/// The machines at work: a struct with public fields, so that one may embed while another searches.
+pub struct Engine {
+    /// Finds faces.
+    pub detect: Box<dyn Network>,
+    /// Judges whether a face is presented by a living traveller; `None` where no model is configured.
+    pub attack: Option<Box<dyn Network>>,
+    /// Turns an aligned face into an embedding.
+    pub embed: Box<dyn Network>,
+    /// Compares.
+    pub search: Arc<dyn Backend>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("search", &self.search.describe()).finish_non_exhaustive()
+    }
+}

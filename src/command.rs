@@ -1,0 +1,1 @@
+//! The appliance's public interface, as values.

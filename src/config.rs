@@ -1,0 +1,1 @@
+//! Text in, configuration out; unknown keys are refused.

@@ -1,0 +1,1 @@
+//! Enrolled subjects, row by row, in immutable generations.

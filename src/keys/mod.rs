@@ -1,0 +1,1 @@
+//! Secrets, and memory that forgets.

@@ -1,0 +1,63 @@
+//! Every bound of the product, with its unit in its name. Reaching one is a decided outcome.
+
+/// Largest picture that is decoded, in pixels (12 megapixels). Checked on the header, before any
+/// allocation.
+pub const FRAME_PIXELS_MAX: usize = 12_000_000;
+/// Bytes of one frame slot: the largest picture as packed RGB.
+pub const SLOT_BYTES: usize = FRAME_PIXELS_MAX * 3;
+/// Longest edge of a picture in pixels; a 1 × 12,000,000 strip is not a photograph.
+pub const FRAME_EDGE_PX_MAX: u32 = 16_384;
+/// Frame slots: one transaction needs one per image, the rest is concurrency.
+pub const SLOTS: usize = 16;
+/// References in one verification.
+pub const REFERENCES_MAX: usize = 8;
+/// Largest request body in bytes; two large photographs as base64 fit.
+pub const BODY_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Largest encoded image in bytes.
+pub const IMAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest model file in bytes (an iresnet100 has 261 MB of weights).
+pub const MODEL_BYTES_MAX: u64 = 1 << 30;
+/// Most nodes of a model graph.
+pub const MODEL_NODES_MAX: usize = 10_000;
+/// Frames in one engine batch.
+pub const BATCH_FRAMES_MAX: usize = 8;
+/// Longest that a frame waits for company, in microseconds, when the engine is busy.
+pub const BATCH_WAIT_US_MAX: u64 = 4_000;
+/// Transactions in flight; one more is refused as busy.
+pub const TRANSACTIONS_MAX: usize = 64;
+/// Faces kept per frame, largest first.
+pub const FACES_PER_FRAME_MAX: usize = 16;
+/// Best rows kept by one search.
+pub const CANDIDATES_MAX: usize = 256;
+/// References per enrolled subject.
+pub const REFERENCES_PER_SUBJECT_MAX: usize = 4;
+/// Largest number of template dimensions.
+pub const DIMS_MAX: usize = 2048;
+/// Rows of one gallery tile.
+pub const TILE_ROWS: u32 = 4096;
+/// Rows of one gallery.
+pub const GALLERY_ROWS_MAX: u64 = 16_000_000;
+/// Galleries of one appliance.
+pub const GALLERIES_MAX: usize = 256;
+/// Default time a request may take, in milliseconds.
+pub const DEADLINE_MS_DEFAULT: u64 = 8_000;
+/// Longest deadline a caller may ask for, in milliseconds.
+pub const DEADLINE_MS_MAX: u64 = 60_000;
+/// HTTP connections at once.
+pub const CONNECTIONS_MAX: usize = 256;
+/// Compute threads of one engine.
+pub const ENGINE_THREADS_MAX: usize = 64;
+
+const _: () = assert!(
+    SLOTS > REFERENCES_MAX,
+    "one verification with every reference must fit, or it could never be answered"
+);
+const _: () = assert!(
+    BODY_BYTES_MAX >= 2 * IMAGE_BYTES_MAX * 4 / 3,
+    "a probe and a reference of the largest size must fit one body as base64"
+);
+const _: () = assert!(
+    DIMS_MAX * 127 * 127 < i32::MAX as usize,
+    "a score of two saturated templates must fit i32"
+);
+const _: () = assert!(BATCH_FRAMES_MAX <= SLOTS, "a batch is made of slots");

@@ -1,0 +1,4 @@
+//! Frame slots.
+
+/// A frame in its slot.
+pub struct Captured;

@@ -1,0 +1,163 @@
+//! What is asked and what was found: the whole input of the policy.
+
+use super::{ClientId, GalleryId, Score};
+
+/// What a caller is, as its credential says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Sets thresholds, manages galleries, may embed where that is switched on.
+    Administrator,
+    /// Reads the audit; starts nothing.
+    Auditor,
+    /// Answers for data subjects' rights.
+    DataProtectionOfficer,
+    /// A gate controller: verifies and identifies, sees outcomes.
+    Gate,
+    /// A border guard: confirms, overrides, refuses.
+    Officer,
+    /// Runs the appliance: enrols, erases, watches.
+    Operator,
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Its role.
+    pub role: Role,
+    /// Its name in the configuration; never a traveller.
+    pub client: ClientId,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Make a gallery.
+    CreateGallery,
+    /// Erase a gallery and everybody in it.
+    DeleteGallery,
+    /// Read a gallery's size and generation.
+    DescribeGallery,
+    /// Return a template to the caller.
+    Embed,
+    /// Add a subject to a gallery.
+    Enrol,
+    /// Remove a subject from a gallery.
+    Erase,
+    /// Search a gallery, 1:N.
+    Identify,
+    /// Compare with named references, 1:1.
+    Verify,
+}
+
+/// Why it is done. A request without a purpose is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Entry to a site or a building.
+    AccessControl,
+    /// Passage to an aircraft.
+    Boarding,
+    /// Border checks on persons.
+    BorderControl,
+    /// Measuring the appliance itself, with people who agreed to that.
+    Evaluation,
+    /// A list of persons kept on a statutory basis.
+    Watchlist,
+}
+
+/// A request before anything is computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Who.
+    pub caller: Caller,
+    /// What.
+    pub action: Action,
+    /// Why.
+    pub purpose: Purpose,
+    /// In which gallery, where there is one.
+    pub gallery: Option<GalleryId>,
+}
+
+/// The policy's answer to [`Asked`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permission {
+    /// It may be done.
+    Granted,
+    /// It may not; why, as stable codes.
+    Refused(Vec<super::Reason>),
+}
+
+/// Result of presentation attack detection on the frame that was compared.
+///
+/// Scores lie in [0, 1]: 0 bona fide, 1 attack (BSI TR-03121, PAD-3). Never binary.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Attack {
+    /// No detector ran.
+    NotPerformed,
+    /// A detector ran.
+    Score(f32),
+}
+
+/// What the capture of one face gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaptureFact {
+    /// One face, usable.
+    Usable,
+    /// No face found.
+    NoFace,
+    /// Several faces of comparable size: it is not certain who stands there.
+    SeveralFaces,
+    /// The eyes are closer together than the limit.
+    FaceTooSmall,
+    /// The face leaves the frame or stands too far from its middle.
+    OffCentre,
+    /// Sharpness, exposure or pose is outside its limits.
+    PoorQuality,
+}
+
+/// One comparison of the probe with one reference.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComparisonFact {
+    /// What the reference's own capture gave; a template counts as usable.
+    pub reference: CaptureFact,
+    /// The comparison score; `None` when there was nothing to compare.
+    pub score: Option<Score>,
+    /// The threshold it was held against.
+    pub threshold: Score,
+}
+
+/// What a 1:N search gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdentificationFact {
+    /// Subjects at or above the threshold in the candidate list.
+    pub candidates: u32,
+    /// Whether the generation searched was the newest when the answer was formed.
+    pub current: bool,
+}
+
+/// Whether the machine did its part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineFact {
+    /// Every stage answered in time.
+    Sound,
+    /// The deadline passed first.
+    Late,
+    /// An engine was lost and none took over.
+    Lost,
+}
+
+/// Everything the decision may depend on. No image, no template, no name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// What was asked.
+    pub asked: Asked,
+    /// The live capture.
+    pub probe: CaptureFact,
+    /// Its presentation-attack result.
+    pub attack: Attack,
+    /// 1:1 comparisons, one per reference; empty for a search.
+    pub comparisons: Vec<ComparisonFact>,
+    /// The 1:N answer; `None` for a verification.
+    pub identification: Option<IdentificationFact>,
+    /// Whether the machine did its part.
+    pub engine: EngineFact,
+}

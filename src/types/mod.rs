@@ -1,0 +1,22 @@
+//! Words of the house: values that every layer may hold. No I/O, no threads, no clock.
+//!
+//! Invariant: nothing here prints a pixel, a template value or a key.
+
+mod candidate;
+mod facts;
+mod frame;
+mod ids;
+mod score;
+mod template;
+mod verdict;
+
+pub use candidate::{Candidate, Certificate};
+pub use facts::{
+    Action, Asked, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
+    IdentificationFact, Permission, Purpose, Role,
+};
+pub use frame::{Frame, FrameError, FrameView};
+pub use ids::{ClientId, GalleryId, Hash256, IdError, LaneId, SubjectId, TransactionId};
+pub use score::{Score, Threshold};
+pub use template::{Template, TemplateError, TemplateKind};
+pub use verdict::{Obligation, Outcome, Reason, Verdict};

@@ -1,0 +1,55 @@
+//! A decision is a value with reasons.
+
+use std::fmt;
+
+/// What the gate does next. There is no `Deny`: a machine refers, a person refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Open.
+    Admit,
+    /// Look again: capture was not good enough and there is time.
+    Retry,
+    /// Send the traveller to an officer.
+    Refer,
+}
+
+/// A stable code with the rule's plain sentence; the code is the contract, the text is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reason {
+    /// For example `SCORE_BELOW_THRESHOLD`.
+    pub code: &'static str,
+    /// One English sentence for an operator; no score, no identifier.
+    pub text: &'static str,
+}
+
+/// A duty that follows from a decision and that the appliance itself carries out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Obligation {
+    /// Zero the frame, crop and probe template before the reply leaves.
+    EraseProbe,
+    /// Write the audit entry before the reply leaves.
+    RecordDecision,
+    /// Tell an officer where the traveller stands.
+    NotifyOfficer,
+}
+
+/// The decision, why, and what must follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// What the gate does.
+    pub outcome: Outcome,
+    /// Why; never empty.
+    pub reasons: Vec<Reason>,
+    /// What the appliance must now do.
+    pub obligations: Vec<Obligation>,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Admit => "Admit",
+            Self::Retry => "Retry",
+            Self::Refer => "Refer",
+        })
+    }
+}
