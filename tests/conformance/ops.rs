@@ -51,6 +51,20 @@ fn every_op_of_the_table_has_cases() {
     assert_eq!(covered, table);
 }
 
+#[test]
+fn steps_of_the_field_agree_in_every_batch_size() {
+    let Some(backend) = super::backend("of the field") else { return };
+    let dice = &mut Dice::thrown_for("of the field");
+    for program in networks::of_the_field(dice) {
+        let mut network = backend.load(&program, 4).expect("a sound program loads");
+        oracle::poison(network.as_mut(), &program);
+        for batch in [1, 4] {
+            let inputs = oracle::inputs(dice, &program, batch);
+            oracle::compare(network.as_mut(), &program, &inputs, Closeness::Op);
+        }
+    }
+}
+
 fn check(op: &str, draft: fn(&mut Dice, usize) -> portcullis::ops::program::Program) {
     let Some(backend) = super::backend(op) else { return };
     let dice = &mut Dice::thrown_for(op);

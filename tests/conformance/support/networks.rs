@@ -295,7 +295,56 @@ pub(crate) fn scale(dice: &mut Dice, number: usize) -> Program {
 }
 
 pub(crate) fn softmax(dice: &mut Dice, number: usize) -> Program {
-    single(dice, number, "softmax", |draft, _, input| draft.softmax(input))
+    single(dice, number, "softmax", |draft, dice, input| {
+        if dice.coin() {
+            return draft.softmax(input);
+        }
+        // Far apart: shares next to nothing and next to all.
+        let shape = draft.shape(input);
+        let (scale, shift) = (draft.weight(vec![40.0; shape.c]), draft.weight(vec![0.0; shape.c]));
+        let activation = Activation::Identity;
+        let spread = draft.step(Op::Affine { scale, shift, activation }, &[input], shape);
+        draft.softmax(spread)
+    })
+}
+
+/// Single steps as the default detector and embedder have them, larger than any block of a backend.
+pub(crate) fn of_the_field(dice: &mut Dice) -> Vec<Program> {
+    let window = |side: usize, stride: usize, pad: usize| Window {
+        kernel: [side; 2],
+        stride: [stride; 2],
+        pad: [pad; 4],
+    };
+    let convolutions = [
+        ([56, 40, 3], window(3, 2, 1), 16),
+        ([37, 41, 16], window(1, 1, 0), 64),
+        ([20, 23, 64], window(3, 1, 1), 64),
+        ([14, 14, 128], window(1, 1, 0), 256),
+        ([7, 7, 64], window(7, 1, 0), 128),
+        ([15, 13, 24], window(5, 2, 2), 10),
+    ];
+    let depthwise = [
+        ([56, 40, 32], window(3, 1, 1)),
+        ([33, 29, 64], window(3, 2, 1)),
+        ([7, 7, 512], window(7, 1, 0)),
+        ([14, 14, 17], window(5, 1, 2)),
+    ];
+    let begin = |[h, w, c]: [usize; 3]| Draft::new("of the field", Shape { h, w, c });
+    let mut programs = Vec::new();
+    for (shape, window, outputs) in convolutions {
+        let mut draft = begin(shape);
+        let output = draft.conv2d(dice, BufferId(0), window, outputs, None);
+        programs.push(draft.finish(&[output]));
+    }
+    for (shape, window) in depthwise {
+        let mut draft = begin(shape);
+        let output = draft.depthwise(dice, BufferId(0), window, None);
+        programs.push(draft.finish(&[output]));
+    }
+    let mut draft = begin([7, 7, 256]);
+    let output = draft.dense(dice, BufferId(0), 128);
+    programs.push(draft.finish(&[output]));
+    programs
 }
 
 pub(crate) fn upsample(dice: &mut Dice, number: usize) -> Program {
