@@ -6,8 +6,7 @@
 //! ```text
 //! scale  = min(1, in_w / frame_w, in_h / frame_h)
 //! new    = round(frame · scale), a half upwards, at least 1
-//! out[y][x][c] = round( Σ sy sx  frame[sy][sx][c] · rows(y, sy) · columns(x, sx)
-//!                       / (frame_w · frame_h) )
+//! out[y][x][c] = round( Σ sy sx  frame[sy][sx][c] · rows(y, sy) · columns(x, sx) / (frame_w · frame_h) )
 //! ```
 //!
 //! Source pixel `s` of `frame_w` covers `[s · new_w, (s + 1) · new_w)` and target pixel `t` covers
