@@ -9,8 +9,8 @@ Writes into OUT
   <name>.<k>.x.f32       input k, NCHW, raw little-endian float32
   <name>.<k>.<o>.f32     output o of input k, in the order of the file
 
-Given files are rewritten only where onnxruntime refuses them: `DequantizeLinear` (and `Reshape`) over
-constants is folded, exactly w = (q - z) * s, and inputs that no node reads are dropped.
+Given files are rewritten only where onnxruntime refuses them: `DequantizeLinear` (and `Reshape`)
+over constants is folded, exactly w = (q - z) * s, and inputs that no node reads are dropped.
 Inputs are photographs in miniature (smooth, 0..255) and noise, by turns. SCALE divides them, for
 networks whose normalisation is not in the file.
 """
@@ -143,7 +143,7 @@ def normalised(net):
 
 
 def iresnet(random, depths):
-    """The shape of iresnet18/50/100: pre-normalised blocks, strided shortcuts, 7 x 7 x 512 -> 512."""
+    """The shape of iresnet18/50/100: pre-normalised blocks, strided shortcuts, 25088 -> 512."""
     net = Net(random)
     x = net.prelu(net.norm(net.conv(normalised(net), 3, 64), 64), 64)
     c_in = 64
@@ -207,7 +207,7 @@ def quantised(model, random):
         new = {f"{stem}_q": q.reshape(len(weights), -1), f"{stem}_s": scale, f"{stem}_z": zero,
                f"{stem}_shape": np.array(weights.shape, np.int64)}
         graph.initializer.remove(tensors[stem])
-        graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in new.items())
+        graph.initializer.extend(numpy_helper.from_array(new[name], name) for name in new)
         dequantised = helper.make_node(
             "DequantizeLinear", list(new)[:3], [f"{stem}_d"], axis=1, block_size=block)
         reshaped = helper.make_node("Reshape", [f"{stem}_d", f"{stem}_shape"], [stem])
@@ -231,8 +231,25 @@ def image(random, dims):
     return np.clip(np.stack(layers) + 128 + grain, 0, 255)[None]
 
 
+def without_last_sigmoids(model):
+    """Names the logits as outputs, beside the probabilities made from them.
+
+    onnxruntime's sigmoid is a rational approximation, right to 1e-7 and no further: of a score of
+    1e-6, as every position without a face has, one digit is left. Its logits are taken instead, and
+    the last sigmoid is computed here.
+    """
+    outputs = {value.name for value in model.graph.output}
+    logits = {node.output[0]: node.input[0] for node in model.graph.node
+              if node.op_type == "Sigmoid" and node.output[0] in outputs}
+    for name in logits.values():
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    return logits
+
+
 def ask(out, name, model, random, scale, entry):
     graph = model.graph
+    names = [value.name for value in graph.output]
+    logits = without_last_sigmoids(model)
     dims = [dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim]
     dims[0] = 1
     options = onnxruntime.SessionOptions()
@@ -240,14 +257,17 @@ def ask(out, name, model, random, scale, entry):
     options.log_severity_level = 3
     providers = ["CPUExecutionProvider"]
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers)
-    names = [value.name for value in session.get_outputs()]
     entry |= {"name": name, "input_dims": dims, "inputs": [], "outputs": []}
     for k in range(INPUTS):
         picture = image(random, dims) if k % 2 == 0 else random.uniform(0, 255, dims)
         x = (picture / scale).astype("<f4")
         x.tofile(out / f"{name}.{k}.x.f32")
         entry["inputs"].append(f"{name}.{k}.x.f32")
-        answers = session.run(names, {session.get_inputs()[0].name: x})
+        every = session.run(None, {session.get_inputs()[0].name: x})
+        by_name = dict(zip((value.name for value in session.get_outputs()), every))
+        for probability, logit in logits.items():
+            by_name[probability] = 1 / (1 + np.exp(-by_name[logit].astype(np.float64)))
+        answers = [by_name[name] for name in names]
         files = []
         for o, answer in enumerate(answers):
             answer.astype("<f4").tofile(out / f"{name}.{k}.{o}.f32")
