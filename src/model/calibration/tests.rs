@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use sha2::{Digest, Sha256};
+
+use super::{format::MAGIC, *};
 
 /// A calibration of two dimensions, part by part, so that each can be wrong.
 struct Parts {
