@@ -1,3 +1,4 @@
+//! Every way in which a calibration file can be wrong, and what a sound one does.
 #![allow(clippy::arithmetic_side_effects, reason = "tests run with overflow checks")]
 
 use proptest::prelude::*;

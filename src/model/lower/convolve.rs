@@ -1,17 +1,15 @@
 //! Nodes with a window: `Conv`, `MaxPool`, averages, and the padding that belongs to them.
 
-use super::{
-    super::{
+use super::{Fault, Lowering, View, is_map};
+use crate::{
+    limits,
+    model::{
         error::Refusal,
         fold,
         graph::Node,
         layer::{Act, LayerOp, Linear},
         permute::{by_position, only, zeros},
     },
-    Fault, Lowering, View, is_map,
-};
-use crate::{
-    limits,
     ops::program::{Shape, Window},
 };
 

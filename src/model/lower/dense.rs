@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{
-    super::{
+use super::{Fault, Lowering, Order, View};
+use crate::{
+    model::{
         error::Refusal,
         graph::Node,
         layer::{Act, LayerOp, Linear},
         permute::{by_position, rows_by_position},
     },
-    Fault, Lowering, Order, View,
+    ops::program::Shape,
 };
-use crate::ops::program::Shape;
 
 /// A weight matrix as the file has it.
 struct Matrix<'a> {

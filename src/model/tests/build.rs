@@ -5,8 +5,10 @@ use rten_onnx::onnx::{
     OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto, TypeProtoTensor, ValueInfoProto,
 };
 
-use super::super::{ModelError, load};
-use crate::ops::program::{ChannelOrder, Program};
+use crate::{
+    model::{ModelError, load},
+    ops::program::{ChannelOrder, Program},
+};
 
 /// A model under construction; the bytes come from the parser crate's own writer.
 pub(super) struct Build {
