@@ -218,7 +218,9 @@ mod tests {
         // Nose towards the image's right, nose down, image-right eye lower.
         assert!(pose(&seen(10.0, 0.0, 0.0)).yaw_deg > 0.0);
         assert!(pose(&seen(0.0, 10.0, 0.0)).pitch_deg > 0.0);
-        assert!(pose(&[[0.0, 0.0], [10.0, 2.0], [5.0, 6.0], [1.0, 10.0], [9.0, 11.0]]).roll_deg > 0.0);
+        assert!(
+            pose(&[[0.0, 0.0], [10.0, 2.0], [5.0, 6.0], [1.0, 10.0], [9.0, 11.0]]).roll_deg > 0.0
+        );
     }
 
     #[test]

@@ -13,10 +13,8 @@ fn program(h: usize, w: usize) -> Program {
     let mut outputs = Vec::new();
     for (kind, c) in KINDS {
         for stride in STRIDES {
-            outputs.push(Output {
-                name: format!("{kind}_{stride}"),
-                buffer: BufferId(buffers.len()),
-            });
+            outputs
+                .push(Output { name: format!("{kind}_{stride}"), buffer: BufferId(buffers.len()) });
             buffers.push(Shape { h: h / stride, w: w / stride, c });
         }
     }
@@ -171,11 +169,9 @@ proptest! {
         (w, h) in (1..5_000_u32, 1..5_000_u32),
     ) {
         let program = program(64, 96);
-        let mut at = 0;
         let mut outputs = silence(&program);
-        for value in outputs.iter_mut().flatten() {
+        for (at, value) in outputs.iter_mut().flatten().enumerate() {
             *value = values[at % values.len()];
-            at += 1;
         }
         let faces = decode(&program, &outputs, w, h);
         prop_assert!(faces.len() <= FACES_PER_FRAME_MAX);
