@@ -185,7 +185,7 @@ impl fmt::Display for Report {
         )?;
         match self.equal_error {
             Some(EqualError { rate, threshold }) => {
-                writeln!(f, "EER {} at threshold {threshold:.4}", Percent(rate))?;
+                writeln!(f, "EER {} % at threshold {threshold:.4}", Percent(rate))?;
             }
             None => writeln!(f, "EER: insufficient data")?,
         }
@@ -265,7 +265,7 @@ fn table(
 
 impl MeasuredRate {
     fn share(&self) -> String {
-        self.value.map_or_else(|| "no trial".into(), |value| Percent(value).to_string())
+        self.value.map_or_else(|| "no trial".into(), |value| format!("{} %", Percent(value)))
     }
 }
 
@@ -273,21 +273,22 @@ impl fmt::Display for MeasuredRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.value, self.interval_95) {
             (Some(value), Some([low, high])) => {
-                write!(f, "{} [{}, {}]", Percent(value), Percent(low), Percent(high))
+                write!(f, "{} % [{}, {}]", Percent(value), Percent(low), Percent(high))
             }
             _ => f.write_str("no trial"),
         }
     }
 }
 
-/// A share as per cent: two decimals, more where it is small.
+/// A share in per cent: two decimals, or three digits where it is small.
 struct Percent(f64);
 
 impl fmt::Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = self.0 * 100.0;
-        let decimals = if percent == 0.0 || percent >= 0.1 { 2 } else { 5 };
-        write!(f, "{percent:.decimals$} %")
+        let zeros = if percent > 0.0 { -percent.log10().floor() } else { 0.0 };
+        let decimals = (zeros.clamp(0.0, 6.0) as usize) + 2;
+        write!(f, "{percent:.decimals$}")
     }
 }
 
