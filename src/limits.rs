@@ -15,6 +15,9 @@ pub const REFERENCES_MAX: usize = 8;
 pub const BODY_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Largest encoded image in bytes.
 pub const IMAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Scans of one progressive JPEG; encoders write about ten, and each one costs a walk over the whole
+/// picture however few bytes it has.
+pub const IMAGE_SCANS_MAX: usize = 32;
 /// Largest model file in bytes (an iresnet100 has 261 MB of weights).
 pub const MODEL_BYTES_MAX: u64 = 1 << 30;
 /// Most nodes of a model graph.
