@@ -15,16 +15,24 @@ pub const REFERENCES_MAX: usize = 8;
 pub const BODY_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Largest encoded image in bytes.
 pub const IMAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Scans of one progressive JPEG; encoders write about ten, and each one costs a walk over the whole
+/// picture however few bytes it has.
+pub const IMAGE_SCANS_MAX: usize = 32;
 /// Largest model file in bytes (an iresnet100 has 261 MB of weights).
 pub const MODEL_BYTES_MAX: u64 = 1 << 30;
 /// Most nodes of a model graph.
 pub const MODEL_NODES_MAX: usize = 10_000;
+/// Values of one buffer of a network, per item (1 GiB of f32).
+pub const BUFFER_VALUES_MAX: usize = 1 << 28;
 /// Frames in one engine batch.
 pub const BATCH_FRAMES_MAX: usize = 8;
 /// Longest that a frame waits for company, in microseconds, when the engine is busy.
 pub const BATCH_WAIT_US_MAX: u64 = 4_000;
 /// Transactions in flight; one more is refused as busy.
 pub const TRANSACTIONS_MAX: usize = 64;
+/// Detections of one frame that non-maximum suppression looks at, most confident first (as OpenCV's
+/// face detector): its work grows with the square.
+pub const DETECTIONS_MAX: usize = 5_000;
 /// Faces kept per frame, largest first.
 pub const FACES_PER_FRAME_MAX: usize = 16;
 /// Best rows kept by one search.

@@ -5,12 +5,15 @@
 //!
 //! Invariant: nothing here knows `gallery` or `model`; they meet in [`crate::ops`].
 
-use std::{fmt, sync::Arc};
+pub mod reference;
+
+use std::{any::Any, fmt, sync::Arc};
 
 use crate::{
     ops::{
+        check::ProgramError,
         program::{Feed, Program},
-        search::{Probe, RowHits},
+        search::{Probe, RowHits, SearchError},
         tile::{TileError, TileSource},
     },
     types::TemplateError,
@@ -91,6 +94,27 @@ pub enum BackendError {
         /// The limit.
         most: usize,
     },
+    /// A picture was fed to a network whose input does not have three channels.
+    #[error(
+        "item {item} is a picture, this network's input has {channels} channels: feed a tensor"
+    )]
+    Picture {
+        /// Which item.
+        item: usize,
+        /// Channels of the network's input.
+        channels: usize,
+    },
+    /// The pinned set belongs to another backend.
+    #[error("generation {generation} is pinned on another backend; {what} searches its own sets")]
+    ForeignSet {
+        /// The backend that was asked.
+        what: &'static str,
+        /// The set's generation.
+        generation: u64,
+    },
+    /// The program is not well formed; no backend can run it.
+    #[error(transparent)]
+    Malformed(#[from] ProgramError),
     /// The probe is not of the gallery's kind.
     #[error(transparent)]
     Kind(#[from] TemplateError),
@@ -105,6 +129,16 @@ pub enum BackendError {
         /// What it said.
         why: String,
     },
+}
+
+impl From<SearchError> for BackendError {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Candidates { held, most } => Self::Candidates { held, most },
+            SearchError::Kind(kind) => Self::Kind(kind),
+            SearchError::Tile(tile) => Self::Tile(tile),
+        }
+    }
 }
 
 /// A program made ready on one backend, with its buffers. Not shared: one owner runs it.
@@ -126,7 +160,9 @@ pub trait Network: Send {
 }
 
 /// A tile set held resident; dropping it releases and wipes what no other set shares.
-pub trait Pinned: Send + Sync {
+///
+/// `Any`, because a backend must recognise its own sets among those it is handed.
+pub trait Pinned: Any + Send + Sync {
     /// The generation held.
     fn generation(&self) -> u64;
 }
@@ -148,6 +184,21 @@ impl fmt::Debug for Tiles {
         }
     }
 }
+
+/// How a backend comes into being: one line of [`FACTORIES`].
+#[derive(Clone, Copy)]
+pub struct Factory {
+    /// As in [`Description::name`].
+    pub name: &'static str,
+    /// Makes it with that many compute threads, or says why it is not at hand.
+    pub make: fn(threads: usize) -> Result<Arc<dyn Backend>, Unavailable>,
+}
+
+/// Every backend of this build, the preferred one first; `reference` is always there and last.
+pub const FACTORIES: &[Factory] = &[Factory {
+    name: reference::NAME,
+    make: |_threads| Ok(Arc::new(reference::Reference::new())),
+}];
 
 /// A machine that computes.
 pub trait Backend: Send + Sync {

@@ -169,6 +169,20 @@ pub enum ChannelOrder {
     Rgb,
 }
 
+impl ChannelOrder {
+    /// Which of a pixel's red (0), green (1) and blue (2) stands in channel `c` of the input.
+    ///
+    /// # Panics
+    /// When `c` is not below 3.
+    #[must_use]
+    pub fn rgb(self, c: usize) -> usize {
+        match self {
+            Self::Bgr => [2, 1, 0][c],
+            Self::Rgb => [0, 1, 2][c],
+        }
+    }
+}
+
 /// A named result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {

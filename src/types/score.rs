@@ -18,7 +18,6 @@ impl Score {
 
     /// The smallest score whose similarity is at least `similarity`.
     #[must_use]
-
     pub fn at_least(similarity: f64, scale: f32) -> Self {
         let exact = (similarity * f64::from(scale) * f64::from(scale)).ceil();
         Self(exact.clamp(f64::from(i32::MIN), f64::from(i32::MAX)) as i32)

@@ -1,0 +1,110 @@
+//! `warp`: a bilinear sample of the frame, as an embedder's input.
+//!
+//! ```text
+//! (u, v) = to_frame(x, y)                        at whole output coordinates x, y
+//! x0 = ⌊u⌋, y0 = ⌊v⌋, fx = u - x0, fy = v - y0
+//! out[y][x][c] = (1-fy)·((1-fx)·p(y0, x0) + fx·p(y0, x0+1)) + fy·((1-fx)·p(y0+1, x0) + fx·p(y0+1, x0+1))
+//! ```
+//!
+//! `p` is the frame's pixel, and zero outside it: the picture fades to black over the one pixel
+//! around its edge. A position that is not a number or farther away is zero. The position is
+//! computed in f64 from the six f32 coefficients; values are 0 to 255 and are not rounded.
+//!
+//! Shapes: frame h × w × 3, RGB, 8 bits; output the network's input, c = 3, f32, in the program's
+//! channel order.
+//! Source: OpenCV `warpAffine` with `INTER_LINEAR | WARP_INVERSE_MAP`, border constant zero. OpenCV
+//! takes fractions in 1/32 and rounds to 8 bits; the difference to this is below a grey level on
+//! natural pictures.
+
+use super::{
+    item::ItemMut,
+    program::{ChannelOrder, ToFrame},
+};
+use crate::types::FrameView;
+
+/// The op: `out` is the network's whole input.
+pub fn warp(
+    frame: FrameView<'_>,
+    to_frame: &ToFrame,
+    channels: ChannelOrder,
+    out: &mut ItemMut<'_>,
+) {
+    let m = to_frame.0.map(f64::from);
+    out.fill_with(|y, x, c| {
+        let (x, y) = (x as f64, y as f64);
+        let u = m[0] * x + m[1] * y + m[2];
+        let v = m[3] * x + m[4] * y + m[5];
+        sample(frame, u, v, channels.rgb(c)) as f32
+    });
+}
+
+/// The frame's `colour` (0 red, 1 green, 2 blue) at column `u` and row `v`.
+fn sample(frame: FrameView<'_>, u: f64, v: f64, colour: usize) -> f64 {
+    let (width, height) = (f64::from(frame.width_px()), f64::from(frame.height_px()));
+    let near = u > -1.0 && u < width && v > -1.0 && v < height;
+    if !near {
+        return 0.0;
+    }
+    let (x0, y0) = (u.floor(), v.floor());
+    let (fx, fy) = (u - x0, v - y0);
+    let pixel = |y: f64, x: f64| {
+        if x < 0.0 || y < 0.0 || x >= width || y >= height {
+            return 0.0;
+        }
+        let at = (y as usize * frame.width_px() as usize + x as usize) * 3 + colour;
+        f64::from(frame.pixels()[at])
+    };
+    let above = (1.0 - fx) * pixel(y0, x0) + fx * pixel(y0, x0 + 1.0);
+    let below = (1.0 - fx) * pixel(y0 + 1.0, x0) + fx * pixel(y0 + 1.0, x0 + 1.0);
+    (1.0 - fy) * above + fy * below
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::{item::computed, program::Shape};
+
+    /// Red channel of a warp of a 2 × 2 frame with red 10, 20 over 30, 40.
+    fn warped(m: [f32; 6], shape: Shape) -> Vec<f32> {
+        let pixels = [10, 1, 2, 20, 3, 4, 30, 5, 6, 40, 7, 8];
+        let frame = FrameView::new(&pixels, 2, 2).expect("four pixels");
+        let all = computed(shape, |mut out| warp(frame, &ToFrame(m), ChannelOrder::Rgb, &mut out));
+        all.into_iter().step_by(3).collect()
+    }
+
+    const TWO: Shape = Shape { h: 2, w: 2, c: 3 };
+
+    #[test]
+    fn the_identity_copies() {
+        assert_eq!(warped([1.0, 0.0, 0.0, 0.0, 1.0, 0.0], TWO), [10.0, 20.0, 30.0, 40.0]);
+    }
+
+    #[test]
+    fn between_pixels_is_linear_and_the_edge_fades_to_zero() {
+        let quarter = [1.0, 0.0, 0.25, 0.0, 1.0, 0.5];
+        assert_eq!(warped(quarter, TWO), [22.5, 22.5, 16.25, 15.0]);
+        assert_eq!(warped([1.0, 0.0, -0.5, 0.0, 1.0, -0.5], TWO), [2.5, 7.5, 10.0, 25.0]);
+    }
+
+    #[test]
+    fn a_quarter_turn_reads_columns_as_rows() {
+        assert_eq!(warped([0.0, 1.0, 0.0, 1.0, 0.0, 0.0], TWO), [10.0, 30.0, 20.0, 40.0]);
+    }
+
+    #[test]
+    fn outside_and_nowhere_are_zero() {
+        for m in [[1.0, 0.0, 2.0, 0.0, 1.0, 0.0], [f32::NAN; 6], [f32::INFINITY; 6], [-1e30; 6]] {
+            let out = warped(m, TWO);
+            assert!(out.iter().all(|&value| value == 0.0), "{m:?}: {out:?}");
+        }
+    }
+
+    #[test]
+    fn channels_follow_the_program() {
+        let frame = FrameView::new(&[1, 2, 3], 1, 1).expect("one pixel");
+        let still = ToFrame([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+        let shape = Shape { h: 1, w: 1, c: 3 };
+        let bgr = computed(shape, |mut out| warp(frame, &still, ChannelOrder::Bgr, &mut out));
+        assert_eq!(bgr, [3.0, 2.0, 1.0]);
+    }
+}
