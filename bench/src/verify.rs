@@ -8,6 +8,7 @@
 use std::{
     error::Error,
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -17,7 +18,11 @@ use portcullis::{
     backend::{Backend, Network, cpu::Cpu},
     config::Environment,
     document::image,
-    face::{Detector, FaceRules, align, judge, measure, select},
+    face::{
+        Detector, Face, FaceRules, align,
+        quality::{judge, measure},
+        select::select,
+    },
     model::{self, Calibration, defaults},
     ops::{
         item::ItemMut,
@@ -26,7 +31,7 @@ use portcullis::{
         warp::warp,
     },
     time::{Clock, SystemClock},
-    types::{CaptureFact, Frame},
+    types::{CaptureFact, Frame, FrameView},
 };
 use serde_json::Value;
 
@@ -113,7 +118,7 @@ impl Alone {
         done
     }
 
-    fn find(&mut self, frame: &Frame) -> Result<portcullis::face::Face, Box<dyn Error>> {
+    fn find(&mut self, frame: &Frame) -> Result<Face, Box<dyn Error>> {
         let view = frame.view();
         self.detect.run(&[Feed::Fit { frame: view }])?;
         let mut faces = Vec::new();
@@ -123,11 +128,7 @@ impl Alone {
             .map_err(|fact| format!("no usable face: {fact:?}").into())
     }
 
-    fn judge(
-        &self,
-        frame: &Frame,
-        face: &portcullis::face::Face,
-    ) -> Result<ToFrame, Box<dyn Error>> {
+    fn judge(&self, frame: &Frame, face: &Face) -> Result<ToFrame, Box<dyn Error>> {
         let to_frame = align::to_frame(&face.landmarks_px)?;
         let shape = Shape { h: align::ALIGNED_PX, w: align::ALIGNED_PX, c: 3 };
         let mut aligned = vec![0.0; shape.len()];
@@ -167,6 +168,27 @@ impl Alone {
     }
 }
 
+/// Source pixels under target pixel `at`, of `size` along that axis.
+fn covered(at: usize, shrunk: f32, size: usize) -> Range<usize> {
+    let from = ((at as f32 / shrunk) as usize).min(size - 1);
+    let to = ((at + 1) as f32 / shrunk) as usize;
+    from..to.clamp(from + 1, size)
+}
+
+/// The mean colour of a rectangle.
+fn mean(frame: FrameView<'_>, rows: &Range<usize>, columns: &Range<usize>) -> [u8; 3] {
+    let mut sums = [0_usize; 3];
+    for row in rows.clone() {
+        for column in columns.clone() {
+            let at = (row * frame.width_px() as usize + column) * 3;
+            for (sum, &value) in sums.iter_mut().zip(&frame.pixels()[at..at + 3]) {
+                *sum += usize::from(value);
+            }
+        }
+    }
+    sums.map(|sum| u8::try_from(sum / (rows.len() * columns.len())).unwrap_or(u8::MAX))
+}
+
 /// `photo`, shrunk to fit the stated size, on grey, as a JPEG file.
 fn photograph(photo: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
     let bytes = fs::read(photo).map_err(|error| format!("{}: {error}", photo.display()))?;
@@ -178,21 +200,9 @@ fn photograph(photo: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut pixels = vec![128_u8; WIDTH_PX * HEIGHT_PX * 3];
     for y in 0..HEIGHT_PX.min((height as f32 * shrunk) as usize) {
         for x in 0..WIDTH_PX.min((width as f32 * shrunk) as usize) {
-            let box_of = |at: usize, size: usize| {
-                let from = (at as f32 / shrunk) as usize;
-                let to = ((at + 1) as f32 / shrunk) as usize;
-                from..to.clamp(from + 1, size.max(from + 1))
-            };
-            for c in 0..3 {
-                let (mut sum, mut count) = (0_usize, 0_usize);
-                for row in box_of(y, height) {
-                    for column in box_of(x, width) {
-                        sum += usize::from(view.pixels()[(row * width + column) * 3 + c]);
-                        count += 1;
-                    }
-                }
-                pixels[(y * WIDTH_PX + x) * 3 + c] = u8::try_from(sum / count).unwrap_or(u8::MAX);
-            }
+            let (rows, columns) = (covered(y, shrunk, height), covered(x, shrunk, width));
+            let at = (y * WIDTH_PX + x) * 3;
+            pixels[at..at + 3].copy_from_slice(&mean(view, &rows, &columns));
         }
     }
     let mut file = Vec::new();
