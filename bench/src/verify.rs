@@ -21,7 +21,7 @@ use portcullis::{
     face::{
         Detector, Face, FaceRules, align,
         quality::{judge, measure},
-        select::select,
+        select,
     },
     model::{self, Calibration, defaults},
     ops::{
