@@ -30,6 +30,9 @@ pub const BATCH_FRAMES_MAX: usize = 8;
 pub const BATCH_WAIT_US_MAX: u64 = 4_000;
 /// Transactions in flight; one more is refused as busy.
 pub const TRANSACTIONS_MAX: usize = 64;
+/// Detections of one frame that non-maximum suppression looks at, most confident first (as OpenCV's
+/// face detector): its work grows with the square.
+pub const DETECTIONS_MAX: usize = 5_000;
 /// Faces kept per frame, largest first.
 pub const FACES_PER_FRAME_MAX: usize = 16;
 /// Best rows kept by one search.
