@@ -17,7 +17,7 @@ mod planes;
 pub mod synthetic;
 
 pub use holders::{Erasure, StillHeld};
-pub use memory::Gallery;
+pub use memory::{Gallery, Newcomer};
 
 use crate::types::{SubjectId, TemplateError};
 
