@@ -15,6 +15,8 @@ mod holders;
 mod memory;
 mod planes;
 pub mod synthetic;
+#[cfg(test)]
+mod tests;
 
 pub use holders::{Erasure, StillHeld};
 pub use memory::{Gallery, Newcomer};
