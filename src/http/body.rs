@@ -141,7 +141,7 @@ fn too_large(body_bytes: usize) -> Problem {
 async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     loop {
         let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
-        match frame.map(axum::body::HttpBody::into_data_frame) {
+        match frame.map(|frame| frame.into_data().ok()) {
             Ok(Some(bytes)) => return Some(Ok(bytes)),
             Ok(None) => {}
             Err(error) => return Some(Err(error)),
@@ -239,8 +239,8 @@ pub(super) fn base64(field: &str, text: &str) -> Result<Vec<u8>, Problem> {
         };
         let place = match error {
             DecodeError::InvalidByte(at, _) => format!("wrong character at position {at}"),
-            DecodeError::InvalidLastSymbol(at, _) => {
-                format!("wrong last character at position {at}")
+            DecodeError::InvalidLastSymbol { offset, .. } => {
+                format!("wrong last character at position {offset}")
             }
             DecodeError::InvalidLength(length) => format!("cut off at position {length}"),
             DecodeError::InvalidPadding => {
