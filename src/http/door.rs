@@ -18,6 +18,10 @@ use crate::types::Caller;
 /// Paths that a prober reads without a credential: they tell whether, never what.
 const OPEN_PATHS: [&str; 3] = ["/livez", "/readyz", "/startupz"];
 
+/// Who the door found, left on the request for its handler.
+#[derive(Debug, Clone)]
+pub(super) struct Known(pub(super) Vec<Caller>);
+
 /// Catches panics and counts problems; the outermost layer.
 pub(super) async fn net(State(api): State<Api>, request: Request, next: Next) -> Response {
     let carries_body = *request.method() == Method::POST;
@@ -40,11 +44,11 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
     if OPEN_PATHS.contains(&request.uri().path()) {
         return next.run(request).await;
     }
-    let caller = match identify(&api, request.headers()) {
-        Ok(caller) => caller,
+    let callers = match identify(&api, request.headers()) {
+        Ok(callers) => callers,
         Err(problem) => return refuse(&api, request, problem).await,
     };
-    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(Known(callers));
     let Ok(_place) = api.transactions.clone().try_acquire_owned() else {
         let problem = Problem::new("BUSY", "as many requests as the appliance takes at once");
         return refuse(&api, request, problem).await;
@@ -59,12 +63,13 @@ pub(super) async fn refuse(api: &Api, request: Request, problem: Problem) -> Res
     problem.into_response()
 }
 
-fn identify(api: &Api, headers: &HeaderMap) -> Result<Caller, Problem> {
+fn identify(api: &Api, headers: &HeaderMap) -> Result<Vec<Caller>, Problem> {
     match api.access.as_ref() {
-        Access::Loopback(caller) => Ok(caller.clone()),
+        Access::Loopback(callers) => Ok(callers.clone()),
         Access::Tokens(tokens) => {
             let presented = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-            tokens.caller(presented, api.clock.civil_s()).map_err(|refused| {
+            let caller = tokens.caller(presented, api.clock.civil_s());
+            caller.map(|caller| vec![caller]).map_err(|refused| {
                 use crate::keys::secret::TokenRefused;
                 let code = match refused {
                     TokenRefused::Missing => "TOKEN_MISSING",

@@ -37,8 +37,8 @@ use problem::Problem;
 /// Who may speak to the API.
 #[derive(Debug)]
 pub enum Access {
-    /// Everybody on loopback, as this caller.
-    Loopback(Caller),
+    /// Everybody on loopback, in these roles.
+    Loopback(Vec<Caller>),
     /// Whoever holds a token.
     Tokens(Tokens),
 }
@@ -88,12 +88,12 @@ impl Api {
     /// Carries out a command on a thread that may block.
     async fn execute(
         &self,
-        caller: Caller,
+        callers: Vec<Caller>,
         deadline_ms: Option<u64>,
         (purpose, command): (Purpose, Command),
     ) -> Result<Answer, Problem> {
         let service = Arc::clone(self.service()?);
-        let request = Request { caller, purpose, deadline_ms, command };
+        let request = Request { callers, purpose, deadline_ms, command };
         let answered = tokio::task::spawn_blocking(move || service.execute(request)).await;
         match answered {
             Ok(answer) => answer.map_err(Problem::from),

@@ -31,7 +31,7 @@ pub(in crate::http) async fn create_gallery(
     incoming: Incoming,
 ) -> Result<(StatusCode, Json<GalleryAnswer>), Problem> {
     let asked = request::create_gallery(incoming.form)?;
-    match api.execute(incoming.caller, incoming.deadline_ms, asked).await? {
+    match api.execute(incoming.callers, incoming.deadline_ms, asked).await? {
         Answer::Gallery(held) => Ok((StatusCode::CREATED, Json(GalleryAnswer::from(&held)))),
         _ => Err(unexpected()),
     }

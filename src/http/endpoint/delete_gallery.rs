@@ -37,7 +37,7 @@ pub(in crate::http) async fn delete_gallery(
     errand: Errand,
 ) -> Result<StatusCode, Problem> {
     let command = Command::DeleteGallery { gallery: request::gallery_id(&gallery)? };
-    match api.execute(errand.caller, errand.deadline_ms, (errand.purpose, command)).await? {
+    match api.execute(errand.callers, errand.deadline_ms, (errand.purpose, command)).await? {
         Answer::Erased { .. } => Ok(StatusCode::NO_CONTENT),
         _ => Err(unexpected()),
     }

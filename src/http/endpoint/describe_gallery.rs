@@ -38,7 +38,7 @@ pub(in crate::http) async fn describe_gallery(
     errand: Errand,
 ) -> Result<Json<GalleryAnswer>, Problem> {
     let command = Command::DescribeGallery { gallery: request::gallery_id(&gallery)? };
-    match api.execute(errand.caller, errand.deadline_ms, (errand.purpose, command)).await? {
+    match api.execute(errand.callers, errand.deadline_ms, (errand.purpose, command)).await? {
         Answer::Gallery(held) => Ok(Json(GalleryAnswer::from(&held))),
         _ => Err(unexpected()),
     }

@@ -33,7 +33,7 @@ pub(in crate::http) async fn embed(
     incoming: Incoming,
 ) -> Result<Json<EmbeddedAnswer>, Problem> {
     let asked = request::embed(incoming.form)?;
-    match api.execute(incoming.caller, incoming.deadline_ms, asked).await? {
+    match api.execute(incoming.callers, incoming.deadline_ms, asked).await? {
         Answer::Embedded { transaction, template, face } => {
             Ok(Json(EmbeddedAnswer::new(transaction, &template, face.as_ref())))
         }

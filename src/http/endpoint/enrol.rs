@@ -40,7 +40,7 @@ pub(in crate::http) async fn enrol(
     incoming: Incoming,
 ) -> Result<(StatusCode, Json<EnrolledAnswer>), Problem> {
     let asked = request::enrol(request::gallery_id(&gallery)?, incoming.form)?;
-    match api.execute(incoming.caller, incoming.deadline_ms, asked).await? {
+    match api.execute(incoming.callers, incoming.deadline_ms, asked).await? {
         Answer::Enrolled { transaction, subject, faces, generation } => {
             let document = EnrolledAnswer::new(transaction, subject, &faces, generation);
             Ok((StatusCode::CREATED, Json(document)))

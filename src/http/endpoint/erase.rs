@@ -39,7 +39,7 @@ pub(in crate::http) async fn erase(
 ) -> Result<StatusCode, Problem> {
     let gallery = request::gallery_id(&gallery)?;
     let command = Command::Erase { gallery, subject: request::subject_id(&subject)? };
-    match api.execute(errand.caller, errand.deadline_ms, (errand.purpose, command)).await? {
+    match api.execute(errand.callers, errand.deadline_ms, (errand.purpose, command)).await? {
         Answer::Erased { .. } => Ok(StatusCode::NO_CONTENT),
         _ => Err(unexpected()),
     }

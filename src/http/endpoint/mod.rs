@@ -23,7 +23,7 @@ use crate::types::{Caller, Purpose};
 /// A request without a body: who, why, until when.
 #[derive(Debug)]
 pub(super) struct Errand {
-    caller: Caller,
+    callers: Vec<Caller>,
     purpose: Purpose,
     deadline_ms: Option<u64>,
 }
@@ -38,7 +38,7 @@ impl FromRequestParts<Api> for Errand {
     async fn from_request_parts(parts: &mut Parts, _api: &Api) -> Result<Self, Problem> {
         let query: ErrandQuery = query(parts.uri.query().unwrap_or_default())?;
         Ok(Self {
-            caller: body::caller(&parts.extensions)?,
+            callers: body::callers(&parts.extensions)?,
             purpose: PurposeName::parse(query.purpose.as_deref())?.into(),
             deadline_ms: body::deadline_ms(&parts.headers)?,
         })

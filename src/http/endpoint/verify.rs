@@ -34,7 +34,7 @@ pub(in crate::http) async fn verify(
     incoming: Incoming,
 ) -> Result<Json<DecisionAnswer>, Problem> {
     let asked = request::verify(incoming.form)?;
-    match api.execute(incoming.caller, incoming.deadline_ms, asked).await? {
+    match api.execute(incoming.callers, incoming.deadline_ms, asked).await? {
         Answer::Decision(decision) => Ok(Json(DecisionAnswer::from(decision.as_ref()))),
         _ => Err(unexpected()),
     }
