@@ -86,7 +86,7 @@ mod tests {
             serde_json::from_str(&document()).expect("the document is JSON");
         assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 12, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 13, "{:?}", paths.keys());
         for (path, item) in paths {
             for (method, operation) in item.as_object().expect("operations") {
                 assert!(operation["summary"].is_string(), "{method} {path} has no summary");
