@@ -117,12 +117,15 @@ fn png_in_every_form_that_is_taken() {
 
     let palette = [10, 20, 30, 200, 100, 50];
     let indices = rows(&|x, y| vec![((x + y) % 2) as u8]);
-    let of = |x: usize, y: usize| if (x + y) % 2 == 0 { [10, 20, 30] } else { [200, 100, 50] };
+    let of =
+        |x: usize, y: usize| if (x + y).is_multiple_of(2) { [10, 20, 30] } else { [200, 100, 50] };
     check(make(8, png::PALETTE, false).chunk(b"PLTE", &palette).rows(&indices), &of);
     check(make(8, png::PALETTE, true).chunk(b"PLTE", &palette).interlaced(&indices, 1), &of);
     // The second entry of the palette is transparent: white shows.
     let through = make(8, png::PALETTE, false).chunk(b"PLTE", &palette).chunk(b"tRNS", &[255, 0]);
-    check(through.rows(&indices), &|x, y| if (x + y) % 2 == 0 { [10, 20, 30] } else { [255; 3] });
+    check(through.rows(&indices), &|x, y| {
+        if (x + y).is_multiple_of(2) { [10, 20, 30] } else { [255; 3] }
+    });
 }
 
 #[test]

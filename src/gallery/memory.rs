@@ -14,8 +14,10 @@ use super::{
 use crate::{
     limits::{GALLERY_ROWS_MAX, REFERENCES_PER_SUBJECT_MAX},
     ops::{
-        search::rest_norm,
-        tile::{ROW_RESTRICTED, ROW_VACANT, Row, TileError, TileLayout, TilePart, TileSet, TileSource},
+        score::rest_norm,
+        tile::{
+            ROW_RESTRICTED, ROW_VACANT, Row, TileError, TileLayout, TilePart, TileSet, TileSource,
+        },
     },
     types::{SubjectId, Template, TemplateKind},
 };
@@ -91,7 +93,12 @@ impl TileSource for Snapshot {
         let held = self.tiles.get(tile).ok_or(TileError::Absent { tile, generation, tiles })?;
         let bytes = held.part(part);
         if scratch.len() != bytes.len() {
-            return Err(TileError::Scratch { tile, part, needed: bytes.len(), held: scratch.len() });
+            return Err(TileError::Scratch {
+                tile,
+                part,
+                needed: bytes.len(),
+                held: scratch.len(),
+            });
         }
         scratch.copy_from_slice(bytes);
         Ok(())
@@ -125,7 +132,10 @@ impl Gallery {
     #[must_use]
     pub fn bounded(kind: TemplateKind, layout: TileLayout, rows_max: u64) -> Self {
         assert_eq!(layout.dims, usize::from(kind.dims), "a layout of this kind");
-        assert!(layout.hot_dims <= layout.dims && layout.rows > 0, "a layout with rows: {layout:?}");
+        assert!(
+            layout.hot_dims <= layout.dims && layout.rows > 0,
+            "a layout with rows: {layout:?}"
+        );
         let holders = Arc::new(Holders::default());
         let shelf = Arc::new_cyclic(|shelf| {
             let set = TileSet { generation: 0, kind, layout, tiles: Arc::new([]) };
@@ -242,7 +252,8 @@ impl Gallery {
         };
         let (mut rows, mut since) = (Vec::new(), u64::MAX);
         ledger.subjects.retain(|_, entry| {
-            let (gone, kept): (Vec<u64>, Vec<u64>) = entry.rows.iter().partition(|row| is_expired(row));
+            let (gone, kept): (Vec<u64>, Vec<u64>) =
+                entry.rows.iter().partition(|row| is_expired(row));
             if !gone.is_empty() {
                 since = since.min(entry.since);
             }

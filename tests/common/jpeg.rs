@@ -214,7 +214,7 @@ impl Bits {
     }
 
     fn finish(mut self, out: &mut Vec<u8>) {
-        while self.bits.len() % 8 != 0 {
+        while !self.bits.len().is_multiple_of(8) {
             self.bits.push(true);
         }
         for byte in self.bits.chunks(8) {
