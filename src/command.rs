@@ -10,10 +10,12 @@ use std::fmt;
 
 pub use crate::{
     face::{Face, FaceReport, Quality},
+    gallery::Enrolment,
     pipeline::Spent,
 };
 use crate::{
     document::image::ImageError,
+    gallery::GalleryError,
     types::{
         Action, Asked, Attack, Caller, Candidate, CaptureFact, Certificate, GalleryId, Purpose,
         Reason, Score, SubjectId, Template, TemplateError, TemplateKind, Threshold, TransactionId,
@@ -93,19 +95,6 @@ pub struct Scope {
     pub best: usize,
 }
 
-/// What an enrolment says about its subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
-    /// Membership in up to 64 classes.
-    pub class_bits: u64,
-    /// A group such as a flight; zero is none.
-    pub group: u32,
-    /// First second at which the subject may be found.
-    pub not_before_s: i64,
-    /// First second at which it may not be found any more.
-    pub expiry_s: i64,
-}
-
 /// What is to be done.
 #[derive(Debug)]
 pub enum Command {
@@ -138,7 +127,7 @@ pub enum Command {
         /// 1 to [`crate::limits::REFERENCES_PER_SUBJECT_MAX`] pictures.
         images: Vec<EncodedImage>,
         /// Classes, group, validity.
-        terms: Terms,
+        terms: Enrolment,
     },
     /// Remove a subject.
     Erase {
@@ -195,7 +184,13 @@ impl Command {
             | Self::Enrol { gallery, .. }
             | Self::Erase { gallery, .. }
             | Self::Identify { gallery, .. } => Some(gallery),
-            Self::Embed { .. } | Self::Verify { .. } => None,
+            Self::Verify { references, .. } => references.iter().find_map(|held| match held {
+                ReferenceSource::Subject { gallery, .. } => Some(gallery),
+                ReferenceSource::Image(_)
+                | ReferenceSource::Template(_)
+                | ReferenceSource::Unsupported(_) => None,
+            }),
+            Self::Embed { .. } => None,
         }
     }
 }
@@ -203,8 +198,9 @@ impl Command {
 /// A command with who asks, why, and until when.
 #[derive(Debug)]
 pub struct Request {
-    /// Who.
-    pub caller: Caller,
+    /// Who, in each of the roles it holds; the first that the policy permits is the one that acts
+    /// and that the audit names.
+    pub callers: Vec<Caller>,
     /// Why.
     pub purpose: Purpose,
     /// Time it may take, in milliseconds; `None` for the configured one.
@@ -214,11 +210,11 @@ pub struct Request {
 }
 
 impl Request {
-    /// What the policy is asked.
+    /// What the policy is asked about `caller`.
     #[must_use]
-    pub fn asked(&self) -> Asked {
+    pub fn asked(&self, caller: &Caller) -> Asked {
         Asked {
-            caller: self.caller.clone(),
+            caller: caller.clone(),
             action: self.command.action(),
             purpose: self.purpose,
             gallery: self.command.gallery().cloned(),
@@ -398,14 +394,6 @@ pub enum Refusal {
         /// How many there may be.
         most: usize,
     },
-    /// The subject could never be found.
-    #[error("the enrolment ends at {expiry_s} before it begins at {not_before_s}, in seconds UTC")]
-    Validity {
-        /// First second.
-        not_before_s: i64,
-        /// First second after it.
-        expiry_s: i64,
-    },
     /// A deadline of zero or beyond the limit.
     #[error("a deadline of {held_ms} ms; it may be 1 to {most_ms} ms")]
     Deadline {
@@ -434,21 +422,13 @@ pub enum Refusal {
         /// Its name.
         gallery: GalleryId,
     },
-    /// Nobody of that id.
-    #[error("gallery {gallery} holds no subject {subject}")]
-    UnknownSubject {
+    /// The gallery does not take or hold what was asked for.
+    #[error("gallery {gallery}: {error}")]
+    Gallery {
         /// Where.
         gallery: GalleryId,
-        /// Who.
-        subject: SubjectId,
-    },
-    /// The id is taken.
-    #[error("gallery {gallery} holds subject {subject} already; erase it first")]
-    SubjectExists {
-        /// Where.
-        gallery: GalleryId,
-        /// Who.
-        subject: SubjectId,
+        /// Why not.
+        error: GalleryError,
     },
     // The caller may not.
     /// The policy does not allow it.
@@ -461,13 +441,11 @@ pub enum Refusal {
     #[error("handing out templates is switched off; the operator may set policy.embed_enabled")]
     EmbedDisabled,
     // The operator must act.
-    /// A gallery or the appliance is full.
-    #[error("{what} is full: at most {most}")]
-    Full {
-        /// What is full.
-        what: &'static str,
-        /// What it holds.
-        most: u64,
+    /// As many galleries as an appliance holds.
+    #[error("the appliance holds {most} galleries, as many as it may; delete one first")]
+    GalleriesFull {
+        /// The limit.
+        most: usize,
     },
     /// The audit cannot be written; nothing is answered until it can.
     #[error("the audit could not be written; nothing is answered until it can")]
@@ -482,6 +460,12 @@ pub enum Refusal {
         /// The deadline.
         deadline_ms: u64,
     },
+    /// Erased for everything new; a search that began before still holds an older generation.
+    #[error("erased for every new search, but one that began before still runs: {why}")]
+    ErasurePending {
+        /// What holds it.
+        why: String,
+    },
     /// The appliance is starting or stopping.
     #[error("the appliance is not ready: {why}")]
     NotReady {
@@ -495,6 +479,15 @@ pub enum Refusal {
         /// Which part.
         what: &'static str,
     },
+}
+
+fn template_code(error: &TemplateError) -> &'static str {
+    match error {
+        TemplateError::Length { .. } => "TEMPLATE_LENGTH",
+        TemplateError::OutOfRange { .. } => "TEMPLATE_OUT_OF_RANGE",
+        TemplateError::ForeignModel { .. } => "TEMPLATE_FOREIGN_MODEL",
+        TemplateError::ForeignCalibration { .. } => "TEMPLATE_FOREIGN_CALIBRATION",
+    }
 }
 
 fn capture_text(capture: CaptureFact) -> &'static str {
@@ -526,30 +519,34 @@ impl Refusal {
                 CaptureFact::FaceTooSmall => "CAPTURE_FACE_TOO_SMALL",
                 CaptureFact::OffCentre => "CAPTURE_OFF_CENTRE",
             },
-            Self::Template { error, .. } => match error {
-                TemplateError::Length { .. } => "TEMPLATE_LENGTH",
-                TemplateError::OutOfRange { .. } => "TEMPLATE_OUT_OF_RANGE",
-                TemplateError::ForeignModel { .. } => "TEMPLATE_FOREIGN_MODEL",
-                TemplateError::ForeignCalibration { .. } => "TEMPLATE_FOREIGN_CALIBRATION",
-            },
+            Self::Template { error, .. } => template_code(error),
             Self::UnsupportedReference { .. } => "UNSUPPORTED_REFERENCE",
             Self::References { .. } => "REFERENCES_COUNT",
             Self::Images { .. } => "IMAGES_COUNT",
             Self::Candidates { .. } => "CANDIDATES_COUNT",
-            Self::Validity { .. } => "VALIDITY_EMPTY",
             Self::Deadline { .. } => "DEADLINE_OUT_OF_RANGE",
             Self::Fmr { .. } => "FMR_NOT_CALIBRATED",
             Self::UnknownGallery { .. } => "GALLERY_UNKNOWN",
             Self::GalleryExists { .. } => "GALLERY_EXISTS",
-            Self::UnknownSubject { .. } => "SUBJECT_UNKNOWN",
-            Self::SubjectExists { .. } => "SUBJECT_EXISTS",
+            Self::Gallery { error, .. } => match error {
+                GalleryError::NoClass => "CLASSES_EMPTY",
+                GalleryError::NoTemplate => "IMAGES_COUNT",
+                GalleryError::Validity { .. } => "VALIDITY_EMPTY",
+                GalleryError::References { .. } => "SUBJECT_FULL",
+                GalleryError::Full { .. } => "GALLERY_FULL",
+                GalleryError::Kind(error) => template_code(error),
+                GalleryError::UnknownSubject { .. } => "SUBJECT_UNKNOWN",
+                GalleryError::Restricted { .. } => "SUBJECT_RESTRICTED",
+                GalleryError::NotValid { .. } => "SUBJECT_NOT_VALID",
+            },
             Self::Forbidden(_) => "FORBIDDEN",
             Self::FmrReserved => "FMR_RESERVED",
             Self::EmbedDisabled => "EMBED_DISABLED",
-            Self::Full { .. } => "FULL",
+            Self::GalleriesFull { .. } => "GALLERIES_FULL",
             Self::Audit => "AUDIT_UNAVAILABLE",
             Self::Busy => "BUSY",
             Self::Late { .. } => "DEADLINE_PASSED",
+            Self::ErasurePending { .. } => "ERASURE_PENDING",
             Self::NotReady { .. } => "NOT_READY",
             Self::Fault { .. } => "FAULT",
         }
@@ -593,6 +590,9 @@ pub trait Service: Send + Sync + 'static {
 
     /// What runs.
     fn version(&self) -> Version;
+
+    /// Does what is due without being asked: erases what has expired. Called about once a minute.
+    fn housekeep(&self);
 }
 
 #[cfg(test)]

@@ -114,8 +114,8 @@ pub struct Server {
     pub tls_key: PathBuf,
     /// Token file; empty for none.
     pub tokens: PathBuf,
-    /// Role without a token file.
-    pub local_role: RoleName,
+    /// Roles without a token file.
+    pub local_roles: Vec<RoleName>,
 }
 
 /// `[models]`.
@@ -288,7 +288,7 @@ impl Default for Server {
             tls_certificate: PathBuf::new(),
             tls_key: PathBuf::new(),
             tokens: PathBuf::new(),
-            local_role: RoleName::Administrator,
+            local_roles: vec![RoleName::Operator, RoleName::Gate, RoleName::Administrator],
         }
     }
 }
@@ -428,6 +428,10 @@ impl Config {
                 return refuse(key, value.to_string(), &why);
             }
         }
+        if self.server.local_roles.is_empty() && self.server.tokens.as_os_str().is_empty() {
+            let why = "name at least one role, or set server.tokens: nobody could call";
+            return refuse("server.local_roles", "[]".to_owned(), why);
+        }
         let tls = (&self.server.tls_certificate, &self.server.tls_key);
         if tls.0.as_os_str().is_empty() != tls.1.as_os_str().is_empty() {
             let why = "tls_certificate and tls_key belong together: set both or neither";
@@ -469,10 +473,13 @@ fn like(model: &toml::Value, text: &str) -> Result<toml::Value, String> {
         toml::Value::Boolean(_) => {
             text.parse().map(toml::Value::Boolean).map_err(|_| wrong("true or false"))
         }
-        toml::Value::String(_)
-        | toml::Value::Datetime(_)
-        | toml::Value::Array(_)
-        | toml::Value::Table(_) => Ok(toml::Value::String(text.to_owned())),
+        toml::Value::Array(_) => {
+            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            Ok(toml::Value::Array(words.map(|word| word.to_owned().into()).collect()))
+        }
+        toml::Value::String(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => {
+            Ok(toml::Value::String(text.to_owned()))
+        }
     }
 }
 
@@ -574,6 +581,8 @@ mod tests {
         };
         let config = set("PORTCULLIS_SERVER_LISTEN", "127.0.0.1:9000").expect("a port");
         assert_eq!(config.server.listen.port(), 9000);
+        let roles = set("PORTCULLIS_SERVER_LOCAL_ROLES", "gate, officer").expect("two roles");
+        assert_eq!(roles.server.local_roles, [RoleName::Gate, RoleName::Officer]);
         assert_eq!(set("PORTCULLIS_POLICY_FMR", "0.001").expect("a rate").policy.fmr, 0.001);
         assert!(set("PORTCULLIS_POLICY_EMBED_ENABLED", "true").expect("a switch").policy.embed_enabled);
         for (name, value, expected) in [

@@ -14,7 +14,7 @@ use axum::{
 use base64::{DecodeError, Engine, engine::general_purpose};
 use serde::Deserialize;
 
-use super::{Api, problem::Problem};
+use super::{Api, door::Known, problem::Problem};
 use crate::{
     command::EncodedImage,
     limits::{BODY_MS_MAX, DRAIN_MS_MAX},
@@ -32,7 +32,7 @@ const BODY_BYTES_FIRST: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Incoming {
     /// Who.
-    pub caller: Caller,
+    pub callers: Vec<Caller>,
     /// Its own deadline, in milliseconds.
     pub deadline_ms: Option<u64>,
     /// What it sent.
@@ -62,7 +62,7 @@ impl FromRequest<Api> for Incoming {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let accepted = accept(&parts.headers, &parts.extensions, api.body_bytes);
-        let (caller, deadline_ms, kind) = match accepted {
+        let (callers, deadline_ms, kind) = match accepted {
             Ok(accepted) => accepted,
             Err(problem) => {
                 drain(&parts.headers, body, api.body_bytes).await;
@@ -74,7 +74,7 @@ impl FromRequest<Api> for Incoming {
             Kind::Json => Form::Json(body),
             Kind::Multipart => Form::Multipart(Fields::read(&parts.headers, body).await?),
         };
-        Ok(Self { caller, deadline_ms, form })
+        Ok(Self { callers, deadline_ms, form })
     }
 }
 
@@ -83,26 +83,26 @@ enum Kind {
     Multipart,
 }
 
-type Accepted = (Caller, Option<u64>, Kind);
+type Accepted = (Vec<Caller>, Option<u64>, Kind);
 
 fn accept(
     headers: &HeaderMap,
     extensions: &axum::http::Extensions,
     body_bytes: usize,
 ) -> Result<Accepted, Problem> {
-    let caller = caller(extensions)?;
+    let callers = callers(extensions)?;
     let deadline_ms = deadline_ms(headers)?;
     let kind = kind(headers.get(header::CONTENT_TYPE))?;
     if promised(headers).is_some_and(|promised| promised > body_bytes as u64) {
         return Err(too_large(body_bytes));
     }
-    Ok((caller, deadline_ms, kind))
+    Ok((callers, deadline_ms, kind))
 }
 
 /// Who calls, as the door found out.
-pub(super) fn caller(extensions: &axum::http::Extensions) -> Result<Caller, Problem> {
-    let caller = extensions.get::<Caller>().cloned();
-    caller.ok_or_else(|| Problem::new("FAULT", "a route stands outside the door"))
+pub(super) fn callers(extensions: &axum::http::Extensions) -> Result<Vec<Caller>, Problem> {
+    let known = extensions.get::<Known>().map(|Known(callers)| callers.clone());
+    known.ok_or_else(|| Problem::new("FAULT", "a route stands outside the door"))
 }
 
 /// The request's own deadline, where it names one.
@@ -141,7 +141,7 @@ fn too_large(body_bytes: usize) -> Problem {
 async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     loop {
         let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
-        match frame.map(axum::body::HttpBody::into_data_frame) {
+        match frame.map(|frame| frame.into_data().ok()) {
             Ok(Some(bytes)) => return Some(Ok(bytes)),
             Ok(None) => {}
             Err(error) => return Some(Err(error)),
@@ -239,8 +239,8 @@ pub(super) fn base64(field: &str, text: &str) -> Result<Vec<u8>, Problem> {
         };
         let place = match error {
             DecodeError::InvalidByte(at, _) => format!("wrong character at position {at}"),
-            DecodeError::InvalidLastSymbol(at, _) => {
-                format!("wrong last character at position {at}")
+            DecodeError::InvalidLastSymbol { offset, .. } => {
+                format!("wrong last character at position {offset}")
             }
             DecodeError::InvalidLength(length) => format!("cut off at position {length}"),
             DecodeError::InvalidPadding => {

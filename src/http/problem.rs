@@ -30,18 +30,21 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("CAPTURE_OFF_CENTRE", 422, "The face is off centre"),
     ("CAPTURE_POOR_QUALITY", 422, "Poor quality"),
     ("CAPTURE_SEVERAL_FACES", 422, "Several faces"),
+    ("CLASSES_EMPTY", 422, "No class"),
     ("CONTENT_TYPE_UNSUPPORTED", 415, "Content type not supported"),
     ("DEADLINE_INVALID", 400, "Not a deadline"),
     ("DEADLINE_OUT_OF_RANGE", 422, "Deadline out of range"),
     ("DEADLINE_PASSED", 504, "Deadline passed"),
     ("EMBED_DISABLED", 403, "Handing out templates is switched off"),
+    ("ERASURE_PENDING", 503, "Erased, but a search still runs"),
     ("FAULT", 500, "The appliance failed"),
     ("FIELD_INVALID", 400, "A field is invalid"),
     ("FMR_NOT_CALIBRATED", 422, "The calibration does not reach this rate"),
     ("FMR_RESERVED", 403, "Rates are an administrator's to choose"),
     ("FORBIDDEN", 403, "Not permitted"),
-    ("FULL", 409, "Full"),
+    ("GALLERIES_FULL", 409, "No room for another gallery"),
     ("GALLERY_EXISTS", 409, "The gallery exists"),
+    ("GALLERY_FULL", 409, "No room in the gallery"),
     ("GALLERY_UNKNOWN", 404, "No such gallery"),
     ("IDENTIFIER_INVALID", 400, "Not an identifier"),
     ("IMAGES_COUNT", 422, "Not a number of images"),
@@ -65,7 +68,9 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("REFERENCES_COUNT", 422, "Not a number of references"),
     ("REFERENCE_INVALID", 400, "Not a reference"),
     ("ROUTE_UNKNOWN", 404, "No such route"),
-    ("SUBJECT_EXISTS", 409, "The subject exists"),
+    ("SUBJECT_FULL", 409, "No room for another reference"),
+    ("SUBJECT_NOT_VALID", 409, "The subject is outside its validity"),
+    ("SUBJECT_RESTRICTED", 409, "The subject is restricted"),
     ("SUBJECT_UNKNOWN", 404, "No such subject"),
     ("TEMPLATE_FOREIGN_CALIBRATION", 409, "A template of another calibration"),
     ("TEMPLATE_FOREIGN_MODEL", 409, "A template of another model"),
@@ -190,7 +195,10 @@ mod tests {
 
     #[test]
     fn every_refusal_has_a_row() {
-        use crate::command::{Part, UnsupportedReference};
+        use crate::{
+            command::{Part, UnsupportedReference},
+            gallery::GalleryError,
+        };
         let gallery: crate::types::GalleryId = "g".parse().expect("a name");
         let subject = crate::types::SubjectId::from_bytes([0; 16]);
         let part = Part::Probe;
@@ -208,17 +216,15 @@ mod tests {
             Refusal::References { held: 0, most: 8 },
             Refusal::Images { held: 0, most: 4 },
             Refusal::Candidates { held: 0, most: 256 },
-            Refusal::Validity { not_before_s: 2, expiry_s: 1 },
             Refusal::Deadline { held_ms: 0, most_ms: 1 },
             Refusal::Fmr { fmr: 1e-9, why: String::new() },
             Refusal::UnknownGallery { gallery: gallery.clone() },
             Refusal::GalleryExists { gallery: gallery.clone() },
-            Refusal::UnknownSubject { gallery: gallery.clone(), subject },
-            Refusal::SubjectExists { gallery, subject },
             Refusal::Forbidden(Vec::new()),
             Refusal::FmrReserved,
             Refusal::EmbedDisabled,
-            Refusal::Full { what: "the gallery", most: 1 },
+            Refusal::GalleriesFull { most: 1 },
+            Refusal::ErasurePending { why: String::new() },
             Refusal::Audit,
             Refusal::Busy,
             Refusal::Late { deadline_ms: 1 },
@@ -226,6 +232,18 @@ mod tests {
             Refusal::Fault { what: "a stage" },
         ];
         refusals.extend(captures.map(|capture| Refusal::Capture { part, capture }));
+        let errors = [
+            GalleryError::NoClass,
+            GalleryError::NoTemplate,
+            GalleryError::Validity { not_before_s: 2, expiry_s: 1 },
+            GalleryError::References { subject, held: 4, more: 1, most: 4 },
+            GalleryError::Full { held: 1, more: 1, most: 1 },
+            GalleryError::UnknownSubject { subject },
+            GalleryError::Restricted { subject },
+            GalleryError::NotValid { subject },
+        ];
+        let inside = |error| Refusal::Gallery { gallery: gallery.clone(), error };
+        refusals.extend(errors.map(inside));
         for refusal in refusals {
             let code = refusal.code();
             assert!(PROBLEMS.iter().any(|row| row.0 == code), "{code} has no row");

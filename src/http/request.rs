@@ -12,7 +12,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    command::{Command, EncodedImage, ReferenceSource, Scope, Terms, UnsupportedReference},
+    command::{Command, EncodedImage, Enrolment, ReferenceSource, Scope, UnsupportedReference},
     limits::CANDIDATES_MAX,
     types::{GalleryId, Hash256, Purpose, SubjectId, Template, TemplateKind},
 };
@@ -394,7 +394,7 @@ pub(super) fn enrol(gallery: GalleryId, form: Form) -> Result<(Purpose, Command)
             (purpose, images, subject, classes(&fields)?, group, not_before, expiry)
         }
     };
-    let terms = Terms {
+    let terms = Enrolment {
         class_bits: class_bits(classes.as_deref(), 1)?,
         group: group.unwrap_or(0),
         not_before_s: not_before.unwrap_or(i64::MIN),
