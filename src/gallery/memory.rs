@@ -15,9 +15,7 @@ use crate::{
     limits::{GALLERY_ROWS_MAX, REFERENCES_PER_SUBJECT_MAX},
     ops::{
         score::rest_norm,
-        tile::{
-            ROW_RESTRICTED, ROW_VACANT, Row, TileError, TileLayout, TilePart, TileSet, TileSource,
-        },
+        tile::{ROW_RESTRICTED, Row, TileError, TileLayout, TilePart, TileSet, TileSource},
     },
     types::{SubjectId, Template, TemplateKind},
 };

@@ -15,9 +15,11 @@ mod holders;
 mod memory;
 mod planes;
 pub mod synthetic;
+#[cfg(test)]
+mod tests;
 
 pub use holders::{Erasure, StillHeld};
-pub use memory::Gallery;
+pub use memory::{Gallery, Newcomer};
 
 use crate::types::{SubjectId, TemplateError};
 

@@ -41,7 +41,9 @@ const JITTERS_MAX: u32 = 6;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SyntheticError {
     /// The calibration carries no statistics.
-    #[error("the calibration has no population statistics; use one that has, or enrol real templates")]
+    #[error(
+        "the calibration has no population statistics; use one that has, or enrol real templates"
+    )]
     NoPopulation,
     /// The statistics are not those of anything.
     #[error("the calibration's covariances are not positive definite; its file is damaged")]
@@ -185,7 +187,7 @@ mod tests {
     use crate::{
         ops::{
             score::score,
-            tile::{TileLayout, TilePart, TileSource as _},
+            tile::{TileLayout, TilePart},
         },
         types::Hash256,
     };
@@ -247,8 +249,7 @@ mod tests {
         let mut samples = vec![0.0; persons * DIMS];
         spread.mix(&draws, &mut samples);
         let covariance = |i: usize, j: usize| {
-            let sum: f32 =
-                samples.chunks_exact(DIMS).map(|s| (s[i] - 0.01) * (s[j] - 0.01)).sum();
+            let sum: f32 = samples.chunks_exact(DIMS).map(|s| (s[i] - 0.01) * (s[j] - 0.01)).sum();
             sum / persons as f32
         };
         assert!((covariance(0, 0) / 0.065 - 1.0).abs() < 0.03, "{}", covariance(0, 0));

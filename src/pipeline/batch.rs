@@ -71,10 +71,10 @@ mod tests {
 
     #[test]
     fn a_batch_closes_when_full_idle_or_old() {
-        assert_eq!(closed(&mut batcher(0), 9_000_000, true), []);
+        assert_eq!(closed(&mut batcher(0), 9_000_000, true), [0_u32; 0]);
         assert_eq!(closed(&mut batcher(2), 1_001, true), [0, 1]);
         assert_eq!(closed(&mut batcher(3), 1_002, false), [0, 1, 2]);
-        assert_eq!(closed(&mut batcher(2), 999 + BATCH_WAIT_US_MAX, false), []);
+        assert_eq!(closed(&mut batcher(2), 999 + BATCH_WAIT_US_MAX, false), [0_u32; 0]);
         assert_eq!(closed(&mut batcher(2), 1_000 + BATCH_WAIT_US_MAX, false), [0, 1]);
     }
 
@@ -82,7 +82,7 @@ mod tests {
     fn what_does_not_fit_keeps_its_place() {
         let mut batcher = batcher(5);
         assert_eq!(closed(&mut batcher, 1_005, false), [0, 1, 2]);
-        assert_eq!(closed(&mut batcher, 1_005, false), []);
+        assert_eq!(closed(&mut batcher, 1_005, false), [0_u32; 0]);
         assert_eq!(closed(&mut batcher, 1_005, true), [3, 4]);
         assert!(batcher.is_empty());
     }

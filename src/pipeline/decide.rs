@@ -104,10 +104,10 @@ fn facts(job: &Job) -> Facts {
         // No attack model is run by this pipeline yet, and a fact that was not found is not claimed.
         attack: Attack::NotPerformed,
         comparisons: comparisons.collect(),
-        identification: job.found.as_ref().map(|found| IdentificationFact {
-            candidates: found.subjects,
-            current: found.current,
-        }),
+        identification: job
+            .found
+            .as_ref()
+            .map(|found| IdentificationFact { candidates: found.subjects, current: found.current }),
         engine: job.engine,
     }
 }

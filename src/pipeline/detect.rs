@@ -19,6 +19,14 @@ use crate::{
 /// The aligned face on which quality is measured.
 const CROP: Shape = Shape { h: 112, w: 112, c: 3 };
 
+/// A frame to look at.
+#[derive(Clone, Copy)]
+pub(super) struct Sight<'a> {
+    pub(super) frame: FrameView<'a>,
+    /// A live capture; otherwise a photograph that cannot be taken again.
+    pub(super) live: bool,
+}
+
 /// What a frame shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Seen {
@@ -31,16 +39,17 @@ pub(super) struct Seen {
 pub(super) struct Detect {
     network: Box<dyn Network>,
     detector: Detector,
-    rules: FaceRules,
+    /// What a live capture must be like; photographs are judged by [`FaceRules::still`].
+    live: FaceRules,
     /// Scratch of the decoder, largest face first.
     faces: Vec<Face>,
     crop: Vec<f32>,
 }
 
 impl Detect {
-    pub(super) fn new(network: Box<dyn Network>, detector: Detector, rules: FaceRules) -> Self {
+    pub(super) fn new(network: Box<dyn Network>, detector: Detector, live: FaceRules) -> Self {
         let faces = Vec::with_capacity(FACES_PER_FRAME_MAX);
-        Self { network, detector, rules, faces, crop: vec![0.0; CROP.len()] }
+        Self { network, detector, live, faces, crop: vec![0.0; CROP.len()] }
     }
 
     pub(super) fn batch_max(&self) -> usize {
@@ -50,17 +59,17 @@ impl Detect {
     /// Looks at 1 to `batch_max` frames; `seen` gets one entry per frame, in their order.
     pub(super) fn step(
         &mut self,
-        frames: &[FrameView<'_>],
+        frames: &[Sight<'_>],
         seen: &mut Vec<Seen>,
     ) -> Result<(), BackendError> {
         let mut feeds = [Feed::Tensor(&[]); BATCH_FRAMES_MAX];
-        for (feed, &frame) in feeds.iter_mut().zip(frames) {
-            *feed = Feed::Fit { frame };
+        for (feed, sight) in feeds.iter_mut().zip(frames) {
+            *feed = Feed::Fit { frame: sight.frame };
         }
         let answer = self.network.run(&feeds[..frames.len()]);
         if answer.is_ok() {
-            for (item, &frame) in frames.iter().enumerate() {
-                seen.push(self.look(item, frame));
+            for (item, &sight) in frames.iter().enumerate() {
+                seen.push(self.look(item, sight));
             }
         }
         self.wipe();
@@ -74,19 +83,23 @@ impl Detect {
         self.faces.clear();
     }
 
-    fn look(&mut self, item: usize, frame: FrameView<'_>) -> Seen {
+    fn look(&mut self, item: usize, sight: Sight<'_>) -> Seen {
+        let Sight { frame, live } = sight;
+        let rules = if live { self.live } else { FaceRules::still() };
         let (width_px, height_px) = (frame.width_px(), frame.height_px());
         let network = &self.network;
         let outputs = |index: usize| network.output(index, item);
         self.detector.decode(&outputs, width_px, height_px, &mut self.faces);
-        let face = match face::select(&self.faces, width_px, height_px, &self.rules) {
+        let face = match face::select(&self.faces, width_px, height_px, &rules) {
             Ok(face) => face,
             Err(capture) => return Seen { capture, face: None },
         };
-        let to_frame = align::to_frame(&face.landmarks_px);
+        let Ok(to_frame) = align::to_frame(&face.landmarks_px) else {
+            return Seen { capture: CaptureFact::PoorQuality, face: None };
+        };
         warp(frame, &to_frame, ChannelOrder::Rgb, &mut ItemMut::new(CROP, &mut self.crop));
         let quality = quality::measure(&face, &self.crop);
-        let capture = quality::judge(&quality, &self.rules);
+        let capture = quality::judge(&quality, &rules);
         Seen { capture, face: Some((FaceReport { face, quality }, to_frame)) }
     }
 }

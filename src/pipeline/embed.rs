@@ -17,10 +17,7 @@ pub(super) struct Embed {
 }
 
 impl Embed {
-    pub(super) fn new(
-        network: Box<dyn Network>,
-        calibration: std::sync::Arc<Calibration>,
-    ) -> Self {
+    pub(super) fn new(network: Box<dyn Network>, calibration: std::sync::Arc<Calibration>) -> Self {
         Self { network, calibration }
     }
 

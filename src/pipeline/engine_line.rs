@@ -15,7 +15,7 @@ use std::{
 use super::{
     batch::{Batcher, Item},
     desk::Desk,
-    detect::{Detect, Seen},
+    detect::{Detect, Seen, Sight},
     embed::Embed,
     slot::Captured,
 };
@@ -127,9 +127,10 @@ impl EngineLine {
         let Some(first) = self.boarded.first() else {
             return;
         };
-        let mut frames = [first.1.view(); BATCH_FRAMES_MAX];
-        for (frame, (_, captured)) in frames.iter_mut().zip(&self.boarded) {
-            *frame = captured.view();
+        let sight = |item: &Item, frame| Sight { frame, live: item.sample == 0 };
+        let mut frames = [sight(&first.0, first.1.view()); BATCH_FRAMES_MAX];
+        for (frame, (item, captured)) in frames.iter_mut().zip(&self.boarded) {
+            *frame = sight(item, captured.view());
         }
         self.seen.clear();
         if self.detect.step(&frames[..self.boarded.len()], &mut self.seen).is_err() {
@@ -164,7 +165,8 @@ impl EngineLine {
         let mut faces: [(FrameView<'_>, ToFrame); BATCH_FRAMES_MAX] =
             [(first.1.view(), ToFrame([0.0; 6])); BATCH_FRAMES_MAX];
         for (face, (item, captured)) in faces.iter_mut().zip(&self.boarded) {
-            let to_frame = self.desk.table.with(item.ticket, |job| job.samples[item.sample].to_frame);
+            let to_frame =
+                self.desk.table.with(item.ticket, |job| job.samples[item.sample].to_frame);
             *face = (captured.view(), to_frame.expect("only a face that was found is embedded"));
         }
         self.templates.clear();

@@ -99,8 +99,7 @@ impl Job {
                 ..Sample::default()
             },
         });
-        let samples: Vec<Sample> =
-            std::iter::once(Sample::of(probe)).chain(references).collect();
+        let samples: Vec<Sample> = std::iter::once(Sample::of(probe)).chain(references).collect();
         let frames = || samples.iter().filter_map(|sample| sample.captured.as_ref());
         let spent =
             Spent { capture_us: frames().map(Captured::capture_us).sum(), ..Spent::default() };

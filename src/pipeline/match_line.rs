@@ -57,8 +57,7 @@ impl MatchLine {
         });
         let now_s = self.desk.clock.civil_s();
         // Unwind safety: results of a search that panicked are thrown away below.
-        let searched =
-            catch_unwind(AssertUnwindSafe(|| self.search.step(now_s, &mut self.jobs)));
+        let searched = catch_unwind(AssertUnwindSafe(|| self.search.step(now_s, &mut self.jobs)));
         let done_us = self.desk.clock.monotonic_us();
         for job in &mut self.jobs {
             job.spent.search_us = done_us - began_us;

@@ -193,8 +193,7 @@ impl Parts {
         let desk = Arc::new(Desk::new(self.clock, self.meter));
         let detect = detect::Detect::new(self.engine.detect, self.detector, self.rules);
         let embed = embed::Embed::new(self.engine.embed, self.calibration);
-        let engine_line =
-            EngineLine::new(Arc::clone(&desk), detect, embed, self.slots.slots());
+        let engine_line = EngineLine::new(Arc::clone(&desk), detect, embed, self.slots.slots());
         let search = search::Search::new(self.engine.search);
         let decide = decide::Decide::new(self.policy, self.audit);
         let match_line = MatchLine::new(Arc::clone(&desk), search, decide);

@@ -13,10 +13,7 @@ use std::{
 use crossbeam_utils::sync::{Parker, Unparker};
 
 use super::{
-    Order, Parts, Refused, Reply,
-    desk::Desk,
-    engine_line::EngineLine,
-    match_line::MatchLine,
+    Order, Parts, Refused, Reply, desk::Desk, engine_line::EngineLine, match_line::MatchLine,
 };
 
 /// The pipeline, running. Stops when dropped.
