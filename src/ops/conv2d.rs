@@ -16,6 +16,9 @@ use super::{
     program::Window,
 };
 
+/// Output channels that are summed together; it changes no sum, only how long one waits for it.
+const BLOCK: usize = 16;
+
 /// The op.
 pub fn conv2d(
     input: Item<'_>,
@@ -26,23 +29,43 @@ pub fn conv2d(
     curve: Curve<'_>,
     out: &mut ItemMut<'_>,
 ) {
+    let outputs = out.shape().c;
+    out.fill_positions_with(|y, x, channels| {
+        for (block, values) in channels.chunks_mut(BLOCK).enumerate() {
+            let first = block * BLOCK;
+            let mut sums = [0.0; BLOCK];
+            add_window(input, window, weights, outputs, [y, x, first], &mut sums[..values.len()]);
+            for (value, (sum, o)) in values.iter_mut().zip(sums.into_iter().zip(first..)) {
+                let beside = residual.map_or(0.0, |residual| f64::from(residual.at(y, x, o)));
+                *value = curve.at(f64::from(bias[o]) + beside + sum, o);
+            }
+        }
+    });
+}
+
+/// The sum over ky, kx and i for the output channels from `first`, one in each of `sums`.
+fn add_window(
+    input: Item<'_>,
+    window: &Window,
+    weights: &[f32],
+    outputs: usize,
+    [y, x, first]: [usize; 3],
+    sums: &mut [f64],
+) {
     let [rows, columns] = window.kernel;
     let inputs = input.shape().c;
-    let outputs = out.shape().c;
-    out.fill_with(|y, x, o| {
-        let mut sum = f64::from(bias[o]) + residual.map_or(0.0, |r| f64::from(r.at(y, x, o)));
-        for ky in 0..rows {
-            for kx in 0..columns {
-                for i in 0..inputs {
-                    let (iy, ix) = (y * window.stride[0] + ky, x * window.stride[1] + kx);
-                    let value = input.under_window(window.pad, iy, ix, i).unwrap_or(0.0);
-                    let weight = weights[((ky * columns + kx) * inputs + i) * outputs + o];
-                    sum += f64::from(value) * f64::from(weight);
+    for ky in 0..rows {
+        for kx in 0..columns {
+            let (iy, ix) = (y * window.stride[0] + ky, x * window.stride[1] + kx);
+            let Some(values) = input.under_window(window.pad, iy, ix) else { continue };
+            for (i, &value) in values.iter().enumerate() {
+                let at = ((ky * columns + kx) * inputs + i) * outputs + first;
+                for (sum, &weight) in sums.iter_mut().zip(&weights[at..]) {
+                    *sum += f64::from(value) * f64::from(weight);
                 }
             }
         }
-        curve.at(sum, o)
-    });
+    }
 }
 
 #[cfg(test)]

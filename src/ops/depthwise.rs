@@ -32,8 +32,10 @@ pub fn depthwise(
         for ky in 0..rows {
             for kx in 0..columns {
                 let (iy, ix) = (y * window.stride[0] + ky, x * window.stride[1] + kx);
-                let value = input.under_window(window.pad, iy, ix, c).unwrap_or(0.0);
-                sum += f64::from(value) * f64::from(weights[(ky * columns + kx) * channels + c]);
+                if let Some(values) = input.under_window(window.pad, iy, ix) {
+                    let weight = weights[(ky * columns + kx) * channels + c];
+                    sum += f64::from(values[c]) * f64::from(weight);
+                }
             }
         }
         curve.at(sum, c)

@@ -42,13 +42,13 @@ impl<'a> Item<'a> {
         self.values[(y * self.shape.w + x) * self.shape.c + c]
     }
 
-    /// As [`Item::at`] for a window over padding: `y` and `x` are counted from the padded corner,
-    /// and what lies in the padding is `None`.
+    /// All channels at row `y` and position `x`, counted from the corner of the padded input; what
+    /// lies in the padding is `None`.
     #[must_use]
-    pub fn under_window(&self, pad: [usize; 4], y: usize, x: usize, c: usize) -> Option<f32> {
+    pub fn under_window(&self, pad: [usize; 4], y: usize, x: usize) -> Option<&'a [f32]> {
         let y = y.checked_sub(pad[0]).filter(|&y| y < self.shape.h)?;
         let x = x.checked_sub(pad[1]).filter(|&x| x < self.shape.w)?;
-        Some(self.at(y, x, c))
+        Some(&self.values[(y * self.shape.w + x) * self.shape.c..][..self.shape.c])
     }
 }
 
@@ -77,12 +77,19 @@ impl<'a> ItemMut<'a> {
 
     /// Writes every value: `value(y, x, c)`.
     pub fn fill_with(&mut self, mut value: impl FnMut(usize, usize, usize) -> f32) {
-        let Shape { h, w, c: channels } = self.shape;
+        self.fill_positions_with(|y, x, channels| {
+            for (c, channel) in channels.iter_mut().enumerate() {
+                *channel = value(y, x, c);
+            }
+        });
+    }
+
+    /// Writes every position: `fill(y, x, channels)` writes all its channels.
+    pub fn fill_positions_with(&mut self, mut fill: impl FnMut(usize, usize, &mut [f32])) {
+        let Shape { h, w, c } = self.shape;
         for y in 0..h {
             for x in 0..w {
-                for c in 0..channels {
-                    self.values[(y * w + x) * channels + c] = value(y, x, c);
-                }
+                fill(y, x, &mut self.values[(y * w + x) * c..][..c]);
             }
         }
     }
@@ -105,8 +112,8 @@ mod tests {
         let item = Item::new(Shape { h: 1, w: 2, c: 2 }, &[1.0, 2.0, 3.0, 4.0]);
         assert_eq!((item.at(0, 1, 0), item.at(0, 0, 1)), (3.0, 2.0));
         let pad = [1, 1, 0, 0];
-        assert_eq!(item.under_window(pad, 0, 1, 0), None);
-        assert_eq!(item.under_window(pad, 1, 2, 1), Some(4.0));
-        assert_eq!(item.under_window(pad, 1, 3, 1), None);
+        assert_eq!(item.under_window(pad, 0, 1), None);
+        assert_eq!(item.under_window(pad, 1, 2), Some(&[3.0, 4.0][..]));
+        assert_eq!(item.under_window(pad, 1, 3), None);
     }
 }

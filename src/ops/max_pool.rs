@@ -20,8 +20,8 @@ pub fn max_pool(input: Item<'_>, window: &Window, out: &mut ItemMut<'_>) {
         for ky in 0..window.kernel[0] {
             for kx in 0..window.kernel[1] {
                 let (iy, ix) = (y * window.stride[0] + ky, x * window.stride[1] + kx);
-                if let Some(value) = input.under_window(window.pad, iy, ix, c) {
-                    largest = largest.max(value);
+                if let Some(values) = input.under_window(window.pad, iy, ix) {
+                    largest = largest.max(values[c]);
                 }
             }
         }

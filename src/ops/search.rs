@@ -13,9 +13,10 @@
 //! which are rounded up (see [`super::score`]), so a pruned row is strictly below the threshold.
 //! Order: score descending, then row ascending, so that equal scores have one order.
 //!
-//! This scan prunes against the threshold alone, so its split of pruned and rescored is the one that
-//! every machine reports in threshold-only runs. A backend may also prune a `best > 0` probe against
-//! its k-th best score: then only the split differs, never a hit nor the number accepted.
+//! The k-th best score prunes nothing here: a row between the threshold and the k-th best is still
+//! counted as accepted, and that number is exact. So the split of pruned and rescored depends on the
+//! threshold alone. A backend may rescore more rows of a `best > 0` probe than this; hits, accepted
+//! and ineligible are the same on all, and for `best == 0` the whole certificate is.
 //!
 //! Invariant: eligibility is counted before the bound; a tile's plaintext is wiped before the scan
 //! returns, also when it fails.

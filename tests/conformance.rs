@@ -1,0 +1,64 @@
+//! One suite for all backends: the same test bodies, mounted once per machine.
+//!
+//! A body asks `super::backend(…)` for the machine it is mounted on and compares what comes out with
+//! the scalar meaning in `portcullis::ops`, or with a brute force written here. Inputs are fresh at
+//! random; a failing test prints its seed, and `PORTCULLIS_SEED=<seed>` repeats the run.
+//!
+//! Invariant: every row of `backend::FACTORIES` is mounted, and every row of `ops::ALL` has cases. A
+//! machine that is not at hand is a counted skip, and a failure where `PORTCULLIS_REQUIRE` lists it.
+#![allow(clippy::duplicate_mod, reason = "the suites are compiled once per backend, on purpose")]
+
+mod common;
+#[path = "conformance/support/mod.rs"]
+mod support;
+
+use portcullis::backend::FACTORIES;
+
+/// Mounts every suite on the backend of that name in `FACTORIES`.
+macro_rules! mount {
+    ($($module:ident => $name:literal;)*) => {
+        $(
+            #[path = "conformance"]
+            mod $module {
+                use std::sync::Arc;
+
+                fn backend(test: &str) -> Option<Arc<dyn portcullis::backend::Backend>> {
+                    crate::support::backend($name, test)
+                }
+
+                mod feeds;
+                mod limits;
+                mod ops;
+                mod programs;
+                mod search;
+            }
+        )*
+        const MOUNTED: &[&str] = &[$($name),*];
+    };
+}
+
+mount! {
+    on_reference => "reference";
+}
+
+// rustfmt does not look into macros: this names the suites for it, and compiles nothing.
+#[cfg(any())]
+#[path = "conformance"]
+mod formatted {
+    mod feeds;
+    mod limits;
+    mod ops;
+    mod programs;
+    mod search;
+}
+
+#[test]
+fn every_backend_is_mounted_and_the_reference_comes_last() {
+    let names: Vec<&str> = FACTORIES.iter().map(|factory| factory.name).collect();
+    let mut mounted = MOUNTED.to_vec();
+    mounted.sort_unstable();
+    let mut made = names.clone();
+    made.sort_unstable();
+    assert_eq!(made, mounted, "add a `mount!` line for a new factory");
+    assert_eq!(names.last(), Some(&"reference"), "what is always there is asked last");
+}
