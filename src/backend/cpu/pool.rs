@@ -1,0 +1,180 @@
+//! A bounded set of compute threads, and the barrier between the stages of one run.
+//!
+//! A run wakes the threads once; each then walks through all stages, taking tasks off a counter, and
+//! meets the others at a [`Barrier`] between stages. So a stage costs one barrier (about a
+//! microsecond while all are awake) instead of a fork and a join. With one thread everything happens
+//! on the caller. Between runs the threads sleep.
+
+use std::{
+    hint,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+};
+
+use rayon::ThreadPool;
+
+use crate::{backend::Unavailable, limits::ENGINE_THREADS_MAX};
+
+/// Spins before a waiting thread offers its core to others.
+const SPINS: usize = 4_000;
+
+/// The compute threads of one backend.
+#[derive(Debug)]
+pub(super) struct Pool {
+    threads: Option<ThreadPool>,
+}
+
+impl Pool {
+    /// `threads` threads, the caller's included where that is the only one.
+    pub(super) fn new(threads: usize) -> Result<Self, Unavailable> {
+        let refused = |why: String| Unavailable { what: "cpu", why };
+        if threads == 0 || threads > ENGINE_THREADS_MAX {
+            return Err(refused(format!(
+                "{threads} threads asked for; between 1 and {ENGINE_THREADS_MAX} are possible"
+            )));
+        }
+        if threads == 1 {
+            return Ok(Self { threads: None });
+        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("compute-{index}"))
+            .build()
+            .map_err(|error| refused(format!("{threads} threads could not be started: {error}")))?;
+        Ok(Self { threads: Some(pool) })
+    }
+
+    /// Threads that compute.
+    pub(super) fn threads(&self) -> usize {
+        self.threads.as_ref().map_or(1, ThreadPool::current_num_threads)
+    }
+
+    /// Calls `work` once on every thread, with its number, and returns when all are done.
+    pub(super) fn each<F: Fn(usize) + Sync>(&self, work: F) {
+        match &self.threads {
+            None => work(0),
+            Some(pool) => {
+                pool.broadcast(|context| work(context.index()));
+            }
+        }
+    }
+}
+
+/// Keeps the threads of one run in step, and deals out the tasks of each stage.
+#[derive(Debug)]
+pub(super) struct Barrier {
+    threads: usize,
+    arrived: AtomicUsize,
+    stage: AtomicUsize,
+    next_task: AtomicUsize,
+    broken: AtomicBool,
+}
+
+impl Barrier {
+    /// For `threads` threads.
+    pub(super) fn new(threads: usize) -> Self {
+        Self {
+            threads,
+            arrived: AtomicUsize::new(0),
+            stage: AtomicUsize::new(0),
+            next_task: AtomicUsize::new(threads),
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    /// Calls `work` with tasks of this stage as long as there are any of its `tasks`. A thread
+    /// begins with the task of its own number, so that a band of rows stays in one core's cache from
+    /// stage to stage, and then takes what nobody has begun.
+    pub(super) fn tasks(&self, thread: usize, tasks: usize, mut work: impl FnMut(usize)) {
+        let mut task = thread;
+        while task < tasks {
+            work(task);
+            task = self.next_task.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns when every thread has come here; `false` when one of them never will.
+    pub(super) fn wait(&self) -> bool {
+        let stage = self.stage.load(Ordering::Acquire);
+        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.threads {
+            self.arrived.store(0, Ordering::Relaxed);
+            self.next_task.store(self.threads, Ordering::Relaxed);
+            self.stage.store(stage.wrapping_add(1), Ordering::Release);
+            return !self.broken.load(Ordering::Acquire);
+        }
+        let mut spins = 0;
+        while self.stage.load(Ordering::Acquire) == stage {
+            if self.broken.load(Ordering::Acquire) {
+                return false;
+            }
+            if spins < SPINS {
+                spins += 1;
+                hint::spin_loop();
+            } else {
+                thread::yield_now();
+            }
+        }
+        true
+    }
+
+    /// A guard that, dropped by a panic, frees the threads that wait.
+    pub(super) fn hold(&self) -> Hold<'_> {
+        Hold(self)
+    }
+}
+
+/// See [`Barrier::hold`].
+pub(super) struct Hold<'a>(&'a Barrier);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.broken.store(true, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_of_every_stage_is_done_once_and_in_order() {
+        let pool = Pool::new(3).expect("three threads");
+        let barrier = Barrier::new(pool.threads());
+        let done: Vec<AtomicUsize> = (0..50 * 7).map(|_| AtomicUsize::new(0)).collect();
+        pool.each(|thread| {
+            for stage in 0..50 {
+                barrier.tasks(thread, 7, |task| {
+                    if stage > 0 {
+                        let before = &done[(stage - 1) * 7..stage * 7];
+                        assert!(before.iter().all(|one| one.load(Ordering::SeqCst) == 1));
+                    }
+                    done[stage * 7 + task].fetch_add(1, Ordering::SeqCst);
+                });
+                assert!(barrier.wait());
+            }
+        });
+        assert!(done.iter().all(|one| one.load(Ordering::SeqCst) == 1));
+    }
+
+    #[test]
+    fn a_panic_on_one_thread_frees_the_others() {
+        let pool = Pool::new(2).expect("two threads");
+        let barrier = Barrier::new(2);
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            pool.each(|thread| {
+                let _hold = barrier.hold();
+                assert!(thread != 0, "thread 0 fails");
+                assert!(!barrier.wait(), "the barrier must not pass");
+            });
+        }));
+        assert!(outcome.is_err());
+    }
+
+    #[test]
+    fn zero_threads_and_too_many_are_refused() {
+        assert!(Pool::new(0).is_err());
+        assert!(Pool::new(ENGINE_THREADS_MAX + 1).is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! Any processor: registers are arrays of eight values, which the compiler maps to what the target
+//! has (two SSE registers on baseline x86-64).
+
+use super::vector::{Kernel, Simd};
+
+/// Needs no proof: plain Rust.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Portable;
+
+/// Values in a register.
+const LANES: usize = 8;
+
+impl Portable {
+    /// Always there.
+    pub(super) fn detect() -> Option<Self> {
+        Some(Self)
+    }
+}
+
+/// `f` per lane.
+#[inline(always)]
+fn lanes(f: impl FnMut(usize) -> f32) -> [f32; LANES] {
+    std::array::from_fn(f)
+}
+
+/// A half-precision value, widened: exponent and mantissa moved into place and rescaled by 2^112,
+/// which is right for subnormals too. Infinities do not occur in packed weights.
+#[inline(always)]
+fn widened(half: u16) -> f32 {
+    let magnitude = f32::from_bits(u32::from(half & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
+    f32::from_bits(magnitude.to_bits() | u32::from(half & 0x8000) << 16)
+}
+
+impl Simd for Portable {
+    type V = [f32; LANES];
+    const LANES: usize = LANES;
+    const ROWS: usize = 2;
+
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::V {
+        [value; LANES]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32], at: usize) -> Self::V {
+        let from = &from[at..at + LANES];
+        lanes(|i| from[i])
+    }
+
+    #[inline(always)]
+    fn store(self, value: Self::V, to: &mut [f32], at: usize) {
+        to[at..at + LANES].copy_from_slice(&value);
+    }
+
+    #[inline(always)]
+    fn load_half(self, from: &[u16], at: usize) -> Self::V {
+        let from = &from[at..at + LANES];
+        lanes(|i| widened(from[i]))
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::V, b: Self::V) -> Self::V {
+        lanes(|i| a[i] + b[i])
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        lanes(|i| a[i] * b[i])
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        lanes(|i| a[i] / b[i])
+    }
+
+    // Not `f32::mul_add`: without the instruction that is a function call per lane.
+    #[inline(always)]
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        lanes(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        lanes(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+
+    #[inline(always)]
+    fn min(self, a: Self::V, b: Self::V) -> Self::V {
+        lanes(|i| if a[i] < b[i] { a[i] } else { b[i] })
+    }
+
+    #[inline(always)]
+    fn where_negative(self, x: Self::V, below: Self::V) -> Self::V {
+        lanes(|i| if x[i] < 0.0 { below[i] } else { x[i] })
+    }
+
+    // Adding and taking away 1.5 · 2^23 leaves the nearest whole number; |x| stays below 2^22.
+    #[inline(always)]
+    fn round(self, x: Self::V) -> Self::V {
+        const SHIFT: f32 = 12_582_912.0;
+        lanes(|i| (x[i] + SHIFT) - SHIFT)
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, n: Self::V) -> Self::V {
+        lanes(|i| f32::from_bits(((n[i] as i32 + 127) as u32) << 23))
+    }
+
+    #[inline(always)]
+    fn fma_block<const ROWS: usize, const COLUMNS: usize, const PITCH: usize>(
+        self,
+        acc: &mut [[Self::V; COLUMNS]; ROWS],
+        a: &[f32],
+        b: &[f32],
+        depth: usize,
+    ) {
+        for (k, weights) in b.chunks_exact(COLUMNS * LANES).take(depth).enumerate() {
+            for (i, row) in acc.iter_mut().enumerate() {
+                let x = self.splat(a[i * PITCH + k]);
+                for (j, sum) in row.iter_mut().enumerate() {
+                    *sum = self.fma(x, self.load(weights, j * LANES), *sum);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn fma_block_half<const ROWS: usize, const COLUMNS: usize, const PITCH: usize>(
+        self,
+        acc: &mut [[Self::V; COLUMNS]; ROWS],
+        a: &[f32],
+        b: &[u16],
+        depth: usize,
+    ) {
+        for (k, weights) in b.chunks_exact(COLUMNS * LANES).take(depth).enumerate() {
+            for (i, row) in acc.iter_mut().enumerate() {
+                let x = self.splat(a[i * PITCH + k]);
+                for (j, sum) in row.iter_mut().enumerate() {
+                    *sum = self.fma(x, self.load_half(weights, j * LANES), *sum);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The small vector trait that every CPU kernel is written over, once.
+//!
+//! A value of a [`Simd`] type is a proof that the running processor has that instruction set: it can
+//! only be made by its `detect`. Kernels are structs that implement [`Kernel`]; [`Simd::call`] runs
+//! one inside a function compiled for the instruction set, so that everything marked
+//! `#[inline(always)]` becomes that set's code. The instruction sets themselves stand in `avx512.rs`,
+//! `avx2.rs`, `neon.rs` (with the crate's only vector intrinsics) and `portable.rs` (plain arrays).
+//!
+//! Invariant: every load and store of this trait checks its slice; the one inner loop that cannot
+//! afford a check per step, [`Simd::fma_block`], checks once on entry.
+
+/// Work that is compiled once per instruction set.
+pub(super) trait Kernel {
+    /// What it gives back.
+    type Output;
+    /// Does the work; implementations are `#[inline(always)]`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// One instruction set.
+pub(super) trait Simd: Copy + Send + Sync + 'static {
+    /// A register of f32 values.
+    type V: Copy;
+    /// Values in a register.
+    const LANES: usize;
+    /// Most rows of a register block: `ROWS` × 2 accumulators, two weights and a broadcast fit the
+    /// register file.
+    const ROWS: usize;
+
+    /// Runs `kernel` as code of this instruction set.
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// `value` in every lane.
+    fn splat(self, value: f32) -> Self::V;
+    /// `from[at..at + LANES]`.
+    fn load(self, from: &[f32], at: usize) -> Self::V;
+    /// `to[at..at + LANES] = value`.
+    fn store(self, value: Self::V, to: &mut [f32], at: usize);
+    /// Half-precision values `from[at..at + LANES]`, widened.
+    fn load_half(self, from: &[u16], at: usize) -> Self::V;
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b + c`.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger; `b` where either is not a number.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller; `b` where either is not a number.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `x < 0 ? below : x` per lane; a value that is not a number stays.
+    fn where_negative(self, x: Self::V, below: Self::V) -> Self::V;
+    /// Nearest whole number.
+    fn round(self, x: Self::V) -> Self::V;
+    /// `2^n` for whole `n` in -126..=127.
+    fn power_of_two(self, n: Self::V) -> Self::V;
+
+    /// The heart of every matrix product: for each `k` below `depth`,
+    /// `acc[i][j] += a[i · PITCH + k] · b[(k · COLUMNS + j) · LANES ..]`.
+    ///
+    /// Panics unless `a` and `b` reach that far.
+    fn fma_block<const ROWS: usize, const COLUMNS: usize, const PITCH: usize>(
+        self,
+        acc: &mut [[Self::V; COLUMNS]; ROWS],
+        a: &[f32],
+        b: &[f32],
+        depth: usize,
+    );
+
+    /// As [`Simd::fma_block`], over half-precision `b`.
+    fn fma_block_half<const ROWS: usize, const COLUMNS: usize, const PITCH: usize>(
+        self,
+        acc: &mut [[Self::V; COLUMNS]; ROWS],
+        a: &[f32],
+        b: &[u16],
+        depth: usize,
+    );
+
+    /// The first `count` values of `from[at..]`, zeros after them; `count` ≤ `LANES`.
+    #[inline(always)]
+    fn load_part(self, from: &[f32], at: usize, count: usize) -> Self::V {
+        if count == Self::LANES {
+            return self.load(from, at);
+        }
+        let mut lanes = [0.0; LANES_MAX];
+        lanes[..count].copy_from_slice(&from[at..at + count]);
+        self.load(&lanes, 0)
+    }
+
+    /// The first `count` lanes to `to[at..]`; `count` ≤ `LANES`.
+    #[inline(always)]
+    fn store_part(self, value: Self::V, to: &mut [f32], at: usize, count: usize) {
+        if count == Self::LANES {
+            return self.store(value, to, at);
+        }
+        let mut lanes = [0.0; LANES_MAX];
+        self.store(value, &mut lanes, 0);
+        to[at..at + count].copy_from_slice(&lanes[..count]);
+    }
+
+    /// `e^x`, within two units in the last place; below -87 it is as at -87, above 88 as at 88.
+    #[inline(always)]
+    fn exp(self, x: Self::V) -> Self::V {
+        // e^x = 2^n · e^r with r = x - n·ln 2 in two parts, |r| ≤ ln 2 / 2; minimax after Cephes.
+        let x = self.max(self.splat(-87.3), self.min(self.splat(88.3), x));
+        let n = self.round(self.mul(x, self.splat(std::f32::consts::LOG2_E)));
+        let r = self.fma(n, self.splat(-0.693_359_4), x);
+        let r = self.fma(n, self.splat(2.121_944_4e-4), r);
+        let mut p = self.splat(1.987_569_1e-4);
+        for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+            p = self.fma(p, r, self.splat(coefficient));
+        }
+        let p = self.fma(self.mul(p, r), r, self.add(r, self.splat(1.0)));
+        self.mul(p, self.power_of_two(n))
+    }
+}
+
+/// Lanes of the widest instruction set.
+pub(super) const LANES_MAX: usize = 16;
+
+/// The pointer loops of [`Simd::fma_block`] and [`Simd::fma_block_half`], written once and expanded
+/// inside each instruction set's island. `$zero`, `$splat`, `$fma` are intrinsics; `$load` and
+/// `$load_half` read one register from a pointer.
+macro_rules! fma_blocks {
+    ($zero:expr, $splat:expr, $fma:expr, $load:expr, $load_half:expr) => {
+        fma_blocks!(@one fma_block, f32, $zero, $splat, $fma, $load);
+        fma_blocks!(@one fma_block_half, u16, $zero, $splat, $fma, $load_half);
+    };
+    (@one $name:ident, $weight:ty, $zero:expr, $splat:expr, $fma:expr, $load:expr) => {
+        #[inline(always)]
+        fn $name<const ROWS: usize, const COLUMNS: usize, const PITCH: usize>(
+            self,
+            acc: &mut [[Self::V; COLUMNS]; ROWS],
+            a: &[f32],
+            b: &[$weight],
+            depth: usize,
+        ) {
+            assert!(depth > 0 && a.len() >= (ROWS - 1) * PITCH + depth, "rows reach their depth");
+            assert!(b.len() >= depth * COLUMNS * Self::LANES, "weights reach their depth");
+            let (mut a, mut b) = (a.as_ptr(), b.as_ptr());
+            for _ in 0..depth {
+                // SAFETY: the instruction set is there (`self` proves it). `a` has advanced by k <
+                // depth, so `a + i · PITCH` is inside its slice for i < ROWS; `b` has advanced by
+                // k · COLUMNS · LANES, so COLUMNS whole registers of it are inside. The last advance
+                // is to at most one past the end.
+                unsafe {
+                    let mut weights = [$zero; COLUMNS];
+                    for (j, weight) in weights.iter_mut().enumerate() {
+                        *weight = $load(b.add(j * Self::LANES));
+                    }
+                    for (i, row) in acc.iter_mut().enumerate() {
+                        let x = $splat(*a.add(i * PITCH));
+                        for (sum, weight) in row.iter_mut().zip(weights) {
+                            *sum = $fma(x, weight, *sum);
+                        }
+                    }
+                    a = a.add(1);
+                    b = b.add(COLUMNS * Self::LANES);
+                }
+            }
+        }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) use fma_blocks;
