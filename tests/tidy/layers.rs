@@ -1,6 +1,9 @@
 //! Imports point only downward. The table of this file is the one that ARCHITECTURE.md draws.
 
-use super::tree::{File, Tree};
+use super::{
+    size::end_of_body,
+    tree::{File, Tree},
+};
 
 /// The layers, lowest first, and the modules of each.
 pub(crate) const LAYERS: [&[&str]; 5] = [
@@ -13,11 +16,10 @@ pub(crate) const LAYERS: [&[&str]; 5] = [
 
 /// Edges inside a layer, each with its reason. ARCHITECTURE.md draws them all.
 pub(crate) const SIDEWAYS: &[(&str, &str, &str)] = &[
-    ("types", "limits", "a type is bounded where it is made"),
     ("meter", "types", "outcomes are counted by name"),
     ("model", "ops", "a network file becomes an `ops::Program`"),
     ("face", "ops", "an aligned face is what `ops::warp` makes of a frame"),
-    ("pipeline", "capture", "a lane's frames enter the pipeline's slots"),
+    ("capture", "pipeline", "what is captured lies in one of the pipeline's slots"),
     ("http", "command", "an endpoint is a command with a route"),
     ("http", "config", "limits and identities of the listener"),
     ("cli", "command", "a verb of the command line is a command"),
@@ -96,6 +98,25 @@ fn group_heads(group: &str) -> Vec<String> {
     heads
 }
 
+/// `code` without its `#[cfg(test)] mod … { … }`: a unit test may look across layers for examples.
+fn product_code(code: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = code;
+    while let Some(at) = rest.find("#[cfg(test)]") {
+        let (before, tests) = rest.split_at(at);
+        kept.push_str(before);
+        let Some(end) = end_of_body(tests.as_bytes()) else {
+            // A file of tests (`mod tests;`) is a file of its own; what follows here is product.
+            let end = tests.find(';').map_or(tests.len(), |end| end + 1);
+            rest = &tests[end..];
+            continue;
+        };
+        kept.extend(tests[..end].chars().filter(|&c| c == '\n'));
+        rest = &tests[end..];
+    }
+    kept + rest
+}
+
 fn fault(from: &str, to: &str) -> Option<String> {
     let (Some(high), Some(low)) = (layer_of(from), layer_of(to)) else {
         let unknown = if layer_of(from).is_none() { from } else { to };
@@ -130,7 +151,7 @@ pub(crate) fn edges(tree: &Tree) -> Vec<String> {
     let mut faults = Vec::new();
     for file in tree.sources().filter(|file| !ROOTS.contains(&file.path.as_str())) {
         let from = module_of(&file.path);
-        for (line, to) in named(&file.parts.code) {
+        for (line, to) in named(&product_code(&file.parts.code)) {
             faults.extend(fault(from, &to).map(|why| format!("{}:{line}: {why}", file.path)));
         }
         if climbs_to_root(file) {
@@ -168,7 +189,7 @@ pub(crate) fn unused(tree: &Tree) -> Vec<String> {
     let uses = |from: &str, to: &str| {
         tree.sources()
             .filter(|file| module_of(&file.path) == from)
-            .any(|file| named(&file.parts.code).iter().any(|(_, name)| name == to))
+            .any(|file| named(&product_code(&file.parts.code)).iter().any(|(_, name)| name == to))
     };
     let idle = SIDEWAYS.iter().filter(|(from, to, _)| !uses(from, to));
     idle.map(|(from, to, _)| {
@@ -191,6 +212,7 @@ fn an_upward_or_forbidden_edge_is_found() {
         ("src/ops/a.rs", "use crate::{backend::B, types::C};"),
         ("src/backend/a.rs", "use crate::model::M;"),
         ("src/http/endpoint/a.rs", "use crate::gallery::G;"),
+        ("src/http/b.rs", "#[cfg(test)]\nmod tests {\n use crate::gallery::G;\n}\n"),
         ("src/keys/mod.rs", "use super::ops::O;"),
         ("src/novel.rs", "use crate::types::T;"),
         ("src/gallery/a.rs", "// crate::http\nuse crate::{ops::tile::T, limits};"),

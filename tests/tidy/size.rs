@@ -109,7 +109,8 @@ pub(crate) fn functions(code: &str) -> Vec<Function> {
     found
 }
 
-/// Where the body closes, counted from the word that begins the item; `None` for a declaration without one.
+/// Where the body closes, counted from the word that begins the item; `None` for a
+/// declaration without one.
 pub(crate) fn end_of_body(code: &[u8]) -> Option<usize> {
     let (mut braces, mut brackets) = (0, 0);
     for (at, byte) in code.iter().enumerate() {

@@ -60,16 +60,14 @@ pub(crate) fn factories() -> Vec<&'static str> {
 
 /// Every backend that can be made is mounted in the conformance suite, under its own name.
 pub(crate) fn mounted(tree: &Tree, factories: &[&str]) -> Vec<String> {
-    let suite = &tree.file("tests/conformance.rs").expect("the conformance suite is there");
-    let mounts: Vec<&str> =
-        suite.parts.code.lines().map(str::trim).filter(|line| line.starts_with("mount!")).collect();
-    let unmounted = factories
-        .iter()
-        .filter(|name| !mounts.iter().any(|line| line.contains(&format!("on_{name}"))));
+    let suite = tree.file("tests/conformance.rs").expect("the conformance suite is there");
+    let mounts = suite.parts.code.split("mount! {").nth(1).and_then(|rest| rest.split('}').next());
+    let mounts = mounts.unwrap_or_default();
+    let unmounted = factories.iter().filter(|name| !mounts.contains(&format!("on_{name} =>")));
     unmounted
         .map(|name| {
             format!(
-                "backend `{name}` has a factory and no mount: add a `mount!(on_{name}, …)` line to \
+                "backend `{name}` has a factory and no mount: add `on_{name}` to the mounts of \
                  tests/conformance.rs"
             )
         })
@@ -91,6 +89,9 @@ fn a_missing_twin_and_a_stray_one_are_found() {
 
 #[test]
 fn an_unmounted_factory_is_found() {
-    let tree = Tree::of(&[("tests/conformance.rs", "// mount!(on_b, 1);\nmount!(on_a, 1);\n")]);
+    let tree = Tree::of(&[(
+        "tests/conformance.rs",
+        "mount! {\n  // on_b => \"b\";\n  on_a => \"a\";\n}\n",
+    )]);
     assert_eq!(mounted(&tree, &["a", "b"]).len(), 1);
 }

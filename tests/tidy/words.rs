@@ -101,8 +101,12 @@ pub(crate) fn names(tree: &Tree) -> Vec<String> {
 }
 
 /// Folders of a developer's or a build machine, which mean nothing elsewhere.
-const MACHINE_PATHS: [&str; 4] =
-    [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/")];
+const MACHINE_PATHS: [&str; 4] = [
+    concat!("/wo", "rk/"),
+    concat!("/ro", "ot/"),
+    concat!("/Us", "ers/"),
+    env!("CARGO_MANIFEST_DIR"), // where this very checkout lies
+];
 
 pub(crate) fn machine_paths(tree: &Tree) -> Vec<String> {
     let mut faults = Vec::new();
