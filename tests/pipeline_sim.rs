@@ -15,6 +15,7 @@ use std::{
 
 use portcullis::{
     gallery::{Enrolment, Gallery},
+    ops::tile::TileLayout,
     pipeline::{Desk, EngineLine, MatchLine, Order, Pipeline, Reference, Refused, Reply, Task},
     time::{Clock, SimulatedClock, SystemClock},
     types::{Action, CaptureFact, Outcome, SubjectId, TransactionId},
@@ -23,6 +24,7 @@ use scene::{Dice, Scene, Shows, picture};
 
 const SEEDS: u64 = 200;
 const SEEDS_LONG: u64 = 10_000;
+const STEPS: usize = 60;
 const PERSONS: u32 = 4;
 
 /// What an order may at best lead to.
@@ -84,7 +86,8 @@ impl Sim {
         let faults_in_256 = if faulty { 12 } else { 0 };
         let (scene, parts) =
             Scene::new(12, seed, faults_in_256, Arc::clone(&clock) as Arc<dyn Clock>, meanwhile);
-        let gallery = Gallery::new(scene.calibration.kind(), scene.calibration.layout());
+        let layout = TileLayout { rows: 3, ..scene.calibration.layout() };
+        let gallery = Gallery::new(scene.calibration.kind(), layout);
         let (desk, engine_line, match_line) = parts.assemble();
         Self {
             dice: Dice::new(seed),
@@ -285,7 +288,7 @@ fn subject(person: u8) -> SubjectId {
 fn run(seed: u64) -> [u32; 3] {
     let faulty = !seed.is_multiple_of(4);
     let mut sim = Sim::new(seed, faulty);
-    for _ in 0..150 {
+    for _ in 0..STEPS {
         sim.step();
     }
     sim.finish()
