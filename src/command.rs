@@ -8,11 +8,6 @@
 
 use std::fmt;
 
-pub use crate::{
-    face::{Face, FaceReport, Quality},
-    gallery::Enrolment,
-    pipeline::Spent,
-};
 use crate::{
     document::image::ImageError,
     gallery::GalleryError,
@@ -21,6 +16,11 @@ use crate::{
         Reason, Score, SubjectId, Template, TemplateError, TemplateKind, Threshold, TransactionId,
         Verdict,
     },
+};
+pub use crate::{
+    face::{Face, FaceReport, Quality},
+    gallery::Enrolment,
+    pipeline::Spent,
 };
 
 /// An encoded picture as it arrived. Its bytes cannot be printed; the process allocator wipes them.
@@ -371,7 +371,9 @@ pub enum Refusal {
         kind: UnsupportedReference,
     },
     /// None, or more than one verification takes.
-    #[error("{held} references; a verification takes 1 to {most}, each reference of an enrolled subject counted")]
+    #[error(
+        "{held} references; a verification takes 1 to {most}, each reference of an enrolled subject counted"
+    )]
     References {
         /// How many there are.
         held: usize,
@@ -435,7 +437,9 @@ pub enum Refusal {
     #[error("not permitted: {}", reasons_text(.0))]
     Forbidden(Vec<Reason>),
     /// Only administrators choose a rate.
-    #[error("only an administrator may name a false match rate; leave `fmr` out to use the configured one")]
+    #[error(
+        "only an administrator may name a false match rate; leave `fmr` out to use the configured one"
+    )]
     FmrReserved,
     /// Templates are not handed out here.
     #[error("handing out templates is switched off; the operator may set policy.embed_enabled")]

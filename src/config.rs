@@ -469,7 +469,9 @@ fn like(model: &toml::Value, text: &str) -> Result<toml::Value, String> {
         toml::Value::Integer(_) => {
             text.parse().map(toml::Value::Integer).map_err(|_| wrong("a whole number"))
         }
-        toml::Value::Float(_) => text.parse().map(toml::Value::Float).map_err(|_| wrong("a number")),
+        toml::Value::Float(_) => {
+            text.parse().map(toml::Value::Float).map_err(|_| wrong("a number"))
+        }
         toml::Value::Boolean(_) => {
             text.parse().map(toml::Value::Boolean).map_err(|_| wrong("true or false"))
         }
@@ -584,7 +586,9 @@ mod tests {
         let roles = set("PORTCULLIS_SERVER_LOCAL_ROLES", "gate, officer").expect("two roles");
         assert_eq!(roles.server.local_roles, [RoleName::Gate, RoleName::Officer]);
         assert_eq!(set("PORTCULLIS_POLICY_FMR", "0.001").expect("a rate").policy.fmr, 0.001);
-        assert!(set("PORTCULLIS_POLICY_EMBED_ENABLED", "true").expect("a switch").policy.embed_enabled);
+        assert!(
+            set("PORTCULLIS_POLICY_EMBED_ENABLED", "true").expect("a switch").policy.embed_enabled
+        );
         for (name, value, expected) in [
             ("PORTCULLIS_POLICY_FMT", "1", "has no key `fmt`"),
             ("PORTCULLIS_POLICY_FMR", "often", "`often` is not a number"),

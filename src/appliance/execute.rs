@@ -5,10 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Appliance,
-    places::Held,
-};
+use super::{Appliance, places::Held};
 use crate::{
     audit::{AuditEntry, AuditSink},
     command::{
@@ -85,8 +82,7 @@ impl Appliance {
             request.command,
             Command::Identify { fmr: Some(_), .. } | Command::Verify { fmr: Some(_), .. }
         );
-        let heard =
-            |caller: &&Caller| !names_rate || caller.role == Role::Administrator;
+        let heard = |caller: &&Caller| !names_rate || caller.role == Role::Administrator;
         let mut refused = None;
         for caller in request.callers.iter().filter(heard) {
             let asked = request.asked(caller);

@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crate::{command::Refusal, gallery::Gallery, limits::GALLERIES_MAX, meter::Meter, types::GalleryId};
+use crate::{
+    command::Refusal, gallery::Gallery, limits::GALLERIES_MAX, meter::Meter, types::GalleryId,
+};
 
 /// Every gallery of the appliance.
 #[derive(Default)]

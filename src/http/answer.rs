@@ -404,7 +404,11 @@ impl From<&Decision> for DecisionAnswer {
             },
             attack: decision.attack.into(),
             threshold: ThresholdAnswer::from(&decision.threshold),
-            comparisons: decision.comparisons.iter().map(|held| comparison(held, decision)).collect(),
+            comparisons: decision
+                .comparisons
+                .iter()
+                .map(|held| comparison(held, decision))
+                .collect(),
             candidates: decision.candidates.iter().map(candidate).collect(),
             certificate: decision.certificate.map(CertificateAnswer::from),
             generation: decision.certificate.map(|held| held.generation),

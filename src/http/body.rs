@@ -264,7 +264,8 @@ impl Fields {
         let mut form =
             Multipart::from_request(request, &()).await.map_err(|error| invalid(&error))?;
         let mut fields = Vec::new();
-        while let Some(field) = form.next_field().await.map_err(|error| invalid(&error.body_text()))?
+        while let Some(field) =
+            form.next_field().await.map_err(|error| invalid(&error.body_text()))?
         {
             let Some(name) = field.name().map(str::to_owned) else {
                 return Err(invalid(&"a part has no name"));
@@ -342,7 +343,8 @@ mod tests {
         assert_eq!(base64("probe.image", "AAE").expect("no padding"), [0, 1]);
         let problem = base64("probe.image", "AA*C").expect_err("a star");
         assert_eq!(problem.code(), "BASE64_INVALID");
-        for (text, expected) in [("AA*C", "position 2"), ("A", "position 1"), ("data:x", "prefix")] {
+        for (text, expected) in [("AA*C", "position 2"), ("A", "position 1"), ("data:x", "prefix")]
+        {
             let shown = format!("{:?}", base64("f", text).expect_err(text));
             assert!(shown.contains(expected), "{shown}");
         }

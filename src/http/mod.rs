@@ -81,7 +81,8 @@ impl Api {
     }
 
     fn service(&self) -> Result<&Arc<dyn Service>, Problem> {
-        let starting = || Problem::new("NOT_READY", "the appliance is starting: models are loading");
+        let starting =
+            || Problem::new("NOT_READY", "the appliance is starting: models are loading");
         self.service.get().ok_or_else(starting)
     }
 

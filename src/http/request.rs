@@ -178,7 +178,10 @@ impl ReferenceBody<'_> {
             let detail = format!("references[{at}]: gallery and subject belong together");
             return Err(Problem::new("REFERENCE_INVALID", detail));
         };
-        Ok(ReferenceSource::Subject { gallery: gallery_id(gallery)?, subject: subject_id(subject)? })
+        Ok(ReferenceSource::Subject {
+            gallery: gallery_id(gallery)?,
+            subject: subject_id(subject)?,
+        })
     }
 }
 
@@ -314,10 +317,12 @@ fn class_bits(classes: Option<&[u8]>, otherwise: u64) -> Result<u64, Problem> {
 /// A multipart field of numbers, separated by commas.
 fn classes(fields: &Fields) -> Result<Option<Vec<u8>>, Problem> {
     let Some(text) = fields.text("classes")? else { return Ok(None) };
-    let invalid = |_| {
-        Problem::new("FIELD_INVALID", "`classes` must be numbers from 0 to 63, such as 0,3")
-    };
-    text.split(',').map(|class| class.trim().parse().map_err(invalid)).collect::<Result<_, _>>().map(Some)
+    let invalid =
+        |_| Problem::new("FIELD_INVALID", "`classes` must be numbers from 0 to 63, such as 0,3");
+    text.split(',')
+        .map(|class| class.trim().parse().map_err(invalid))
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 /// The purpose and command of `POST /v1/verify`.

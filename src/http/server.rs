@@ -98,8 +98,7 @@ pub fn tls(certificate: &Path, key: &Path) -> Result<RustlsConfig, ServerError> 
     if chain.is_empty() {
         return Err(wrong_chain("no certificate in PEM form".to_owned()));
     }
-    let secret =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| wrong_key(error.to_string()))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong_key(error.to_string()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

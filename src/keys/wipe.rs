@@ -13,7 +13,10 @@
 //! Cost: one `memset` per free. A block that was never touched (a large zeroed one) is paged in by
 //! its wipe; frame slots are therefore allocated once and live as long as the appliance.
 
-#![expect(unsafe_code, reason = "an allocator hands out raw memory; this file is one of the islands")]
+#![expect(
+    unsafe_code,
+    reason = "an allocator hands out raw memory; this file is one of the islands"
+)]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
