@@ -81,8 +81,12 @@ impl Reach {
         (y * self.stride, self.count(count))
     }
 
-    /// First row and end of what `count` output rows from `y` on need of `height` input rows.
+    /// First row and end of what `count` output rows from `y` on need of `height` input rows; empty
+    /// where they need none, or see nothing but padding.
     pub(super) fn clamped(&self, y: usize, count: usize, height: usize) -> (usize, usize) {
+        if count == 0 {
+            return (0, 0);
+        }
         let (first, rows) = self.padded(y, count);
         let end = (first + rows).saturating_sub(self.top).min(height);
         (first.saturating_sub(self.top).min(end), end)
@@ -279,7 +283,8 @@ impl<S: Simd> Walk<'_, S> {
                 curve.sigmoid
             }
             RowKernel::Depthwise(depthwise) => {
-                depthwise.run(simd, input, row * link.reach.stride, out);
+                let residual = link.extra.map(|_| extra_row(y + row));
+                depthwise.run(simd, input, row * link.reach.stride, residual, out);
                 depthwise.curve.sigmoid
             }
             RowKernel::MaxPool(window) => {

@@ -17,7 +17,7 @@ use super::{
 use crate::ops::program::{Activation, Program, WeightId};
 
 /// Bytes of f32 weights from which on they are halved: beyond any core's own cache.
-const HALVED_FROM_BYTES: usize = 4 << 20;
+const HALVED_FROM_BYTES: usize = 16 << 20;
 
 /// A dense layer made ready.
 #[derive(Debug)]
