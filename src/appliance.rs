@@ -1,1 +1,399 @@
-//! The composition root: the only file that names every layer.
+//! The composition root: the only file (with its folder) that names every layer.
+//!
+//! `models.rs` reads model files, `places.rs` shares out frame slots, `galleries.rs` keeps galleries
+//! by name, `execute.rs` carries out commands. Here they are put together, from a configuration or,
+//! for tests and simulations, from parts.
+//!
+//! Invariant: no answer leaves that the audit does not hold. Beside the pipeline's own entries, every
+//! administrative act and every refused permission is recorded here.
+
+mod execute;
+mod galleries;
+pub mod models;
+mod places;
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::{
+    audit::{AuditEntry, AuditError, AuditSink, file::FileAudit},
+    backend::{Backend, BackendError, Description, Engine, FACTORIES, Unavailable},
+    command::{Answer, Readiness, Refusal, Request, Service, Version},
+    config::{AttackDetection, Config, ConfigError, EngineName, Environment, FaceRulesName},
+    face::{Detector, FaceModelError, FaceRules},
+    gallery::Gallery,
+    limits::{BATCH_FRAMES_MAX, SLOT_BYTES, SLOTS},
+    meter::Meter,
+    model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
+    pipeline::{Parts, Pipeline, slot::SlotPool},
+    policy::{AttackRule, BuiltIn, Policy},
+    random::Entropy,
+    time::Clock,
+    types::{GalleryId, Threshold},
+};
+use galleries::Galleries;
+use models::Models;
+use places::Places;
+
+/// File name of the audit in the state folder.
+const AUDIT_FILE: &str = "audit.jsonl";
+
+/// Why the appliance did not start. The operator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration names something impossible.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A model file is not there.
+    #[error("the {role} {path} is not there: run `portcullis models fetch`, or set models.{role}")]
+    ModelMissing {
+        /// `detector` or `embedder`.
+        role: &'static str,
+        /// Where it was looked for.
+        path: String,
+    },
+    /// A file cannot be read.
+    #[error("{path} cannot be read: {why}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
+    /// A default model's file is not the published one.
+    #[error("the cached model {path} is corrupted: {error}; run `portcullis models fetch`")]
+    ModelCorrupted {
+        /// The file.
+        path: String,
+        /// What differs.
+        error: NotDefault,
+    },
+    /// A model file does not lower.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The detector is not one whose outputs are known.
+    #[error(transparent)]
+    FaceModel(#[from] FaceModelError),
+    /// The calibration does not read, or belongs to another embedder.
+    #[error("calibration {path}: {error}")]
+    Calibration {
+        /// The file, or that it is the shipped one.
+        path: String,
+        /// Why not.
+        error: CalibrationError,
+    },
+    /// The embedder does not make templates of the calibration's size.
+    #[error("embedder {path} gives {held} values, its calibration expects {expected}")]
+    Dimensions {
+        /// The embedder.
+        path: String,
+        /// Values it gives.
+        held: usize,
+        /// Values of the calibration.
+        expected: usize,
+    },
+    /// The configured rate is not in the calibration's table.
+    #[error("policy.fmr: {0}")]
+    Fmr(ThresholdError),
+    /// The chosen backend is not at hand.
+    #[error("engine.name = {name}: {error}; `portcullis doctor` lists what is available")]
+    Engine {
+        /// As configured.
+        name: String,
+        /// Why not.
+        error: Unavailable,
+    },
+    /// The backend refused a network.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The audit's folder cannot be made.
+    #[error("the folder of the audit {path} cannot be made: {why}; set audit.path")]
+    AuditFolder {
+        /// The audit file.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
+    /// The audit cannot be opened.
+    #[error("{0}; set audit.path to a place that can be written")]
+    Audit(AuditError),
+}
+
+/// What comes in from outside the house.
+#[derive(Clone)]
+pub struct World {
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where identifiers come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where everything is counted.
+    pub meter: Arc<Meter>,
+}
+
+/// Everything an appliance is made of, for whoever brings an engine of its own.
+pub struct Assembly {
+    /// Who computes.
+    pub engine: Engine,
+    /// How the detector's outputs are read.
+    pub detector: Detector,
+    /// How an embedding becomes a template, and which thresholds there are.
+    pub calibration: Arc<Calibration>,
+    /// What a usable face is.
+    pub rules: FaceRules,
+    /// Who decides.
+    pub policy: Arc<dyn Policy>,
+    /// Where it is recorded.
+    pub audit: Arc<dyn AuditSink>,
+    /// Threshold of requests that name no rate.
+    pub fmr: f64,
+    /// Whether administrators may be handed templates.
+    pub embed_enabled: bool,
+    /// Time of requests that name no deadline, in milliseconds.
+    pub deadline_ms: u64,
+}
+
+/// The appliance, running. Stops when dropped.
+pub struct Appliance {
+    pipeline: Pipeline,
+    places: Places,
+    slots: Arc<SlotPool>,
+    galleries: Galleries,
+    calibration: Arc<Calibration>,
+    policy: Arc<dyn Policy>,
+    audit: Arc<Watched>,
+    world: World,
+    threshold: Threshold,
+    description: Description,
+    embed_enabled: bool,
+    attack_detection: bool,
+    deadline_ms: u64,
+    stopping: AtomicBool,
+}
+
+impl Appliance {
+    /// Loads the models, starts the engine and the pipeline.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub fn start(
+        config: &Config,
+        environment: &Environment,
+        world: World,
+    ) -> Result<Self, StartError> {
+        config.check()?;
+        let audit = open_audit(config, environment)?;
+        let backend = backend(config)?;
+        let models = Models::load(&config.models, environment)?;
+        let began_us = world.clock.monotonic_us();
+        let engine = Engine {
+            detect: backend.load(&models.detector, BATCH_FRAMES_MAX)?,
+            attack: None,
+            embed: backend.load(&models.embedder, BATCH_FRAMES_MAX)?,
+            search: backend,
+        };
+        let took_us = world.clock.monotonic_us().saturating_sub(began_us);
+        tracing::info!(took_us, "networks are ready");
+        let assembly = Assembly {
+            engine,
+            detector: Detector::for_program(&models.detector)?,
+            calibration: Arc::new(models.calibration),
+            rules: match config.policy.face_rules {
+                FaceRulesName::Still => FaceRules::still(),
+                FaceRulesName::Egate => FaceRules::egate(),
+            },
+            policy: Arc::new(BuiltIn::new(match config.policy.attack_detection {
+                AttackDetection::Required => AttackRule::Required,
+                AttackDetection::NotRequired => AttackRule::NotRequired,
+            })),
+            audit: Arc::new(audit),
+            fmr: config.policy.fmr,
+            embed_enabled: config.policy.embed_enabled,
+            deadline_ms: config.limits.deadline_ms,
+        };
+        Self::with_engine(assembly, world)
+    }
+
+    /// Starts from parts: an engine of scripted networks, another policy, another audit.
+    ///
+    /// # Errors
+    /// [`StartError::Fmr`].
+    pub fn with_engine(assembly: Assembly, world: World) -> Result<Self, StartError> {
+        let calibration = assembly.calibration;
+        let threshold = calibration.threshold(assembly.fmr).map_err(StartError::Fmr)?;
+        let description = assembly.engine.search.describe();
+        let attack_detection = assembly.engine.attack.is_some();
+        let slots = SlotPool::new(SLOTS, SLOT_BYTES);
+        let audit = Arc::new(Watched { sink: assembly.audit, broken: AtomicBool::new(false) });
+        let pipeline = Pipeline::start(Parts {
+            engine: assembly.engine,
+            detector: assembly.detector,
+            calibration: Arc::clone(&calibration),
+            rules: assembly.rules,
+            policy: Arc::clone(&assembly.policy),
+            audit: Arc::clone(&audit) as Arc<dyn AuditSink>,
+            clock: Arc::clone(&world.clock),
+            meter: Arc::clone(&world.meter),
+            slots: Arc::clone(&slots),
+        });
+        Ok(Self {
+            pipeline,
+            places: Places::new(SLOTS),
+            slots,
+            galleries: Galleries::default(),
+            calibration,
+            policy: assembly.policy,
+            audit,
+            world,
+            threshold,
+            description,
+            embed_enabled: assembly.embed_enabled,
+            attack_detection,
+            deadline_ms: assembly.deadline_ms,
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// How embeddings become templates here.
+    #[must_use]
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// What scores are held against where a request names no rate.
+    #[must_use]
+    pub fn threshold(&self) -> &Threshold {
+        &self.threshold
+    }
+
+    /// Puts a gallery that was filled elsewhere (a demonstration's, a test's) under its name.
+    ///
+    /// # Errors
+    /// [`Refusal::GalleryExists`] or [`Refusal::GalleriesFull`].
+    pub fn install(&self, name: GalleryId, gallery: Gallery) -> Result<(), Refusal> {
+        self.galleries.add(name, gallery)?;
+        self.galleries.count(&self.world.meter);
+        Ok(())
+    }
+
+    /// Takes no more requests and answers those in flight.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.pipeline.stop();
+    }
+
+    /// The slots, for the proof that none holds a face.
+    #[must_use]
+    pub fn slots(&self) -> &SlotPool {
+        &self.slots
+    }
+}
+
+impl Service for Appliance {
+    fn execute(&self, request: Request) -> Result<Answer, Refusal> {
+        self.carry_out(request)
+    }
+
+    fn readiness(&self) -> Readiness {
+        if self.stopping.load(Ordering::SeqCst) {
+            return Readiness::NotReady("the appliance is stopping");
+        }
+        if self.audit.broken.load(Ordering::SeqCst) {
+            return Readiness::NotReady("the audit could not be written when it was last tried");
+        }
+        Readiness::Ready
+    }
+
+    fn version(&self) -> Version {
+        Version {
+            backend: self.description.name,
+            device: self.description.device.clone(),
+            kind: self.calibration.kind(),
+            basis: self.calibration.basis().to_owned(),
+            attack_detection: self.attack_detection,
+        }
+    }
+
+    fn housekeep(&self) {
+        self.galleries.erase_expired(self.world.clock.civil_s());
+        self.galleries.count(&self.world.meter);
+    }
+}
+
+impl fmt::Debug for Appliance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Appliance").field("backend", &self.description.name).finish_non_exhaustive()
+    }
+}
+
+/// The audit, with a memory of whether it could be written.
+struct Watched {
+    sink: Arc<dyn AuditSink>,
+    broken: AtomicBool,
+}
+
+impl AuditSink for Watched {
+    fn record(&self, entry: &AuditEntry) -> Result<(), AuditError> {
+        let recorded = self.sink.record(entry);
+        if let Err(error) = &recorded {
+            tracing::error!(%error, "audit");
+        }
+        self.broken.store(recorded.is_err(), Ordering::SeqCst);
+        recorded
+    }
+}
+
+/// Where the audit is written.
+///
+/// # Errors
+/// [`ConfigError::NoFolder`].
+pub fn audit_path(config: &Config, environment: &Environment) -> Result<PathBuf, ConfigError> {
+    if config.audit.path.as_os_str().is_empty() {
+        return Ok(environment.state_folder()?.join(AUDIT_FILE));
+    }
+    Ok(config.audit.path.clone())
+}
+
+fn open_audit(config: &Config, environment: &Environment) -> Result<FileAudit, StartError> {
+    let path = audit_path(config, environment)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|error: io::Error| StartError::AuditFolder {
+        path: path.display().to_string(),
+        why: error.to_string(),
+    })?;
+    FileAudit::open(&path).map_err(StartError::Audit)
+}
+
+/// The backend that the configuration asks for.
+///
+/// # Errors
+/// [`StartError::Engine`].
+pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
+    let threads = match config.engine.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let wanted = match config.engine.name {
+        EngineName::Auto => None,
+        EngineName::Cpu => Some("cpu"),
+        EngineName::Reference => Some("reference"),
+    };
+    let mut refused =
+        Unavailable { what: "this backend", why: "this build does not carry it".to_owned() };
+    for factory in FACTORIES.iter().filter(|row| wanted.is_none_or(|name| name == row.name)) {
+        match (factory.make)(threads) {
+            Ok(backend) => return Ok(backend),
+            Err(unavailable) => {
+                tracing::info!(backend = factory.name, why = %unavailable.why, "not available");
+                refused = unavailable;
+            }
+        }
+    }
+    let name = wanted.unwrap_or("auto").to_owned();
+    Err(StartError::Engine { name, error: refused })
+}

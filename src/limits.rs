@@ -56,6 +56,15 @@ pub const DEADLINE_MS_DEFAULT: u64 = 8_000;
 pub const DEADLINE_MS_MAX: u64 = 60_000;
 /// HTTP connections at once.
 pub const CONNECTIONS_MAX: usize = 256;
+/// Longest that a caller may take to send the head of a request, in milliseconds.
+pub const HEAD_MS_MAX: u64 = 5_000;
+/// Longest that a caller may take to send a request body, in milliseconds.
+pub const BODY_MS_MAX: u64 = 10_000;
+/// Longest that the rest of a refused body is read and thrown away, in milliseconds, so that the
+/// caller reads its answer and not a reset connection.
+pub const DRAIN_MS_MAX: u64 = 3_000;
+/// Longest that open requests may take to end when the appliance stops, in milliseconds.
+pub const STOP_MS_MAX: u64 = 10_000;
 /// Compute threads of one engine.
 pub const ENGINE_THREADS_MAX: usize = 64;
 

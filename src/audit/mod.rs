@@ -1,6 +1,8 @@
 //! What happened, without a face in it. An entry is written before the reply leaves; if it cannot be
 //! written, the outcome is Refer.
 
+pub mod file;
+
 use crate::types::{
     Action, Attack, Caller, GalleryId, Outcome, Purpose, Score, SubjectId, TransactionId,
 };

@@ -152,4 +152,11 @@ pub trait TileSource: Send + Sync {
     /// # Errors
     /// [`TileError`]; the scratch may then hold anything and must be wiped all the same.
     fn open(&self, tile: usize, part: TilePart, scratch: &mut [u8]) -> Result<(), TileError>;
+
+    /// The newest generation of the same gallery, unless that is this one: so that a scan begins
+    /// with the newest set and can tell afterwards whether its answer is still current. `None` also
+    /// for a source that stands alone.
+    fn newer(&self) -> Option<Arc<dyn TileSource>> {
+        None
+    }
 }

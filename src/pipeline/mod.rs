@@ -7,16 +7,55 @@
 //!  newest wins / busy                     candidates          gate
 //! ```
 //!
-//! Only a ticket (u32) crosses a queue. Stages are state machines without I/O; `runner.rs` alone
-//! owns threads.
+//! Only a ticket (u32) crosses a queue. Stages are state machines without I/O: what comes in and what
+//! time it is go in, what follows comes out. Two lines string them together, and `runner.rs` alone owns
+//! threads, one per line; a test turns both lines by hand, in one thread, from one seed.
+//!
+//! | stage | file | line |
+//! |---|---|---|
+//! | capture | `slot.rs` | the caller's |
+//! | batch | `batch.rs` | engine |
+//! | detect, judge, align | `detect.rs` | engine |
+//! | embed | `embed.rs` | engine |
+//! | compare, search | `search.rs` | match |
+//! | decide, record | `decide.rs` | match |
+//! | reply | `match_line.rs` | match |
+//!
+//! Invariant: an accepted order is answered once; before its reply leaves, its frames are zero, no
+//! network holds its pixels or embeddings, its templates are dropped (but one that is the answer) and
+//! its audit entry is written. Each failure ends in Refer.
+//!
+//! Absent on purpose: a way to cut an engine short. A deadline is noticed between stages; a device
+//! that hangs holds its batch, and a caller that cannot wait refers on its own.
 
+mod batch;
+mod decide;
+mod desk;
+mod detect;
+mod embed;
+mod engine_line;
+mod job;
+mod match_line;
+mod runner;
+mod search;
 pub mod slot;
+
+pub use desk::{Desk, Refused};
+pub use engine_line::EngineLine;
+pub use match_line::MatchLine;
+pub use runner::{Pipeline, engine_loop, match_loop};
 
 use std::sync::Arc;
 
 use crate::{
-    face::FaceReport,
+    audit::AuditSink,
+    backend::Engine,
+    face::{Detector, FaceReport, FaceRules},
+    meter::Meter,
+    model::Calibration,
     ops::tile::TileSource,
+    policy::Policy,
+    time::Clock,
     types::{
         Asked, Attack, Candidate, CaptureFact, Certificate, Score, Template, Threshold,
         TransactionId, Verdict,
@@ -123,4 +162,41 @@ pub struct Reply {
     pub template: Option<Template>,
     /// Where the time went.
     pub spent: Spent,
+}
+
+/// What a pipeline is made of.
+pub struct Parts {
+    /// Who computes.
+    pub engine: Engine,
+    /// How the detector's outputs are read.
+    pub detector: Detector,
+    /// How the embedder's output becomes a template.
+    pub calibration: Arc<Calibration>,
+    /// What a usable face is.
+    pub rules: FaceRules,
+    /// Who decides.
+    pub policy: Arc<dyn Policy>,
+    /// Where it is recorded.
+    pub audit: Arc<dyn AuditSink>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where it is counted.
+    pub meter: Arc<Meter>,
+    /// Where frames lie.
+    pub slots: Arc<slot::SlotPool>,
+}
+
+impl Parts {
+    /// The desk and the two lines, for whoever turns them: [`Pipeline`] with threads, a test without.
+    #[must_use]
+    pub fn assemble(self) -> (Arc<Desk>, EngineLine, MatchLine) {
+        let desk = Arc::new(Desk::new(self.clock, self.meter));
+        let detect = detect::Detect::new(self.engine.detect, self.detector, self.rules);
+        let embed = embed::Embed::new(self.engine.embed, self.calibration);
+        let engine_line = EngineLine::new(Arc::clone(&desk), detect, embed, self.slots.slots());
+        let search = search::Search::new(self.engine.search);
+        let decide = decide::Decide::new(self.policy, self.audit);
+        let match_line = MatchLine::new(Arc::clone(&desk), search, decide);
+        (desk, engine_line, match_line)
+    }
 }

@@ -1,0 +1,395 @@
+//! Commands, carried out: permitted first, then decoded into slots, then through the pipeline.
+
+use std::{
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use super::{Appliance, places::Held};
+use crate::{
+    audit::{AuditEntry, AuditSink},
+    command::{
+        Answer, Command, Compared, Decision, EncodedImage, Enrolment, GalleryDescription, Part,
+        ReferenceSource, Refusal, Request, Scope,
+    },
+    document::image,
+    gallery::Gallery,
+    limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX, REFERENCES_PER_SUBJECT_MAX},
+    pipeline::{
+        Order, Reference, Refused, Reply, Task,
+        slot::{CaptureError, Captured},
+    },
+    random::random_id,
+    types::{
+        Asked, Attack, Caller, CaptureFact, GalleryId, Permission, Role, SubjectId, Threshold,
+        TransactionId,
+    },
+};
+
+/// Time beyond the deadline in which the pipeline itself tells that it was late. After it, an engine
+/// hangs, and the caller is told so here.
+const GRACE_MS: u64 = 500;
+
+/// One request under way.
+struct Errand {
+    transaction: TransactionId,
+    asked: Asked,
+    deadline_ms: u64,
+    deadline_us: u64,
+}
+
+/// References of a verification, each with its number in the request.
+type Numbered = (Vec<usize>, Vec<Reference>);
+
+impl Appliance {
+    pub(super) fn carry_out(&self, request: Request) -> Result<Answer, Refusal> {
+        let errand = self.permit(&request)?;
+        match request.command {
+            Command::CreateGallery { gallery } => self.create_gallery(&errand, gallery),
+            Command::DeleteGallery { gallery } => self.delete_gallery(&errand, &gallery),
+            Command::DescribeGallery { gallery } => self.describe_gallery(&errand, gallery),
+            Command::Embed { image } => self.embed(&errand, &image),
+            Command::Enrol { gallery, subject, images, terms } => {
+                self.enrol(&errand, gallery, subject, &images, terms)
+            }
+            Command::Erase { gallery, subject } => self.erase(&errand, gallery, subject),
+            Command::Identify { gallery, probe, scope, fmr } => {
+                let threshold = self.threshold_for(fmr)?;
+                self.identify(&errand, &gallery, &probe, scope, threshold)
+            }
+            Command::Verify { probe, references, fmr } => {
+                let threshold = self.threshold_for(fmr)?;
+                self.verify(&errand, &probe, references, threshold)
+            }
+        }
+    }
+
+    /// Who acts, under which name in the audit, until when; or why not. A refused permission is
+    /// recorded.
+    fn permit(&self, request: &Request) -> Result<Errand, Refusal> {
+        let deadline_ms = request.deadline_ms.unwrap_or(self.deadline_ms);
+        if !(1..=DEADLINE_MS_MAX).contains(&deadline_ms) {
+            return Err(Refusal::Deadline { held_ms: deadline_ms, most_ms: DEADLINE_MS_MAX });
+        }
+        let now_us = self.world.clock.monotonic_us();
+        let errand = |asked| Errand {
+            transaction: TransactionId::from_bytes(random_id(self.world.entropy.as_ref())),
+            asked,
+            deadline_ms,
+            deadline_us: now_us.saturating_add(deadline_ms * 1_000),
+        };
+        let names_rate = matches!(
+            request.command,
+            Command::Identify { fmr: Some(_), .. } | Command::Verify { fmr: Some(_), .. }
+        );
+        let heard = |caller: &&Caller| !names_rate || caller.role == Role::Administrator;
+        let mut refused = None;
+        for caller in request.callers.iter().filter(heard) {
+            let asked = request.asked(caller);
+            match self.policy.authorise(&asked) {
+                Permission::Granted => {
+                    let withheld = matches!(request.command, Command::Embed { .. });
+                    if withheld && !self.embed_enabled {
+                        return Err(Refusal::EmbedDisabled);
+                    }
+                    return Ok(errand(asked));
+                }
+                Permission::Refused(reasons) => refused = Some((asked, reasons)),
+            }
+        }
+        let Some((asked, reasons)) = refused else { return Err(Refusal::FmrReserved) };
+        let codes = reasons.iter().map(|reason| reason.code).collect();
+        self.record(&errand(asked), None, codes)?;
+        Err(Refusal::Forbidden(reasons))
+    }
+
+    fn threshold_for(&self, fmr: Option<f64>) -> Result<Threshold, Refusal> {
+        let Some(fmr) = fmr else { return Ok(self.threshold.clone()) };
+        let found = self.calibration.threshold(fmr);
+        found.map_err(|error| Refusal::Fmr { fmr, why: error.to_string() })
+    }
+
+    /// Writes an entry of the appliance's own: an act, or a permission that was refused.
+    fn record(
+        &self,
+        errand: &Errand,
+        subject: Option<SubjectId>,
+        reasons: Vec<&'static str>,
+    ) -> Result<(), Refusal> {
+        let entry = AuditEntry {
+            transaction: errand.transaction,
+            at_s: self.world.clock.civil_s(),
+            caller: errand.asked.caller.clone(),
+            action: errand.asked.action,
+            purpose: errand.asked.purpose,
+            gallery: errand.asked.gallery.clone(),
+            subject,
+            outcome: None,
+            reasons,
+            attack: Attack::NotPerformed,
+            comparisons: Vec::new(),
+            candidates: None,
+        };
+        self.audit.record(&entry).map_err(|_| Refusal::Audit)
+    }
+
+    fn verify(
+        &self,
+        errand: &Errand,
+        probe: &EncodedImage,
+        sources: Vec<ReferenceSource>,
+        threshold: Threshold,
+    ) -> Result<Answer, Refusal> {
+        let is_image = |source: &&ReferenceSource| matches!(source, ReferenceSource::Image(_));
+        let images = sources.iter().filter(is_image).count();
+        if !(1..=REFERENCES_MAX).contains(&sources.len()) {
+            return Err(Refusal::References { held: sources.len(), most: REFERENCES_MAX });
+        }
+        let _places = self.places(errand, 1 + images)?;
+        let probe = self.capture(probe, Part::Probe)?;
+        let (numbers, references) = self.references(sources)?;
+        let task = Task::Verify { references, threshold: threshold.clone() };
+        let reply = self.decide(errand, probe, task)?;
+        let compared = numbers.into_iter().zip(&reply.comparisons);
+        let comparisons = compared
+            .map(|(reference, comparison)| Compared {
+                reference,
+                capture: comparison.reference,
+                face: comparison.face,
+                score: comparison.score,
+                matched: comparison.matched,
+            })
+            .collect();
+        Ok(self.decision(reply, threshold, comparisons))
+    }
+
+    fn references(&self, sources: Vec<ReferenceSource>) -> Result<Numbered, Refusal> {
+        let (mut numbers, mut references) = (Vec::new(), Vec::new());
+        for (number, source) in sources.into_iter().enumerate() {
+            let part = Part::Reference(number);
+            match source {
+                ReferenceSource::Image(image) => {
+                    references.push(Reference::Image(self.capture(&image, part)?));
+                }
+                ReferenceSource::Template(template) => {
+                    let accepted = self.calibration.kind().accept(template.kind());
+                    accepted.map_err(|error| Refusal::Template { part, error })?;
+                    references.push(Reference::Template(template));
+                }
+                ReferenceSource::Subject { gallery, subject } => {
+                    let held = self.galleries.find(&gallery)?;
+                    let found = held.templates_of(subject, self.world.clock.civil_s());
+                    let templates = found.map_err(|error| Refusal::Gallery { gallery, error })?;
+                    references.extend(templates.into_iter().map(Reference::Template));
+                }
+                ReferenceSource::Unsupported(kind) => {
+                    return Err(Refusal::UnsupportedReference { part, kind });
+                }
+            }
+            numbers.resize(references.len(), number);
+        }
+        if references.len() > REFERENCES_MAX {
+            return Err(Refusal::References { held: references.len(), most: REFERENCES_MAX });
+        }
+        Ok((numbers, references))
+    }
+
+    fn identify(
+        &self,
+        errand: &Errand,
+        gallery: &GalleryId,
+        probe: &EncodedImage,
+        scope: Scope,
+        threshold: Threshold,
+    ) -> Result<Answer, Refusal> {
+        if !(1..=CANDIDATES_MAX).contains(&scope.best) {
+            return Err(Refusal::Candidates { held: scope.best, most: CANDIDATES_MAX });
+        }
+        let gallery = self.galleries.find(gallery)?;
+        let _places = self.places(errand, 1)?;
+        let probe = self.capture(probe, Part::Probe)?;
+        let task = Task::Identify {
+            tiles: gallery.source(),
+            threshold: threshold.clone(),
+            best: scope.best,
+            class_bits: scope.class_bits,
+            group: scope.group,
+        };
+        let reply = self.decide(errand, probe, task)?;
+        Ok(self.decision(reply, threshold, Vec::new()))
+    }
+
+    fn decision(&self, reply: Reply, threshold: Threshold, comparisons: Vec<Compared>) -> Answer {
+        Answer::Decision(Box::new(Decision {
+            transaction: reply.transaction,
+            verdict: reply.verdict,
+            probe: reply.probe,
+            face: reply.face,
+            attack: reply.attack,
+            threshold,
+            scale: self.calibration.scale(),
+            comparisons,
+            candidates: reply.candidates,
+            certificate: reply.certificate,
+            spent: reply.spent,
+        }))
+    }
+
+    fn enrol(
+        &self,
+        errand: &Errand,
+        name: GalleryId,
+        subject: Option<SubjectId>,
+        images: &[EncodedImage],
+        terms: Enrolment,
+    ) -> Result<Answer, Refusal> {
+        if !(1..=REFERENCES_PER_SUBJECT_MAX).contains(&images.len()) {
+            let most = REFERENCES_PER_SUBJECT_MAX;
+            return Err(Refusal::Images { held: images.len(), most });
+        }
+        let gallery = self.galleries.find(&name)?;
+        let (mut templates, mut faces) = (Vec::new(), Vec::new());
+        for (number, image) in images.iter().enumerate() {
+            let (template, face) = self.template(errand, image, Part::Image(number))?;
+            templates.push(template);
+            faces.extend(face);
+        }
+        let random = || SubjectId::from_bytes(random_id(self.world.entropy.as_ref()));
+        let subject = subject.unwrap_or_else(random);
+        // Recorded before it is searchable: an entry without its row is harmless, a row that nobody
+        // recorded is not.
+        self.record(errand, Some(subject), vec!["ENROLLED"])?;
+        let generation = gallery
+            .enrol(subject, templates, terms)
+            .map_err(|error| Refusal::Gallery { gallery: name, error })?;
+        self.galleries.count(&self.world.meter);
+        Ok(Answer::Enrolled { transaction: errand.transaction, subject, faces, generation })
+    }
+
+    fn erase(
+        &self,
+        errand: &Errand,
+        name: GalleryId,
+        subject: SubjectId,
+    ) -> Result<Answer, Refusal> {
+        let gallery = self.galleries.find(&name)?;
+        let erased = gallery.erase(subject);
+        let erasure = erased.map_err(|error| Refusal::Gallery { gallery: name, error })?;
+        self.record(errand, Some(subject), vec!["ERASED"])?;
+        self.galleries.count(&self.world.meter);
+        let wait = Duration::from_millis(errand.deadline_ms);
+        erasure.wait(wait).map_err(|held| Refusal::ErasurePending { why: held.to_string() })?;
+        Ok(Answer::Erased { transaction: errand.transaction })
+    }
+
+    fn create_gallery(&self, errand: &Errand, name: GalleryId) -> Result<Answer, Refusal> {
+        let (kind, layout) = (self.calibration.kind(), self.calibration.layout());
+        let gallery = self.galleries.add(name.clone(), Gallery::new(kind, layout))?;
+        if let Err(refusal) = self.record(errand, None, vec!["GALLERY_CREATED"]) {
+            self.galleries.remove(&name)?;
+            return Err(refusal);
+        }
+        Ok(Answer::Gallery(describe(name, &gallery)))
+    }
+
+    fn delete_gallery(&self, errand: &Errand, name: &GalleryId) -> Result<Answer, Refusal> {
+        let gallery = self.galleries.remove(name)?;
+        self.record(errand, None, vec!["GALLERY_DELETED"])?;
+        let erasure = gallery.erase_all();
+        self.galleries.count(&self.world.meter);
+        let wait = Duration::from_millis(errand.deadline_ms);
+        erasure.wait(wait).map_err(|held| Refusal::ErasurePending { why: held.to_string() })?;
+        Ok(Answer::Erased { transaction: errand.transaction })
+    }
+
+    fn describe_gallery(&self, errand: &Errand, name: GalleryId) -> Result<Answer, Refusal> {
+        let gallery = self.galleries.find(&name)?;
+        self.record(errand, None, vec!["GALLERY_DESCRIBED"])?;
+        Ok(Answer::Gallery(describe(name, &gallery)))
+    }
+
+    fn embed(&self, errand: &Errand, image: &EncodedImage) -> Result<Answer, Refusal> {
+        let (template, face) = self.template(errand, image, Part::Image(0))?;
+        Ok(Answer::Embedded { transaction: errand.transaction, template, face })
+    }
+
+    fn template(
+        &self,
+        errand: &Errand,
+        image: &EncodedImage,
+        part: Part,
+    ) -> Result<(crate::types::Template, Option<crate::command::FaceReport>), Refusal> {
+        let _places = self.places(errand, 1)?;
+        let captured = self.capture(image, part)?;
+        let reply = self.decide(errand, captured, Task::Template)?;
+        if let Some(template) = reply.template {
+            return Ok((template, reply.face));
+        }
+        let because = |code: &str| reply.verdict.reasons.iter().any(|reason| reason.code == code);
+        if because("AUDIT_UNAVAILABLE") {
+            return Err(Refusal::Audit);
+        }
+        if because("ENGINE_LATE") {
+            return Err(Refusal::Late { deadline_ms: errand.deadline_ms });
+        }
+        match reply.probe {
+            CaptureFact::Usable => Err(Refusal::Fault { what: "the engine gave no template" }),
+            capture => Err(Refusal::Capture { part, capture }),
+        }
+    }
+
+    /// Slots for a transaction; waits for others to be answered, but not beyond its deadline.
+    fn places(&self, errand: &Errand, count: usize) -> Result<Held<'_>, Refusal> {
+        let now_us = self.world.clock.monotonic_us();
+        let left = Duration::from_micros(errand.deadline_us.saturating_sub(now_us));
+        self.places.take(count, left).ok_or(Refusal::Busy)
+    }
+
+    fn capture(&self, image: &EncodedImage, part: Part) -> Result<Captured, Refusal> {
+        let began_us = self.world.clock.monotonic_us();
+        let captured = self.slots.capture(|pixels| image::decode_into(image.bytes(), pixels));
+        match captured {
+            Ok(captured) => {
+                Ok(captured.timed(self.world.clock.monotonic_us().saturating_sub(began_us)))
+            }
+            Err(CaptureError::Busy { .. }) => Err(Refusal::Busy),
+            Err(CaptureError::Fill(error)) => Err(Refusal::Image { part, error }),
+            Err(CaptureError::Extent { .. }) => {
+                Err(Refusal::Fault { what: "a decoder reported another size than it wrote" })
+            }
+        }
+    }
+
+    fn decide(&self, errand: &Errand, probe: Captured, task: Task) -> Result<Reply, Refusal> {
+        let order = Order {
+            transaction: errand.transaction,
+            asked: errand.asked.clone(),
+            probe,
+            task,
+            deadline_us: errand.deadline_us,
+        };
+        let (answer, answered) = mpsc::sync_channel(1);
+        // A caller that has gone does not hear its answer; the audit has it.
+        let submitted = self.pipeline.submit(order, move |reply| drop(answer.send(reply)));
+        submitted.map_err(|refused| match refused {
+            Refused::Busy { .. } => Refusal::Busy,
+            Refused::Stopping => Refusal::NotReady { why: "the appliance is stopping" },
+        })?;
+        let wait = Duration::from_millis(errand.deadline_ms.saturating_add(GRACE_MS));
+        answered.recv_timeout(wait).map_err(|error| match error {
+            mpsc::RecvTimeoutError::Timeout => Refusal::Late { deadline_ms: errand.deadline_ms },
+            mpsc::RecvTimeoutError::Disconnected => Refusal::Fault { what: "the pipeline ended" },
+        })
+    }
+}
+
+fn describe(name: GalleryId, gallery: &Arc<Gallery>) -> GalleryDescription {
+    let stats = gallery.stats();
+    GalleryDescription {
+        gallery: name,
+        subjects: stats.subjects,
+        rows: stats.rows - stats.vacant,
+        generation: stats.generation,
+        kind: *gallery.kind(),
+    }
+}

@@ -1,0 +1,109 @@
+//! Who still holds which generation, and a receipt that tells when the erased is gone.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Generations that somebody holds: the gallery itself, an order on its way, a scan.
+#[derive(Debug, Default)]
+pub(super) struct Holders {
+    /// Snapshots alive per generation.
+    alive: Mutex<BTreeMap<u64, usize>>,
+    released: Condvar,
+}
+
+impl Holders {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, usize>> {
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn hold(&self, generation: u64) {
+        *self.lock().entry(generation).or_default() += 1;
+    }
+
+    /// Called once the tiles of that holder are let go, so that nobody wakes before they are zero.
+    pub(super) fn release(&self, generation: u64) {
+        let mut alive = self.lock();
+        if let Some(count) = alive.get_mut(&generation) {
+            *count -= 1;
+            if *count == 0 {
+                alive.remove(&generation);
+            }
+        }
+        drop(alive);
+        self.released.notify_all();
+    }
+}
+
+/// The receipt of an erasure. New searches do not find the erased any more; this tells whether
+/// older generations that held it are still in somebody's hands.
+#[must_use = "an erasure is complete only once nobody holds the older generations"]
+#[derive(Clone)]
+pub struct Erasure {
+    pub(super) holders: Arc<Holders>,
+    /// First generation that held an erased row.
+    pub(super) since: u64,
+    /// The generation without it.
+    pub(super) generation: u64,
+    pub(super) rows: u64,
+}
+
+/// An erasure that is not complete yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{holders} running searches still hold a generation from before the erasure; \
+     nothing new finds the subject, ask again when they have ended"
+)]
+pub struct StillHeld {
+    /// Generations still held.
+    pub holders: usize,
+}
+
+impl Erasure {
+    /// Rows that were vacated.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// First generation without them.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether every copy that held an erased row has been zeroed.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.held(&self.holders.lock()) == 0
+    }
+
+    /// Waits until it is complete, but not longer than `timeout`.
+    ///
+    /// # Errors
+    /// [`StillHeld`] when the time is over; waiting again is possible.
+    pub fn wait(&self, timeout: Duration) -> Result<(), StillHeld> {
+        let (alive, _) = self
+            .holders
+            .released
+            .wait_timeout_while(self.holders.lock(), timeout, |alive| self.held(alive) > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        match self.held(&alive) {
+            0 => Ok(()),
+            holders => Err(StillHeld { holders }),
+        }
+    }
+
+    fn held(&self, alive: &BTreeMap<u64, usize>) -> usize {
+        alive.range(self.since..self.generation).map(|(_, count)| count).sum()
+    }
+}
+
+impl fmt::Debug for Erasure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Erasure({} rows, generation {})", self.rows, self.generation)
+    }
+}

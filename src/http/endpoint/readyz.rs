@@ -1,0 +1,29 @@
+//! `GET /readyz`.
+
+use axum::extract::State;
+
+use crate::{
+    command::Readiness,
+    http::{
+        Api,
+        problem::{Problem, ProblemDocument},
+    },
+};
+
+/// Whether a request would be answered now.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "watch",
+    responses(
+        (status = 200, description = "Ready.", body = String),
+        (status = "default", description = "A problem document.",
+            body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::http) async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
+    match api.service()?.readiness() {
+        Readiness::Ready => Ok("ready\n"),
+        Readiness::NotReady(why) => Err(Problem::new("NOT_READY", why)),
+    }
+}

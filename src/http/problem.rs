@@ -1,0 +1,260 @@
+//! Problem documents (RFC 9457): what a request is answered with when nothing was decided.
+//!
+//! [`PROBLEMS`] is the contract: every code with its status and its title. `type` is a URN made of
+//! the code, so that no host is named and nothing must be reachable to understand an error.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{command::Refusal, types::Reason};
+
+/// Seconds after which a busy appliance is worth asking again.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+
+/// Every code of the API: code, status, title. Codes are never reused.
+pub const PROBLEMS: &[(&str, u16, &str)] = &[
+    ("AUDIT_UNAVAILABLE", 503, "The audit cannot be written"),
+    ("BASE64_INVALID", 400, "Not base64"),
+    ("BODY_INCOMPLETE", 400, "The body ended early"),
+    ("BODY_TOO_LARGE", 413, "The body is too large"),
+    ("BODY_TOO_SLOW", 408, "The body took too long"),
+    ("BUSY", 503, "Busy"),
+    ("CANDIDATES_COUNT", 422, "Not a number of candidates"),
+    ("CAPTURE_FACE_TOO_SMALL", 422, "The face is too small"),
+    ("CAPTURE_NO_FACE", 422, "No face"),
+    ("CAPTURE_OFF_CENTRE", 422, "The face is off centre"),
+    ("CAPTURE_POOR_QUALITY", 422, "Poor quality"),
+    ("CAPTURE_SEVERAL_FACES", 422, "Several faces"),
+    ("CLASSES_EMPTY", 422, "No class"),
+    ("CONTENT_TYPE_UNSUPPORTED", 415, "Content type not supported"),
+    ("DEADLINE_INVALID", 400, "Not a deadline"),
+    ("DEADLINE_OUT_OF_RANGE", 422, "Deadline out of range"),
+    ("DEADLINE_PASSED", 504, "Deadline passed"),
+    ("EMBED_DISABLED", 403, "Handing out templates is switched off"),
+    ("ERASURE_PENDING", 503, "Erased, but a search still runs"),
+    ("FAULT", 500, "The appliance failed"),
+    ("FIELD_INVALID", 400, "A field is invalid"),
+    ("FMR_NOT_CALIBRATED", 422, "The calibration does not reach this rate"),
+    ("FMR_RESERVED", 403, "Rates are an administrator's to choose"),
+    ("FORBIDDEN", 403, "Not permitted"),
+    ("GALLERIES_FULL", 409, "No room for another gallery"),
+    ("GALLERY_EXISTS", 409, "The gallery exists"),
+    ("GALLERY_FULL", 409, "No room in the gallery"),
+    ("GALLERY_UNKNOWN", 404, "No such gallery"),
+    ("IDENTIFIER_INVALID", 400, "Not an identifier"),
+    ("IMAGES_COUNT", 422, "Not a number of images"),
+    ("IMAGE_ANIMATED", 415, "The image is animated"),
+    ("IMAGE_BYTES_TOO_MANY", 413, "The image has too many bytes"),
+    ("IMAGE_CODING_UNSUPPORTED", 415, "The image's coding is not supported"),
+    ("IMAGE_COLOUR_UNSUPPORTED", 415, "The image's colour space is not supported"),
+    ("IMAGE_DAMAGED", 422, "The image is damaged"),
+    ("IMAGE_EMPTY", 422, "The image is empty"),
+    ("IMAGE_KIND_UNKNOWN", 415, "Not an image"),
+    ("IMAGE_KIND_UNSUPPORTED", 415, "The kind of image is not supported"),
+    ("IMAGE_NO_AREA", 422, "The image has no area"),
+    ("IMAGE_SLOT_TOO_SMALL", 500, "The appliance failed"),
+    ("IMAGE_TOO_LARGE", 422, "The image has too many pixels"),
+    ("IMAGE_TRUNCATED", 422, "The image is truncated"),
+    ("JSON_INVALID", 400, "Not the JSON that this endpoint takes"),
+    ("METHOD_NOT_ALLOWED", 405, "Method not allowed"),
+    ("MULTIPART_INVALID", 400, "Not the multipart form that this endpoint takes"),
+    ("NOT_READY", 503, "Not ready"),
+    ("PURPOSE_MISSING", 400, "A purpose is needed"),
+    ("REFERENCES_COUNT", 422, "Not a number of references"),
+    ("REFERENCE_INVALID", 400, "Not a reference"),
+    ("ROUTE_UNKNOWN", 404, "No such route"),
+    ("SUBJECT_FULL", 409, "No room for another reference"),
+    ("SUBJECT_NOT_VALID", 409, "The subject is outside its validity"),
+    ("SUBJECT_RESTRICTED", 409, "The subject is restricted"),
+    ("SUBJECT_UNKNOWN", 404, "No such subject"),
+    ("TEMPLATE_FOREIGN_CALIBRATION", 409, "A template of another calibration"),
+    ("TEMPLATE_FOREIGN_MODEL", 409, "A template of another model"),
+    ("TEMPLATE_LENGTH", 422, "Not a template"),
+    ("TEMPLATE_OUT_OF_RANGE", 422, "Not a template"),
+    ("TOKEN_EXPIRED", 401, "The token has expired"),
+    ("TOKEN_MISSING", 401, "A token is needed"),
+    ("TOKEN_UNKNOWN", 401, "The token is not known"),
+    ("UNSUPPORTED_REFERENCE", 501, "The kind of reference is not supported"),
+    ("VALIDITY_EMPTY", 422, "The validity is empty"),
+];
+
+/// The body of every answer that decides nothing.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemDocument {
+    /// `urn:portcullis:problem:` and the code in lower case.
+    #[serde(rename = "type")]
+    kind: String,
+    /// What kind of problem it is; the same for every occurrence.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What happened here, and what to do next.
+    detail: String,
+    /// The stable code: branch on this.
+    code: &'static str,
+    /// Why the policy refused; for code FORBIDDEN.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<ReasonText>,
+}
+
+/// A reason of the policy.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct ReasonText {
+    /// Stable code.
+    pub code: &'static str,
+    /// One sentence for an operator.
+    pub text: &'static str,
+}
+
+impl From<&Reason> for ReasonText {
+    fn from(reason: &Reason) -> Self {
+        Self { code: reason.code, text: reason.text }
+    }
+}
+
+/// The code of a problem, left on its response for the meter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counted(pub(super) &'static str);
+
+/// A problem on its way out.
+#[derive(Debug)]
+pub struct Problem {
+    code: &'static str,
+    status: StatusCode,
+    title: &'static str,
+    detail: String,
+    reasons: Vec<ReasonText>,
+}
+
+impl Problem {
+    /// The problem `code` of [`PROBLEMS`], here because of `detail`.
+    #[must_use]
+    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        let row = PROBLEMS.iter().find(|row| row.0 == code);
+        let &(code, status, title) = row.unwrap_or(&("FAULT", 500, "The appliance failed"));
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { code, status, title, detail: detail.into(), reasons: Vec::new() }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let mut problem = Self::new(refusal.code(), refusal.to_string());
+        if let Refusal::Forbidden(reasons) = &refusal {
+            problem.reasons = reasons.iter().map(ReasonText::from).collect();
+        }
+        problem
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let document = ProblemDocument {
+            kind: format!("urn:portcullis:problem:{}", self.code.to_ascii_lowercase()),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: self.detail,
+            code: self.code,
+            reasons: self.reasons,
+        };
+        let mut response = (self.status, Json(document)).into_response();
+        let headers = response.headers_mut();
+        let kind = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, kind);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(Counted(self.code));
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{CaptureFact, TemplateError};
+
+    #[test]
+    fn the_table_is_sorted_and_every_code_stands_once() {
+        assert!(PROBLEMS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+
+    #[test]
+    fn every_refusal_has_a_row() {
+        use crate::{
+            command::{Part, UnsupportedReference},
+            gallery::GalleryError,
+        };
+        let gallery: crate::types::GalleryId = "g".parse().expect("a name");
+        let subject = crate::types::SubjectId::from_bytes([0; 16]);
+        let part = Part::Probe;
+        let captures = [
+            CaptureFact::NoFace,
+            CaptureFact::SeveralFaces,
+            CaptureFact::FaceTooSmall,
+            CaptureFact::OffCentre,
+            CaptureFact::PoorQuality,
+        ];
+        let mut refusals = vec![
+            Refusal::Template { part, error: TemplateError::OutOfRange { index: 0 } },
+            Refusal::Template { part, error: TemplateError::Length { expected: 1, held: 2 } },
+            Refusal::UnsupportedReference { part, kind: UnsupportedReference::Dg2 },
+            Refusal::References { held: 0, most: 8 },
+            Refusal::Images { held: 0, most: 4 },
+            Refusal::Candidates { held: 0, most: 256 },
+            Refusal::Deadline { held_ms: 0, most_ms: 1 },
+            Refusal::Fmr { fmr: 1e-9, why: String::new() },
+            Refusal::UnknownGallery { gallery: gallery.clone() },
+            Refusal::GalleryExists { gallery: gallery.clone() },
+            Refusal::Forbidden(Vec::new()),
+            Refusal::FmrReserved,
+            Refusal::EmbedDisabled,
+            Refusal::GalleriesFull { most: 1 },
+            Refusal::ErasurePending { why: String::new() },
+            Refusal::Audit,
+            Refusal::Busy,
+            Refusal::Late { deadline_ms: 1 },
+            Refusal::NotReady { why: "starting" },
+            Refusal::Fault { what: "a stage" },
+        ];
+        refusals.extend(captures.map(|capture| Refusal::Capture { part, capture }));
+        let errors = [
+            GalleryError::NoClass,
+            GalleryError::NoTemplate,
+            GalleryError::Validity { not_before_s: 2, expiry_s: 1 },
+            GalleryError::References { subject, held: 4, more: 1, most: 4 },
+            GalleryError::Full { held: 1, more: 1, most: 1 },
+            GalleryError::UnknownSubject { subject },
+            GalleryError::Restricted { subject },
+            GalleryError::NotValid { subject },
+        ];
+        let inside = |error| Refusal::Gallery { gallery: gallery.clone(), error };
+        refusals.extend(errors.map(inside));
+        for refusal in refusals {
+            let code = refusal.code();
+            assert!(PROBLEMS.iter().any(|row| row.0 == code), "{code} has no row");
+        }
+    }
+
+    #[test]
+    fn a_problem_is_rfc_9457() {
+        let response = Problem::from(Refusal::Busy).into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+}

@@ -1,0 +1,487 @@
+//! What callers send: the JSON bodies, and the same things as multipart forms.
+//!
+//! Unknown members are refused everywhere: a misspelt `purpose` must not become a default.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    body::{Fields, Form, base64, json},
+    problem::Problem,
+};
+use crate::{
+    command::{Command, EncodedImage, Enrolment, ReferenceSource, Scope, UnsupportedReference},
+    limits::CANDIDATES_MAX,
+    types::{GalleryId, Hash256, Purpose, SubjectId, Template, TemplateKind},
+};
+
+/// Candidates of a search that names no number.
+const BEST_DEFAULT: usize = 10;
+
+/// Why something is asked; there is no default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PurposeName {
+    /// Entry to a site or a building.
+    AccessControl,
+    /// Passage to an aircraft.
+    Boarding,
+    /// Border checks on persons.
+    BorderControl,
+    /// Measuring the appliance itself, with people who agreed to that.
+    Evaluation,
+    /// A list of persons kept on a statutory basis.
+    Watchlist,
+}
+
+impl From<PurposeName> for Purpose {
+    fn from(name: PurposeName) -> Self {
+        match name {
+            PurposeName::AccessControl => Self::AccessControl,
+            PurposeName::Boarding => Self::Boarding,
+            PurposeName::BorderControl => Self::BorderControl,
+            PurposeName::Evaluation => Self::Evaluation,
+            PurposeName::Watchlist => Self::Watchlist,
+        }
+    }
+}
+
+impl PurposeName {
+    /// Parses the API's name.
+    ///
+    /// # Errors
+    /// Code PURPOSE_MISSING, listing the names.
+    pub fn parse(text: Option<&str>) -> Result<Self, Problem> {
+        let quoted = text.map(|text| serde_json::Value::String(text.to_owned()));
+        quoted.and_then(|name| serde_json::from_value(name).ok()).ok_or_else(|| {
+            let detail = "name a purpose: access-control, boarding, border-control, evaluation or \
+                          watchlist";
+            Problem::new("PURPOSE_MISSING", detail)
+        })
+    }
+}
+
+/// One encoded photograph.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageBody<'a> {
+    /// A JPEG or PNG file as base64 (standard alphabet).
+    #[serde(borrow)]
+    #[schema(value_type = String, content_encoding = "base64")]
+    image: Cow<'a, str>,
+}
+
+impl ImageBody<'_> {
+    fn decode(&self, field: &str) -> Result<EncodedImage, Problem> {
+        base64(field, &self.image).map(EncodedImage::new)
+    }
+}
+
+/// A template as `POST /v1/embed` hands it out.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateBody<'a> {
+    /// The int8 values as base64, one byte each; -128 does not occur.
+    #[serde(borrow)]
+    #[schema(value_type = String, content_encoding = "base64")]
+    pub values: Cow<'a, str>,
+    /// SHA-256 of the embedder's model file.
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
+    pub model: Cow<'a, str>,
+    /// SHA-256 of the calibration.
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
+    pub calibration: Cow<'a, str>,
+}
+
+impl TemplateBody<'_> {
+    fn decode(&self, at: usize) -> Result<Template, Problem> {
+        let field = format!("references[{at}].template");
+        let hash = |text: &str| {
+            let parsed: Result<Hash256, _> = text.parse();
+            parsed.map_err(|error| Problem::new("IDENTIFIER_INVALID", format!("{field}: {error}")))
+        };
+        let (model, calibration) = (hash(&self.model)?, hash(&self.calibration)?);
+        let bytes = base64(&format!("{field}.values"), &self.values)?;
+        let values: Box<[i8]> = bytes.iter().map(|&byte| byte.cast_signed()).collect();
+        let dims = u16::try_from(values.len()).map_err(|_| {
+            let detail = format!("{field}.values: {} values are no template", values.len());
+            Problem::new("TEMPLATE_LENGTH", detail)
+        })?;
+        Template::new(values, TemplateKind { model, calibration, dims }).map_err(|error| {
+            Problem::new("TEMPLATE_OUT_OF_RANGE", format!("{field}.values: {error}"))
+        })
+    }
+}
+
+/// One reference: exactly one of `image`, `template`, `gallery` with `subject`, `dg2`,
+/// `holderToken`. The last two are answered 501 by this version.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceBody<'a> {
+    /// A JPEG or PNG file as base64.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, content_encoding = "base64")]
+    image: Option<Cow<'a, str>>,
+    /// A template that the caller kept.
+    #[serde(borrow, default)]
+    template: Option<TemplateBody<'a>>,
+    /// The gallery of an enrolled subject.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>)]
+    gallery: Option<Cow<'a, str>>,
+    /// The enrolled subject, all of whose references are compared.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{32}$")]
+    subject: Option<Cow<'a, str>>,
+    /// Data group 2 of a passport chip; not read by this version.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    dg2: Option<serde::de::IgnoredAny>,
+    /// A template sealed to a secret that the traveller carries; not read by this version.
+    #[serde(default, rename = "holderToken")]
+    #[schema(value_type = Option<Object>)]
+    holder_token: Option<serde::de::IgnoredAny>,
+}
+
+impl ReferenceBody<'_> {
+    fn decode(&self, at: usize) -> Result<ReferenceSource, Problem> {
+        let kinds = [
+            self.image.is_some(),
+            self.template.is_some(),
+            self.gallery.is_some() || self.subject.is_some(),
+            self.dg2.is_some(),
+            self.holder_token.is_some(),
+        ];
+        if kinds.iter().filter(|&&present| present).count() != 1 {
+            let detail = format!(
+                "references[{at}] must hold exactly one of image, template, gallery with subject, \
+                 dg2, holderToken"
+            );
+            return Err(Problem::new("REFERENCE_INVALID", detail));
+        }
+        if let Some(image) = &self.image {
+            let image = base64(&format!("references[{at}].image"), image)?;
+            return Ok(ReferenceSource::Image(EncodedImage::new(image)));
+        }
+        if let Some(template) = &self.template {
+            return template.decode(at).map(ReferenceSource::Template);
+        }
+        if self.dg2.is_some() {
+            return Ok(ReferenceSource::Unsupported(UnsupportedReference::Dg2));
+        }
+        if self.holder_token.is_some() {
+            return Ok(ReferenceSource::Unsupported(UnsupportedReference::HolderToken));
+        }
+        let (Some(gallery), Some(subject)) = (&self.gallery, &self.subject) else {
+            let detail = format!("references[{at}]: gallery and subject belong together");
+            return Err(Problem::new("REFERENCE_INVALID", detail));
+        };
+        Ok(ReferenceSource::Subject {
+            gallery: gallery_id(gallery)?,
+            subject: subject_id(subject)?,
+        })
+    }
+}
+
+/// `POST /v1/verify`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyBody<'a> {
+    /// The live capture.
+    #[serde(borrow)]
+    probe: ImageBody<'a>,
+    /// What it is compared with, 1 to 8.
+    #[serde(borrow)]
+    #[schema(min_items = 1, max_items = 8)]
+    references: Vec<ReferenceBody<'a>>,
+    /// Why.
+    purpose: PurposeName,
+    /// Another false match rate than the configured one; administrators only.
+    #[serde(default)]
+    fmr: Option<f64>,
+}
+
+/// `POST /v1/galleries/{gallery}/identify`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentifyBody<'a> {
+    /// The live capture.
+    #[serde(borrow)]
+    probe: ImageBody<'a>,
+    /// Why.
+    purpose: PurposeName,
+    /// Candidates returned at most.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 256, default = 10)]
+    best: Option<usize>,
+    /// Only subjects in at least one of these classes, 0 to 63; without it, in any.
+    #[serde(default)]
+    classes: Option<Vec<u8>>,
+    /// Only subjects of this group, such as a flight.
+    #[serde(default)]
+    group: Option<u32>,
+    /// Another false match rate than the configured one; administrators only.
+    #[serde(default)]
+    fmr: Option<f64>,
+}
+
+/// `POST /v1/galleries/{gallery}/subjects`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolBody<'a> {
+    /// Photographs of one person, 1 to 4.
+    #[serde(borrow)]
+    #[schema(min_items = 1, max_items = 4)]
+    images: Vec<ImageBody<'a>>,
+    /// Why.
+    purpose: PurposeName,
+    /// 32 hexadecimal digits of the caller's choosing; without it, a random id.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{32}$")]
+    subject: Option<Cow<'a, str>>,
+    /// Classes the subject is in, 0 to 63; without it, class 0.
+    #[serde(default)]
+    classes: Option<Vec<u8>>,
+    /// A group such as a flight.
+    #[serde(default)]
+    group: Option<u32>,
+    /// First second (UTC) at which the subject may be found; without it, now.
+    #[serde(default, rename = "notBefore")]
+    not_before: Option<i64>,
+    /// First second (UTC) at which it may not be found any more; without it, never.
+    #[serde(default)]
+    expiry: Option<i64>,
+}
+
+/// `POST /v1/galleries`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateGalleryBody<'a> {
+    /// Its name: a-z, 0-9, '-' and '_', at most 63.
+    #[serde(borrow)]
+    #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
+    gallery: Cow<'a, str>,
+    /// Why.
+    purpose: PurposeName,
+}
+
+/// `POST /v1/embed`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EmbedBody<'a> {
+    /// A JPEG or PNG file as base64.
+    #[serde(borrow)]
+    #[schema(value_type = String, content_encoding = "base64")]
+    image: Cow<'a, str>,
+    /// Why.
+    purpose: PurposeName,
+}
+
+/// The form of `POST /v1/verify`: one `probe`, one or more `reference`, `purpose`, perhaps `fmr`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the fields that `Fields` reads by name")]
+pub struct VerifyForm {
+    /// The live capture, a JPEG or PNG file.
+    #[schema(value_type = String, format = Binary)]
+    probe: Vec<u8>,
+    /// What it is compared with: JPEG or PNG files, 1 to 8.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    reference: Vec<Vec<u8>>,
+    /// Why.
+    purpose: PurposeName,
+    /// Administrators only.
+    fmr: Option<f64>,
+}
+
+/// A gallery's name from a path or a body.
+pub(super) fn gallery_id(text: &str) -> Result<GalleryId, Problem> {
+    text.parse().map_err(|error| Problem::new("IDENTIFIER_INVALID", format!("{error}")))
+}
+
+/// A subject's id from a path or a body.
+pub(super) fn subject_id(text: &str) -> Result<SubjectId, Problem> {
+    text.parse().map_err(|error| Problem::new("IDENTIFIER_INVALID", format!("{error}")))
+}
+
+/// Classes as bits; `None` as `otherwise`.
+fn class_bits(classes: Option<&[u8]>, otherwise: u64) -> Result<u64, Problem> {
+    let Some(classes) = classes else { return Ok(otherwise) };
+    classes.iter().try_fold(0_u64, |bits, &class| match 1_u64.checked_shl(u32::from(class)) {
+        Some(bit) => Ok(bits | bit),
+        None => Err(Problem::new("FIELD_INVALID", format!("class {class} is not one of 0 to 63"))),
+    })
+}
+
+/// A multipart field of numbers, separated by commas.
+fn classes(fields: &Fields) -> Result<Option<Vec<u8>>, Problem> {
+    let Some(text) = fields.text("classes")? else { return Ok(None) };
+    let invalid =
+        |_| Problem::new("FIELD_INVALID", "`classes` must be numbers from 0 to 63, such as 0,3");
+    text.split(',')
+        .map(|class| class.trim().parse().map_err(invalid))
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+/// The purpose and command of `POST /v1/verify`.
+pub(super) fn verify(form: Form) -> Result<(Purpose, Command), Problem> {
+    match form {
+        Form::Json(bytes) => {
+            let body: VerifyBody<'_> = json(&bytes)?;
+            let probe = body.probe.decode("probe.image")?;
+            let decoded = body.references.iter().enumerate();
+            let references: Result<Vec<_>, _> =
+                decoded.map(|(at, reference)| reference.decode(at)).collect();
+            let command = Command::Verify { probe, references: references?, fmr: body.fmr };
+            Ok((body.purpose.into(), command))
+        }
+        Form::Multipart(mut fields) => {
+            fields.only(&["probe", "reference", "purpose", "fmr"])?;
+            let purpose = PurposeName::parse(fields.text("purpose")?)?;
+            let fmr = fields.parsed("fmr", "a rate such as 1e-4")?;
+            let probe = fields.image("probe")?;
+            let references = fields.images("reference");
+            let references = references.into_iter().map(ReferenceSource::Image).collect();
+            Ok((purpose.into(), Command::Verify { probe, references, fmr }))
+        }
+    }
+}
+
+/// The purpose and command of a search in `gallery`.
+pub(super) fn identify(gallery: GalleryId, form: Form) -> Result<(Purpose, Command), Problem> {
+    let (purpose, probe, best, classes, group, fmr) = match form {
+        Form::Json(bytes) => {
+            let body: IdentifyBody<'_> = json(&bytes)?;
+            let probe = body.probe.decode("probe.image")?;
+            (body.purpose, probe, body.best, body.classes, body.group, body.fmr)
+        }
+        Form::Multipart(mut fields) => {
+            fields.only(&["probe", "purpose", "best", "classes", "group", "fmr"])?;
+            let purpose = PurposeName::parse(fields.text("purpose")?)?;
+            let probe = fields.image("probe")?;
+            let best = fields.parsed("best", &format!("1 to {CANDIDATES_MAX}"))?;
+            let group = fields.parsed("group", "a number")?;
+            let fmr = fields.parsed("fmr", "a rate such as 1e-4")?;
+            (purpose, probe, best, classes(&fields)?, group, fmr)
+        }
+    };
+    let scope = Scope {
+        class_bits: class_bits(classes.as_deref(), u64::MAX)?,
+        group,
+        best: best.unwrap_or(BEST_DEFAULT),
+    };
+    Ok((purpose.into(), Command::Identify { gallery, probe, scope, fmr }))
+}
+
+/// The purpose and command of an enrolment into `gallery`.
+pub(super) fn enrol(gallery: GalleryId, form: Form) -> Result<(Purpose, Command), Problem> {
+    let (purpose, images, subject, classes, group, not_before, expiry) = match form {
+        Form::Json(bytes) => {
+            let body: EnrolBody<'_> = json(&bytes)?;
+            let decoded = body.images.iter().enumerate();
+            let images: Result<Vec<_>, _> =
+                decoded.map(|(at, image)| image.decode(&format!("images[{at}].image"))).collect();
+            let subject = body.subject.as_deref().map(subject_id).transpose()?;
+            let purpose = body.purpose;
+            (purpose, images?, subject, body.classes, body.group, body.not_before, body.expiry)
+        }
+        Form::Multipart(mut fields) => {
+            let known = ["image", "purpose", "subject", "classes", "group", "notBefore", "expiry"];
+            fields.only(&known)?;
+            let purpose = PurposeName::parse(fields.text("purpose")?)?;
+            let images = fields.images("image");
+            let subject = fields.text("subject")?.map(subject_id).transpose()?;
+            let group = fields.parsed("group", "a number")?;
+            let not_before = fields.parsed("notBefore", "seconds UTC")?;
+            let expiry = fields.parsed("expiry", "seconds UTC")?;
+            (purpose, images, subject, classes(&fields)?, group, not_before, expiry)
+        }
+    };
+    let terms = Enrolment {
+        class_bits: class_bits(classes.as_deref(), 1)?,
+        group: group.unwrap_or(0),
+        not_before_s: not_before.unwrap_or(i64::MIN),
+        expiry_s: expiry.unwrap_or(i64::MAX),
+    };
+    Ok((purpose.into(), Command::Enrol { gallery, subject, images, terms }))
+}
+
+/// The purpose and command of making a gallery.
+pub(super) fn create_gallery(form: Form) -> Result<(Purpose, Command), Problem> {
+    let (purpose, gallery) = match form {
+        Form::Json(bytes) => {
+            let body: CreateGalleryBody<'_> = json(&bytes)?;
+            (body.purpose, gallery_id(&body.gallery)?)
+        }
+        Form::Multipart(fields) => {
+            fields.only(&["gallery", "purpose"])?;
+            let purpose = PurposeName::parse(fields.text("purpose")?)?;
+            (purpose, gallery_id(fields.text("gallery")?.unwrap_or_default())?)
+        }
+    };
+    Ok((purpose.into(), Command::CreateGallery { gallery }))
+}
+
+/// The purpose and command of handing out a template.
+pub(super) fn embed(form: Form) -> Result<(Purpose, Command), Problem> {
+    let (purpose, image) = match form {
+        Form::Json(bytes) => {
+            let body: EmbedBody<'_> = json(&bytes)?;
+            (body.purpose, EncodedImage::new(base64("image", &body.image)?))
+        }
+        Form::Multipart(mut fields) => {
+            fields.only(&["image", "purpose"])?;
+            let purpose = PurposeName::parse(fields.text("purpose")?)?;
+            (purpose, fields.image("image")?)
+        }
+    };
+    Ok((purpose.into(), Command::Embed { image }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verify_json(text: &str) -> Result<(Purpose, Command), Problem> {
+        verify(Form::Json(text.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn references_are_exactly_one_kind() {
+        let with = |reference: &str| {
+            verify_json(&format!(
+                r#"{{"probe":{{"image":"AAEC"}},"references":[{reference}],"purpose":"evaluation"}}"#
+            ))
+        };
+        assert!(with(r#"{"image":"AAEC"}"#).is_ok());
+        assert!(with(r#"{"dg2":{"any":"thing"}}"#).is_ok(), "refused later, by name");
+        let id = "00".repeat(16);
+        assert!(with(&format!(r#"{{"gallery":"g","subject":"{id}"}}"#)).is_ok());
+        for (reference, code) in [
+            ("{}", "REFERENCE_INVALID"),
+            (r#"{"image":"AAEC","dg2":1}"#, "REFERENCE_INVALID"),
+            (r#"{"gallery":"g"}"#, "REFERENCE_INVALID"),
+            (r#"{"picture":"AAEC"}"#, "JSON_INVALID"),
+            (r#"{"gallery":"G","subject":"00"}"#, "IDENTIFIER_INVALID"),
+        ] {
+            assert_eq!(with(reference).expect_err(reference).code(), code, "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_purpose_is_never_assumed() {
+        let text = r#"{"probe":{"image":""},"references":[]}"#;
+        assert_eq!(verify_json(text).expect_err("none").code(), "JSON_INVALID");
+        assert_eq!(PurposeName::parse(None).expect_err("none").code(), "PURPOSE_MISSING");
+        assert_eq!(PurposeName::parse(Some("boarding")).expect("known"), PurposeName::Boarding);
+    }
+
+    #[test]
+    fn classes_become_bits() {
+        assert_eq!(class_bits(Some(&[0, 63]), 0).expect("two"), 1 | 1 << 63);
+        assert_eq!(class_bits(None, 7).expect("default"), 7);
+        assert_eq!(class_bits(Some(&[64]), 0).expect_err("none").code(), "FIELD_INVALID");
+    }
+}

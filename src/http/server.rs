@@ -1,0 +1,214 @@
+//! Sockets: bind, TLS, the bound on connections, and stopping without cutting a request off.
+
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::Router;
+use axum_server::{
+    Handle,
+    accept::Accept,
+    tls_rustls::{RustlsAcceptor, RustlsConfig},
+};
+use hyper_util::rt::TokioTimer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use crate::limits::{HEAD_MS_MAX, STOP_MS_MAX};
+
+/// Why the API is not served. The operator must act.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerError {
+    /// Another process listens there.
+    #[error(
+        "{listen} is in use: another process listens there, perhaps another portcullis; stop it or \
+         set server.listen (PORTCULLIS_SERVER_LISTEN)"
+    )]
+    PortInUse {
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// The system does not let this process listen there.
+    #[error("cannot listen on {listen}: {why}")]
+    Bind {
+        /// The address.
+        listen: SocketAddr,
+        /// What the system said.
+        why: String,
+    },
+    /// A certificate or key is not usable.
+    #[error("{key} = {path}: {why}")]
+    Tls {
+        /// The configuration's key.
+        key: &'static str,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The loop that accepts connections ended.
+    #[error("the server stopped: {why}")]
+    Stopped {
+        /// What the system said.
+        why: String,
+    },
+}
+
+/// Takes the port. Done before anything is loaded, so that a port in use is told at once.
+///
+/// # Errors
+/// [`ServerError::PortInUse`] or [`ServerError::Bind`].
+pub fn bind(listen: SocketAddr) -> Result<TcpListener, ServerError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AddrInUse => ServerError::PortInUse { listen },
+        _ => ServerError::Bind { listen, why: error.to_string() },
+    };
+    let listener = TcpListener::bind(listen).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Certificate chain and key, ready to serve.
+///
+/// # Errors
+/// [`ServerError::Tls`], naming the file.
+pub fn tls(certificate: &Path, key: &Path) -> Result<RustlsConfig, ServerError> {
+    let refuse = |name, path: &Path, why: String| ServerError::Tls {
+        key: name,
+        path: path.display().to_string(),
+        why,
+    };
+    let wrong_chain = |why: String| refuse("server.tls_certificate", certificate, why);
+    let wrong_key = |why: String| refuse("server.tls_key", key, why);
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate)
+        .map_err(|error| wrong_chain(error.to_string()))?
+        .collect();
+    let chain = chain.map_err(|error| wrong_chain(error.to_string()))?;
+    if chain.is_empty() {
+        return Err(wrong_chain("no certificate in PEM form".to_owned()));
+    }
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong_key(error.to_string()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong_chain(error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)
+        .map_err(|error| wrong_key(error.to_string()))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(RustlsConfig::from_config(Arc::new(config)))
+}
+
+/// Serves `router` on `listener` until `stop`; then lets open requests end.
+///
+/// # Errors
+/// [`ServerError::Stopped`].
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<RustlsConfig>,
+    router: Router,
+    connections: usize,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServerError> {
+    let stopped = |error: io::Error| ServerError::Stopped { why: error.to_string() };
+    let handle = Handle::<SocketAddr>::new();
+    let stopping = handle.clone();
+    tokio::spawn(async move {
+        stop.await;
+        stopping.graceful_shutdown(Some(Duration::from_millis(STOP_MS_MAX)));
+    });
+    let bounded = Bounded(Arc::new(Semaphore::new(connections)));
+    let mut server = axum_server::from_tcp(listener).map_err(stopped)?.handle(handle);
+    server
+        .http_builder()
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(HEAD_MS_MAX));
+    let service = router.into_make_service();
+    let served = match tls {
+        None => server.acceptor(bounded).http1_only().serve(service).await,
+        Some(config) => {
+            let acceptor = RustlsAcceptor::new(config)
+                .handshake_timeout(Duration::from_millis(HEAD_MS_MAX))
+                .acceptor(bounded);
+            server.acceptor(acceptor).http1_only().serve(service).await
+        }
+    };
+    served.map_err(stopped)
+}
+
+/// Accepts a connection when there is a place for it, and closes it at once when there is none.
+#[derive(Clone)]
+struct Bounded(Arc<Semaphore>);
+
+impl<S> Accept<TcpStream, S> for Bounded {
+    type Stream = Placed;
+    type Service = S;
+    type Future = std::future::Ready<io::Result<(Placed, S)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let place = self.0.clone().try_acquire_owned();
+        let placed = place.map_err(io::Error::other).and_then(|place| {
+            stream.set_nodelay(true)?;
+            Ok((Placed { stream, _place: place }, service))
+        });
+        std::future::ready(placed)
+    }
+}
+
+/// A connection with its place among the connections at once.
+struct Placed {
+    stream: TcpStream,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Placed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Placed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,206 @@
+//! The decide stage: facts → verdict → audit → reply.
+//!
+//! Invariant: nothing leaves before its audit entry is written; when it cannot be written, nothing
+//! leaves but Refer. Whatever a policy says, an engine that was late or lost never opens a gate.
+//! Frames are zero and templates are dropped before the reply is handed over.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use super::{
+    Comparison, Reply,
+    job::{Goal, Job},
+};
+use crate::{
+    audit::{AuditComparison, AuditEntry, AuditError, AuditSink},
+    policy::Policy,
+    types::{
+        Attack, CaptureFact, ComparisonFact, EngineFact, Facts, IdentificationFact, Obligation,
+        Outcome, Reason, Score, Verdict,
+    },
+};
+
+const AUDIT_UNAVAILABLE: Reason = Reason {
+    code: "AUDIT_UNAVAILABLE",
+    text: "What happened could not be recorded, so nothing is decided here.",
+};
+const POLICY_FAILED: Reason =
+    Reason { code: "POLICY_FAILED", text: "The rules could not be evaluated; an officer decides." };
+const ADMIT_WITHHELD: Reason = Reason {
+    code: "ADMIT_WITHHELD",
+    text: "The rules would admit although a stage of the appliance failed.",
+};
+
+/// Decides and records.
+pub(super) struct Decide {
+    policy: Arc<dyn Policy>,
+    audit: Arc<dyn AuditSink>,
+}
+
+impl Decide {
+    pub(super) fn new(policy: Arc<dyn Policy>, audit: Arc<dyn AuditSink>) -> Self {
+        Self { policy, audit }
+    }
+
+    /// Turns what is known into the reply. The job's frames and templates are gone afterwards,
+    /// except for a template that is the answer.
+    pub(super) fn step(&self, now_s: i64, job: &mut Job) -> Reply {
+        let facts = facts(job);
+        // Unwind safety: the facts are only read, and a policy keeps no state.
+        let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(&facts)))
+            .map_or_else(|_| refer(POLICY_FAILED), |verdict| guarded(verdict, facts.engine));
+        let recorded = self.record(&entry(job, &facts, &verdict, now_s));
+        let reply = match recorded {
+            Ok(()) => reply(job, facts, verdict),
+            Err(_) => silent(job, &facts),
+        };
+        for sample in &mut job.samples {
+            sample.captured = None;
+            sample.template = None;
+        }
+        reply
+    }
+
+    fn record(&self, entry: &AuditEntry) -> Result<(), AuditError> {
+        // Unwind safety: a sink that panics has not promised that the entry survives.
+        catch_unwind(AssertUnwindSafe(|| self.audit.record(entry))).unwrap_or_else(|_| {
+            let (place, why) = ("the audit sink".into(), "it panicked".into());
+            Err(AuditError { place, why })
+        })
+    }
+}
+
+fn refer(reason: Reason) -> Verdict {
+    let obligations =
+        vec![Obligation::EraseProbe, Obligation::RecordDecision, Obligation::NotifyOfficer];
+    Verdict { outcome: Outcome::Refer, reasons: vec![reason], obligations }
+}
+
+/// The last word against a policy that errs: it can make a verdict stricter, never laxer.
+fn guarded(verdict: Verdict, engine: EngineFact) -> Verdict {
+    match verdict.outcome {
+        _ if verdict.reasons.is_empty() => refer(POLICY_FAILED),
+        Outcome::Admit if engine != EngineFact::Sound => refer(ADMIT_WITHHELD),
+        Outcome::Admit | Outcome::Refer | Outcome::Retry => verdict,
+    }
+}
+
+fn facts(job: &Job) -> Facts {
+    let threshold = match &job.goal {
+        Goal::Identify { threshold, .. } | Goal::Verify { threshold } => threshold.score,
+        Goal::Template => Score(i32::MAX),
+    };
+    let references = job.samples[1..].iter().enumerate();
+    let comparisons = references.map(|(index, sample)| ComparisonFact {
+        reference: sample.capture.unwrap_or(CaptureFact::NoFace),
+        score: job.scores.get(index).copied().flatten(),
+        threshold,
+    });
+    Facts {
+        asked: job.asked.clone(),
+        probe: job.probe().capture.unwrap_or(CaptureFact::NoFace),
+        // No attack model is run by this pipeline yet, and a fact that was not found is not claimed.
+        attack: Attack::NotPerformed,
+        comparisons: comparisons.collect(),
+        identification: job
+            .found
+            .as_ref()
+            .map(|found| IdentificationFact { candidates: found.subjects, current: found.current }),
+        engine: job.engine,
+    }
+}
+
+fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry {
+    let comparisons = match &job.goal {
+        Goal::Verify { threshold } => facts
+            .comparisons
+            .iter()
+            .map(|comparison| AuditComparison {
+                score: comparison.score,
+                threshold: comparison.threshold,
+                fmr: threshold.fmr,
+            })
+            .collect(),
+        Goal::Identify { .. } | Goal::Template => Vec::new(),
+    };
+    // A capture that may become a template is an administrative act; only its failure is a decision.
+    let admits = verdict.outcome == Outcome::Admit;
+    let decided = !(admits && matches!(job.goal, Goal::Template));
+    AuditEntry {
+        transaction: job.transaction,
+        at_s: now_s,
+        caller: job.asked.caller.clone(),
+        action: job.asked.action,
+        purpose: job.asked.purpose,
+        gallery: job.asked.gallery.clone(),
+        subject: None,
+        outcome: decided.then_some(verdict.outcome),
+        reasons: verdict.reasons.iter().map(|reason| reason.code).collect(),
+        attack: facts.attack,
+        comparisons,
+        candidates: facts.identification.map(|search| search.candidates),
+    }
+}
+
+fn reply(job: &mut Job, facts: Facts, verdict: Verdict) -> Reply {
+    let comparisons = job.samples[1..].iter().zip(&facts.comparisons).map(|(sample, fact)| {
+        let matched = fact.score.is_some_and(|score| score >= fact.threshold);
+        Comparison { reference: fact.reference, face: sample.face, score: fact.score, matched }
+    });
+    let comparisons = comparisons.collect();
+    let found = job.found.take();
+    let certificate = found.as_ref().map(|found| found.certificate);
+    let gives_template = matches!(job.goal, Goal::Template) && verdict.outcome == Outcome::Admit;
+    let template = job.samples[0].template.take().filter(|_| gives_template);
+    Reply {
+        transaction: job.transaction,
+        verdict,
+        probe: facts.probe,
+        face: job.probe().face,
+        attack: facts.attack,
+        comparisons,
+        candidates: found.map(|found| found.candidates).unwrap_or_default(),
+        certificate,
+        template,
+        spent: job.spent,
+    }
+}
+
+/// What leaves when nothing may: that an officer is needed.
+fn silent(job: &Job, facts: &Facts) -> Reply {
+    Reply {
+        transaction: job.transaction,
+        verdict: refer(AUDIT_UNAVAILABLE),
+        probe: facts.probe,
+        face: None,
+        attack: facts.attack,
+        comparisons: Vec::new(),
+        candidates: Vec::new(),
+        certificate: None,
+        template: None,
+        spent: job.spent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(outcome: Outcome) -> Verdict {
+        Verdict { outcome, ..refer(Reason { code: "ANY", text: "Any." }) }
+    }
+
+    #[test]
+    fn a_verdict_is_only_ever_made_stricter() {
+        for outcome in [Outcome::Admit, Outcome::Retry, Outcome::Refer] {
+            assert_eq!(guarded(verdict(outcome), EngineFact::Sound), verdict(outcome));
+            for engine in [EngineFact::Late, EngineFact::Lost] {
+                assert_ne!(guarded(verdict(outcome), engine).outcome, Outcome::Admit);
+            }
+        }
+        let mute = Verdict { reasons: Vec::new(), ..verdict(Outcome::Admit) };
+        assert_eq!(guarded(mute, EngineFact::Sound), refer(POLICY_FAILED));
+    }
+}

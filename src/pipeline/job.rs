@@ -1,0 +1,215 @@
+//! Jobs: what is known about each transaction on its way, in a table of fixed size.
+//!
+//! A job's ticket is its place in the table; only tickets cross queues. Whoever holds a ticket owns
+//! the job, so the places' mutexes are never contended: they are safe Rust's proof of that.
+//!
+//! Invariant: a job is settled once; `pending` counts its samples that are not.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crossbeam_queue::ArrayQueue;
+
+use super::{Order, Reference, Reply, Spent, Task, slot::Captured};
+use crate::{
+    face::FaceReport,
+    ops::{program::ToFrame, tile::TileSource},
+    types::{
+        Asked, Candidate, CaptureFact, Certificate, EngineFact, Score, Template, Threshold,
+        TransactionId,
+    },
+};
+
+/// Takes the answer to the caller; called once.
+pub(super) type ReplyTo = Box<dyn FnOnce(Reply) + Send>;
+
+/// What the templates are for; [`Task`] without its references, which are samples here.
+pub(super) enum Goal {
+    Verify {
+        threshold: Threshold,
+    },
+    Identify {
+        tiles: Arc<dyn TileSource>,
+        threshold: Threshold,
+        best: usize,
+        class_bits: u64,
+        group: Option<u32>,
+    },
+    Template,
+}
+
+/// One face on its way from frame to template.
+#[derive(Default)]
+pub(super) struct Sample {
+    /// Until it is embedded or found unusable.
+    pub(super) captured: Option<Captured>,
+    pub(super) capture: Option<CaptureFact>,
+    pub(super) face: Option<FaceReport>,
+    pub(super) to_frame: Option<ToFrame>,
+    pub(super) template: Option<Template>,
+    /// It came as an image.
+    pub(super) image: bool,
+    settled: bool,
+}
+
+/// What a search found, folded to subjects.
+pub(super) struct Found {
+    pub(super) candidates: Vec<Candidate>,
+    /// Subjects at or above the threshold among the best rows, also beyond those asked for.
+    pub(super) subjects: u32,
+    pub(super) certificate: Certificate,
+    pub(super) current: bool,
+}
+
+/// One transaction.
+pub(super) struct Job {
+    pub(super) transaction: TransactionId,
+    pub(super) asked: Asked,
+    pub(super) deadline_us: u64,
+    pub(super) submitted_us: u64,
+    pub(super) goal: Goal,
+    pub(super) engine: EngineFact,
+    /// The probe, then the references.
+    pub(super) samples: Vec<Sample>,
+    /// One per reference, once compared.
+    pub(super) scores: Vec<Option<Score>>,
+    pub(super) found: Option<Found>,
+    pub(super) spent: Spent,
+    pub(super) reply: ReplyTo,
+    pending: usize,
+    /// The last batch whose time was counted, so that two frames in one batch count it once.
+    batch: u64,
+}
+
+impl Job {
+    pub(super) fn new(order: Order, submitted_us: u64, reply: ReplyTo) -> Self {
+        let Order { transaction, asked, probe, task, deadline_us } = order;
+        let (goal, references) = match task {
+            Task::Verify { references, threshold } => (Goal::Verify { threshold }, references),
+            Task::Identify { tiles, threshold, best, class_bits, group } => {
+                (Goal::Identify { tiles, threshold, best, class_bits, group }, Vec::new())
+            }
+            Task::Template => (Goal::Template, Vec::new()),
+        };
+        let references = references.into_iter().map(|reference| match reference {
+            Reference::Image(captured) => Sample::of(captured),
+            Reference::Template(template) => Sample {
+                capture: Some(CaptureFact::Usable),
+                template: Some(template),
+                settled: true,
+                ..Sample::default()
+            },
+        });
+        let samples: Vec<Sample> = std::iter::once(Sample::of(probe)).chain(references).collect();
+        let frames = || samples.iter().filter_map(|sample| sample.captured.as_ref());
+        let spent =
+            Spent { capture_us: frames().map(Captured::capture_us).sum(), ..Spent::default() };
+        let pending = frames().count();
+        Self {
+            transaction,
+            asked,
+            deadline_us,
+            submitted_us,
+            goal,
+            engine: EngineFact::Sound,
+            samples,
+            scores: Vec::new(),
+            found: None,
+            spent,
+            reply,
+            pending,
+            batch: 0,
+        }
+    }
+
+    pub(super) fn probe(&self) -> &Sample {
+        &self.samples[0]
+    }
+
+    /// The first thing that went wrong stands.
+    pub(super) fn fail(&mut self, engine: EngineFact) {
+        if self.engine == EngineFact::Sound {
+            self.engine = engine;
+        }
+    }
+
+    /// Notices a deadline that has passed; whether the job is still worth working on.
+    pub(super) fn is_sound_at(&mut self, now_us: u64) -> bool {
+        if now_us >= self.deadline_us {
+            self.fail(EngineFact::Late);
+        }
+        self.engine == EngineFact::Sound
+    }
+
+    /// Frees the sample's frame. True when it was the last one, once.
+    pub(super) fn settle(&mut self, sample: usize) -> bool {
+        let sample = &mut self.samples[sample];
+        sample.captured = None;
+        if std::mem::replace(&mut sample.settled, true) {
+            return false;
+        }
+        self.pending -= 1;
+        self.pending == 0
+    }
+
+    /// Counts the time of batch number `batch`, once per job.
+    pub(super) fn charge(&mut self, batch: u64, count: impl FnOnce(&mut Spent)) {
+        if self.batch != batch {
+            self.batch = batch;
+            count(&mut self.spent);
+        }
+    }
+}
+
+impl Sample {
+    fn of(captured: Captured) -> Self {
+        Self { captured: Some(captured), image: true, ..Self::default() }
+    }
+}
+
+/// Every job in flight.
+pub(super) struct JobTable {
+    places: Box<[Mutex<Option<Job>>]>,
+    free: ArrayQueue<u32>,
+}
+
+impl JobTable {
+    pub(super) fn new(places: usize) -> Self {
+        let count = u32::try_from(places).expect("jobs are counted in u32");
+        let free = ArrayQueue::new(places);
+        for ticket in 0..count {
+            free.push(ticket).expect("the queue has one place per job");
+        }
+        Self { places: (0..places).map(|_| Mutex::new(None)).collect(), free }
+    }
+
+    /// A place of one's own; `None` when the table is full.
+    pub(super) fn reserve(&self) -> Option<u32> {
+        self.free.pop()
+    }
+
+    pub(super) fn seat(&self, ticket: u32, job: Job) {
+        *self.place(ticket) = Some(job);
+    }
+
+    /// Works on a job; the caller holds its ticket.
+    pub(super) fn with<R>(&self, ticket: u32, work: impl FnOnce(&mut Job) -> R) -> R {
+        work(self.place(ticket).as_mut().expect("a ticket in flight has a job"))
+    }
+
+    /// Takes the job out for its last steps; its place stays reserved until [`Self::release`].
+    pub(super) fn take(&self, ticket: u32) -> Job {
+        self.place(ticket).take().expect("a ticket in flight has a job")
+    }
+
+    pub(super) fn release(&self, ticket: u32) {
+        self.free.push(ticket).expect("a ticket is returned once, to its own place");
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.is_full()
+    }
+
+    fn place(&self, ticket: u32) -> MutexGuard<'_, Option<Job>> {
+        self.places[ticket as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,110 @@
+//! The match line: search → decide → reply, for every transaction that waits.
+//!
+//! Invariant: a transaction that arrives here is answered once, whatever panics on the way; its place
+//! in the table is free, and its frames are zero, before its reply is handed over.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use super::{decide::Decide, desk::Desk, job::Job, search::Search};
+use crate::{
+    limits::BATCH_FRAMES_MAX,
+    meter::Stage,
+    types::{EngineFact, Outcome},
+};
+
+/// Compares, decides, answers. One owner turns it.
+pub struct MatchLine {
+    desk: Arc<Desk>,
+    search: Search,
+    decide: Decide,
+    tickets: Vec<u32>,
+    jobs: Vec<Job>,
+}
+
+impl MatchLine {
+    pub(super) fn new(desk: Arc<Desk>, search: Search, decide: Decide) -> Self {
+        let (tickets, jobs) =
+            (Vec::with_capacity(BATCH_FRAMES_MAX), Vec::with_capacity(BATCH_FRAMES_MAX));
+        Self { desk, search, decide, tickets, jobs }
+    }
+
+    /// Answers the transactions that wait. False when there was none.
+    pub fn turn(&mut self) -> bool {
+        while self.jobs.len() < BATCH_FRAMES_MAX {
+            let Some(ticket) = self.desk.embedded.pop() else {
+                break;
+            };
+            self.tickets.push(ticket);
+            self.jobs.push(self.desk.table.take(ticket));
+        }
+        if self.jobs.is_empty() {
+            return false;
+        }
+        self.search();
+        for (ticket, mut job) in self.tickets.drain(..).zip(self.jobs.drain(..)) {
+            answer(&self.desk, &self.decide, ticket, &mut job);
+        }
+        true
+    }
+
+    fn search(&mut self) {
+        let began_us = self.desk.clock.monotonic_us();
+        self.jobs.iter_mut().for_each(|job| {
+            job.is_sound_at(began_us);
+        });
+        let now_s = self.desk.clock.civil_s();
+        // Unwind safety: results of a search that panicked are thrown away below.
+        let searched = catch_unwind(AssertUnwindSafe(|| self.search.step(now_s, &mut self.jobs)));
+        let done_us = self.desk.clock.monotonic_us();
+        for job in &mut self.jobs {
+            job.spent.search_us = done_us - began_us;
+            if searched.is_err() {
+                job.scores.clear();
+                job.found = None;
+                job.fail(EngineFact::Lost);
+            }
+        }
+    }
+}
+
+fn answer(desk: &Desk, decide: &Decide, ticket: u32, job: &mut Job) {
+    let began_us = desk.clock.monotonic_us();
+    job.is_sound_at(began_us);
+    let mut reply = decide.step(desk.clock.civil_s(), job);
+    let done_us = desk.clock.monotonic_us();
+    reply.spent.decide_us = done_us - began_us;
+    meter(desk, job, &reply, done_us);
+    let reply_to = std::mem::replace(&mut job.reply, Box::new(|_| {}));
+    desk.table.release(ticket);
+    // Unwind safety: what the caller does with its answer cannot hurt the next transaction.
+    let _ = catch_unwind(AssertUnwindSafe(|| reply_to(reply)));
+}
+
+fn meter(desk: &Desk, job: &Job, reply: &super::Reply, done_us: u64) {
+    let spent = &reply.spent;
+    let meter = &desk.meter;
+    meter.stage_us(Stage::Capture, spent.capture_us);
+    meter.stage_us(Stage::Batch, spent.batch_us);
+    if job.probe().capture.is_some() {
+        meter.stage_us(Stage::Detect, spent.detect_us);
+    }
+    if spent.embed_us > 0 {
+        meter.stage_us(Stage::Embed, spent.embed_us);
+        meter.stage_us(Stage::Search, spent.search_us);
+    }
+    meter.stage_us(Stage::Decide, spent.decide_us);
+    meter.stage_us(Stage::Transaction, done_us - job.submitted_us);
+    meter.outcome(reply.verdict.outcome);
+    let fate = match job.engine {
+        EngineFact::Sound | EngineFact::Lost => "answered",
+        EngineFact::Late => "late",
+    };
+    job.samples.iter().filter(|sample| sample.image).for_each(|_| meter.frame(fate));
+    debug_assert!(
+        job.engine == EngineFact::Sound || reply.verdict.outcome != Outcome::Admit,
+        "a failing engine never admits"
+    );
+}

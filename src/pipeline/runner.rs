@@ -1,0 +1,120 @@
+//! The only file of the pipeline that owns threads: one turns the engine line, one the match line.
+//!
+//! Both sleep on a parker when there is nothing to do, and are woken by whoever hands them work; a
+//! wake-up before the sleep is not lost, because a parker remembers it. Stopping answers what is in
+//! flight first.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{Builder, JoinHandle},
+};
+
+use crossbeam_utils::sync::{Parker, Unparker};
+
+use super::{
+    Order, Parts, Refused, Reply, desk::Desk, engine_line::EngineLine, match_line::MatchLine,
+};
+
+/// The pipeline, running. Stops when dropped.
+pub struct Pipeline {
+    desk: Arc<Desk>,
+    engine: Unparker,
+    matching: Unparker,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Pipeline {
+    /// Starts the two threads.
+    ///
+    /// # Panics
+    /// When the system cannot start a thread; nothing has been accepted then.
+    #[must_use]
+    pub fn start(parts: Parts) -> Self {
+        let (desk, engine_line, match_line) = parts.assemble();
+        let (engine_parker, match_parker) = (Parker::new(), Parker::new());
+        let engine = engine_parker.unparker().clone();
+        let matching = match_parker.unparker().clone();
+        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
+            Builder::new().name(name.into()).spawn(body).expect("the system can start a thread")
+        };
+        let (one, next) = (Arc::clone(&desk), matching.clone());
+        let run_engine =
+            move || engine_loop(&one, engine_line, &|| engine_parker.park(), &|| next.unpark());
+        let (other, back) = (Arc::clone(&desk), engine.clone());
+        let run_match =
+            move || match_loop(&other, match_line, &|| match_parker.park(), &|| back.unpark());
+        let threads =
+            vec![spawn("engine", Box::new(run_engine)), spawn("match", Box::new(run_match))];
+        Self { desk, engine, matching, threads: Mutex::new(threads) }
+    }
+
+    /// Takes an order; `reply` is called once, on the match thread; it should be
+    /// quick, and must not stop the pipeline, which waits for that thread.
+    ///
+    /// # Errors
+    /// [`Refused`]; `reply` is then never called, and the order's frames are zero.
+    pub fn submit(
+        &self,
+        order: Order,
+        reply: impl FnOnce(Reply) + Send + 'static,
+    ) -> Result<(), Refused> {
+        let taken = self.desk.submit(order, reply);
+        // Also after a refusal: a thread that waits for the last ticket must look again.
+        self.engine.unpark();
+        taken
+    }
+
+    /// Takes no more orders, answers those in flight, zeroes the networks and ends the threads.
+    pub fn stop(&self) {
+        self.desk.stop();
+        self.engine.unpark();
+        self.matching.unpark();
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // Lines catch their own panics; a thread that died all the same has nothing to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pipeline")
+    }
+}
+
+/// What one thread does with the engine line until nothing will come any more: `sleep` until
+/// somebody wakes it, `wake_match` whenever the other line may have work. A wake-up that comes before
+/// the sleep must not be lost.
+pub fn engine_loop(desk: &Desk, mut line: EngineLine, sleep: &dyn Fn(), wake_match: &dyn Fn()) {
+    while !desk.is_done() {
+        if line.turn() {
+            wake_match();
+        } else {
+            sleep();
+        }
+    }
+    line.wipe();
+    wake_match();
+}
+
+/// What the other thread does with the match line; `wake_engine` when a transaction has ended, which
+/// may have been the last.
+pub fn match_loop(desk: &Desk, mut line: MatchLine, sleep: &dyn Fn(), wake_engine: &dyn Fn()) {
+    while !desk.is_done() {
+        if line.turn() {
+            wake_engine();
+        } else {
+            sleep();
+        }
+    }
+    wake_engine();
+}

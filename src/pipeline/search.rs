@@ -1,0 +1,187 @@
+//! The search stage: 1:1 scores, and 1:N searches folded to subjects.
+//!
+//! Transactions that wait together and search the same generation share one scan. A scan begins with
+//! the newest generation; when a newer one was published meanwhile it is repeated, a bounded number of
+//! times, and an answer that is still stale says so.
+//!
+//! Tiles are read from the source, not pinned: a gallery in memory is resident already, and a pinned
+//! copy would outlive the erasure of a subject until somebody searched again. A backend with memory
+//! of its own is where pinning pays.
+
+use std::sync::Arc;
+
+use super::job::{Found, Goal, Job};
+use crate::{
+    backend::{Backend, BackendError, Tiles},
+    limits::{CANDIDATES_MAX, REFERENCES_PER_SUBJECT_MAX},
+    ops::{
+        score::score,
+        search::{Probe, RowHits},
+        tile::TileSource,
+    },
+    types::{Candidate, EngineFact, Score, SubjectId, Template},
+};
+
+/// How often a scan is repeated because the gallery changed under it.
+const RESCANS_MAX: usize = 2;
+
+/// Compares.
+pub(super) struct Search {
+    backend: Arc<dyn Backend>,
+}
+
+impl Search {
+    pub(super) fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend }
+    }
+
+    /// Fills in scores and candidates of every job that is sound and has a probe template.
+    pub(super) fn step(&self, now_s: i64, jobs: &mut [Job]) {
+        for job in jobs.iter_mut().filter(|job| is_ready(job)) {
+            if matches!(job.goal, Goal::Verify { .. }) {
+                compare(job);
+            }
+        }
+        while let Some(first) = jobs.iter().find_map(wanted) {
+            let source = Arc::clone(first);
+            let mut together: Vec<&mut Job> = jobs
+                .iter_mut()
+                .filter(|job| wanted(job).is_some_and(|other| same(other, &source)))
+                .collect();
+            match self.scan(now_s, &source, &together) {
+                Ok((found, current)) => {
+                    for (job, hits) in together.iter_mut().zip(found) {
+                        job.found = Some(fold(&job.goal, &hits, current));
+                    }
+                }
+                Err(_) => together.iter_mut().for_each(|job| job.fail(EngineFact::Lost)),
+            }
+        }
+    }
+
+    /// Searches the newest generation for all of them; says whether it still is the newest.
+    fn scan(
+        &self,
+        now_s: i64,
+        source: &Arc<dyn TileSource>,
+        jobs: &[&mut Job],
+    ) -> Result<(Vec<RowHits>, bool), BackendError> {
+        let probes: Vec<Probe<'_>> = jobs.iter().filter_map(|job| probe(job, now_s)).collect();
+        let mut tiles = source.newer().unwrap_or_else(|| Arc::clone(source));
+        let mut rescans = 0;
+        loop {
+            let hits = self.backend.search(&probes, &Tiles::Source(Arc::clone(&tiles)))?;
+            match tiles.newer() {
+                Some(newer) if rescans < RESCANS_MAX => tiles = newer,
+                newer => return Ok((hits, newer.is_none())),
+            }
+            rescans += 1;
+        }
+    }
+}
+
+fn is_ready(job: &Job) -> bool {
+    job.engine == EngineFact::Sound && job.probe().template.is_some()
+}
+
+/// The generation that a job still has to search.
+fn wanted(job: &Job) -> Option<&Arc<dyn TileSource>> {
+    match &job.goal {
+        Goal::Identify { tiles, .. } if is_ready(job) && job.found.is_none() => Some(tiles),
+        Goal::Identify { .. } | Goal::Template | Goal::Verify { .. } => None,
+    }
+}
+
+/// Two snapshots are one when they lie in one place; galleries may share generation numbers.
+fn same(one: &Arc<dyn TileSource>, other: &Arc<dyn TileSource>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
+}
+
+/// 1:1 with every reference that has a template of the probe's kind.
+fn compare(job: &mut Job) {
+    let (probe, references) = job.samples.split_at(1);
+    let Some(probe) = &probe[0].template else {
+        return;
+    };
+    let against = |reference: &Template| -> Option<Score> {
+        probe.kind().accept(reference.kind()).ok()?;
+        Some(score(probe.values(), reference.values()))
+    };
+    job.scores =
+        references.iter().map(|sample| sample.template.as_ref().and_then(against)).collect();
+}
+
+fn probe(job: &Job, now_s: i64) -> Option<Probe<'_>> {
+    let Goal::Identify { threshold, best, class_bits, group, .. } = &job.goal else {
+        return None;
+    };
+    // One subject may fill as many rows as it has references. At least one row is asked for: the
+    // decision needs to know whether there is a candidate, also when none is to be returned.
+    let best = (*best).max(1).saturating_mul(REFERENCES_PER_SUBJECT_MAX).min(CANDIDATES_MAX);
+    Some(Probe {
+        template: job.probe().template.as_ref()?,
+        threshold: threshold.score,
+        best,
+        class_bits: *class_bits,
+        group: *group,
+        now_s,
+    })
+}
+
+/// Rows to subjects: the best row speaks, so the order stays score descending, row ascending.
+fn fold(goal: &Goal, hits: &RowHits, current: bool) -> Found {
+    let wanted = match goal {
+        Goal::Identify { best, .. } => *best,
+        Goal::Template | Goal::Verify { .. } => 0,
+    };
+    let mut candidates: Vec<Candidate> = Vec::with_capacity(hits.hits.len());
+    for hit in &hits.hits {
+        let subject = SubjectId::from_bytes(hit.subject);
+        if candidates.iter().all(|candidate| candidate.subject != subject) {
+            candidates.push(Candidate { subject, row: hit.row, score: hit.score });
+        }
+    }
+    let subjects = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+    candidates.truncate(wanted);
+    Found { candidates, subjects, certificate: hits.certificate, current }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ops::search::RowHit, types::Threshold};
+
+    fn goal(best: usize) -> Goal {
+        let kind = crate::types::TemplateKind {
+            model: crate::types::Hash256::from_bytes([1; 32]),
+            calibration: crate::types::Hash256::from_bytes([2; 32]),
+            dims: 4,
+        };
+        let layout = crate::ops::tile::TileLayout { dims: 4, hot_dims: 4, rows: 8 };
+        let threshold =
+            Threshold { score: Score(1), similarity: 0.1, fmr: 1e-4, basis: "a test".into() };
+        Goal::Identify {
+            tiles: crate::gallery::Gallery::new(kind, layout).source(),
+            threshold,
+            best,
+            class_bits: 1,
+            group: None,
+        }
+    }
+
+    #[test]
+    fn the_best_reference_speaks_for_a_subject() {
+        let hit = |row, score, subject| RowHit { row, score: Score(score), subject: [subject; 16] };
+        let hits = RowHits {
+            hits: vec![hit(4, 90, 1), hit(2, 80, 2), hit(9, 80, 1), hit(1, 70, 3)],
+            ..RowHits::default()
+        };
+        let rows = |found: &Found| found.candidates.iter().map(|c| c.row).collect::<Vec<_>>();
+        let all = fold(&goal(9), &hits, true);
+        assert_eq!((rows(&all), all.subjects), (vec![4, 2, 1], 3));
+        let one = fold(&goal(1), &hits, true);
+        assert_eq!((rows(&one), one.subjects), (vec![4], 3));
+        let none = fold(&goal(0), &hits, false);
+        assert_eq!((rows(&none), none.subjects, none.current), (vec![], 3, false));
+    }
+}

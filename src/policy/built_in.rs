@@ -1,0 +1,220 @@
+//! The built-in rules, put together.
+//!
+//! Each deciding rule looks at the facts and may find something: an outcome with its reason. The
+//! most cautious finding wins (Refer, then Retry, then Admit), all reasons of that outcome are told,
+//! and facts about which no rule finds anything are referred. An Admit therefore needs one rule that
+//! admits and none that objects.
+
+use super::{Policy, rule};
+use crate::types::{Asked, Facts, Obligation, Outcome, Permission, Reason, Verdict};
+
+/// Score from which a presentation counts as a suspected attack.
+pub(super) const ATTACK_SCORE_SUSPECTED: f32 = 0.5;
+
+const NO_RULE_ADMITS: Reason =
+    Reason { code: "NO_RULE_ADMITS", text: "No rule provides for this case; an officer decides." };
+
+/// Whether a gate may open without a presentation-attack result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttackRule {
+    /// No result, no Admit.
+    Required,
+    /// A missing result does not object; a bad one does.
+    NotRequired,
+}
+
+/// What one rule says about the facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) outcome: Outcome,
+    pub(super) reason: Reason,
+}
+
+impl Finding {
+    pub(super) const fn new(outcome: Outcome, code: &'static str, text: &'static str) -> Self {
+        Self { outcome, reason: Reason { code, text } }
+    }
+}
+
+/// The built-in set of rules.
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltIn {
+    attack: AttackRule,
+}
+
+impl BuiltIn {
+    /// The rules, with or without the duty to detect presentation attacks.
+    #[must_use]
+    pub fn new(attack: AttackRule) -> Self {
+        Self { attack }
+    }
+
+    /// Every rule's finding, in the order in which a reader would ask.
+    fn findings(self, facts: &Facts) -> [Option<Finding>; 7] {
+        [
+            rule::engine::consider(facts),
+            rule::attack::consider(facts, self.attack),
+            rule::capture::consider(facts),
+            rule::reference::consider(facts),
+            rule::verification::consider(facts),
+            rule::identification::consider(facts),
+            rule::template::consider(facts),
+        ]
+    }
+}
+
+impl Policy for BuiltIn {
+    fn authorise(&self, asked: &Asked) -> Permission {
+        let refused: Vec<Reason> =
+            [rule::role::object(asked), rule::purpose::object(asked), rule::gallery::object(asked)]
+                .into_iter()
+                .flatten()
+                .collect();
+        if refused.is_empty() { Permission::Granted } else { Permission::Refused(refused) }
+    }
+
+    fn decide(&self, facts: &Facts) -> Verdict {
+        let findings = self.findings(facts);
+        let reasons_for = |outcome: Outcome| -> Vec<Reason> {
+            let of = findings.iter().flatten().filter(|finding| finding.outcome == outcome);
+            of.map(|finding| finding.reason).collect()
+        };
+        for outcome in [Outcome::Refer, Outcome::Retry, Outcome::Admit] {
+            let reasons = reasons_for(outcome);
+            if !reasons.is_empty() {
+                return verdict(outcome, reasons);
+            }
+        }
+        verdict(Outcome::Refer, vec![NO_RULE_ADMITS])
+    }
+}
+
+/// Every decision erases the probe and is recorded; a referral also calls an officer.
+fn verdict(outcome: Outcome, reasons: Vec<Reason>) -> Verdict {
+    let mut obligations = vec![Obligation::EraseProbe, Obligation::RecordDecision];
+    match outcome {
+        Outcome::Refer => obligations.push(Obligation::NotifyOfficer),
+        Outcome::Admit | Outcome::Retry => {}
+    }
+    Verdict { outcome, reasons, obligations }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::rule::cases, *};
+    use crate::types::{Action, Attack, CaptureFact, EngineFact, Purpose, Score};
+
+    fn capture() -> impl Strategy<Value = CaptureFact> {
+        prop_oneof![
+            4 => Just(CaptureFact::Usable),
+            1 => prop::sample::select(cases::UNUSABLE.to_vec()),
+        ]
+    }
+
+    fn facts() -> impl Strategy<Value = Facts> {
+        let comparison =
+            (capture(), prop::option::weighted(0.9, 5..20_i32)).prop_map(|(reference, score)| {
+                crate::types::ComparisonFact {
+                    reference,
+                    score: score.map(Score),
+                    threshold: Score(10),
+                }
+            });
+        let identification =
+            (0..3_u32, prop::bool::weighted(0.8)).prop_map(|(candidates, current)| {
+                crate::types::IdentificationFact { candidates, current }
+            });
+        let attack = prop_oneof![
+            Just(Attack::NotPerformed),
+            (-0.5_f32..1.5).prop_map(Attack::Score),
+            Just(Attack::Score(f32::NAN)),
+        ];
+        let engine = prop_oneof![
+            6 => Just(EngineFact::Sound),
+            1 => Just(EngineFact::Late),
+            1 => Just(EngineFact::Lost),
+        ];
+        (
+            prop::sample::select(cases::ACTIONS.to_vec()),
+            prop::sample::select(cases::PURPOSES.to_vec()),
+            capture(),
+            attack,
+            prop::collection::vec(comparison, 0..4),
+            prop::option::of(identification),
+            engine,
+        )
+            .prop_map(
+                |(action, purpose, probe, attack, comparisons, identification, engine)| Facts {
+                    asked: cases::asked(action, purpose),
+                    probe,
+                    attack,
+                    comparisons,
+                    identification,
+                    engine,
+                },
+            )
+    }
+
+    /// Every way in which `facts` can fail, said without the rules.
+    fn something_fails(facts: &Facts, attack: AttackRule) -> bool {
+        let attack_fails = match facts.attack {
+            Attack::NotPerformed => {
+                let opens = matches!(facts.asked.action, Action::Identify | Action::Verify);
+                opens && attack == AttackRule::Required
+            }
+            Attack::Score(score) => !(0.0..0.5).contains(&score),
+        };
+        let comparison_fails = facts.comparisons.iter().any(|comparison| {
+            comparison.reference != CaptureFact::Usable
+                || comparison.score.is_none_or(|score| score < comparison.threshold)
+        });
+        let answer_fails = match facts.asked.action {
+            Action::Verify => facts.comparisons.is_empty(),
+            Action::Identify => facts.identification.is_none_or(|search| {
+                !search.current
+                    || (search.candidates == 0) != (facts.asked.purpose == Purpose::Watchlist)
+            }),
+            Action::Embed | Action::Enrol => false,
+            Action::CreateGallery
+            | Action::DeleteGallery
+            | Action::DescribeGallery
+            | Action::Erase => true,
+        };
+        facts.engine != EngineFact::Sound
+            || facts.probe != CaptureFact::Usable
+            || attack_fails
+            || comparison_fails
+            || answer_fails
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn a_verdict_has_a_reason_and_never_admits_on_a_failing_fact(
+            facts in facts(),
+            required in any::<bool>(),
+        ) {
+            let attack = if required { AttackRule::Required } else { AttackRule::NotRequired };
+            let verdict = BuiltIn::new(attack).decide(&facts);
+            prop_assert!(!verdict.reasons.is_empty());
+            prop_assert!(verdict.obligations.contains(&Obligation::EraseProbe));
+            prop_assert!(verdict.obligations.contains(&Obligation::RecordDecision));
+            if something_fails(&facts, attack) {
+                prop_assert_ne!(verdict.outcome, Outcome::Admit, "{:?}: {:?}", facts, verdict);
+            }
+            if facts.engine != EngineFact::Sound {
+                prop_assert_eq!(verdict.outcome, Outcome::Refer);
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_rule_provides_for_is_referred() {
+        let facts = cases::facts(Action::Erase, Purpose::Boarding);
+        let verdict = BuiltIn::new(AttackRule::NotRequired).decide(&facts);
+        assert_eq!((verdict.outcome, verdict.reasons), (Outcome::Refer, vec![NO_RULE_ADMITS]));
+    }
+}
