@@ -35,11 +35,14 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 use crate::{
     limits,
-    ops::tile::TileLayout,
+    ops::{
+        quantise::{QuantiseError, quantise},
+        tile::TileLayout,
+    },
     types::{Hash256, Score, Template, TemplateKind, Threshold},
 };
 
@@ -53,8 +56,6 @@ const BASIS_BYTES_MAX: u32 = 4096;
 const SCALE_MAX: f32 = 4096.0;
 /// How far a product of two rotated axes may lie from 0 or 1: float32 rounding of 2048 terms.
 const ORTHONORMAL_WITHIN: f32 = 1e-3;
-/// A template's largest value. −128 never occurs, so that a sign can always be flipped.
-const VALUE_MAX: f32 = 127.0;
 
 /// The calibration of the default embedder, as shipped.
 const SFACE_128: &[u8] = include_bytes!("sface_128.calibration");
@@ -73,14 +74,9 @@ pub enum CalibrationError {
         /// Hash of what stands before.
         held: Hash256,
     },
-    /// The embedding has another number of values.
-    #[error("an embedding of {held} values; this calibration takes {expected}")]
-    Dims {
-        /// Values expected.
-        expected: usize,
-        /// Values given.
-        held: usize,
-    },
+    /// An embedding that has no template.
+    #[error(transparent)]
+    Embedding(#[from] QuantiseError),
     /// A header field outside of what is allowed.
     #[error("the calibration's {field} is {held}; allowed: {least} to {most}")]
     Field {
@@ -112,8 +108,8 @@ pub enum CalibrationError {
         /// The model at hand.
         held: Hash256,
     },
-    /// An infinite or undefined value, in the file or in an embedding.
-    #[error("value {index} of the {part} is not a finite number")]
+    /// An infinite or undefined value.
+    #[error("value {index} of the calibration's {part} is not a finite number")]
     NotFinite {
         /// Where.
         part: &'static str,
@@ -154,9 +150,6 @@ pub enum CalibrationError {
         /// Version found.
         held: u32,
     },
-    /// An embedding without a direction.
-    #[error("the embedding has no length; it has no direction that could be compared")]
-    Zero,
 }
 
 /// Why a threshold cannot be given.
@@ -323,34 +316,19 @@ impl Calibration {
         if held == expected { Ok(()) } else { Err(CalibrationError::Model { expected, held }) }
     }
 
-    /// Normalises, rotates, scales and rounds an embedding (half away from zero, saturating at
-    /// ±127). Scratch is wiped; the embedding is the caller's to wipe.
+    /// Normalises, rotates, scales and rounds an embedding ([`quantise()`] says how). Scratch is
+    /// wiped; the embedding is the caller's to wipe.
     ///
     /// # Errors
-    /// [`CalibrationError::Dims`], [`CalibrationError::NotFinite`], [`CalibrationError::Zero`].
+    /// [`CalibrationError::Embedding`].
     pub fn template(&self, embedding: &[f32]) -> Result<Template, CalibrationError> {
-        let expected = self.layout.dims;
-        if embedding.len() != expected {
-            return Err(CalibrationError::Dims { expected, held: embedding.len() });
+        // Made at its final size: nothing is left behind by growing.
+        let mut values = vec![0_i8; self.layout.dims].into_boxed_slice();
+        if let Err(error) = quantise(embedding, &self.rotation, self.scale, &mut values) {
+            values.zeroize();
+            return Err(error.into());
         }
-        if let Some(index) = embedding.iter().position(|value| !value.is_finite()) {
-            return Err(CalibrationError::NotFinite { part: "embedding", index });
-        }
-        let squares = embedding.iter().map(|&value| f64::from(value) * f64::from(value));
-        let length = squares.sum::<f64>().sqrt();
-        if length < f64::from(f32::MIN_POSITIVE) {
-            return Err(CalibrationError::Zero);
-        }
-        let mut unit = Zeroizing::new(vec![0.0_f32; expected]);
-        for (unit, &value) in unit.iter_mut().zip(embedding) {
-            *unit = rounded(f64::from(value) / length);
-        }
-        let mut values = Zeroizing::new(vec![0_i8; expected]);
-        for (value, axis) in values.iter_mut().zip(self.rotation.chunks_exact(expected)) {
-            *value = quantise(dot(axis, &unit) * self.scale);
-        }
-        // The box is the template's own memory; the vector is wiped when it is dropped.
-        let template = Template::new(values.as_slice().into(), self.kind);
+        let template = Template::new(values, self.kind);
         Ok(template.expect("the length is the kind's, and quantising never gives -128"))
     }
 
@@ -368,11 +346,19 @@ impl Calibration {
             return Err(ThresholdError::Unreached { held: fmr, least, basis: self.basis.clone() });
         };
         Ok(Threshold {
-            score: Score::at_least(f64::from(row.similarity), self.scale),
+            score: self.score_of(row.similarity),
             similarity: row.similarity,
             fmr: row.fmr,
             basis: self.basis.clone(),
         })
+    }
+
+    /// The least score that is published as `similarity` or more, so that what is shown and what is
+    /// decided never disagree: `similarity` itself is rounded to single precision.
+    fn score_of(&self, similarity: f32) -> Score {
+        let above = Score::at_least(f64::from(similarity), self.scale);
+        let below = Score(above.0.saturating_sub(1));
+        if below.similarity(self.scale) >= similarity { below } else { above }
     }
 }
 
@@ -570,17 +556,6 @@ fn dot(one: &[f32], other: &[f32]) -> f32 {
     }
     let rest: f32 = rest.iter().zip(other_rest).map(|(value, other)| value * other).sum();
     lanes.iter().sum::<f32>() + rest
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "rounding to single precision is meant")]
-fn rounded(value: f64) -> f32 {
-    value as f32
-}
-
-/// Rounds half away from zero, saturating at ±127.
-#[expect(clippy::cast_possible_truncation, reason = "the value is whole and within ±127")]
-fn quantise(value: f32) -> i8 {
-    value.round().clamp(-VALUE_MAX, VALUE_MAX) as i8
 }
 
 #[cfg(test)]

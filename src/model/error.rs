@@ -1,6 +1,7 @@
 //! Why a model file is refused: which file, which node, which operator, and what to do.
 
 use super::wire::WireError;
+use crate::ops::check::ProgramError;
 
 /// Why a model file does not become a program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -139,13 +140,8 @@ pub enum ModelError {
         why: String,
     },
     /// The finished program contradicts itself: a mistake in this module.
-    #[error("{file}: the lowered program is not sound: {why}; this is a bug, please report it")]
-    Program {
-        /// The model file.
-        file: String,
-        /// What does not fit.
-        why: super::check::ProgramFlaw,
-    },
+    #[error("the lowered network is not sound: {0}; this is a bug, please report it")]
+    Program(ProgramError),
     /// A constant that is not what its dimensions say.
     #[error("{file}: tensor {tensor}: {why}")]
     Tensor {

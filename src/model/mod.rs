@@ -10,7 +10,7 @@
 //! | `fold` | nodes over constants | constants | forms that exporters do not write |
 //! | `lower` | nodes | layers, shapes inferred, NHWC | unknown operators, by name |
 //! | `fuse` | layers | fewer layers, exactly equal in real numbers | nothing |
-//! | `emit` | layers | [`Program`], then `check`ed | contradictions (a bug here) |
+//! | `emit` | layers | [`Program`], checked | contradictions (a bug here) |
 //!
 //! Invariant: no byte sequence panics, hangs, or allocates more than a fixed multiple of its own
 //! size and of [`crate::limits::MODEL_BUFFER_VALUES_MAX`].
@@ -18,7 +18,6 @@
 //! Not here: where files come from (`cli` fetches them), and running anything.
 
 mod calibration;
-mod check;
 pub mod defaults;
 mod emit;
 mod error;
@@ -37,7 +36,6 @@ mod tests;
 use sha2::{Digest, Sha256};
 
 pub use calibration::{Calibration, CalibrationError, Population, ThresholdError, ThresholdRow};
-pub use check::{ProgramFlaw, check};
 pub use error::{ModelError, OutputFlaw, Refusal, TensorFlaw};
 pub use wire::{WireError, WireFlaw};
 
@@ -65,7 +63,7 @@ pub fn load(
     let mut net = lower::lower(graph, &input, input_px)?;
     fuse::fuse(&mut net);
     let program = emit::emit(net, name, channels);
-    check(&program).map_err(|why| ModelError::Program { file: name.to_owned(), why })?;
+    program.check().map_err(ModelError::Program)?;
     if let Some([height_px, width_px]) = input_px {
         suits(&program, height_px, width_px)?;
     }

@@ -7,7 +7,7 @@ use rten_onnx::onnx::{
 };
 
 use super::*;
-use crate::ops::program::{Activation, Op, Shape, Step, WeightId, Window};
+use crate::ops::program::{Activation, Op, Shape, Step, Window};
 
 /// A model under construction; the bytes come from the parser crate's own writer.
 pub(crate) struct Build {
@@ -513,28 +513,41 @@ fn a_configured_size_must_suit_the_network() {
     assert!(matches!(sized([0, 8]), Err(ModelError::InputShape { .. })));
 }
 
-#[test]
-fn the_checker_finds_what_does_not_fit() {
-    let sound = Build::new(&[1, 2, 4, 4])
-        .floats("w", &[2, 2, 1, 1], &ramp(4))
-        .node("Conv", &["x", "w"], "y")
-        .program();
-    assert_eq!(check(&sound), Ok(()));
-    let mut short = sound.clone();
-    short.weights[0] = vec![0.0; 3].into();
-    assert_eq!(check(&short), Err(ProgramFlaw::Weight { step: 0, expected: 4, held: 3 }));
-    let mut shifted = sound.clone();
-    shifted.buffers[1].w = 3;
-    assert!(matches!(check(&shifted), Err(ProgramFlaw::Shape { step: 0, .. })));
-    let mut early = sound.clone();
-    early.steps[0].inputs[0] = early.steps[0].output;
-    assert_eq!(check(&early), Err(ProgramFlaw::Order { step: 0 }));
-    let mut absent = sound.clone();
-    if let Op::Conv2d { weights, .. } = &mut absent.steps[0].op {
-        *weights = WeightId(99);
+/// A network with every kind of field that the format has, small enough to damage thoroughly.
+fn busy() -> Vec<u8> {
+    Build::new(&[-1, 2, 4, 4])
+        .opset(21)
+        .bytes_i8("q", &[4, 2], &[1, 2, 3, 4, 5, 6, 7, 8])
+        .floats("s", &[4, 1], &ramp(4))
+        .longs("shape", &[4, 2, 1, 1])
+        .floats("slope", &[4, 1, 1], &ramp(4))
+        .floats("fc", &[2, 64], &ramp(128))
+        .node("DequantizeLinear", &["q", "s"], "d")
+        .with(int("axis", 1))
+        .with(int("block_size", 2))
+        .node("Reshape", &["d", "shape"], "w")
+        .node("Conv", &["x", "w"], "c")
+        .with(ints("pads", &[0, 0, 0, 0]))
+        .node("PRelu", &["c", "slope"], "p")
+        .node("Flatten", &["p"], "f")
+        .node("Gemm", &["f", "fc"], "y")
+        .with(int("transB", 1))
+        .bytes()
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_damage_to_a_file_panics(
+        flips in proptest::collection::vec((0..10_000_usize, 0..8_u8), 1..6),
+        cut in 0..10_000_usize,
+    ) {
+        let mut bytes = busy();
+        for (at, bit) in flips {
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+        }
+        let cut = cut % bytes.len();
+        let _ = load(&bytes, "damaged.onnx", ChannelOrder::Rgb, None);
+        let _ = load(&bytes[..cut], "damaged.onnx", ChannelOrder::Rgb, Some([8, 8]));
     }
-    assert_eq!(check(&absent), Err(ProgramFlaw::Absent { step: 0 }));
-    let mut alone = sound;
-    alone.steps[0].inputs.clear();
-    assert_eq!(check(&alone), Err(ProgramFlaw::Inputs { step: 0, held: 0 }));
 }
