@@ -14,32 +14,47 @@ mod support;
 
 use portcullis::backend::FACTORIES;
 
+/// Mounts every suite in `module`, on the machine that `$make` gives.
+macro_rules! suites {
+    ($module:ident, $name:expr, $make:expr) => {
+        #[path = "conformance"]
+        mod $module {
+            use std::sync::Arc;
+
+            fn backend(test: &str) -> Option<Arc<dyn portcullis::backend::Backend>> {
+                crate::support::at_hand($name, test, $make)
+            }
+
+            mod feeds;
+            mod limits;
+            mod ops;
+            mod programs;
+            mod search;
+        }
+    };
+}
+
 /// Mounts every suite on the backend of that name in `FACTORIES`.
 macro_rules! mount {
     ($($module:ident => $name:literal;)*) => {
-        $(
-            #[path = "conformance"]
-            mod $module {
-                use std::sync::Arc;
-
-                fn backend(test: &str) -> Option<Arc<dyn portcullis::backend::Backend>> {
-                    crate::support::backend($name, test)
-                }
-
-                mod feeds;
-                mod limits;
-                mod ops;
-                mod programs;
-                mod search;
-            }
-        )*
+        $(suites!($module, $name, crate::support::factory($name));)*
         const MOUNTED: &[&str] = &[$($name),*];
     };
 }
 
 mount! {
+    on_cpu => "cpu";
     on_reference => "reference";
 }
+
+// The instruction sets that a better machine would leave untried; one thread, so that both ways of
+// running are held to the suite.
+suites!(on_cpu_avx2, "cpu-avx2", crate::support::isa(portcullis::backend::cpu::Isa::Avx2));
+suites!(
+    on_cpu_portable,
+    "cpu-portable",
+    crate::support::isa(portcullis::backend::cpu::Isa::Portable)
+);
 
 // rustfmt does not look into macros: this names the suites for it, and compiles nothing.
 #[cfg(any())]

@@ -146,7 +146,7 @@ fn curve(out: &mut String, axes: &Axes, sample: &Sample, equal: EqualError) -> s
         "\"/>\n<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"4\" fill=\"#0b5394\"/>\n\
          <text x=\"{:.2}\" y=\"{:.2}\" text-anchor=\"end\">EER {:.2} % at threshold {:.4}</text>",
         RIGHT - 10.0,
-        TOP + 20.0,
+        BOTTOM - 14.0,
         equal.rate * 100.0,
         equal.threshold
     )

@@ -5,6 +5,7 @@
 //!
 //! Invariant: nothing here knows `gallery` or `model`; they meet in [`crate::ops`].
 
+pub mod cpu;
 pub mod reference;
 
 use std::{any::Any, fmt, sync::Arc};
@@ -195,10 +196,13 @@ pub struct Factory {
 }
 
 /// Every backend of this build, the preferred one first; `reference` is always there and last.
-pub const FACTORIES: &[Factory] = &[Factory {
-    name: reference::NAME,
-    make: |_threads| Ok(Arc::new(reference::Reference::new())),
-}];
+pub const FACTORIES: &[Factory] = &[
+    Factory { name: cpu::NAME, make: |threads| Ok(Arc::new(cpu::Cpu::new(threads)?)) },
+    Factory {
+        name: reference::NAME,
+        make: |_threads| Ok(Arc::new(reference::Reference::new())),
+    },
+];
 
 /// A machine that computes.
 pub trait Backend: Send + Sync {

@@ -103,6 +103,16 @@ pub(super) fn computed(shape: Shape, op: impl FnOnce(ItemMut<'_>)) -> Vec<f32> {
     values
 }
 
+/// A picture that other software was shown too: `(37x + 59y + 83c + 11xy) mod 256`.
+#[cfg(test)]
+pub(super) fn picture(w: usize, h: usize) -> Vec<u8> {
+    let value = |at: usize| {
+        let (y, x, c) = (at / 3 / w, at / 3 % w, at % 3);
+        (37 * x + 59 * y + 83 * c + 11 * x * y) % 256
+    };
+    (0..w * h * 3).map(|at| value(at) as u8).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -43,7 +43,7 @@ pub mod slot;
 pub use desk::{Desk, Refused};
 pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
-pub use runner::Pipeline;
+pub use runner::{Pipeline, engine_loop, match_loop};
 
 use std::sync::Arc;
 

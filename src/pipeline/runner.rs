@@ -39,9 +39,11 @@ impl Pipeline {
             Builder::new().name(name.into()).spawn(body).expect("the system can start a thread")
         };
         let (one, next) = (Arc::clone(&desk), matching.clone());
-        let run_engine = move || run_engine(&one, engine_line, &engine_parker, &next);
+        let run_engine =
+            move || engine_loop(&one, engine_line, &|| engine_parker.park(), &|| next.unpark());
         let (other, back) = (Arc::clone(&desk), engine.clone());
-        let run_match = move || run_match(&other, match_line, &match_parker, &back);
+        let run_match =
+            move || match_loop(&other, match_line, &|| match_parker.park(), &|| back.unpark());
         let threads =
             vec![spawn("engine", Box::new(run_engine)), spawn("match", Box::new(run_match))];
         Self { desk, engine, matching, threads: Mutex::new(threads) }
@@ -89,25 +91,30 @@ impl fmt::Debug for Pipeline {
     }
 }
 
-fn run_engine(desk: &Desk, mut line: EngineLine, parker: &Parker, next: &Unparker) {
+/// What one thread does with the engine line until nothing will come any more: `sleep` until
+/// somebody wakes it, `wake_match` whenever the other line may have work. A wake-up that comes before
+/// the sleep must not be lost.
+pub fn engine_loop(desk: &Desk, mut line: EngineLine, sleep: &dyn Fn(), wake_match: &dyn Fn()) {
     while !desk.is_done() {
         if line.turn() {
-            next.unpark();
+            wake_match();
         } else {
-            parker.park();
+            sleep();
         }
     }
     line.wipe();
-    next.unpark();
+    wake_match();
 }
 
-fn run_match(desk: &Desk, mut line: MatchLine, parker: &Parker, back: &Unparker) {
+/// What the other thread does with the match line; `wake_engine` when a transaction has ended, which
+/// may have been the last.
+pub fn match_loop(desk: &Desk, mut line: MatchLine, sleep: &dyn Fn(), wake_engine: &dyn Fn()) {
     while !desk.is_done() {
         if line.turn() {
-            back.unpark();
+            wake_engine();
         } else {
-            parker.park();
+            sleep();
         }
     }
-    back.unpark();
+    wake_engine();
 }

@@ -26,7 +26,6 @@ pub(super) struct Conv {
     /// Values between the runs of two neighbouring output pixels.
     pitch: usize,
     direct: bool,
-    lanes: usize,
 }
 
 /// The weights of one step.
@@ -71,18 +70,12 @@ impl Conv {
             run: window.kernel[1] * input.c,
             pitch,
             direct: DIRECT_PITCHES.contains(&pitch) && window.kernel[0] <= PIECES_MAX,
-            lanes,
         }
     }
 
     /// Values of one output pixel's left side.
     fn depth(&self) -> usize {
         self.window.kernel[0] * self.run
-    }
-
-    /// Bytes of the packed weights.
-    pub(super) fn weight_bytes(&self) -> usize {
-        size_of_val(self.weights.values())
     }
 
     /// Whether pixels are read in place.

@@ -4,6 +4,8 @@
 //! that every loaded value serves up to three of them); any channels at stride 1, where a row is a
 //! flat array whose weights repeat; and the rest, pixel by pixel.
 
+use std::array;
+
 use super::{
     curve::{Curve, bent, period, repeated},
     memory::Lines,
@@ -49,54 +51,86 @@ impl Depthwise {
         }
     }
 
-    /// Computes one output row from the `kernel[0]` input rows that start at row `first`.
-    pub(super) fn run<S: Simd>(&self, simd: S, input: &Rows<'_>, first: usize, out: &mut [f32]) {
+    /// Computes one output row from the `kernel[0]` input rows that start at row `first`; where
+    /// there is a `residual`, it is added before the activation.
+    pub(super) fn run<S: Simd>(
+        &self,
+        simd: S,
+        input: &Rows<'_>,
+        first: usize,
+        residual: Option<&[f32]>,
+        out: &mut [f32],
+    ) {
+        let row = Row { own: self, input, first, residual, out };
         let whole = self.channels.is_multiple_of(S::LANES);
         if whole && self.window.kernel == [3, 3] && self.window.stride[1] <= 2 {
-            let rows = [0, 1, 2].map(|i| input.padded(first + i, self.window.pad[1]));
             if self.window.stride[1] == 1 {
-                simd.call(Three::<1> { own: self, rows, out });
+                simd.call(Three::<1>(row));
             } else {
-                simd.call(Three::<2> { own: self, rows, out });
+                simd.call(Three::<2>(row));
             }
         } else if self.window.stride[1] == 1 {
-            simd.call(Flat { own: self, input, first, out });
+            simd.call(Flat(row));
         } else {
-            simd.call(Single { own: self, input, first, out });
+            simd.call(Single(row));
+        }
+    }
+}
+
+/// One output row of work.
+struct Row<'a> {
+    own: &'a Depthwise,
+    input: &'a Rows<'a>,
+    first: usize,
+    residual: Option<&'a [f32]>,
+    out: &'a mut [f32],
+}
+
+impl<'a> Row<'a> {
+    /// Input row `dy` of the window, from its first padded pixel on.
+    #[inline(always)]
+    fn under(&self, dy: usize) -> &'a [f32] {
+        self.input.padded(self.first + dy, self.own.window.pad[1])
+    }
+
+    /// Bias, whose values stand at `phase`, plus what the residual holds at `at`.
+    #[inline(always)]
+    fn begin<S: Simd>(&self, simd: S, phase: usize, at: usize, count: usize) -> S::V {
+        let bias = simd.load(self.own.bias.values(), phase);
+        match self.residual {
+            None => bias,
+            Some(residual) => simd.add(bias, simd.load_part(residual, at, count)),
         }
     }
 }
 
 /// Whole registers under a 3 × 3 window.
-struct Three<'a, const STRIDE: usize> {
-    own: &'a Depthwise,
-    rows: [&'a [f32]; 3],
-    out: &'a mut [f32],
-}
+struct Three<'a, const STRIDE: usize>(Row<'a>);
 
 impl<const STRIDE: usize> Three<'_, STRIDE> {
     /// `COUNT` pixels from pixel `x` on.
     #[inline(always)]
     fn pixels<S: Simd, const COUNT: usize>(&mut self, simd: S, x: usize) {
-        let channels = self.own.channels;
-        let taps: [&[f32]; 9] = std::array::from_fn(|tap| &self.own.taps[tap].values()[..channels]);
+        let row = &mut self.0;
+        let channels = row.own.channels;
+        let taps: [&[f32]; 9] = array::from_fn(|tap| &row.own.taps[tap].values()[..channels]);
         let span = ((COUNT - 1) * STRIDE + 3) * channels;
-        let rows = self.rows.map(|row| &row[x * STRIDE * channels..][..span]);
-        let out = &mut self.out[x * channels..][..COUNT * channels];
+        let inputs = [0, 1, 2].map(|dy| &row.under(dy)[x * STRIDE * channels..][..span]);
         for c in (0..channels).step_by(S::LANES) {
-            let mut acc = [simd.load(self.own.bias.values(), c); COUNT];
-            for (y, row) in rows.iter().enumerate() {
+            let at = |i: usize| (x + i) * channels + c;
+            let mut acc: [S::V; COUNT] =
+                array::from_fn(|i| row.begin(simd, c, at(i), S::LANES));
+            for (y, input) in inputs.iter().enumerate() {
                 for dx in 0..3 {
                     let weight = simd.load(taps[y * 3 + dx], c);
                     for (i, sum) in acc.iter_mut().enumerate() {
-                        let value = simd.load(row, (i * STRIDE + dx) * channels + c);
+                        let value = simd.load(input, (i * STRIDE + dx) * channels + c);
                         *sum = simd.fma(value, weight, *sum);
                     }
                 }
             }
             for (i, &sum) in acc.iter().enumerate() {
-                let value = bent(simd, sum, self.own.curve.slopes(), c);
-                simd.store(value, out, i * channels + c);
+                simd.store(bent(simd, sum, row.own.curve.slopes(), c), row.out, at(i));
             }
         }
     }
@@ -107,7 +141,7 @@ impl<const STRIDE: usize> Kernel for Three<'_, STRIDE> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let width = self.out.len() / self.own.channels;
+        let width = self.0.out.len() / self.0.own.channels;
         let mut x = 0;
         while x + PIXELS <= width {
             self.pixels::<S, PIXELS>(simd, x);
@@ -121,74 +155,60 @@ impl<const STRIDE: usize> Kernel for Three<'_, STRIDE> {
 }
 
 /// Any channels at stride 1: the row as a flat array.
-struct Flat<'a> {
-    own: &'a Depthwise,
-    input: &'a Rows<'a>,
-    first: usize,
-    out: &'a mut [f32],
-}
+struct Flat<'a>(Row<'a>);
 
 impl Kernel for Flat<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Depthwise { window, channels, period, .. } = *self.own;
+        let row = self.0;
+        let Depthwise { window, channels, period, .. } = *row.own;
         let (mut at, mut phase) = (0, 0);
-        while at < self.out.len() {
-            let count = S::LANES.min(self.out.len() - at);
-            let mut sum = simd.load(self.own.bias.values(), phase);
+        while at < row.out.len() {
+            let count = S::LANES.min(row.out.len() - at);
+            let mut sum = row.begin(simd, phase, at, count);
             for dy in 0..window.kernel[0] {
-                let row = self.input.padded(self.first + dy, window.pad[1]);
+                let input = row.under(dy);
                 for dx in 0..window.kernel[1] {
-                    let weight = simd.load(self.own.taps[dy * window.kernel[1] + dx].values(), phase);
-                    let value = simd.load_part(row, at + dx * channels, count);
-                    sum = simd.fma(value, weight, sum);
+                    let taps = row.own.taps[dy * window.kernel[1] + dx].values();
+                    let value = simd.load_part(input, at + dx * channels, count);
+                    sum = simd.fma(value, simd.load(taps, phase), sum);
                 }
             }
-            let value = bent(simd, sum, self.own.curve.slopes(), phase);
-            simd.store_part(value, self.out, at, count);
+            simd.store_part(bent(simd, sum, row.own.curve.slopes(), phase), row.out, at, count);
             at += count;
             phase = (phase + S::LANES) % period;
         }
     }
 }
 
-/// Pixel by pixel, register by register.
-struct Single<'a> {
-    own: &'a Depthwise,
-    input: &'a Rows<'a>,
-    first: usize,
-    out: &'a mut [f32],
-}
+/// Pixel by pixel, register by register. Values that belong to channels repeat, so that a whole
+/// register of them can always be read; the lanes beyond the last channel are not stored.
+struct Single<'a>(Row<'a>);
 
 impl Kernel for Single<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Depthwise { window, channels, .. } = *self.own;
-        for (x, out) in self.out.chunks_exact_mut(channels).enumerate() {
+        let row = self.0;
+        let Depthwise { window, channels, .. } = *row.own;
+        for x in 0..row.out.len() / channels {
             for c in (0..channels).step_by(S::LANES) {
                 let count = S::LANES.min(channels - c);
-                let mut sum = simd.load_part(self.own.bias.values(), c, count);
+                let at = x * channels + c;
+                let mut sum = row.begin(simd, c, at, count);
                 for dy in 0..window.kernel[0] {
-                    let row = self.input.padded(self.first + dy, window.pad[1]);
+                    let input = row.under(dy);
                     for dx in 0..window.kernel[1] {
-                        let taps = self.own.taps[dy * window.kernel[1] + dx].values();
-                        let at = (x * window.stride[1] + dx) * channels + c;
-                        let weight = simd.load_part(taps, c, count);
-                        sum = simd.fma(simd.load_part(row, at, count), weight, sum);
+                        let taps = row.own.taps[dy * window.kernel[1] + dx].values();
+                        let from = (x * window.stride[1] + dx) * channels + c;
+                        let value = simd.load_part(input, from, count);
+                        sum = simd.fma(value, simd.load(taps, c), sum);
                     }
                 }
-                let value = match self.own.curve.slopes() {
-                    None => sum,
-                    Some(slopes) => {
-                        let slope = simd.load_part(slopes, c, count);
-                        simd.where_negative(sum, simd.mul(sum, slope))
-                    }
-                };
-                simd.store_part(value, out, c, count);
+                simd.store_part(bent(simd, sum, row.own.curve.slopes(), c), row.out, at, count);
             }
         }
     }

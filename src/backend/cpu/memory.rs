@@ -124,7 +124,7 @@ pub(super) struct Place {
 impl Store {
     /// Room for `items` items of every slot; `chunk_lens` are the largest chunks of the slots.
     pub(super) fn new(chunk_lens: &[usize], items: usize, chunks: usize) -> Self {
-        let slot = |&len: &usize| (0..items * chunks).map(|_| RwLock::new(Lines::zeros(len)));
+        let slot = |&len: &usize| (0..items * chunks).map(move |_| RwLock::new(Lines::zeros(len)));
         Self { slots: chunk_lens.iter().map(|len| slot(len).collect()).collect(), chunks }
     }
 

@@ -7,14 +7,29 @@ pub(crate) mod oracle;
 
 use std::sync::Arc;
 
-use portcullis::backend::{Backend, FACTORIES};
+use portcullis::backend::{
+    Backend, FACTORIES, Unavailable,
+    cpu::{Cpu, Isa},
+};
 
-/// The backend called `name`, or `None` after a counted skip of `test`.
-pub(crate) fn backend(name: &str, test: &str) -> Option<Arc<dyn Backend>> {
+/// A machine, or why it is not at hand.
+type Made = Result<Arc<dyn Backend>, Unavailable>;
+
+/// Makes the backend of that name.
+pub(crate) fn factory(name: &str) -> Made {
     const THREADS: usize = 2;
     let factory = FACTORIES.iter().find(|factory| factory.name == name);
-    let factory = factory.expect("a mounted backend has a factory");
-    match (factory.make)(THREADS) {
+    (factory.expect("a mounted backend has a factory").make)(THREADS)
+}
+
+/// Makes the CPU backend with that instruction set and one thread.
+pub(crate) fn isa(isa: Isa) -> Made {
+    Ok(Arc::new(Cpu::with_isa(1, isa)?))
+}
+
+/// What was made, or `None` after a counted skip of `test` under the key `name`.
+pub(crate) fn at_hand(name: &str, test: &str, made: Made) -> Option<Arc<dyn Backend>> {
+    match made {
         Ok(backend) => Some(backend),
         Err(unavailable) => {
             crate::common::skip(test, name, &unavailable.to_string());

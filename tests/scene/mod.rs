@@ -1,0 +1,390 @@
+//! A lane without cameras: pictures that say in their first pixel what a detector would find in them,
+//! networks that believe it, and parts that fail when a seed says so. Everything behind the networks
+//! is the product's own.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a private module of several test targets; each uses its part of it"
+)]
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
+
+use portcullis::{
+    audit::{AuditEntry, AuditError, AuditSink},
+    backend::{
+        Backend, BackendError, Description, Engine, Network, Pinned, Tiles, reference::Reference,
+    },
+    face::{Detector, FaceRules},
+    meter::Meter,
+    model::Calibration,
+    ops::{
+        program::{BufferId, ChannelOrder, Feed, Output, Program, Shape},
+        search::{Probe, RowHits},
+        tile::TileSource,
+    },
+    pipeline::{
+        Order, Parts, Task,
+        slot::{Captured, SlotPool},
+    },
+    policy::{AttackRule, BuiltIn},
+    time::Clock,
+    types::{Action, Asked, Caller, Purpose, Role, TransactionId},
+};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
+
+/// Width and height of every picture and of the detector's input.
+pub const EDGE_PX: u32 = 128;
+/// Bytes of one picture.
+pub const PICTURE_BYTES: usize = (EDGE_PX * EDGE_PX * 3) as usize;
+/// Cells of the detector's three grids.
+const GRIDS: [(usize, usize); 3] = [(8, 256), (16, 64), (32, 16)];
+/// Landmarks of the aligned face, moved to the middle of the picture.
+const LANDMARKS_PX: [[f32; 2]; 5] =
+    [[46.3, 59.7], [81.5, 59.5], [64.0, 79.7], [49.5, 100.4], [78.7, 100.2]];
+
+/// What a picture shows, and what goes wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Shows {
+    /// Nobody.
+    Nobody,
+    /// One face.
+    Face,
+    /// Two faces of one size.
+    Two,
+    /// The detector's backend reports an error.
+    DetectFails,
+    /// The detector panics.
+    DetectPanics,
+    /// A face; the embedder's backend reports an error.
+    EmbedFails,
+    /// A face; the embedder panics.
+    EmbedPanics,
+    /// A face whose embedding is all zeros.
+    EmbedsNothing,
+}
+
+impl Shows {
+    pub const FAULTS: [Self; 5] = [
+        Self::DetectFails,
+        Self::DetectPanics,
+        Self::EmbedFails,
+        Self::EmbedPanics,
+        Self::EmbedsNothing,
+    ];
+
+    fn of(code: u8) -> Self {
+        let known = [
+            Self::Nobody,
+            Self::Face,
+            Self::Two,
+            Self::DetectFails,
+            Self::DetectPanics,
+            Self::EmbedFails,
+            Self::EmbedPanics,
+            Self::EmbedsNothing,
+        ];
+        known.into_iter().find(|shows| *shows as u8 == code).expect("a picture of this scene")
+    }
+}
+
+/// A picture in a slot; `None` when all are taken.
+pub fn picture(slots: &Arc<SlotPool>, shows: Shows, person: u8) -> Option<Captured> {
+    let paint = |pixels: &mut [u8]| -> Result<(u32, u32), Infallible> {
+        for (at, pixel) in pixels[..PICTURE_BYTES].iter_mut().enumerate() {
+            *pixel = 60 + (at * 37 % 128) as u8; // textured and mid-grey: sharp, well exposed
+        }
+        pixels[0] = shows as u8;
+        pixels[1] = person;
+        Ok((EDGE_PX, EDGE_PX))
+    };
+    slots.capture(paint).ok()
+}
+
+/// Something that happens with a probability of so many in 256.
+pub struct Dice(Mutex<ChaCha8Rng>);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(Mutex::new(ChaCha8Rng::seed_from_u64(seed)))
+    }
+
+    pub fn roll(&self) -> u32 {
+        self.0.lock().expect("no panic while rolling").next_u32()
+    }
+
+    pub fn below(&self, bound: u32) -> u32 {
+        self.roll() % bound
+    }
+
+    pub fn happens(&self, in_256: u32) -> bool {
+        self.roll() % 256 < in_256
+    }
+}
+
+/// What a network does while it runs: lets time pass, or gives another thread its turn.
+pub type Meanwhile = Arc<dyn Fn() + Send + Sync>;
+
+/// A network that reads its answer from the picture's first pixels.
+struct Scripted {
+    embeds: bool,
+    outputs: Vec<Vec<Vec<f32>>>,
+    holds: Arc<AtomicBool>,
+    meanwhile: Meanwhile,
+}
+
+impl Scripted {
+    fn answer(&self, shows: Shows, person: u8) -> Result<Vec<Vec<f32>>, BackendError> {
+        let lost = BackendError::Lost { what: "scripted", why: "the picture says so".into() };
+        match (self.embeds, shows) {
+            (false, Shows::DetectFails) | (true, Shows::EmbedFails) => Err(lost),
+            (false, Shows::DetectPanics) | (true, Shows::EmbedPanics) => panic!("as scripted"),
+            (false, Shows::Nobody) => Ok(detections(&[])),
+            (false, Shows::Two) => Ok(detections(&[-32.0, 32.0])),
+            (false, _) => Ok(detections(&[0.0])),
+            (true, shows) => {
+                let mut embedding = vec![0.0; 128];
+                embedding[usize::from(person)] =
+                    if shows == Shows::EmbedsNothing { 0.0 } else { 3.0 };
+                Ok(vec![embedding])
+            }
+        }
+    }
+}
+
+impl Network for Scripted {
+    fn batch_max(&self) -> usize {
+        4
+    }
+
+    fn run(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
+        assert!((1..=self.batch_max()).contains(&feeds.len()), "{} items", feeds.len());
+        self.holds.store(true, Ordering::SeqCst);
+        (self.meanwhile)();
+        self.outputs.clear();
+        for feed in feeds {
+            let frame = match (self.embeds, feed) {
+                (false, Feed::Fit { frame }) | (true, Feed::Warp { frame, .. }) => frame,
+                _ => panic!("a detector is fed whole frames, an embedder aligned faces"),
+            };
+            let (shows, person) = (Shows::of(frame.pixels()[0]), frame.pixels()[1]);
+            let answer = self.answer(shows, person)?;
+            self.outputs.push(answer);
+        }
+        Ok(())
+    }
+
+    fn output(&self, index: usize, item: usize) -> &[f32] {
+        &self.outputs[item][index]
+    }
+
+    fn wipe(&mut self) {
+        self.outputs.clear();
+        self.holds.store(false, Ordering::SeqCst);
+    }
+}
+
+/// The detector's twelve outputs for faces moved sideways by so many pixels.
+fn detections(moved_px: &[f32]) -> Vec<Vec<f32>> {
+    let values = |kind: usize| [1, 1, 4, 10][kind];
+    let mut outputs: Vec<Vec<f32>> =
+        (0..4).flat_map(|kind| GRIDS.map(|(_, cells)| vec![0.0; cells * values(kind)])).collect();
+    for (face, &moved_px) in moved_px.iter().enumerate() {
+        let (row, column) = (8, 7 + face);
+        let cell = row * 16 + column;
+        outputs[0][cell] = 0.99;
+        outputs[3][cell] = 0.99;
+        let (width_px, height_px) = (if moved_px == 0.0 { 80.0_f32 } else { 56.0 }, 100.0_f32);
+        let place = |px: f32, cell: usize| px / 8.0 - cell as f32;
+        let rect = [
+            place(64.0 + moved_px, column),
+            place(72.0, row),
+            (width_px / 8.0).ln(),
+            (height_px / 8.0).ln(),
+        ];
+        outputs[6][cell * 4..][..4].copy_from_slice(&rect);
+        for (point, [x, y]) in LANDMARKS_PX.iter().enumerate() {
+            outputs[9][cell * 10 + point * 2] = place(x + moved_px, column);
+            outputs[9][cell * 10 + point * 2 + 1] = place(*y, row);
+        }
+    }
+    outputs
+}
+
+/// The shape of such a detector; it has no steps, because the script is its weights.
+fn detector() -> Detector {
+    let edge = EDGE_PX as usize;
+    let mut buffers = vec![Shape { h: edge, w: edge, c: 3 }];
+    let mut outputs = Vec::new();
+    for (kind, values) in [("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)] {
+        for (stride, cells) in GRIDS {
+            outputs
+                .push(Output { name: format!("{kind}_{stride}"), buffer: BufferId(buffers.len()) });
+            buffers.push(Shape { h: 1, w: cells, c: values });
+        }
+    }
+    let program = Program {
+        name: "scripted".into(),
+        input: BufferId(0),
+        channels: ChannelOrder::Bgr,
+        buffers,
+        weights: Vec::new(),
+        steps: Vec::new(),
+        outputs,
+    };
+    Detector::for_program(&program).expect("the shape of a detector")
+}
+
+/// The reference backend, that now and then fails or panics.
+struct Flaky {
+    inner: Reference,
+    dice: Dice,
+    faults_in_256: u32,
+    meanwhile: Meanwhile,
+}
+
+impl Backend for Flaky {
+    fn describe(&self) -> Description {
+        self.inner.describe()
+    }
+
+    fn load(&self, program: &Program, batch: usize) -> Result<Box<dyn Network>, BackendError> {
+        self.inner.load(program, batch)
+    }
+
+    fn pin(&self, source: &Arc<dyn TileSource>) -> Result<Arc<dyn Pinned>, BackendError> {
+        self.inner.pin(source)
+    }
+
+    fn search(&self, probes: &[Probe<'_>], tiles: &Tiles) -> Result<Vec<RowHits>, BackendError> {
+        (self.meanwhile)();
+        if self.dice.happens(self.faults_in_256) {
+            return Err(BackendError::Lost { what: "flaky", why: "the seed says so".into() });
+        }
+        assert!(!self.dice.happens(self.faults_in_256), "as the seed says");
+        self.inner.search(probes, tiles)
+    }
+}
+
+/// An audit in memory, that now and then fails.
+pub struct Ledger {
+    pub entries: Mutex<Vec<AuditEntry>>,
+    dice: Dice,
+    faults_in_256: u32,
+}
+
+impl Ledger {
+    pub fn holds(&self, transaction: TransactionId) -> usize {
+        let entries = self.entries.lock().expect("no panic while recording");
+        entries.iter().filter(|entry| entry.transaction == transaction).count()
+    }
+}
+
+impl AuditSink for Ledger {
+    fn record(&self, entry: &AuditEntry) -> Result<(), AuditError> {
+        if self.dice.happens(self.faults_in_256) {
+            return Err(AuditError { place: "memory".into(), why: "the seed says so".into() });
+        }
+        self.entries.lock().expect("no panic while recording").push(entry.clone());
+        Ok(())
+    }
+}
+
+/// Everything around the pipeline.
+pub struct Scene {
+    pub slots: Arc<SlotPool>,
+    pub calibration: Arc<Calibration>,
+    pub ledger: Arc<Ledger>,
+    pub meter: Arc<Meter>,
+    /// Whether the detector, the embedder holds anything of a picture.
+    pub holds: [Arc<AtomicBool>; 2],
+    transactions: AtomicU32,
+}
+
+impl Scene {
+    /// A scene with `slots` slots; parts fail in so many of 256 cases.
+    pub fn new(
+        slots: usize,
+        seed: u64,
+        faults_in_256: u32,
+        clock: Arc<dyn Clock>,
+        meanwhile: Meanwhile,
+    ) -> (Self, Parts) {
+        let scene = Self {
+            slots: SlotPool::new(slots, PICTURE_BYTES + 100),
+            calibration: Arc::new(Calibration::sface_128()),
+            ledger: Arc::new(Ledger {
+                entries: Mutex::default(),
+                dice: Dice::new(seed ^ 1),
+                faults_in_256,
+            }),
+            meter: Arc::new(Meter::new()),
+            holds: [Arc::default(), Arc::default()],
+            transactions: AtomicU32::new(0),
+        };
+        let network = |embeds: bool| -> Box<dyn Network> {
+            let holds = Arc::clone(&scene.holds[usize::from(embeds)]);
+            let meanwhile = Arc::clone(&meanwhile);
+            Box::new(Scripted { embeds, outputs: Vec::new(), holds, meanwhile })
+        };
+        let search = Flaky {
+            inner: Reference::new(),
+            dice: Dice::new(seed ^ 2),
+            faults_in_256,
+            meanwhile: Arc::clone(&meanwhile),
+        };
+        let engine = Engine {
+            detect: network(false),
+            attack: None,
+            embed: network(true),
+            search: Arc::new(search),
+        };
+        let parts = Parts {
+            engine,
+            detector: detector(),
+            calibration: Arc::clone(&scene.calibration),
+            rules: FaceRules::still(),
+            policy: Arc::new(BuiltIn::new(AttackRule::NotRequired)),
+            audit: Arc::clone(&scene.ledger) as Arc<dyn AuditSink>,
+            clock,
+            meter: Arc::clone(&scene.meter),
+            slots: Arc::clone(&scene.slots),
+        };
+        (scene, parts)
+    }
+
+    /// An order with a name of its own.
+    pub fn order(&self, action: Action, probe: Captured, task: Task, deadline_us: u64) -> Order {
+        let number = self.transactions.fetch_add(1, Ordering::SeqCst);
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        let asked = Asked {
+            caller: Caller { role: Role::Gate, client: "lane-1".parse().expect("a name") },
+            action,
+            purpose: Purpose::Boarding,
+            gallery: None,
+        };
+        Order { transaction: TransactionId::from_bytes(id), asked, probe, task, deadline_us }
+    }
+
+    /// The template of a person, as the embedder would give it.
+    pub fn template(&self, person: u8) -> portcullis::types::Template {
+        let mut embedding = vec![0.0; 128];
+        embedding[usize::from(person)] = 3.0;
+        self.calibration.template(&embedding).expect("a direction")
+    }
+
+    /// Whether a network holds anything of a picture.
+    pub fn networks_hold_something(&self) -> bool {
+        self.holds.iter().any(|holds| holds.load(Ordering::SeqCst))
+    }
+}

@@ -1,0 +1,171 @@
+//! Concurrency models: random schedules over the real slots, tables, queues and lines.
+//!
+//! A scheduler switches threads wherever the code under test reaches the world: while a slot is
+//! filled, when the clock is read, while a network runs, at every sleep and wake-up. Between these
+//! points the code runs as one step; that each step of the lock-free queue is one, is what its own
+//! authors prove.
+
+mod scene;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use portcullis::{
+    pipeline::{
+        EngineLine, MatchLine, Reference, Refused, Task, engine_loop, match_loop,
+        slot::{CaptureError, SlotPool},
+    },
+    time::Clock,
+    types::Action,
+};
+use scene::{Scene, Shows, picture};
+use shuttle::{
+    sync::{Condvar, Mutex},
+    thread,
+};
+
+/// A parker of the scheduler's: a wake-up before the sleep is remembered.
+#[derive(Default)]
+struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell {
+    fn ring(&self) {
+        *self.rung.lock().expect("no panic") = true;
+        self.changed.notify_one();
+    }
+
+    fn sleep(&self) {
+        let mut rung = self.rung.lock().expect("no panic");
+        while !*rung {
+            rung = self.changed.wait(rung).expect("no panic");
+        }
+        *rung = false;
+    }
+}
+
+/// Gives another thread its turn whenever somebody asks for the time.
+struct YieldingClock;
+
+impl Clock for YieldingClock {
+    fn monotonic_us(&self) -> u64 {
+        thread::yield_now();
+        1
+    }
+
+    fn civil_s(&self) -> i64 {
+        1
+    }
+}
+
+#[test]
+fn no_ticket_is_lost_or_held_twice() {
+    shuttle::check_random(
+        || {
+            let pool = SlotPool::new(2, 12);
+            let owners: Arc<[AtomicUsize; 2]> = Arc::default();
+            let threads: Vec<_> = (1..=3_u8)
+                .map(|mark| {
+                    let (pool, owners) = (Arc::clone(&pool), Arc::clone(&owners));
+                    thread::spawn(move || {
+                        for _ in 0..3 {
+                            let captured = pool.capture(|pixels| {
+                                assert!(pixels.iter().all(|&byte| byte == 0), "somebody's pixels");
+                                pixels.fill(mark);
+                                thread::yield_now();
+                                Ok::<_, ()>((2, 2))
+                            });
+                            thread::yield_now();
+                            match captured {
+                                Ok(frame) => {
+                                    let owner = &owners[frame.ticket() as usize];
+                                    assert_eq!(owner.fetch_add(1, Ordering::SeqCst), 0);
+                                    assert_eq!(frame.view().pixels(), [mark; 12]);
+                                    thread::yield_now();
+                                    owner.fetch_sub(1, Ordering::SeqCst);
+                                }
+                                Err(refused) => {
+                                    assert_eq!(refused, CaptureError::Busy { slots: 2 });
+                                }
+                            }
+                        }
+                    })
+                })
+                .collect();
+            threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+            assert_eq!((pool.free(), pool.residue_bytes()), (2, 0));
+        },
+        500,
+    );
+}
+
+/// Both lines on threads of the scheduler's, with the runner's own loops.
+fn spawn_lines(
+    desk: &Arc<portcullis::pipeline::Desk>,
+    lines: (EngineLine, MatchLine),
+    bells: &[Arc<Bell>; 2],
+) -> [thread::JoinHandle<()>; 2] {
+    let (engine_line, match_line) = lines;
+    let [engine, matching] = bells;
+    let (one, own, other) = (Arc::clone(desk), Arc::clone(engine), Arc::clone(matching));
+    let engine_thread =
+        thread::spawn(move || engine_loop(&one, engine_line, &|| own.sleep(), &|| other.ring()));
+    let (one, own, other) = (Arc::clone(desk), Arc::clone(matching), Arc::clone(engine));
+    let match_thread =
+        thread::spawn(move || match_loop(&one, match_line, &|| own.sleep(), &|| other.ring()));
+    [engine_thread, match_thread]
+}
+
+#[test]
+fn an_order_that_races_a_stop_is_answered_or_refused() {
+    shuttle::check_random(
+        || {
+            let meanwhile = Arc::new(thread::yield_now);
+            let (scene, parts) = Scene::new(4, 9, 0, Arc::new(YieldingClock), meanwhile);
+            let scene = Arc::new(scene);
+            let (desk, engine_line, match_line) = parts.assemble();
+            let bells: [Arc<Bell>; 2] = Default::default();
+            let lines = spawn_lines(&desk, (engine_line, match_line), &bells);
+            let counts: Arc<[AtomicUsize; 2]> = Arc::default();
+            let lanes: Vec<_> = (0..2_u8)
+                .map(|lane| {
+                    let (desk, scene) = (Arc::clone(&desk), Arc::clone(&scene));
+                    let (counts, bell) = (Arc::clone(&counts), Arc::clone(&bells[0]));
+                    thread::spawn(move || {
+                        let probe = picture(&scene.slots, Shows::Face, lane).expect("a slot");
+                        let references = vec![Reference::Template(scene.template(lane))];
+                        let threshold = scene.calibration.threshold(1e-4).expect("a row");
+                        let task = Task::Verify { references, threshold };
+                        let order = scene.order(Action::Verify, probe, task, u64::MAX);
+                        let answered = Arc::clone(&counts);
+                        let taken = desk.submit(order, move |_| {
+                            answered[1].fetch_add(1, Ordering::SeqCst);
+                        });
+                        bell.ring();
+                        match taken {
+                            Ok(()) => {
+                                counts[0].fetch_add(1, Ordering::SeqCst);
+                            }
+                            Err(refused) => assert_eq!(refused, Refused::Stopping),
+                        }
+                    })
+                })
+                .collect();
+            thread::yield_now();
+            desk.stop();
+            bells.iter().for_each(|bell| bell.ring());
+            for thread in lanes.into_iter().chain(lines) {
+                thread.join().expect("no panic");
+            }
+            let [accepted, answered] = [0, 1].map(|at| counts[at].load(Ordering::SeqCst));
+            assert_eq!(accepted, answered);
+            assert_eq!((scene.slots.free(), scene.slots.residue_bytes()), (4, 0));
+            assert!(!scene.networks_hold_something());
+        },
+        150,
+    );
+}
