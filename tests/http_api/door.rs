@@ -1,0 +1,246 @@
+//! Who may come in, how many at once, and what a fault of ours looks like from outside.
+
+use std::{
+    io::Write,
+    sync::{Arc, Barrier},
+    thread,
+};
+
+use portcullis::{
+    command::{Answer, Readiness, Refusal, Request, Service, Version},
+    config,
+    http::{Access, route},
+    keys::secret::Tokens,
+    types::{Hash256, Role, TemplateKind},
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::harness::{self, Server, Setup, caller, face, head, image, verify_body, world};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+#[test]
+fn routes_and_methods_that_do_not_exist() {
+    let server = Server::start(Setup::default());
+    server.get("/").problem(404, "ROUTE_UNKNOWN");
+    server.get("/v1/verify/").problem(404, "ROUTE_UNKNOWN");
+    server.post_json("/v2/verify", &json!({})).problem(404, "ROUTE_UNKNOWN");
+    let refused = server.get("/v1/verify");
+    refused.problem(405, "METHOD_NOT_ALLOWED");
+    assert!(refused.head.contains("allow: post"), "{}", refused.head);
+    server.delete("/livez").problem(405, "METHOD_NOT_ALLOWED");
+    assert_eq!(server.exchange(b"nonsense\r\n\r\n").status, 400);
+}
+
+#[test]
+fn every_documented_route_is_served_and_every_served_one_documented() {
+    let server = Server::start(Setup::default());
+    let served = server.get("/openapi.json").ok(200);
+    let document: Value = serde_json::from_str(&route::document()).expect("JSON");
+    assert_eq!(served, document);
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let path = path.replace("{gallery}", "g").replace("{subject}", &"00".repeat(16));
+        for verb in item.as_object().expect("operations").keys() {
+            let answer = server.exchange(&head(&verb.to_uppercase(), &path, ""));
+            let text = String::from_utf8_lossy(&answer.body);
+            let missing = text.contains("ROUTE_UNKNOWN") || text.contains("METHOD_NOT_ALLOWED");
+            assert!(!missing, "{verb} {path}: {text}");
+        }
+        // What is not documented for the path is not served either.
+        let documented: Vec<_> = item.as_object().expect("operations").keys().collect();
+        for verb in ["get", "post", "put", "patch", "delete"] {
+            if !documented.iter().any(|known| *known == verb) {
+                let answer = server.exchange(&head(&verb.to_uppercase(), &path, ""));
+                assert_eq!(answer.status, 405, "{verb} {path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn probes_tell_the_truth_before_the_service_is_there() {
+    let world = world();
+    let access = Access::Loopback(vec![caller(Role::Gate)]);
+    let server = Server::with_service(access, &config::Limits::default(), &world, None);
+    assert_eq!(server.get("/livez").status, 200);
+    server.get("/startupz").problem(503, "NOT_READY");
+    server.get("/readyz").problem(503, "NOT_READY");
+    let early = server.post_json("/v1/verify", &verify_body(&face(1), &[image(&face(1))]));
+    early.problem(503, "NOT_READY");
+    assert!(early.head.contains("retry-after: 1"), "{}", early.head);
+    let started = Server::start(Setup::default());
+    assert_eq!((started.get("/startupz").status, started.get("/readyz").status), (200, 200));
+    let version = started.get("/v1/version").ok(200);
+    assert_eq!((&version["backend"], &version["api"]), (&json!("reference"), &json!("v1")));
+}
+
+fn tokens() -> Access {
+    let hash = |token: &str| Hash256::from_bytes(Sha256::digest(token.as_bytes()).into());
+    let expired = TOKEN.replace('0', "1");
+    let text = format!("{} gate lane-7 9999999999\n{} gate old 5\n", hash(TOKEN), hash(&expired));
+    Access::Tokens(Tokens::parse(&text, "tokens").expect("two callers"))
+}
+
+#[test]
+fn tokens_open_and_nothing_else_does() {
+    let server = Server::start(Setup { access: tokens(), ..Setup::default() });
+    let ask = |authorization: &str| {
+        let body = verify_body(&face(1), &[image(&face(1))]).to_string();
+        let headers = format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n{authorization}",
+            body.len()
+        );
+        server.exchange(&[head("POST", "/v1/verify", &headers), body.into_bytes()].concat())
+    };
+    let refused = ask("");
+    refused.problem(401, "TOKEN_MISSING");
+    assert!(refused.head.contains("www-authenticate: bearer"), "{}", refused.head);
+    ask("Authorization: Basic abc\r\n").problem(401, "TOKEN_MISSING");
+    let wrong = TOKEN.replace('0', "2");
+    ask(&format!("Authorization: Bearer {wrong}\r\n")).problem(401, "TOKEN_UNKNOWN");
+    let expired = TOKEN.replace('0', "1");
+    ask(&format!("Authorization: Bearer {expired}\r\n")).problem(401, "TOKEN_EXPIRED");
+    assert_eq!(ask(&format!("Authorization: Bearer {TOKEN}\r\n")).ok(200)["outcome"], "admit");
+    assert_eq!(server.get("/livez").status, 200, "a prober needs no token");
+    server.get("/metrics").problem(401, "TOKEN_MISSING");
+}
+
+#[test]
+fn a_gate_does_what_a_gate_may() {
+    let access = Access::Loopback(vec![caller(Role::Gate)]);
+    let server = Server::start(Setup { access, ..Setup::default() });
+    let create = json!({ "gallery": "g", "purpose": "boarding" });
+    let refused = server.post_json("/v1/galleries", &create);
+    refused.problem(403, "FORBIDDEN");
+    assert_eq!(refused.json()["reasons"][0]["code"], "ROLE_NOT_PERMITTED");
+    let mut body = verify_body(&face(1), &[image(&face(1))]);
+    body["fmr"] = json!(1e-3);
+    server.post_json("/v1/verify", &body).problem(403, "FMR_RESERVED");
+    body["fmr"] = Value::Null;
+    body["purpose"] = json!("watchlist");
+    server.post_json("/v1/verify", &body).problem(403, "FORBIDDEN");
+}
+
+#[test]
+fn an_administrator_may_name_a_rate_that_the_table_reaches() {
+    let server = Server::start(Setup::default());
+    let mut body = verify_body(&face(1), &[image(&face(1))]);
+    body["fmr"] = json!(1e-3);
+    let decision = server.post_json("/v1/verify", &body).ok(200);
+    assert_eq!(decision["threshold"]["fmr"], 1e-3);
+    body["fmr"] = json!(1e-12);
+    server.post_json("/v1/verify", &body).problem(422, "FMR_NOT_CALIBRATED");
+}
+
+#[test]
+fn templates_stay_inside_unless_the_operator_says_otherwise() {
+    let server = Server::start(Setup { embed_enabled: false, ..Setup::default() });
+    let body = json!({ "image": image(&face(1))["image"], "purpose": "evaluation" });
+    server.post_json("/v1/embed", &body).problem(403, "EMBED_DISABLED");
+}
+
+#[test]
+fn deadlines_are_numbers_within_bounds() {
+    let server = Server::start(Setup::default());
+    let ask = |deadline: &str| {
+        let body = verify_body(&face(1), &[image(&face(1))]).to_string();
+        let headers = format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n\
+             Portcullis-Deadline-Ms: {deadline}\r\n",
+            body.len()
+        );
+        server.exchange(&[head("POST", "/v1/verify", &headers), body.into_bytes()].concat())
+    };
+    ask("soon").problem(400, "DEADLINE_INVALID");
+    ask("0").problem(422, "DEADLINE_OUT_OF_RANGE");
+    ask("600000").problem(422, "DEADLINE_OUT_OF_RANGE");
+    assert_eq!(ask("5000").ok(200)["outcome"], "admit");
+}
+
+/// A service that panics, or that answers when it is told to.
+struct Stubborn {
+    gate: Option<Arc<Barrier>>,
+}
+
+impl Service for Stubborn {
+    fn execute(&self, _request: Request) -> Result<Answer, Refusal> {
+        let Some(gate) = &self.gate else { panic!("as scripted") };
+        gate.wait();
+        gate.wait();
+        Err(Refusal::Busy)
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness::NotReady("the audit could not be written when it was last tried")
+    }
+
+    fn version(&self) -> Version {
+        let none = Hash256::from_bytes([0; 32]);
+        let kind = TemplateKind { model: none, calibration: none, dims: 1 };
+        let (device, basis) = (String::new(), String::new());
+        Version { backend: "none", device, kind, basis, attack_detection: false }
+    }
+
+    fn housekeep(&self) {}
+}
+
+fn stubborn(gate: Option<Arc<Barrier>>, limits: &config::Limits) -> Server {
+    let access = Access::Loopback(vec![caller(Role::Gate)]);
+    Server::with_service(access, limits, &world(), Some(Arc::new(Stubborn { gate })))
+}
+
+#[test]
+fn a_panic_is_a_problem_document_and_not_the_end() {
+    let server = stubborn(None, &config::Limits::default());
+    let body = verify_body(&face(1), &[image(&face(1))]);
+    server.post_json("/v1/verify", &body).problem(500, "FAULT");
+    server.post_json("/v1/verify", &body).problem(500, "FAULT");
+    server.get("/readyz").problem(503, "NOT_READY");
+}
+
+#[test]
+fn one_more_than_at_once_is_told_to_come_back() {
+    let gate = Arc::new(Barrier::new(2));
+    let limits = config::Limits { transactions: 1, ..config::Limits::default() };
+    let server = stubborn(Some(Arc::clone(&gate)), &limits);
+    let body = verify_body(&face(1), &[image(&face(1))]);
+    thread::scope(|scope| {
+        let first = scope.spawn(|| server.post_json("/v1/verify", &body).status);
+        gate.wait(); // the first is being worked on
+        let second = server.post_json("/v1/verify", &body);
+        second.problem(503, "BUSY");
+        assert!(second.head.contains("retry-after: 1"), "{}", second.head);
+        assert_eq!(server.get("/livez").status, 200, "a prober is not a transaction");
+        gate.wait();
+        assert_eq!(first.join().expect("answered"), 503);
+    });
+}
+
+#[test]
+fn one_connection_more_than_there_may_be_is_closed() {
+    let limits = config::Limits { connections: 2, ..config::Limits::default() };
+    let server = Server::start(Setup { limits, ..Setup::default() });
+    let (mut one, mut two) = (server.connect(), server.connect());
+    for stream in [&mut one, &mut two] {
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: gate\r\n\r\n").expect("sent");
+        let mut first = [0; 12];
+        std::io::Read::read_exact(stream, &mut first).expect("answered and kept open");
+        assert_eq!(&first, b"HTTP/1.1 200");
+    }
+    let mut three = server.connect();
+    let _sent = three.write_all(&head("GET", "/livez", ""));
+    let mut nothing = Vec::new();
+    let _read = std::io::Read::read_to_end(&mut three, &mut nothing);
+    assert!(nothing.is_empty(), "closed without an answer");
+    drop(one);
+    let answered = (0..100).any(|_| {
+        thread::sleep(std::time::Duration::from_millis(20));
+        let mut stream = server.connect();
+        let _sent = stream.write_all(&harness::head("GET", "/livez", ""));
+        let mut bytes = Vec::new();
+        let _read = std::io::Read::read_to_end(&mut stream, &mut bytes);
+        bytes.starts_with(b"HTTP/1.1 200")
+    });
+    assert!(answered, "the place of a connection that ended is free again");
+}

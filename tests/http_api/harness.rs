@@ -1,0 +1,260 @@
+//! A server on a port of its own, over the scripted networks of `scene`, and a caller that knows
+//! nothing but sockets.
+
+use std::{
+    fmt::Write as _,
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use portcullis::{
+    appliance::{Appliance, Assembly, World},
+    command::Service,
+    config,
+    http::{Access, Api, route, server},
+    meter::Meter,
+    policy::{AttackRule, BuiltIn},
+    random::SystemEntropy,
+    time::{Clock, SystemClock},
+    types::{Caller, Role},
+};
+use serde_json::Value;
+
+use crate::{
+    png::{Png, RGB},
+    scene::{EDGE_PX, Scene, Shows},
+};
+
+/// What a server is made with.
+pub struct Setup {
+    pub access: Access,
+    pub limits: config::Limits,
+    pub attack: AttackRule,
+    pub embed_enabled: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let roles = [Role::Operator, Role::Gate, Role::Administrator];
+        Self {
+            access: Access::Loopback(roles.map(caller).to_vec()),
+            limits: config::Limits::default(),
+            attack: AttackRule::NotRequired,
+            embed_enabled: true,
+        }
+    }
+}
+
+pub fn caller(role: Role) -> Caller {
+    Caller { role, client: "test".parse().expect("a name") }
+}
+
+/// A server; it stops when it is dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Server {
+    /// With the product's own appliance over scripted networks.
+    pub fn start(setup: Setup) -> Self {
+        let world = world();
+        let (_scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), Arc::new(|| {}));
+        let assembly = Assembly {
+            engine: parts.engine,
+            detector: parts.detector,
+            calibration: parts.calibration,
+            rules: parts.rules,
+            policy: Arc::new(BuiltIn::new(setup.attack)),
+            audit: parts.audit,
+            fmr: 1e-4,
+            embed_enabled: setup.embed_enabled,
+            deadline_ms: setup.limits.deadline_ms,
+        };
+        let appliance = Appliance::with_engine(assembly, world.clone()).expect("a rate in the table");
+        Self::with_service(setup.access, &setup.limits, &world, Some(Arc::new(appliance)))
+    }
+
+    /// With any service, or with none yet.
+    pub fn with_service(
+        access: Access,
+        limits: &config::Limits,
+        world: &World,
+        service: Option<Arc<dyn Service>>,
+    ) -> Self {
+        let api = Api::new(access, limits, Arc::clone(&world.meter), Arc::clone(&world.clock));
+        if let Some(service) = service {
+            api.start(service);
+        }
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let listener = server::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let forever = std::future::pending();
+        let router = route::router(api);
+        runtime.spawn(server::serve(listener, None, router, limits.connections, forever));
+        Self { address, _runtime: runtime }
+    }
+
+    /// Sends `bytes` as they are and reads until the server closes.
+    pub fn exchange(&self, bytes: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        // A server that refuses early may close before everything is sent; its answer counts.
+        let _sent = stream.write_all(bytes);
+        Answer::read(&mut stream)
+    }
+
+    /// As `exchange`, but says after the bytes that nothing follows.
+    pub fn exchange_and_stop(&self, bytes: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        stream.write_all(bytes).expect("sent");
+        stream.shutdown(Shutdown::Write).expect("half closed");
+        Answer::read(&mut stream)
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("the server listens");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+        stream
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.exchange(&head("GET", path, ""))
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        self.exchange(&head("DELETE", path, ""))
+    }
+
+    pub fn post_json(&self, path: &str, body: &Value) -> Answer {
+        self.post(path, "application/json", body.to_string().as_bytes())
+    }
+
+    pub fn post(&self, path: &str, kind: &str, body: &[u8]) -> Answer {
+        self.exchange(&post(path, kind, body))
+    }
+
+    pub fn post_form(&self, path: &str, fields: &[(&str, &[u8])]) -> Answer {
+        self.post(path, FORM_KIND, &form(fields))
+    }
+}
+
+pub fn world() -> World {
+    World {
+        clock: Arc::new(SystemClock::start()) as Arc<dyn Clock>,
+        entropy: Arc::new(SystemEntropy),
+        meter: Arc::new(Meter::new()),
+    }
+}
+
+pub fn head(verb: &str, path: &str, headers: &str) -> Vec<u8> {
+    format!("{verb} {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n{headers}\r\n").into_bytes()
+}
+
+pub fn post(path: &str, kind: &str, body: &[u8]) -> Vec<u8> {
+    let headers = format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
+    [head("POST", path, &headers), body.to_vec()].concat()
+}
+
+pub const FORM_KIND: &str = "multipart/form-data; boundary=XX";
+
+pub fn form(fields: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, value) in fields {
+        let head = format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(value);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--XX--\r\n");
+    body
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn read(stream: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        // A reset after the whole answer came is not the test's concern; an empty answer is.
+        let _read = stream.read_to_end(&mut bytes);
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+        let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(&bytes)));
+        let head = String::from_utf8(bytes[..end].to_vec()).expect("a head is ASCII");
+        let status = head[9..12].parse().expect("a status");
+        Self { status, head: head.to_lowercase(), body: bytes[end + 4..].to_vec() }
+    }
+
+    pub fn json(&self) -> Value {
+        let shown = || String::from_utf8_lossy(&self.body).into_owned();
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", shown()))
+    }
+
+    /// Asserts that this is the problem `code` with `status`, as RFC 9457 has it; gives its detail.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> String {
+        let document = self.json();
+        assert_eq!(document["code"], code, "{document:#}");
+        assert_eq!(self.status, status, "{document:#}");
+        assert_eq!(document["status"], status);
+        let kind = format!("urn:portcullis:problem:{}", code.to_lowercase());
+        assert_eq!(document["type"], kind.as_str());
+        assert!(document["title"].is_string());
+        assert!(self.head.contains("content-type: application/problem+json"), "{}", self.head);
+        document["detail"].as_str().expect("a detail").to_owned()
+    }
+
+    #[track_caller]
+    pub fn ok(&self, status: u16) -> Value {
+        let shown = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status, status, "{shown}");
+        self.json()
+    }
+}
+
+/// A picture of the scene as a PNG file.
+pub fn picture(shows: Shows, person: u8) -> Vec<u8> {
+    let edge = EDGE_PX as usize;
+    let mut pixels: Vec<u8> = (0..edge * edge * 3).map(|at| 60 + (at * 37 % 128) as u8).collect();
+    pixels[0] = shows as u8;
+    pixels[1] = person;
+    let rows: Vec<Vec<u8>> = pixels.chunks_exact(edge * 3).map(<[u8]>::to_vec).collect();
+    Png::new(EDGE_PX, EDGE_PX, 8, RGB, false).rows(&rows).end()
+}
+
+pub fn face(person: u8) -> Vec<u8> {
+    picture(Shows::Face, person)
+}
+
+/// `{"image": …}` of a picture.
+pub fn image(bytes: &[u8]) -> Value {
+    serde_json::json!({ "image": STANDARD.encode(bytes) })
+}
+
+/// The body of a verification.
+pub fn verify_body(probe: &[u8], references: &[Value]) -> Value {
+    serde_json::json!({
+        "probe": image(probe), "references": references, "purpose": "boarding",
+    })
+}
+
+/// A body in chunks, each said beforehand.
+pub fn chunked(body: &[u8], chunk: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() + body.len() / chunk * 16 + 16);
+    for part in body.chunks(chunk) {
+        let mut size = String::new();
+        write!(size, "{:x}\r\n", part.len()).expect("writing to a string");
+        out.extend_from_slice(size.as_bytes());
+        out.extend_from_slice(part);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"0\r\n\r\n");
+    out
+}

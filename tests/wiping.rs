@@ -1,0 +1,180 @@
+//! After an answer, the process's own memory holds neither the request, nor the pixels, nor the
+//! template: a sweep over everything that is readable and writable, by the process itself.
+//!
+//! The appliance runs in this process with the product's allocator; needles are kept masked, so that
+//! the sweep does not find the test's own notes. A control shows that the sweep sees what is there.
+
+mod common;
+#[path = "http_api/harness.rs"]
+#[allow(dead_code, reason = "shared with the API's tests; each uses its part")]
+mod harness;
+#[path = "common/png.rs"]
+mod png;
+mod scene;
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    os::unix::fs::FileExt,
+    thread,
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use portcullis::{keys::wipe::WipingAllocator, model::Calibration};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
+
+use harness::{Answer, FORM_KIND, Server, Setup, form, post, verify_body};
+use png::{Png, RGB};
+use scene::{EDGE_PX, Shows};
+
+#[global_allocator]
+static ALLOCATOR: WipingAllocator = WipingAllocator;
+
+/// Keeps a needle from being found in this test's own notes.
+const MASK: u8 = 0x5A;
+const NEEDLE_BYTES: usize = 40;
+/// Bytes read at once; windows overlap by a needle.
+const WINDOW_BYTES: usize = 1 << 20;
+/// The person whom the picture shows.
+const PERSON: u8 = 11;
+
+/// Something that must not be found.
+struct Needle {
+    what: &'static str,
+    masked: Vec<u8>,
+}
+
+impl Needle {
+    fn new(what: &'static str, haystack: &[u8], at: usize) -> Self {
+        let masked = haystack[at..at + NEEDLE_BYTES].iter().map(|byte| byte ^ MASK).collect();
+        Self { what, masked }
+    }
+
+    fn is_at(&self, window: &[u8]) -> bool {
+        window.iter().zip(&self.masked).all(|(byte, masked)| byte ^ MASK == *masked)
+    }
+}
+
+/// Memory of this process that can be read and written, without what belongs to the kernel.
+fn regions() -> Vec<(u64, u64)> {
+    let maps = fs::read_to_string("/proc/self/maps").expect("Linux");
+    let region = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let (from, to) = fields.next()?.split_once('-')?;
+        let writable = fields.next()?.starts_with("rw");
+        let kernel = line.contains("[v") || line.contains("/dev/");
+        let parse = |text| u64::from_str_radix(text, 16).ok();
+        (writable && !kernel).then_some((parse(from)?, parse(to)?))
+    };
+    maps.lines().filter_map(region).collect()
+}
+
+/// Counts, for every needle, in how many places it stands.
+fn sweep(needles: &[Needle], window: &mut [u8]) -> Vec<usize> {
+    let memory = File::open("/proc/self/mem").expect("Linux");
+    let own = window.as_ptr() as u64..window.as_ptr() as u64 + window.len() as u64;
+    let mut found = vec![0; needles.len()];
+    for (from, to) in regions() {
+        let mut at = from;
+        while at < to {
+            let wanted = usize::try_from(to - at).expect("a window").min(window.len());
+            // A page may have gone since the map was read.
+            let Ok(read) = memory.read_at(&mut window[..wanted], at) else { break };
+            for (needle, found) in needles.iter().zip(&mut found) {
+                let first = needle.masked[0] ^ MASK;
+                let starts = window[..read].iter().enumerate().filter(|(_, byte)| **byte == first);
+                *found += starts
+                    .filter(|(start, _)| !own.contains(&(at + *start as u64)))
+                    .filter(|(start, _)| read - start >= NEEDLE_BYTES)
+                    .filter(|(start, _)| needle.is_at(&window[*start..read]))
+                    .count();
+            }
+            if read <= NEEDLE_BYTES {
+                break;
+            }
+            at += (read - NEEDLE_BYTES) as u64 + 1;
+        }
+    }
+    window.fill(0);
+    found
+}
+
+/// A picture that no other memory holds by chance.
+fn picture() -> (Vec<u8>, Vec<u8>) {
+    let edge = EDGE_PX as usize;
+    let mut pixels = vec![0; edge * edge * 3];
+    ChaCha8Rng::seed_from_u64(2024).fill_bytes(&mut pixels);
+    pixels.iter_mut().for_each(|pixel| *pixel = 60 + *pixel % 128);
+    pixels[0] = Shows::Face as u8;
+    pixels[1] = PERSON;
+    let rows: Vec<Vec<u8>> = pixels.chunks_exact(edge * 3).map(<[u8]>::to_vec).collect();
+    (Png::new(EDGE_PX, EDGE_PX, 8, RGB, false).rows(&rows).end(), pixels)
+}
+
+/// What must be gone after the answer.
+fn needles() -> Vec<Needle> {
+    let (file, pixels) = picture();
+    let text = STANDARD.encode(&file);
+    let mut embedding = vec![0.0; 128];
+    embedding[usize::from(PERSON)] = 3.0;
+    let template = Calibration::sface_128().template(&embedding).expect("a direction");
+    let values: Vec<u8> = template.values().iter().map(|value| value.cast_unsigned()).collect();
+    vec![
+        Needle::new("pixels", &pixels, EDGE_PX as usize * 3 * 64 + 30),
+        Needle::new("base64 text", text.as_bytes(), text.len() / 2),
+        Needle::new("template", &values, 20),
+    ]
+}
+
+fn ask(server: &Server, request: &[u8]) {
+    let mut stream = server.connect();
+    stream.write_all(request).expect("sent");
+    let decision = Answer::read(&mut stream).ok(200);
+    assert_eq!(decision["outcome"], "admit", "{decision:#}");
+}
+
+#[test]
+fn after_the_answer_nothing_of_the_face_is_left() {
+    let server = Server::start(Setup::default());
+    let needles = needles();
+    let mut window = vec![0; WINDOW_BYTES];
+
+    let request = {
+        let (file, _) = picture();
+        let fields: [(&str, &[u8]); 3] =
+            [("purpose", b"boarding"), ("probe", &file), ("reference", &file)];
+        post("/v1/verify", FORM_KIND, &form(&fields))
+    };
+    ask(&server, &request);
+    let control = sweep(&needles, &mut window);
+    assert!(control[0] >= 2, "the sweep sees the request that is still held: {control:?}");
+    drop(request);
+
+    let request = {
+        let (file, _) = picture();
+        let body = verify_body(&file, &[harness::image(&file)]).to_string();
+        post("/v1/verify", "application/json", body.as_bytes())
+    };
+    ask(&server, &request);
+    let control = sweep(&needles, &mut window);
+    assert!(control[1] >= 2, "the sweep sees the request that is still held: {control:?}");
+    drop(request);
+
+    // The connection's own buffers go with its task, a moment after the caller saw its end.
+    let mut found = Vec::new();
+    for _ in 0..20 {
+        found = sweep(&needles, &mut window);
+        if found.iter().all(|&count| count == 0) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    for (needle, count) in needles.iter().zip(&found) {
+        assert_eq!(*count, 0, "{} left in memory", needle.what);
+    }
+    drop(server);
+}
