@@ -11,7 +11,10 @@ mod networks;
 mod peer;
 mod picture;
 mod profile;
+mod served;
 mod spent;
+mod start;
+mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -32,6 +35,10 @@ enum What {
     Embed(Embed),
     /// A detector at one or several input sizes.
     Detect(Detect),
+    /// Cold start of the release binary, and its size.
+    Start(start::Options),
+    /// Two photographs through HTTP, beside the same steps in the library alone.
+    Verify(verify::Options),
 }
 
 /// What both networks' benchmarks take.
@@ -100,11 +107,19 @@ impl From<IsaName> for Isa {
 
 fn main() -> ExitCode {
     let outcome = match Asked::parse().what {
-        What::Embed(asked) => networks::embed(&asked),
-        What::Detect(asked) => networks::detect(&asked),
+        What::Embed(asked) => networks::embed(&asked).map(|()| true).map_err(|why| why.to_string()),
+        What::Detect(asked) => {
+            networks::detect(&asked).map(|()| true).map_err(|why| why.to_string())
+        }
+        What::Start(asked) => start::run(&asked).map_err(|why| why.to_string()),
+        What::Verify(asked) => verify::run(&asked).map_err(|why| why.to_string()),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            println!("portcullis-bench: a promise of the README is not kept on this machine");
+            ExitCode::FAILURE
+        }
         Err(failure) => {
             println!("portcullis-bench: {failure}");
             ExitCode::FAILURE

@@ -32,7 +32,6 @@ pub(crate) struct Options {
 ///
 /// # Errors
 /// When the appliance does not become ready.
-#[expect(clippy::print_stdout, reason = "the report is what this program is for")]
 pub(crate) fn run(options: &Options) -> io::Result<bool> {
     let binary = options.binary.clone().map_or_else(release_binary, Ok)?;
     let bytes = fs::metadata(&binary)?.len();

@@ -304,7 +304,6 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     Ok(report(options, &mut http_us, &mut spent) || options.smoke)
 }
 
-#[expect(clippy::print_stdout, reason = "the report is what this program is for")]
 fn report(options: &Options, http_us: &mut [u64], spent: &mut Spent) -> bool {
     let ms = |us: u64| us as f64 / 1e3;
     let http = median_us(http_us);
