@@ -138,7 +138,7 @@ impl Detector {
         nms::suppress(faces, DETECTIONS_MAX);
         let (width, height) = (frame_width_px as usize, frame_height_px as usize);
         let plan = fit::plan(width, height, self.input_w, self.input_h);
-        faces.iter_mut().for_each(|face| face.enlarge(plan.scale_x, plan.scale_y));
+        faces.iter_mut().for_each(|face| face.enlarge(plan.scale()));
         faces.retain(Face::is_finite);
         faces.sort_unstable_by(|a, b| b.area_px2().total_cmp(&a.area_px2()));
         faces.truncate(FACES_PER_FRAME_MAX);
@@ -189,12 +189,9 @@ impl Face {
         numbers.copied().all(f32::is_finite) && self.area_px2().is_normal()
     }
 
-    fn enlarge(&mut self, scale_x: f32, scale_y: f32) {
-        let (pairs, _) = self.rect_px.as_chunks_mut::<2>();
-        for [x, y] in pairs.iter_mut().chain(&mut self.landmarks_px) {
-            *x *= scale_x;
-            *y *= scale_y;
-        }
+    fn enlarge(&mut self, scale: f32) {
+        let numbers = self.rect_px.iter_mut().chain(self.landmarks_px.as_flattened_mut());
+        numbers.for_each(|number| *number *= scale);
     }
 }
 

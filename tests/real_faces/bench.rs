@@ -32,8 +32,6 @@ const THREADS: usize = 2;
 /// What was seen in one photograph.
 pub struct Seen {
     pub faces: Vec<Face>,
-    /// Every confident cell of the detector's grids, before any is suppressed.
-    pub cells: Vec<Face>,
     pub face: Face,
     pub quality: Quality,
     pub embedding: Vec<f32>,
@@ -78,7 +76,6 @@ impl Bench {
         let mut faces = Vec::new();
         let outputs = |index: usize| self.detect.output(index, 0);
         self.detector.decode(&outputs, view.width_px(), view.height_px(), &mut faces);
-        let cells = self.cells(view.width_px(), view.height_px());
         let face = select(&faces, view.width_px(), view.height_px(), &FaceRules::still())
             .unwrap_or_else(|fact| panic!("{file}: {fact:?}"));
 
@@ -91,7 +88,7 @@ impl Bench {
         self.embed.run(&[Feed::Warp { frame: view, to_frame }]).expect("a face runs");
         let embedding = self.embed.output(0, 0).to_vec();
         let template = self.calibration.template(&embedding).expect("an embedding");
-        Seen { faces, cells, face, quality, embedding, template }
+        Seen { faces, face, quality, embedding, template }
     }
 
     /// One photograph as the detector's input: NHWC, blue first.
@@ -113,43 +110,6 @@ impl Bench {
         let outputs = |index: usize| self.detect.output(index, 0);
         self.detector.decode(&outputs, w as u32, h as u32, &mut faces);
         faces
-    }
-
-    /// The detector's cells above its confidence, in frame pixels: the formulas once more, plainly.
-    fn cells(&self, width_px: u32, height_px: u32) -> Vec<Face> {
-        let program = &self.programs[0];
-        let input = program.shape(program.input);
-        let plan = fit::plan(width_px as usize, height_px as usize, input.w, input.h);
-        let output = |kind: &str, stride: usize| {
-            let name = format!("{kind}_{stride}");
-            let index = program.outputs.iter().position(|output| output.name == name);
-            self.detect.output(index.expect("an output of YuNet"), 0)
-        };
-        let mut cells = Vec::new();
-        for stride in [8, 16, 32] {
-            let [cls, obj, rect, points] =
-                ["cls", "obj", "bbox", "kps"].map(|kind| output(kind, stride));
-            for cell in 0..cls.len() {
-                let confidence = (cls[cell] * obj[cell]).sqrt();
-                if confidence < 0.6 {
-                    continue;
-                }
-                let columns = input.w / stride;
-                let (x, y) = ((cell % columns) as f32, (cell / columns) as f32);
-                let s = stride as f32;
-                let (sx, sy) = (s * plan.scale_x, s * plan.scale_y);
-                let rect = &rect[cell * 4..][..4];
-                let (w, h) = (rect[2].exp() * sx, rect[3].exp() * sy);
-                let (left, top) = ((x + rect[0]) * sx - w / 2.0, (y + rect[1]) * sy - h / 2.0);
-                let point = |n: usize| {
-                    let at = cell * 10 + n * 2;
-                    [(x + points[at]) * sx, (y + points[at + 1]) * sy]
-                };
-                let landmarks_px = [0, 1, 2, 3, 4].map(point);
-                cells.push(Face { rect_px: [left, top, w, h], landmarks_px, confidence });
-            }
-        }
-        cells
     }
 
     fn photograph(&self, file: &str) -> Frame {

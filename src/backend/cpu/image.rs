@@ -74,15 +74,15 @@ fn fit_row(frame: FrameView<'_>, plan: &fit::Plan, order: [usize; 3], y: usize, 
         }
         return;
     }
-    let mut columns = Columns::new(w, plan.new_w, w * h, filled);
+    let mut columns = Columns::new(plan, w, plan.extent(y, h), filled);
     let mut sums = [0_u32; STRETCH * COLOURS];
     for start in (0..w).step_by(STRETCH) {
         let count = STRETCH.min(w - start);
         let sums = &mut sums[..count * COLOURS];
         sums.fill(0);
-        for sy in fit::covered(y, h, plan.new_h) {
-            // At most 255 · frame height in a sum: fits 32 bits, as ops::fit asserts for all of it.
-            let weight = fit::overlap(y, sy, h, plan.new_h) as u32;
+        for sy in plan.covered(y, h) {
+            // At most 255 · the frame's longest edge in a sum: fits 32 bits, as ops::fit asserts.
+            let weight = plan.overlap(y, sy) as u32;
             let row = &frame.pixels()[(sy * w + start) * COLOURS..][..count * COLOURS];
             for (sum, &value) in sums.iter_mut().zip(row) {
                 *sum += u32::from(value) * weight;
@@ -92,12 +92,17 @@ fn fit_row(frame: FrameView<'_>, plan: &fit::Plan, order: [usize; 3], y: usize, 
             columns.push([pixel[order[0]], pixel[order[1]], pixel[order[2]]]);
         }
     }
+    columns.finish();
 }
 
 /// Deals source columns out to target pixels, from left to right.
 struct Columns<'a> {
+    plan: &'a fit::Plan,
+    /// Source columns in all.
     size: usize,
-    new: usize,
+    /// What counts of the target row, in units.
+    row_extent: usize,
+    /// Of a target pixel that counts whole.
     area: u64,
     per_area: f64,
     sums: [u64; COLOURS],
@@ -108,30 +113,49 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     #[inline(always)]
-    fn new(size: usize, new: usize, area: usize, out: &'a mut [f32]) -> Self {
+    fn new(plan: &'a fit::Plan, size: usize, row_extent: usize, out: &'a mut [f32]) -> Self {
+        let area = (row_extent * plan.frame) as u64;
         let per_area = 1.0 / area as f64;
-        Self { size, new, area: area as u64, per_area, sums: [0; 3], source: 0, target: 0, out }
+        Self { plan, size, row_extent, area, per_area, sums: [0; 3], source: 0, target: 0, out }
     }
 
-    /// Takes the next source column. It covers `[source · new, (source + 1) · new)`, and target `t`
-    /// covers `[t · size, (t + 1) · size)`; as new ≤ size, at most two targets share a column.
+    /// Takes the next source column. As a target is no narrower than a source, at most two targets
+    /// share a column. Columns behind the last target are dropped.
     #[inline(always)]
     fn push(&mut self, column: [u32; COLOURS]) {
-        let (start, end) = (self.source * self.new, (self.source + 1) * self.new);
-        let edge = (self.target + 1) * self.size;
+        let start = self.source * self.plan.input;
+        let (end, edge) = (start + self.plan.input, (self.target + 1) * self.plan.frame);
+        self.source += 1;
+        if start >= edge {
+            return;
+        }
         let here = (end.min(edge) - start) as u64;
         for (sum, &value) in self.sums.iter_mut().zip(&column) {
             *sum += u64::from(value) * here;
         }
-        self.source += 1;
         if end < edge {
             return;
         }
-        for (c, sum) in self.sums.iter_mut().enumerate() {
-            self.out[self.target * COLOURS + c] = rounded(*sum, self.area, self.per_area);
-            *sum = u64::from(column[c]) * (end - edge) as u64;
+        self.write(self.area, self.per_area);
+        if self.target + 1 < self.plan.new_w {
+            self.target += 1;
+            self.sums = column.map(|value| u64::from(value) * (end - edge) as u64);
         }
-        self.target += 1;
+    }
+
+    /// Writes the last target again, by what counts of it: the columns may have ended within it.
+    #[inline(always)]
+    fn finish(mut self) {
+        let area = (self.row_extent * self.plan.extent(self.target, self.size)) as u64;
+        self.write(area, 1.0 / area as f64);
+    }
+
+    #[inline(always)]
+    fn write(&mut self, area: u64, per_area: f64) {
+        let out = &mut self.out[self.target * COLOURS..][..COLOURS];
+        for (out, &sum) in out.iter_mut().zip(&self.sums) {
+            *out = rounded(sum, area, per_area);
+        }
     }
 }
 

@@ -90,14 +90,14 @@ fn faces_are_scaled_back_to_the_frame_and_stand_largest_first() {
     let mut outputs = silence(&program);
     put(&program, &mut outputs, 8, [6, 10], 1.0);
     put(&program, &mut outputs, 16, [1, 1], 0.8);
-    // 300 x 100 shrinks by 96 / 300 to 96 x 32; the way back is 300 / 96 and 100 / 32.
-    let faces = decode(&program, &outputs, 300, 100);
+    // 300 x 110 shrinks by 96 / 300, to 96 x 35.2; the way back is 300 / 96 on both axes.
+    let faces = decode(&program, &outputs, 300, 110);
     assert_eq!(faces.len(), 2);
     assert!(faces[0].area_px2() > faces[1].area_px2());
-    let scale = [300.0 / 96.0, 100.0 / 32.0];
-    let (w, h) = (4.0 * 16.0 * scale[0], 6.0 * 16.0 * scale[1]);
+    let scale = 300.0 / 96.0;
+    let (w, h) = (4.0 * 16.0 * scale, 6.0 * 16.0 * scale);
     assert_close(&faces[0].rect_px[2..], &[w, h]);
-    assert_close(&faces[0].landmarks_px[2], &[16.0 * scale[0], 16.0 * scale[1]]);
+    assert_close(&faces[0].landmarks_px[2], &[16.0 * scale, 16.0 * scale]);
     // A frame that fits is not enlarged.
     let faces = decode(&program, &outputs, 50, 40);
     assert_close(&faces[0].rect_px[2..], &[64.0, 96.0]);
