@@ -17,7 +17,7 @@ impl<'a> Item<'a> {
     /// Sees `values` as `shape`.
     ///
     /// # Panics
-    /// When the lengths differ: a program that passed [`super::program::Program::check`] never does.
+    /// When the lengths differ; those of a program that passed `Program::check` do not.
     #[must_use]
     pub fn new(shape: Shape, values: &'a [f32]) -> Self {
         assert_eq!(values.len(), shape.len(), "a buffer holds exactly its shape");

@@ -3,7 +3,8 @@
 //! ```text
 //! (u, v) = to_frame(x, y)                        at whole output coordinates x, y
 //! x0 = ⌊u⌋, y0 = ⌊v⌋, fx = u - x0, fy = v - y0
-//! out[y][x][c] = (1-fy)·((1-fx)·p(y0, x0) + fx·p(y0, x0+1)) + fy·((1-fx)·p(y0+1, x0) + fx·p(y0+1, x0+1))
+//! out[y][x][c] = (1 - fy) · ((1 - fx) · p(y0,     x0) + fx · p(y0,     x0 + 1))
+//!              +      fy  · ((1 - fx) · p(y0 + 1, x0) + fx · p(y0 + 1, x0 + 1))
 //! ```
 //!
 //! `p` is the frame's pixel, and zero outside it: the picture fades to black over the one pixel
