@@ -34,7 +34,8 @@ pub enum ModelError {
     },
     /// A tensor whose values lie in another file.
     #[error(
-        "{file}: the values of {tensor} lie in another file; export the model with its weights inside"
+        "{file}: the values of {tensor} lie in another file; export the model with its weights \
+         inside"
     )]
     External {
         /// The model file.
@@ -43,7 +44,11 @@ pub enum ModelError {
         tensor: String,
     },
     /// More than one input, or none.
-    #[error("{file}: the graph reads {} inputs ({}); a network here has exactly one", held.len(), held.join(", "))]
+    #[error(
+        "{file}: the graph reads {} inputs ({}); a network here has exactly one",
+        held.len(),
+        held.join(", ")
+    )]
     Inputs {
         /// The model file.
         file: String,

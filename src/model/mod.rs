@@ -6,7 +6,7 @@
 //! |---|---|---|---|
 //! | `wire` | bytes | the same bytes | what would harm the parser |
 //! | `onnx` | bytes | `graph::Graph` | wrong versions, external and inconsistent weights |
-//! | `graph` | nodes in any order | needed nodes in computing order | cycles, holes, second inputs |
+//! | `graph` | nodes in any order | needed nodes, in order | cycles, holes, second inputs |
 //! | `fold` | nodes over constants | constants | forms that exporters do not write |
 //! | `lower` | nodes | layers, shapes inferred, NHWC | unknown operators, by name |
 //! | `fuse` | layers | fewer layers, exactly equal in real numbers | nothing |
@@ -19,6 +19,7 @@
 
 mod calibration;
 pub mod defaults;
+mod dequantize;
 mod emit;
 mod error;
 mod fold;
@@ -27,6 +28,7 @@ mod graph;
 mod layer;
 mod lower;
 mod onnx;
+mod permute;
 mod tensor;
 mod wire;
 
@@ -46,9 +48,9 @@ use crate::{
 
 /// Lowers an ONNX file into a program.
 ///
-/// `name` is the file's name, for messages and [`Program::name`]. `input_px` replaces the height and
-/// width of the input, for networks that work at several sizes; it must divide evenly down to every
-/// output.
+/// `name` is the file's name, for messages and [`Program::name`]. `input_px` replaces the height
+/// and width of the input, for networks that work at several sizes; it must divide evenly down to
+/// every output.
 ///
 /// # Errors
 /// [`ModelError`], naming the file and, where there is one, the node and its operator.

@@ -1,8 +1,11 @@
+//! Every way in which a calibration file can be wrong, and what a sound one does.
 #![allow(clippy::arithmetic_side_effects, reason = "tests run with overflow checks")]
 
 use proptest::prelude::*;
 
-use super::*;
+use sha2::{Digest, Sha256};
+
+use super::{format::MAGIC, *};
 
 /// A calibration of two dimensions, part by part, so that each can be wrong.
 struct Parts {
