@@ -12,6 +12,7 @@
 //! depend on the number of threads or on the batch, bit for bit; they do depend on the instruction
 //! set, within the tolerance of the networks.
 
+mod ceiling;
 mod chain;
 mod conv;
 mod curve;
@@ -117,6 +118,21 @@ impl Detected {
     }
 }
 
+/// Evaluates an expression with `$simd` bound to the detected set.
+macro_rules! with_simd {
+    ($detected:expr, $simd:ident => $work:expr) => {
+        match $detected {
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx2($simd) => $work,
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx512($simd) => $work,
+            #[cfg(target_arch = "aarch64")]
+            Detected::Neon($simd) => $work,
+            Detected::Portable($simd) => $work,
+        }
+    };
+}
+
 /// The backend.
 #[derive(Debug)]
 pub struct Cpu {
@@ -153,6 +169,18 @@ impl Cpu {
         self.isa
     }
 
+    /// Runs `rounds` rounds of register-only multiply-adds on every thread and gives their number:
+    /// the ceiling that a measurement is held against.
+    #[must_use]
+    pub fn multiply_adds(&self, rounds: u64) -> u64 {
+        with_simd!(self.detected, simd => ceiling::multiply_adds(simd, &self.pool, rounds))
+    }
+
+    /// Reads `values` once, with all threads: the other ceiling.
+    pub fn read(&self, values: &[f32]) {
+        with_simd!(self.detected, simd => ceiling::read(simd, &self.pool, values));
+    }
+
     fn load_for<S: Simd>(
         &self,
         simd: S,
@@ -186,15 +214,7 @@ impl Backend for Cpu {
         if batch_max == 0 {
             return Err(BackendError::Batch { held: 0, most: batch_max });
         }
-        match self.detected {
-            #[cfg(target_arch = "x86_64")]
-            Detected::Avx2(simd) => self.load_for(simd, program, batch_max),
-            #[cfg(target_arch = "x86_64")]
-            Detected::Avx512(simd) => self.load_for(simd, program, batch_max),
-            #[cfg(target_arch = "aarch64")]
-            Detected::Neon(simd) => self.load_for(simd, program, batch_max),
-            Detected::Portable(simd) => self.load_for(simd, program, batch_max),
-        }
+        with_simd!(self.detected, simd => self.load_for(simd, program, batch_max))
     }
 
     fn pin(&self, source: &Arc<dyn TileSource>) -> Result<Arc<dyn Pinned>, BackendError> {

@@ -140,6 +140,9 @@ macro_rules! fma_blocks {
             assert!(depth > 0 && a.len() >= (ROWS - 1) * PITCH + depth, "rows reach their depth");
             assert!(b.len() >= depth * COLUMNS * Self::LANES, "weights reach their depth");
             let (mut a, mut b) = (a.as_ptr(), b.as_ptr());
+            // A copy of its own, which the compiler keeps in registers; through the reference every
+            // step would write every sum to memory.
+            let mut sums = *acc;
             for _ in 0..depth {
                 // SAFETY: the instruction set is there (`self` proves it). `a` has advanced by k <
                 // depth, so `a + i · PITCH` is inside its slice for i < ROWS; `b` has advanced by
@@ -150,7 +153,7 @@ macro_rules! fma_blocks {
                     for (j, weight) in weights.iter_mut().enumerate() {
                         *weight = $load(b.add(j * Self::LANES));
                     }
-                    for (i, row) in acc.iter_mut().enumerate() {
+                    for (i, row) in sums.iter_mut().enumerate() {
                         let x = $splat(*a.add(i * PITCH));
                         for (sum, weight) in row.iter_mut().zip(weights) {
                             *sum = $fma(x, weight, *sum);
@@ -160,6 +163,7 @@ macro_rules! fma_blocks {
                     b = b.add(COLUMNS * Self::LANES);
                 }
             }
+            *acc = sums;
         }
     };
 }
