@@ -1,4 +1,5 @@
-//! Golden decisions: `tests/golden/decisions.txt`, a table that a lawyer can read, against the rules.
+//! Golden decisions: `tests/golden/decisions.txt`, a table that a lawyer can read, against the
+//! rules.
 
 use portcullis::{
     policy::{AttackRule, BuiltIn, Policy},

@@ -1,9 +1,9 @@
 //! The API over raw sockets: every byte that is sent stands here, so that nothing between a test and
 //! the server repairs a request.
 
-mod common;
 #[path = "http_api/bodies.rs"]
 mod bodies;
+mod common;
 #[path = "http_api/decide.rs"]
 mod decide;
 #[path = "http_api/door.rs"]

@@ -1,5 +1,6 @@
-//! The whole pipeline from one seed, in one thread: orders, deadlines, galleries that change, networks,
-//! searches and audits that fail. A failing seed is printed; `PORTCULLIS_SEED` replays it.
+//! The whole pipeline from one seed, in one thread: orders, deadlines, galleries that change,
+//! networks, searches and audits that fail. A failing seed is printed; `PORTCULLIS_SEED` replays
+//! it.
 #![allow(clippy::disallowed_methods, reason = "tests read what `./test` exports")]
 
 mod scene;

@@ -9,9 +9,9 @@
 //! What does not apply is left out, except `attack`: that no detector ran is a fact as well.
 //!
 //! Every entry is one `write` and one `fdatasync`, so an answer costs what the medium takes to make
-//! a line durable: some tens of microseconds on a server's SSD with power-loss protection, one to ten
-//! milliseconds on a plain one. Writing for several transactions at once is left to the audit chain
-//! that takes this file's place.
+//! a line durable: some tens of microseconds on a server's SSD with power-loss protection, one to
+//! ten milliseconds on a plain one. Writing for several transactions at once is left to the audit
+//! chain that takes this file's place.
 //!
 //! Invariant: whoever is told `Ok` finds the entry after a crash. Absent on purpose: an image, a
 //! template, a name, a document number; there is no field for one.

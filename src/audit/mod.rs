@@ -1,5 +1,5 @@
-//! What happened, without a face in it. An entry is written before the reply leaves; if it cannot be
-//! written, the outcome is Refer.
+//! What happened, without a face in it. An entry is written before the reply leaves; if it cannot
+//! be written, the outcome is Refer.
 
 pub mod file;
 

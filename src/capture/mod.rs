@@ -1,10 +1,11 @@
 //! Where pictures come from, and how they get into a slot.
 //!
-//! A [`Source`] yields encoded pictures when they are due; what time it is comes in by argument. The
-//! API needs none: it is handed pictures, and calls [`take`] with them as a source's reader does.
+//! A [`Source`] yields encoded pictures when they are due; what time it is comes in by argument.
+//! The API needs none: it is handed pictures, and calls [`take`] with them as a source's reader
+//! does.
 //!
-//! Invariant: encoded bytes are zeroed when they are dropped, as far as they are this module's; a slot
-//! never holds a picture that was not decoded whole.
+//! Invariant: encoded bytes are zeroed when they are dropped, as far as they are this module's; a
+//! slot never holds a picture that was not decoded whole.
 
 pub mod directory;
 

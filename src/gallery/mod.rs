@@ -1,15 +1,15 @@
 //! Galleries: who is enrolled, in immutable generations.
 //!
-//! Every update publishes a new generation; a scan that runs keeps the one it began with. Tiles that
-//! an update does not touch are shared between generations and keep their content number. What a
-//! generation held is zeroed when its last holder lets go, and [`Erasure`] tells when that is.
+//! Every update publishes a new generation; a scan that runs keeps the one it began with. Tiles
+//! that an update does not touch are shared between generations and keep their content number. What
+//! a generation held is zeroed when its last holder lets go, and [`Erasure`] tells when that is.
 //!
-//! [`Gallery`] keeps its tiles in the process's memory, in plaintext; the encrypted, file-backed one
-//! takes its place behind the same [`crate::ops::tile::TileSource`].
+//! [`Gallery`] keeps its tiles in the process's memory, in plaintext; the encrypted, file-backed
+//! one takes its place behind the same [`crate::ops::tile::TileSource`].
 //!
 //! Invariant: a row is either somebody's or vacant and zero; a subject has at most
-//! [`crate::limits::REFERENCES_PER_SUBJECT_MAX`] rows. Absent on purpose: a name, a document number, an
-//! image, an index other than the subject's id.
+//! [`crate::limits::REFERENCES_PER_SUBJECT_MAX`] rows. Absent on purpose: a name, a document
+//! number, an image, an index other than the subject's id.
 
 mod holders;
 mod memory;

@@ -8,7 +8,7 @@ use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{FromRequest, Multipart, Request},
+    extract::{DefaultBodyLimit, FromRequest, Multipart, Request},
     http::{HeaderMap, HeaderValue, header},
 };
 use base64::{DecodeError, Engine, engine::general_purpose};
@@ -261,6 +261,7 @@ impl Fields {
         };
         let mut request = Request::new(Body::from(body));
         *request.headers_mut() = headers.clone();
+        DefaultBodyLimit::disable().apply(&mut request); // the body is here, within its own limit
         let mut form =
             Multipart::from_request(request, &()).await.map_err(|error| invalid(&error))?;
         let mut fields = Vec::new();

@@ -65,7 +65,6 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(door::unknown_method)
         .layer(middleware::from_fn_with_state(api.clone(), door::guard))
         .layer(middleware::from_fn_with_state(api.clone(), door::net))
-        .layer(axum::extract::DefaultBodyLimit::disable()) // `body` reads within its own limits
         .with_state(api)
 }
 

@@ -101,7 +101,8 @@ fn facts(job: &Job) -> Facts {
     Facts {
         asked: job.asked.clone(),
         probe: job.probe().capture.unwrap_or(CaptureFact::NoFace),
-        // No attack model is run by this pipeline yet, and a fact that was not found is not claimed.
+        // No attack model is run by this pipeline yet, and a fact that was not found is not
+        // claimed.
         attack: Attack::NotPerformed,
         comparisons: comparisons.collect(),
         identification: job
@@ -125,7 +126,8 @@ fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry 
             .collect(),
         Goal::Identify { .. } | Goal::Template => Vec::new(),
     };
-    // A capture that may become a template is an administrative act; only its failure is a decision.
+    // A capture that may become a template is an administrative act; only its failure is a
+    // decision.
     let admits = verdict.outcome == Outcome::Admit;
     let decided = !(admits && matches!(job.goal, Goal::Template));
     AuditEntry {

@@ -1,7 +1,7 @@
 //! Where orders come in and wait, and how the lines hand them on. No thread of its own.
 //!
-//! Invariant: an order that was accepted is answered once. Tickets in the two queues are jobs of the
-//! table, so neither queue can be full; the table is what is bounded.
+//! Invariant: an order that was accepted is answered once. Tickets in the two queues are jobs of
+//! the table, so neither queue can be full; the table is what is bounded.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,5 @@
-//! The detect stage: frames in, for each either one usable face with its place, or why there is none.
+//! The detect stage: frames in, for each either one usable face with its place, or why there is
+//! none.
 //!
 //! Invariant: after a step the stage holds no pixel: the network's buffers and the crop are wiped.
 

@@ -1,7 +1,7 @@
 //! The match line: search → decide → reply, for every transaction that waits.
 //!
-//! Invariant: a transaction that arrives here is answered once, whatever panics on the way; its place
-//! in the table is free, and its frames are zero, before its reply is handed over.
+//! Invariant: a transaction that arrives here is answered once, whatever panics on the way; its
+//! place in the table is free, and its frames are zero, before its reply is handed over.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

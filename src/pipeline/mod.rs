@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! capture ─► batch ─► detect ─► embed ─► search ─► decide ─► reply
-//!    │ slot, ticket        (engine thread)     │ 1:1 or 1:N      │ audit first,
-//!    ▼                                         ▼                 ▼ then the slot is zeroed
-//!  newest wins / busy                     candidates          gate
+//!    │ slot, ticket        (engine thread)     │ 1:1 or 1:N      │ audit first
+//!    ▼                     slot zeroed         ▼                 ▼
+//!  newest wins / busy      once embedded  candidates          gate
 //! ```
 //!
-//! Only a ticket (u32) crosses a queue. Stages are state machines without I/O: what comes in and what
-//! time it is go in, what follows comes out. Two lines string them together, and `runner.rs` alone owns
-//! threads, one per line; a test turns both lines by hand, in one thread, from one seed.
+//! Only a ticket (u32) crosses a queue. Stages are state machines without I/O: what comes in and
+//! what time it is go in, what follows comes out. Two lines string them together, and `runner.rs`
+//! alone owns threads, one per line; a test turns both lines by hand, in one thread, from one seed.
 //!
 //! | stage | file | line |
 //! |---|---|---|
@@ -22,8 +22,12 @@
 //! | reply | `match_line.rs` | match |
 //!
 //! Invariant: an accepted order is answered once; before its reply leaves, its frames are zero, no
-//! network holds its pixels or embeddings, its templates are dropped (but one that is the answer) and
-//! its audit entry is written. Each failure ends in Refer.
+//! network holds its pixels or embeddings, its templates are dropped (but one that is the answer)
+//! and its audit entry is written. Each failure ends in Refer.
+//!
+//! The frame path allocates nothing per pixel: slots, batches, scratch and the table are set aside
+//! at start. A template's int8 values, the lists of a reply and the sampled facts of a decision are
+//! allocated, some kilobytes per transaction, and templates are wiped when they are dropped.
 //!
 //! Absent on purpose: a way to cut an engine short. A deadline is noticed between stages; a device
 //! that hangs holds its batch, and a caller that cannot wait refers on its own.
@@ -187,7 +191,8 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The desk and the two lines, for whoever turns them: [`Pipeline`] with threads, a test without.
+    /// The desk and the two lines, for whoever turns them: [`Pipeline`] with threads, a test
+    /// without.
     #[must_use]
     pub fn assemble(self) -> (Arc<Desk>, EngineLine, MatchLine) {
         let desk = Arc::new(Desk::new(self.clock, self.meter));

@@ -92,8 +92,8 @@ impl fmt::Debug for Pipeline {
 }
 
 /// What one thread does with the engine line until nothing will come any more: `sleep` until
-/// somebody wakes it, `wake_match` whenever the other line may have work. A wake-up that comes before
-/// the sleep must not be lost.
+/// somebody wakes it, `wake_match` whenever the other line may have work. A wake-up that comes
+/// before the sleep must not be lost.
 pub fn engine_loop(desk: &Desk, mut line: EngineLine, sleep: &dyn Fn(), wake_match: &dyn Fn()) {
     while !desk.is_done() {
         if line.turn() {
@@ -106,8 +106,8 @@ pub fn engine_loop(desk: &Desk, mut line: EngineLine, sleep: &dyn Fn(), wake_mat
     wake_match();
 }
 
-/// What the other thread does with the match line; `wake_engine` when a transaction has ended, which
-/// may have been the last.
+/// What the other thread does with the match line; `wake_engine` when a transaction has ended,
+/// which may have been the last.
 pub fn match_loop(desk: &Desk, mut line: MatchLine, sleep: &dyn Fn(), wake_engine: &dyn Fn()) {
     while !desk.is_done() {
         if line.turn() {

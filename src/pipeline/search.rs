@@ -1,12 +1,12 @@
 //! The search stage: 1:1 scores, and 1:N searches folded to subjects.
 //!
-//! Transactions that wait together and search the same generation share one scan. A scan begins with
-//! the newest generation; when a newer one was published meanwhile it is repeated, a bounded number of
-//! times, and an answer that is still stale says so.
+//! Transactions that wait together and search the same generation share one scan. A scan begins
+//! with the newest generation; when a newer one was published meanwhile it is repeated, a bounded
+//! number of times, and an answer that is still stale says so.
 //!
-//! Tiles are read from the source, not pinned: a gallery in memory is resident already, and a pinned
-//! copy would outlive the erasure of a subject until somebody searched again. A backend with memory
-//! of its own is where pinning pays.
+//! Tiles are read from the source, not pinned: a gallery in memory is resident already, and a
+//! pinned copy would outlive the erasure of a subject until somebody searched again. A backend with
+//! memory of its own is where pinning pays.
 
 use std::sync::Arc;
 

@@ -1,15 +1,16 @@
 //! Frame slots: memory for decoded pictures, set aside at start and zeroed whenever it is freed.
 //!
-//! A slot is free or it is captured. The numbers of the free slots lie in a lock-free queue; whoever
-//! pops a number owns that slot's memory, takes it out of its parking place and holds it in a
-//! [`Captured`]. Dropping the guard zeroes exactly the bytes that the picture used, parks the memory
-//! and returns the number. "Do not keep rejected faces" is therefore what freeing a slot means.
+//! A slot is free or it is captured. The numbers of the free slots lie in a lock-free queue;
+//! whoever pops a number owns that slot's memory, takes it out of its parking place and holds it in
+//! a [`Captured`]. Dropping the guard zeroes exactly the bytes that the picture used, parks the
+//! memory and returns the number. "Do not keep rejected faces" is therefore what freeing a slot
+//! means.
 //!
 //! The parking places are mutexes only because safe Rust wants a proof that two threads never touch
 //! one; the number is the ownership, so none of them is ever contended.
 //!
-//! Invariant: the memory of a free slot is zero. Absent on purpose: a second handle to a slot, a way
-//! to print a pixel, growth.
+//! Invariant: the memory of a free slot is zero. Absent on purpose: a second handle to a slot, a
+//! way to print a pixel, growth.
 
 use std::{
     fmt, mem,
@@ -314,7 +315,8 @@ mod tests {
             let mut held: Vec<Captured> = Vec::new();
             for step in steps {
                 if step % 2 == 0 {
-                    let (width_px, height_px) = (u32::from(step) % 3 + 1, u32::from(step) / 8 % 3 + 1);
+                    let step = u32::from(step);
+                    let (width_px, height_px) = (step % 3 + 1, step / 8 % 3 + 1);
                     match pool.capture(|slot| paint(slot, width_px, height_px)) {
                         Ok(frame) => held.push(frame),
                         Err(refused) => {

@@ -1,9 +1,9 @@
 //! The built-in rules, put together.
 //!
 //! Each deciding rule looks at the facts and may find something: an outcome with its reason. The
-//! most cautious finding wins (Refer, then Retry, then Admit), all reasons of that outcome are told,
-//! and facts about which no rule finds anything are referred. An Admit therefore needs one rule that
-//! admits and none that objects.
+//! most cautious finding wins (Refer, then Retry, then Admit), all reasons of that outcome are
+//! told, and facts about which no rule finds anything are referred. An Admit therefore needs one
+//! rule that admits and none that objects.
 
 use super::{Policy, rule};
 use crate::types::{Asked, Facts, Obligation, Outcome, Permission, Reason, Verdict};

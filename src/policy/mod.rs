@@ -1,7 +1,7 @@
 //! Facts in, verdict out. Pure and total.
 //!
-//! [`BuiltIn`] is a small set of rules, one per file in `rule/`, enough for the foundation; a policy
-//! written as text takes its place behind the same [`Policy`].
+//! [`BuiltIn`] is a small set of rules, one per file in `rule/`, enough for the foundation; a
+//! policy written as text takes its place behind the same [`Policy`].
 //!
 //! Invariant: knows only layer 0; nothing here opens a gate on an error.
 

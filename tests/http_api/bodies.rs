@@ -4,8 +4,12 @@ use std::{io::Write, thread, time::Duration};
 
 use serde_json::json;
 
-use crate::harness::{
-    Answer, FORM_KIND, Server, Setup, chunked, face, form, head, image, post, verify_body,
+use crate::{
+    harness::{
+        Answer, FORM_KIND, Server, Setup, chunked, face, form, head, image, post, verify_body,
+    },
+    png::{Png, RGB},
+    scene::Shows,
 };
 
 const VERIFY: &str = "/v1/verify";
@@ -87,7 +91,9 @@ fn content_types() {
 #[test]
 fn json_that_is_not_the_endpoint_s() {
     let server = Server::start(Setup::default());
-    for text in ["", "{", "[]", "null", "{\"probe\":{\"image\":\"\"}}", "{\"probe\": 1}", "\u{feff}{}"] {
+    for text in
+        ["", "{", "[]", "null", "{\"probe\":{\"image\":\"\"}}", "{\"probe\": 1}", "\u{feff}{}"]
+    {
         server.post(VERIFY, "application/json", text.as_bytes()).problem(400, "JSON_INVALID");
     }
     let mut unknown = verify_body(&face(1), &[image(&face(1))]);
@@ -129,6 +135,19 @@ fn references_are_counted_and_typed() {
 }
 
 #[test]
+fn a_form_may_be_as_large_as_a_body() {
+    let server = Server::start(Setup::default());
+    let (edge, nobody) = (1_200_u32, Shows::Nobody as u8);
+    let rows = vec![vec![nobody; edge as usize * 3]; edge as usize];
+    let large = Png::new(edge, edge, 8, RGB, false).rows(&rows).end();
+    let (small, purpose): (_, &[u8]) = (face(1), b"boarding");
+    let fields: [(&str, &[u8]); 3] =
+        [("purpose", purpose), ("probe", &large), ("reference", &small)];
+    assert!(form(&fields).len() > 4_000_000);
+    assert_eq!(server.post_form(VERIFY, &fields).ok(200)["outcome"], "retry");
+}
+
+#[test]
 fn forms_that_are_none() {
     let server = Server::start(Setup::default());
     let picture = face(1);
@@ -137,7 +156,11 @@ fn forms_that_are_none() {
     };
     wrong("multipart/form-data", b"--XX--\r\n", "MULTIPART_INVALID");
     wrong(FORM_KIND, b"no boundary at all", "MULTIPART_INVALID");
-    wrong(FORM_KIND, b"--XX\r\nContent-Disposition: form-data\r\n\r\nx\r\n--XX--", "MULTIPART_INVALID");
+    wrong(
+        FORM_KIND,
+        b"--XX\r\nContent-Disposition: form-data\r\n\r\nx\r\n--XX--",
+        "MULTIPART_INVALID",
+    );
     let fields: [(&str, &[u8]); 3] =
         [("purpose", b"boarding"), ("probe", &picture), ("reference", &picture)];
     let cut = form(&fields);

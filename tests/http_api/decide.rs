@@ -25,7 +25,10 @@ fn a_match_is_admitted_and_everything_is_said() {
     assert!(rows[0]["score"].is_i64());
     let threshold = &rows[0]["threshold"];
     assert_eq!(threshold["fmr"], 1e-4);
-    assert!(threshold["basis"].as_str().expect("a basis").contains("LFW"), "{threshold}");
+    assert!(
+        threshold["basis"].as_str().expect("a basis").contains("Labeled Faces in the Wild"),
+        "{threshold}"
+    );
     assert!(!decision["reasons"].as_array().expect("reasons").is_empty());
     assert_eq!(decision["transaction"].as_str().expect("an id").len(), 32);
     assert_eq!(decision["attack"], json!({ "performed": false, "score": null }));

@@ -120,7 +120,9 @@ fn asked_wrongly() {
     server.get("/v1/galleries/flight?purpose=curiosity").problem(400, "PURPOSE_MISSING");
     server.get("/v1/galleries/flight?limit=3").problem(400, "FIELD_INVALID");
     let subject = json!({ "gallery": "flight", "subject": "00".repeat(16) });
-    server.post_json("/v1/verify", &verify_body(&face(1), &[subject])).problem(404, "SUBJECT_UNKNOWN");
+    server
+        .post_json("/v1/verify", &verify_body(&face(1), &[subject]))
+        .problem(404, "SUBJECT_UNKNOWN");
 }
 
 #[test]

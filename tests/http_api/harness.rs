@@ -1,6 +1,8 @@
 //! A server on a port of its own, over the scripted networks of `scene`, and a caller that knows
 //! nothing but sockets.
 
+#![allow(unreachable_pub, reason = "a module of several test targets")]
+
 use std::{
     fmt::Write as _,
     io::{Read, Write},
@@ -74,7 +76,8 @@ impl Server {
             embed_enabled: setup.embed_enabled,
             deadline_ms: setup.limits.deadline_ms,
         };
-        let appliance = Appliance::with_engine(assembly, world.clone()).expect("a rate in the table");
+        let appliance =
+            Appliance::with_engine(assembly, world.clone()).expect("a rate in the table");
         Self::with_service(setup.access, &setup.limits, &world, Some(Arc::new(appliance)))
     }
 
@@ -150,7 +153,8 @@ pub fn world() -> World {
 }
 
 pub fn head(verb: &str, path: &str, headers: &str) -> Vec<u8> {
-    format!("{verb} {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n{headers}\r\n").into_bytes()
+    format!("{verb} {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n{headers}\r\n")
+        .into_bytes()
 }
 
 pub fn post(path: &str, kind: &str, body: &[u8]) -> Vec<u8> {

@@ -1,6 +1,6 @@
-//! A lane without cameras: pictures that say in their first pixel what a detector would find in them,
-//! networks that believe it, and parts that fail when a seed says so. Everything behind the networks
-//! is the product's own.
+//! A lane without cameras: pictures that say in their first pixel what a detector would find in
+//! them, networks that believe it, and parts that fail when a seed says so. Everything behind the
+//! networks is the product's own.
 #![allow(
     dead_code,
     unreachable_pub,

@@ -26,6 +26,8 @@ impl People {
             let text = format!("there is no folder {}; {next}", folder.display());
             return Err(Failure::new(text));
         }
+        // Absolute, so that the commands that are shown work from anywhere.
+        let folder = &folder.canonicalize()?;
         Self::among(&local::photographs(folder)?).ok_or_else(|| {
             Failure::new(format!(
                 "{} does not hold two photographs of one person and one of another, named by \

@@ -1,4 +1,5 @@
-//! An act upon a gallery names it; a verification touches none unless it takes a reference from one.
+//! An act upon a gallery names it; a verification touches none unless it takes a reference from
+//! one.
 
 use crate::types::{Action, Asked, Reason};
 

@@ -1,5 +1,6 @@
-//! 1:N. What a candidate means depends on the list: on a watchlist it calls a person, at boarding or
-//! a door it opens. At a border a search alone never opens: the document is what is verified there.
+//! 1:N. What a candidate means depends on the list: on a watchlist it calls a person, at boarding
+//! or a door it opens. At a border a search alone never opens: the document is what is verified
+//! there.
 
 use crate::{
     policy::built_in::Finding,

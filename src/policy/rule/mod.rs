@@ -1,6 +1,6 @@
-//! One rule per file. Deciding rules have `consider`: facts in, a finding or silence out. Permitting
-//! rules have `object`: a request in, an objection or silence out. Each file ends with its table of
-//! cases, allowed and refused.
+//! One rule per file. Deciding rules have `consider`: facts in, a finding or silence out.
+//! Permitting rules have `object`: a request in, an objection or silence out. Each file ends with
+//! its table of cases, allowed and refused.
 
 pub(super) mod attack;
 pub(super) mod capture;

@@ -1,5 +1,5 @@
-//! What an act may be for. A watchlist is searched; nobody is verified for one, because a claim to be
-//! on a list is not something that a traveller makes.
+//! What an act may be for. A watchlist is searched; nobody is verified for one, because a claim to
+//! be on a list is not something that a traveller makes.
 
 use crate::types::{Action, Asked, Purpose, Reason};
 

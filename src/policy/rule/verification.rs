@@ -1,5 +1,5 @@
-//! 1:1. Every reference must match: where the law asks for a second one (third-country nationals are
-//! also compared with the image of the central system), one match of two opens nothing.
+//! 1:1. Every reference must match: where the law asks for a second one (third-country nationals
+//! are also compared with the image of the central system), one match of two opens nothing.
 
 use crate::{
     policy::built_in::Finding,
