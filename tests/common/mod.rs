@@ -4,6 +4,7 @@
 //! skip names its test and its reason, is collected where `./test` looks for it, and is a failure
 //! where the environment promised that it cannot happen.
 #![allow(
+    dead_code,
     unreachable_pub,
     reason = "a private module of each test target; `pub` marks what the targets may use"
 )]

@@ -28,7 +28,6 @@ pub(crate) const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("cli", "appliance", "`serve` and `demo` start it"),
     ("appliance", "command", "it carries out every command"),
     ("appliance", "config", "it is built from the configuration"),
-    ("appliance", "http", "it owns the listener's start and stop"),
 ];
 
 /// Edges that point downward and are forbidden all the same.
