@@ -39,7 +39,9 @@ pub(crate) fn files(tree: &Tree) -> (Vec<String>, Vec<String>) {
 
 pub(crate) fn columns(tree: &Tree) -> Vec<String> {
     let mut faults = Vec::new();
-    for file in tree.0.iter().filter(|file| is_written(file)) {
+    // A manifest says on one line what is depended on and why; it may be as wide as it must.
+    let paged = |file: &&File| is_written(file) && !file.path.ends_with(".toml");
+    for file in tree.0.iter().filter(paged) {
         let strings = file.parts.strings.lines().chain(iter::repeat(""));
         for ((number, line), string) in (1..).zip(file.text.lines()).zip(strings) {
             let columns = line.chars().count();

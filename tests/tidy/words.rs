@@ -131,11 +131,11 @@ pub(crate) fn machine_paths(tree: &Tree) -> Vec<String> {
 }
 
 /// Names with a dot that follow a scheme and are identifiers rather than places: nothing is ever
-/// fetched from them. Loopback addresses are no network hosts, and a name without a dot (`{address}`,
-/// `$api`, a made-up `h`) leads nowhere.
+/// fetched from them. Loopback addresses are no network hosts, and a name without a dot
+/// (`{address}`, `$api`, a made-up `h`) leads nowhere.
 const NOT_A_HOST: [&str; 3] = [
     "127.0.0.1",
-    "www.w3.org/2000/svg",    // the namespace of SVG
+    "www.w3.org/2000/svg",   // the namespace of SVG
     "json-schema.org/draft", // the dialect of a schema
 ];
 
