@@ -1,4 +1,5 @@
-//! The appliance's public interface, as values: a [`Request`] in, an [`Answer`] or a [`Refusal`] out.
+//! The appliance's public interface, as values: a [`Request`] in, an [`Answer`] or a [`Refusal`]
+//! out.
 //!
 //! The HTTP edge and the command line both make requests; [`Service`] carries them out. A decision
 //! is an [`Answer`], whatever its outcome; a [`Refusal`] means that nothing was decided.

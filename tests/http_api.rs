@@ -1,5 +1,5 @@
-//! The API over raw sockets: every byte that is sent stands here, so that nothing between a test and
-//! the server repairs a request.
+//! The API over raw sockets: every byte that is sent stands here, so that nothing between a test
+//! and the server repairs a request.
 
 #[path = "http_api/bodies.rs"]
 mod bodies;

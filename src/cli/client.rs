@@ -1,7 +1,7 @@
 //! A caller of a running appliance: HTTP/1.1 over one socket per request, as small as it can be.
 //!
-//! Plain HTTP only: the command line speaks to the appliance of its own machine. Beyond loopback the
-//! appliance wants TLS, and integrators bring their own client.
+//! Plain HTTP only: the command line speaks to the appliance of its own machine. Beyond loopback
+//! the appliance wants TLS, and integrators bring their own client.
 
 use std::{
     io::{self, Read, Write},

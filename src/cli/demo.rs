@@ -42,8 +42,8 @@ const SEED: u64 = 1;
 /// Options.
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Photographs of your own, named by person: anna1.jpg, anna2.jpg, ben.jpg. Needed are two of one
-    /// person and one of another.
+    /// Photographs of your own, named by person: anna1.jpg, anna2.jpg, ben.jpg. Needed are two of
+    /// one person and one of another.
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// Stop by itself after so many seconds.

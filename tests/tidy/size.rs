@@ -46,7 +46,7 @@ pub(crate) fn columns(tree: &Tree) -> Vec<String> {
         for ((number, line), string) in (1..).zip(file.text.lines()).zip(strings) {
             let columns = line.chars().count();
             // A message stays in one piece, so that it can be searched for.
-            let is_message = string.chars().nth(COLUMNS_MAX - 1).is_some_and(|c| c != ' ');
+            let is_message = string.trim_end().chars().count() >= COLUMNS_MAX;
             if columns > COLUMNS_MAX && !is_message {
                 faults.push(format!(
                     "{}:{number}: {columns} columns; at most {COLUMNS_MAX}: break the line",
