@@ -147,11 +147,5 @@ impl Simd for Avx2 {
         }
     }
 
-    fma_blocks!(
-        _mm256_setzero_ps(),
-        _mm256_set1_ps,
-        _mm256_fmadd_ps,
-        single,
-        half
-    );
+    fma_blocks!(_mm256_setzero_ps(), _mm256_set1_ps, _mm256_fmadd_ps, single, half);
 }

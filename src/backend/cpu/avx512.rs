@@ -144,11 +144,5 @@ impl Simd for Avx512 {
         unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), n) }
     }
 
-    fma_blocks!(
-        _mm512_setzero_ps(),
-        _mm512_set1_ps,
-        _mm512_fmadd_ps,
-        single,
-        half
-    );
+    fma_blocks!(_mm512_setzero_ps(), _mm512_set1_ps, _mm512_fmadd_ps, single, half);
 }

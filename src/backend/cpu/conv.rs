@@ -160,8 +160,7 @@ impl Conv {
         let at = |layout: &Layout| {
             let mut at = [0; ROWS_MAX];
             for (pixel, at) in at.iter_mut().enumerate().take(count) {
-                let (row, x) =
-                    ((first + pixel) / layout.shape.w, (first + pixel) % layout.shape.w);
+                let (row, x) = ((first + pixel) / layout.shape.w, (first + pixel) % layout.shape.w);
                 *at = row * layout.pitch + layout.start() + x * layout.shape.c + panel.start;
             }
             at

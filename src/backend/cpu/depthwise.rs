@@ -118,8 +118,7 @@ impl<const STRIDE: usize> Three<'_, STRIDE> {
         let inputs = [0, 1, 2].map(|dy| &row.under(dy)[x * STRIDE * channels..][..span]);
         for c in (0..channels).step_by(S::LANES) {
             let at = |i: usize| (x + i) * channels + c;
-            let mut acc: [S::V; COUNT] =
-                array::from_fn(|i| row.begin(simd, c, at(i), S::LANES));
+            let mut acc: [S::V; COUNT] = array::from_fn(|i| row.begin(simd, c, at(i), S::LANES));
             for (y, input) in inputs.iter().enumerate() {
                 for dx in 0..3 {
                     let weight = simd.load(taps[y * 3 + dx], c);

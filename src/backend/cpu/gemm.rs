@@ -202,9 +202,8 @@ impl Division {
     /// First pixel and number of pixels of each block.
     pub(super) fn blocks(self) -> impl Iterator<Item = (usize, usize)> {
         let (each, more) = (self.total / self.blocks, self.total % self.blocks);
-        (0..self.blocks).map(move |block| {
-            (block * each + block.min(more), each + usize::from(block < more))
-        })
+        (0..self.blocks)
+            .map(move |block| (block * each + block.min(more), each + usize::from(block < more)))
     }
 }
 

@@ -139,7 +139,8 @@ impl<S: Simd> Loaded<S> {
             Stage::Dense { dense, input, sums, output } => {
                 self.dense_sums(dense, [input, sums], thread, items, barrier, scratch);
                 if barrier.wait() {
-                    barrier.tasks(thread, items, |item| self.dense_finish(dense, sums, output, item));
+                    barrier
+                        .tasks(thread, items, |item| self.dense_finish(dense, sums, output, item));
                 }
             }
             Stage::Average { input, output } => {

@@ -142,9 +142,12 @@ fn by_rows(op: &Op) -> bool {
 /// Which input rows an output row of the step needs.
 fn reach(op: &Op) -> Reach {
     match (window(op), op) {
-        (Some(window), _) => {
-            Reach { kernel: window.kernel[0], stride: window.stride[0], top: window.pad[0], factor: 1 }
-        }
+        (Some(window), _) => Reach {
+            kernel: window.kernel[0],
+            stride: window.stride[0],
+            top: window.pad[0],
+            factor: 1,
+        },
         (None, Op::Upsample { factor }) => Reach { kernel: 1, stride: 1, top: 0, factor: *factor },
         (None, _) => Reach { kernel: 1, stride: 1, top: 0, factor: 1 },
     }
@@ -356,8 +359,7 @@ impl<'a> Planner<'a> {
             Op::Dense { weights, bias, activation } => {
                 let lanes = self.target.lanes;
                 let dense = Dense::new(self.program, weights, bias, activation, lanes);
-                let rows =
-                    Shape { h: dense.panels.len(), w: 1, c: dense.panel_width() };
+                let rows = Shape { h: dense.panels.len(), w: 1, c: dense.panel_width() };
                 let layout = Layout::new(rows, 0, 0, self.target.threads);
                 let input = self.place(step.inputs[0]);
                 let output = self.place(step.output);
