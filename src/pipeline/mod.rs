@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! capture ─► batch ─► detect ─► embed ─► search ─► decide ─► reply
-//!    │ slot, ticket        (engine thread)     │ 1:1 or 1:N      │ audit first,
-//!    ▼                                         ▼                 ▼ then the slot is zeroed
-//!  newest wins / busy                     candidates          gate
+//!    │ slot, ticket        (engine thread)     │ 1:1 or 1:N      │ audit first
+//!    ▼                     slot zeroed         ▼                 ▼
+//!  newest wins / busy      once embedded  candidates          gate
 //! ```
 //!
 //! Only a ticket (u32) crosses a queue. Stages are state machines without I/O: what comes in and
