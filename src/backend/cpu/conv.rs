@@ -157,14 +157,22 @@ impl Conv {
         (first, count): (usize, usize),
         strip: &mut Strip<'_>,
     ) {
+        let width = strip.out.layout.shape.w;
+        let (row, x) = (first / width, first % width);
         let at = |layout: &Layout| {
-            let mut at = [0; ROWS_MAX];
-            for (pixel, at) in at.iter_mut().enumerate().take(count) {
-                let (row, x) =
-                    ((first + pixel) / layout.shape.w, (first + pixel) % layout.shape.w);
-                *at = row * layout.pitch + layout.start() + x * layout.shape.c + panel.start;
+            let mut places = [0; ROWS_MAX];
+            let (mut left, mut at) = (width - x, row * layout.pitch + layout.start());
+            at += x * layout.shape.c + panel.start;
+            for place in places.iter_mut().take(count) {
+                *place = at;
+                at += layout.shape.c;
+                left -= 1;
+                if left == 0 {
+                    at += layout.pitch - width * layout.shape.c;
+                    left = width;
+                }
             }
-            at
+            places
         };
         let slopes = self.curve.slopes();
         let work = Block {

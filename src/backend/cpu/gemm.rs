@@ -138,16 +138,36 @@ impl<const ROWS: usize, const COLUMNS: usize, const PITCH: usize> Kernel
                 }
             }
         }
+        block.finish(simd, &acc);
+    }
+}
+
+impl Block<'_> {
+    /// Bias, residual, activation, and the only store.
+    #[inline(always)]
+    fn finish<S: Simd, const ROWS: usize, const COLUMNS: usize>(
+        self,
+        simd: S,
+        acc: &[[S::V; COLUMNS]; ROWS],
+    ) {
+        let whole = self.channels == COLUMNS * S::LANES;
         for (i, row) in acc.iter().enumerate() {
             for (j, &sum) in row.iter().enumerate() {
                 let first = j * S::LANES;
-                let count = block.channels.saturating_sub(first).min(S::LANES);
-                let mut value = simd.add(sum, simd.load(block.bias, first));
-                if let Some((residual, at)) = &block.residual {
+                let mut value = simd.add(sum, simd.load(self.bias, first));
+                if whole {
+                    if let Some((residual, at)) = &self.residual {
+                        value = simd.add(value, simd.load(residual, at[i] + first));
+                    }
+                    simd.store(bent(simd, value, self.slopes, first), self.out, self.at[i] + first);
+                    continue;
+                }
+                let count = self.channels.saturating_sub(first).min(S::LANES);
+                if let Some((residual, at)) = &self.residual {
                     value = simd.add(value, simd.load_part(residual, at[i] + first, count));
                 }
-                value = bent(simd, value, block.slopes, first);
-                simd.store_part(value, block.out, block.at[i] + first, count);
+                value = bent(simd, value, self.slopes, first);
+                simd.store_part(value, self.out, self.at[i] + first, count);
             }
         }
     }

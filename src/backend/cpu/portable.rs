@@ -1,7 +1,7 @@
 //! Any processor: registers are arrays of eight values, which the compiler maps to what the target
 //! has (two SSE registers on baseline x86-64).
 
-use super::vector::{Kernel, Simd};
+use super::vector::{Kernel, Simd, Stencil};
 
 /// Needs no proof: plain Rust.
 #[derive(Debug, Clone, Copy)]
@@ -142,6 +142,28 @@ impl Simd for Portable {
                 for (j, sum) in row.iter_mut().enumerate() {
                     *sum = self.fma(x, self.load_half(weights, j * LANES), *sum);
                 }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn stencil<const STRIDE: usize, const COUNT: usize>(self, work: Stencil<'_>) {
+        work.check(LANES, STRIDE, COUNT);
+        let Stencil { channels, rows, taps, bias, slopes, residual, out } = work;
+        for c in (0..channels).step_by(LANES) {
+            let mut sums = [self.load(bias, c); COUNT];
+            for (tap, taps) in taps.chunks_exact(channels).enumerate().take(9) {
+                let tap_values = self.load(taps, c);
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    let value = self.load(rows[tap / 3], (i * STRIDE + tap % 3) * channels + c);
+                    *sum = self.fma(value, tap_values, *sum);
+                }
+            }
+            for (i, &sum) in sums.iter().enumerate() {
+                let at = i * channels + c;
+                let sum = residual.map_or(sum, |residual| self.add(sum, self.load(residual, at)));
+                let bent = slopes.map(|slopes| self.mul(sum, self.load(slopes, c)));
+                self.store(bent.map_or(sum, |bent| self.where_negative(sum, bent)), out, at);
             }
         }
     }

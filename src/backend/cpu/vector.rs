@@ -78,6 +78,11 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         depth: usize,
     );
 
+    /// `COUNT` neighbouring output pixels of a 3 × 3 depthwise window.
+    ///
+    /// Panics unless every slice reaches as far as [`Stencil`] says.
+    fn stencil<const STRIDE: usize, const COUNT: usize>(self, work: Stencil<'_>);
+
     /// The first `count` values of `from[at..]`, zeros after them; `count` ≤ `LANES`.
     #[inline(always)]
     fn load_part(self, from: &[f32], at: usize, count: usize) -> Self::V {
@@ -119,6 +124,97 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
 
 /// Lanes of the widest instruction set.
 pub(super) const LANES_MAX: usize = 16;
+
+/// Input and output of [`Simd::stencil`]; `channels` is a multiple of the lanes.
+pub(super) struct Stencil<'a> {
+    /// Channels of a pixel.
+    pub(super) channels: usize,
+    /// Three input rows from the first tap on: `((COUNT - 1) · STRIDE + 3) · channels` values each.
+    pub(super) rows: [&'a [f32]; 3],
+    /// Nine taps: `9 · channels` values.
+    pub(super) taps: &'a [f32],
+    /// One per channel.
+    pub(super) bias: &'a [f32],
+    /// One per channel; none for the identity.
+    pub(super) slopes: Option<&'a [f32]>,
+    /// Added before the activation: `COUNT · channels` values.
+    pub(super) residual: Option<&'a [f32]>,
+    /// `COUNT · channels` values.
+    pub(super) out: &'a mut [f32],
+}
+
+impl Stencil<'_> {
+    /// Refuses slices that are too short for `count` pixels `stride` apart.
+    #[inline(always)]
+    pub(super) fn check(&self, lanes: usize, stride: usize, count: usize) {
+        let channels = self.channels;
+        assert!(channels.is_multiple_of(lanes), "channels fill whole registers");
+        let span = ((count - 1) * stride + 3) * channels;
+        assert!(self.rows.iter().all(|row| row.len() >= span), "rows reach under the window");
+        assert!(self.taps.len() >= 9 * channels && self.bias.len() >= channels, "taps and bias");
+        assert!(self.slopes.is_none_or(|slopes| slopes.len() >= channels), "slopes");
+        assert!(self.residual.is_none_or(|all| all.len() >= count * channels), "residual");
+        assert!(self.out.len() >= count * channels, "output");
+    }
+}
+
+/// Columns that `COUNT` = 4 pixels see at stride 2.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) const STENCIL_COLUMNS_MAX: usize = 9;
+
+/// The pointer loop of [`Simd::stencil`], written once and expanded inside each instruction set's
+/// island; `$load` and `$store` move one register.
+macro_rules! stencil {
+    ($load:expr, $store:expr) => {
+        #[inline(always)]
+        fn stencil<const STRIDE: usize, const COUNT: usize>(self, work: Stencil<'_>) {
+            const {
+                let columns = (COUNT - 1) * STRIDE + 3;
+                assert!(columns <= super::vector::STENCIL_COLUMNS_MAX, "columns have room");
+            }
+            work.check(Self::LANES, STRIDE, COUNT);
+            let Stencil { channels, rows, taps, bias, slopes, residual, out } = work;
+            let zero = self.splat(0.0);
+            for c in (0..channels).step_by(Self::LANES) {
+                // SAFETY: the instruction set is there (`self` proves it). `check` saw that every
+                // slice holds the number of whole pixels that is read or written here, and c +
+                // LANES ≤ channels, as channels is a multiple of LANES.
+                unsafe {
+                    let mut sums = [$load(bias.as_ptr().add(c)); COUNT];
+                    for (dy, row) in rows.iter().enumerate() {
+                        let mut columns = [zero; super::vector::STENCIL_COLUMNS_MAX];
+                        let seen = (COUNT - 1) * STRIDE + 3;
+                        for (i, column) in columns.iter_mut().enumerate().take(seen) {
+                            *column = $load(row.as_ptr().add(i * channels + c));
+                        }
+                        for dx in 0..3 {
+                            let tap = $load(taps.as_ptr().add((dy * 3 + dx) * channels + c));
+                            for (i, sum) in sums.iter_mut().enumerate() {
+                                *sum = self.fma(columns[i * STRIDE + dx], tap, *sum);
+                            }
+                        }
+                    }
+                    if let Some(residual) = residual {
+                        for (i, sum) in sums.iter_mut().enumerate() {
+                            *sum = self.add(*sum, $load(residual.as_ptr().add(i * channels + c)));
+                        }
+                    }
+                    if let Some(slopes) = slopes {
+                        let slope = $load(slopes.as_ptr().add(c));
+                        for sum in &mut sums {
+                            *sum = self.where_negative(*sum, self.mul(*sum, slope));
+                        }
+                    }
+                    for (i, &sum) in sums.iter().enumerate() {
+                        $store(out.as_mut_ptr().add(i * channels + c), sum);
+                    }
+                }
+            }
+        }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) use stencil;
 
 /// The pointer loops of [`Simd::fma_block`] and [`Simd::fma_block_half`], written once and expanded
 /// inside each instruction set's island. `$zero`, `$splat`, `$fma` are intrinsics; `$load` and
