@@ -149,7 +149,8 @@ fn expected(case: &Case<'_>, inputs: &[Vec<f32>]) -> Result<Vec<(usize, Vec<Vec<
     let mut expected = Vec::new();
     for item in items {
         network.run(&[Feed::Tensor(&inputs[item])])?;
-        let outputs = (0..case.program.outputs.len()).map(|index| network.output(index, 0).to_vec());
+        let outputs =
+            (0..case.program.outputs.len()).map(|index| network.output(index, 0).to_vec());
         expected.push((item, outputs.collect()));
     }
     Ok(expected)

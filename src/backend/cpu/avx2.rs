@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::vector::{Kernel, Simd, Stencil, fma_blocks, stencil};
+use super::vector::{Kernel, Simd, Stencil, fma_blocks, stencil, stencils};
 
 /// Proof that the processor has AVX2, FMA and F16C.
 #[derive(Debug, Clone, Copy)]
@@ -158,13 +158,9 @@ impl Simd for Avx2 {
         }
     }
 
-    fma_blocks!(
-        _mm256_setzero_ps(),
-        _mm256_set1_ps,
-        _mm256_fmadd_ps,
-        single,
-        half
-    );
+    fma_blocks!(_mm256_setzero_ps(), _mm256_set1_ps, _mm256_fmadd_ps, single, half);
 
-    stencil!(single, write);
+    stencil!();
 }
+
+stencils!(Avx2, single, write);

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::vector::{Kernel, Simd, Stencil, fma_blocks, stencil};
+use super::vector::{Kernel, Simd, Stencil, fma_blocks, stencil, stencils};
 
 /// Proof that the processor has AVX-512F.
 #[derive(Debug, Clone, Copy)]
@@ -155,13 +155,9 @@ impl Simd for Avx512 {
         unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), n) }
     }
 
-    fma_blocks!(
-        _mm512_setzero_ps(),
-        _mm512_set1_ps,
-        _mm512_fmadd_ps,
-        single,
-        half
-    );
+    fma_blocks!(_mm512_setzero_ps(), _mm512_set1_ps, _mm512_fmadd_ps, single, half);
 
-    stencil!(single, write);
+    stencil!();
 }
+
+stencils!(Avx512, single, write);

@@ -12,9 +12,6 @@ use super::{
 };
 use crate::ops::program::{Activation, Program, WeightId, Window};
 
-/// Output pixels computed together.
-const PIXELS: usize = 4;
-
 /// A depthwise convolution made ready.
 #[derive(Debug)]
 pub(super) struct Depthwise {
@@ -111,39 +108,23 @@ impl<'a> Row<'a> {
 /// Whole registers under a 3 × 3 window.
 struct Three<'a, const STRIDE: usize>(Row<'a>);
 
-impl<const STRIDE: usize> Three<'_, STRIDE> {
-    /// `COUNT` pixels from pixel `x` on.
-    #[inline(always)]
-    fn pixels<S: Simd, const COUNT: usize>(&mut self, simd: S, x: usize) {
-        let row = &mut self.0;
-        let channels = row.own.channels;
-        simd.stencil::<STRIDE, COUNT>(Stencil {
-            channels,
-            rows: [0, 1, 2].map(|dy| &row.under(dy)[x * STRIDE * channels..]),
-            taps: row.own.taps.values(),
-            bias: row.own.bias.values(),
-            slopes: row.own.curve.slopes(),
-            residual: row.residual.map(|residual| &residual[x * channels..]),
-            out: &mut row.out[x * channels..],
-        });
-    }
-}
-
 impl<const STRIDE: usize> Kernel for Three<'_, STRIDE> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let width = self.0.out.len() / self.0.own.channels;
-        let mut x = 0;
-        while x + PIXELS <= width {
-            self.pixels::<S, PIXELS>(simd, x);
-            x += PIXELS;
-        }
-        while x < width {
-            self.pixels::<S, 1>(simd, x);
-            x += 1;
-        }
+    fn run<S: Simd>(self, simd: S) {
+        let row = self.0;
+        let channels = row.own.channels;
+        simd.stencil::<STRIDE>(Stencil {
+            channels,
+            pixels: row.out.len() / channels,
+            rows: [0, 1, 2].map(|dy| row.under(dy)),
+            taps: row.own.taps.values(),
+            bias: row.own.bias.values(),
+            slopes: row.own.curve.slopes(),
+            residual: row.residual,
+            out: row.out,
+        });
     }
 }
 

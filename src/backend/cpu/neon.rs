@@ -7,7 +7,7 @@
 
 use std::arch::{aarch64::*, is_aarch64_feature_detected};
 
-use super::vector::{Kernel, Simd, Stencil, fma_blocks, stencil};
+use super::vector::{Kernel, Simd, Stencil, fma_blocks, stencil, stencils};
 
 /// Proof that the processor has NEON.
 #[derive(Debug, Clone, Copy)]
@@ -177,5 +177,7 @@ impl Simd for Neon {
 
     fma_blocks!(vdupq_n_f32(0.0), vdupq_n_f32, multiply_add, single, half);
 
-    stencil!(single, write);
+    stencil!();
 }
+
+stencils!(Neon, single, write);

@@ -147,20 +147,20 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn stencil<const STRIDE: usize, const COUNT: usize>(self, work: Stencil<'_>) {
-        work.check(LANES, STRIDE, COUNT);
-        let Stencil { channels, rows, taps, bias, slopes, residual, out } = work;
-        for c in (0..channels).step_by(LANES) {
-            let mut sums = [self.load(bias, c); COUNT];
-            for (tap, taps) in taps.chunks_exact(channels).enumerate().take(9) {
-                let tap_values = self.load(taps, c);
-                for (i, sum) in sums.iter_mut().enumerate() {
-                    let value = self.load(rows[tap / 3], (i * STRIDE + tap % 3) * channels + c);
-                    *sum = self.fma(value, tap_values, *sum);
+    fn stencil<const STRIDE: usize>(self, work: Stencil<'_>) {
+        work.check(LANES, STRIDE);
+        let Stencil { channels, pixels, rows, taps, bias, slopes, residual, out } = work;
+        for x in 0..pixels {
+            for c in (0..channels).step_by(LANES) {
+                let mut sum = self.load(bias, c);
+                for (dy, row) in rows.iter().enumerate() {
+                    for dx in 0..3 {
+                        let tap = self.load(taps, (dy * 3 + dx) * channels + c);
+                        let value = self.load(row, (x * STRIDE + dx) * channels + c);
+                        sum = self.fma(value, tap, sum);
+                    }
                 }
-            }
-            for (i, &sum) in sums.iter().enumerate() {
-                let at = i * channels + c;
+                let at = x * channels + c;
                 let sum = residual.map_or(sum, |residual| self.add(sum, self.load(residual, at)));
                 let bent = slopes.map(|slopes| self.mul(sum, self.load(slopes, c)));
                 self.store(bent.map_or(sum, |bent| self.where_negative(sum, bent)), out, at);
