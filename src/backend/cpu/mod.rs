@@ -29,6 +29,7 @@ mod pool2d;
 mod portable;
 mod rows;
 mod search;
+mod siblings;
 mod vector;
 
 #[cfg(target_arch = "x86_64")]
