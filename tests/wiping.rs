@@ -5,7 +5,8 @@
 //! that the sweep does not find the test's own notes. A control shows that the sweep sees what is
 //! there.
 
-mod common;
+#![allow(clippy::disallowed_methods, reason = "waits for real threads to end")]
+
 #[path = "http_api/harness.rs"]
 #[allow(dead_code, reason = "shared with the API's tests; each uses its part")]
 mod harness;

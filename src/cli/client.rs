@@ -238,7 +238,7 @@ mod tests {
             Client::new(&address, &Config::default())
         };
         assert_eq!(client("http://127.0.0.1:1/").expect("an address").address, "127.0.0.1:1");
-        for url in ["https://127.0.0.1:1", "127.0.0.1:1", "http://", "http://h/path"] {
+        for url in ["https://127.0.0.1:1", "127.0.0.1:1", "http://", "http://127.0.0.1/v1"] {
             assert!(matches!(client(url), Err(ClientError::Url { .. })), "{url}");
         }
     }

@@ -234,8 +234,8 @@ fn introduce(address: SocketAddr, rows: u64, people: &People, tell: Tell) {
     tell.line("  lane A: the passport photo is the traveller's; lane B: it is somebody else's");
     tell.line(tell.ink(
         Ink::Care,
-        "  No presentation attack detection is configured here: outcomes are a demonstration, and an \
-         eGate\n  would refer every traveller.",
+        "  No presentation attack detection is configured here: outcomes are a demonstration, and \
+         an\n  eGate would refer every traveller.",
     ));
     tell.line(heading("Try, in another terminal:"));
     tell.line(format!(
