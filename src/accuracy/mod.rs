@@ -4,8 +4,8 @@
 //! The rules, once and for all:
 //! * A comparison is a match when its score is **at or above** the threshold.
 //! * FMR and FNMR are the algorithm's: they are shares of completed comparisons. Comparisons that
-//! were lost because a picture gave no template (failure to acquire or to enrol) are counted apart
-//! and enter the system's FAR and FRR; none is ever dropped in silence.
+//!   were lost because a picture gave no template (failure to acquire or to enrol) are counted
+//!   apart and enter the system's FAR and FRR; none is ever dropped in silence.
 //! * Thresholds are given to four decimals, and every rate is computed at the threshold as given.
 //! * A threshold for a rate is offered only where the sample can speak about that rate: at least
 //!   3 / rate comparisons (the *rule of 3*: with fewer, even no error at all would leave the rate's
