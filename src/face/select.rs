@@ -43,10 +43,10 @@ impl FaceRules {
     /// * A second face of half the largest one's area makes it uncertain who is meant.
     /// * Four fifths of the face lie in the picture.
     /// * Quality limits keep out what hardly shows a face (blurred beyond use, black, white, in
-    /// profile), not what is merely poor: a reference cannot be taken again. Sharpness 6 is a blur
-    /// of 2 px on the aligned face; over 25 press photographs (sharpness 860 to 5,750 as they are)
-    /// it lowered a face's similarity to itself to 0.85 on average with the default embedder, 3 px
-    /// to 0.69.
+    ///   profile), not what is merely poor: a reference cannot be taken again. Sharpness 6 is a
+    ///   blur of 2 px on the aligned face; over 25 press photographs (sharpness 860 to 5,750 as they
+    ///   are) it lowered a face's similarity to itself to 0.85 on average with the default embedder,
+    ///   3 px to 0.69.
     #[must_use]
     pub const fn still() -> Self {
         Self {

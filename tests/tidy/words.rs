@@ -3,7 +3,8 @@
 use super::tree::Tree;
 
 /// Phrases banned in every text file. Written in two halves, so that this file obeys itself.
-const PHRASES: [(&str, &str); 6] = [
+const PHRASES: [(&str, &str); 7] = [
+    (concat!("<<<<", "<<< "), "settle the merge"),
     (concat!("TO", "DO"), "do it, or say plainly in the README what is not there yet"),
     (concat!("FIX", "ME"), "fix it, or say plainly in the README what is not there yet"),
     (concat!("XX", "X"), "say what is wrong, in a sentence"),
