@@ -1,10 +1,7 @@
 //! The API over raw sockets: every byte that is sent stands here, so that nothing between a test
 //! and the server repairs a request.
-<<<<<<< HEAD
-=======
 
 #![allow(clippy::disallowed_methods, reason = "real sockets are slow when a test makes them slow")]
->>>>>>> edge
 
 #[path = "http_api/bodies.rs"]
 mod bodies;

@@ -20,11 +20,7 @@ pub(crate) struct Ceiling {
 /// Measures both; the best of several, because a ceiling is what is possible.
 pub(crate) fn measure(cpu: &Cpu, smoke: bool) -> Ceiling {
     let (repeats, rounds, values) =
-<<<<<<< HEAD
-        if smoke { (2, ROUNDS / 50, VALUES / 64) } else { (7, ROUNDS, VALUES) };
-=======
         if smoke { (2, ROUNDS / 50, VALUES / 64) } else { (20, ROUNDS, VALUES) };
->>>>>>> edge
     let mut multiplying = Measured::default();
     let mut macs = 0;
     multiplying.extend((0..repeats).map(|_| nanoseconds(|| macs = cpu.multiply_adds(rounds))));
