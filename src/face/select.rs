@@ -70,8 +70,8 @@ impl FaceRules {
     /// * QA-1: head roll ±8°; the face's middle at 0.45 to 0.55 of the width and 0.3 to 0.5 of the
     ///   height, for cameras that deliver the portrait crop the profile asks for.
     /// * QA-1 asks for yaw and pitch within ±5°. Five landmarks tell yaw to about ±5° and pitch to
-    /// about ±8° ([`super::quality`]), so the limits here are the profile's plus that uncertainty:
-    /// a picture within the profile is not refused, and conformity with it is not proved.
+    ///   about ±8° ([`super::quality`]), so the limits here are the profile's plus that uncertainty:
+    ///   a picture within the profile is not refused, and conformity with it is not proved.
     /// * Sharpness 40 is a blur of 1 px on the aligned face: similarity to itself 0.97, measured as
     ///   in [`FaceRules::still`].
     /// * One traveller stands in the mantrap (ACQ-3): a second face of a quarter of the area, half
