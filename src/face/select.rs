@@ -44,9 +44,9 @@ impl FaceRules {
     /// * Four fifths of the face lie in the picture.
     /// * Quality limits keep out what hardly shows a face (blurred beyond use, black, white, in
     ///   profile), not what is merely poor: a reference cannot be taken again. Sharpness 6 is a
-    ///   blur of 2 px on the aligned face; over 25 press photographs (sharpness 860 to 5,750 as they
-    ///   are) it lowered a face's similarity to itself to 0.85 on average with the default embedder,
-    ///   3 px to 0.69.
+    ///   blur of 2 px on the aligned face; over 25 press photographs (sharpness 860 to 5,750 as
+    ///   they are) it lowered a face's similarity to itself to 0.85 on average with the default
+    ///   embedder, 3 px to 0.69.
     #[must_use]
     pub const fn still() -> Self {
         Self {
@@ -70,8 +70,9 @@ impl FaceRules {
     /// * QA-1: head roll ±8°; the face's middle at 0.45 to 0.55 of the width and 0.3 to 0.5 of the
     ///   height, for cameras that deliver the portrait crop the profile asks for.
     /// * QA-1 asks for yaw and pitch within ±5°. Five landmarks tell yaw to about ±5° and pitch to
-    ///   about ±8° ([`super::quality`]), so the limits here are the profile's plus that uncertainty:
-    ///   a picture within the profile is not refused, and conformity with it is not proved.
+    ///   about ±8° ([`super::quality`]), so the limits here are the profile's plus that
+    ///   uncertainty: a picture within the profile is not refused, and conformity with it is not
+    ///   proved.
     /// * Sharpness 40 is a blur of 1 px on the aligned face: similarity to itself 0.97, measured as
     ///   in [`FaceRules::still`].
     /// * One traveller stands in the mantrap (ACQ-3): a second face of a quarter of the area, half
