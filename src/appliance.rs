@@ -1,11 +1,11 @@
 //! The composition root: the only file (with its folder) that names every layer.
 //!
-//! `models.rs` reads model files, `places.rs` shares out frame slots, `galleries.rs` keeps galleries
-//! by name, `execute.rs` carries out commands. Here they are put together, from a configuration or,
-//! for tests and simulations, from parts.
+//! `models.rs` reads model files, `places.rs` shares out frame slots, `galleries.rs` keeps
+//! galleries by name, `execute.rs` carries out commands. Here they are put together, from a
+//! configuration or, for tests and simulations, from parts.
 //!
-//! Invariant: no answer leaves that the audit does not hold. Beside the pipeline's own entries, every
-//! administrative act and every refused permission is recorded here.
+//! Invariant: no answer leaves that the audit does not hold. Beside the pipeline's own entries,
+//! every administrative act and every refused permission is recorded here.
 
 mod execute;
 mod galleries;

@@ -1,4 +1,5 @@
-//! The appliance's public interface, as values: a [`Request`] in, an [`Answer`] or a [`Refusal`] out.
+//! The appliance's public interface, as values: a [`Request`] in, an [`Answer`] or a [`Refusal`]
+//! out.
 //!
 //! The HTTP edge and the command line both make requests; [`Service`] carries them out. A decision
 //! is an [`Answer`], whatever its outcome; a [`Refusal`] means that nothing was decided.
@@ -363,7 +364,11 @@ pub enum Refusal {
         error: TemplateError,
     },
     /// A kind of reference that is not read yet.
-    #[error("{part}: `{}` references are not read by this version; send an image, a template or a gallery subject", .kind.name())]
+    #[error(
+        "{part}: `{}` references are not read by this version; send an image, a template or a \
+         gallery subject",
+        .kind.name()
+    )]
     UnsupportedReference {
         /// Which reference.
         part: Part,
@@ -372,7 +377,8 @@ pub enum Refusal {
     },
     /// None, or more than one verification takes.
     #[error(
-        "{held} references; a verification takes 1 to {most}, each reference of an enrolled subject counted"
+        "{held} references; a verification takes 1 to {most}, each reference of an enrolled subject \
+         counted"
     )]
     References {
         /// How many there are.
@@ -438,7 +444,8 @@ pub enum Refusal {
     Forbidden(Vec<Reason>),
     /// Only administrators choose a rate.
     #[error(
-        "only an administrator may name a false match rate; leave `fmr` out to use the configured one"
+        "only an administrator may name a false match rate; leave `fmr` out to use the configured \
+         one"
     )]
     FmrReserved,
     /// Templates are not handed out here.

@@ -403,7 +403,7 @@ impl Config {
             Err(ConfigError::Value { key, value, why: why.to_owned() })
         };
         let px = self.models.detect_px;
-        if !(32..=2048).contains(&px) || px % 32 != 0 {
+        if !(32..=2048).contains(&px) || !px.is_multiple_of(32) {
             return refuse("models.detect_px", px.to_string(), "a multiple of 32 from 32 to 2048");
         }
         let fmr = self.policy.fmr;
@@ -494,7 +494,6 @@ pub struct Environment {
 impl Environment {
     /// Reads it; variables that are not UTF-8 are not ours.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Self {
         let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))

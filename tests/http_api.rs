@@ -1,8 +1,11 @@
-//! The API over raw sockets: every byte that is sent stands here, so that nothing between a test and
-//! the server repairs a request.
+//! The API over raw sockets: every byte that is sent stands here, so that nothing between a test
+//! and the server repairs a request.
+
+#![allow(clippy::disallowed_methods, reason = "real sockets are slow when a test makes them slow")]
 
 #[path = "http_api/bodies.rs"]
 mod bodies;
+
 mod common;
 #[path = "http_api/decide.rs"]
 mod decide;

@@ -1,10 +1,11 @@
 //! After an answer, the process's own memory holds neither the request, nor the pixels, nor the
 //! template: a sweep over everything that is readable and writable, by the process itself.
 //!
-//! The appliance runs in this process with the product's allocator; needles are kept masked, so that
-//! the sweep does not find the test's own notes. A control shows that the sweep sees what is there.
+//! The appliance runs in this process with the product's allocator; needles are kept masked, so
+//! that the sweep does not find the test's own notes. A control shows that the sweep sees what is there.
 
-mod common;
+#![allow(clippy::disallowed_methods, reason = "waits for real threads to end")]
+
 #[path = "http_api/harness.rs"]
 #[allow(dead_code, reason = "shared with the API's tests; each uses its part")]
 mod harness;

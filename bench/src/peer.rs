@@ -66,8 +66,7 @@ impl Peer {
         let lost = || Failure::Peer("its pipes are gone".to_owned());
         let asks = process.stdin.take();
         let answers = BufReader::new(process.stdout.take().ok_or_else(lost)?);
-        let mut peer =
-            Self { process, asks, answers, version: String::new(), outputs: Vec::new() };
+        let mut peer = Self { process, asks, answers, version: String::new(), outputs: Vec::new() };
         let ready = peer.answer("ready")?;
         peer.version = ready.first().cloned().unwrap_or_default();
         let values = read_values(&outputs)?;

@@ -26,8 +26,8 @@ use crate::{
     },
 };
 
-/// Time beyond the deadline in which the pipeline itself tells that it was late. After it, an engine
-/// hangs, and the caller is told so here.
+/// Time beyond the deadline in which the pipeline itself tells that it was late. After it, an
+/// engine hangs, and the caller is told so here.
 const GRACE_MS: u64 = 500;
 
 /// One request under way.

@@ -198,10 +198,7 @@ pub struct Factory {
 /// Every backend of this build, the preferred one first; `reference` is always there and last.
 pub const FACTORIES: &[Factory] = &[
     Factory { name: cpu::NAME, make: |threads| Ok(Arc::new(cpu::Cpu::new(threads)?)) },
-    Factory {
-        name: reference::NAME,
-        make: |_threads| Ok(Arc::new(reference::Reference::new())),
-    },
+    Factory { name: reference::NAME, make: |_threads| Ok(Arc::new(reference::Reference::new())) },
 ];
 
 /// A machine that computes.

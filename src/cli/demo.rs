@@ -42,8 +42,8 @@ const SEED: u64 = 1;
 /// Options.
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Photographs of your own, named by person: anna1.jpg, anna2.jpg, ben.jpg. Needed are two of one
-    /// person and one of another.
+    /// Photographs of your own, named by person: anna1.jpg, anna2.jpg, ben.jpg. Needed are two of
+    /// one person and one of another.
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// Stop by itself after so many seconds.
@@ -234,8 +234,8 @@ fn introduce(address: SocketAddr, rows: u64, people: &People, tell: Tell) {
     tell.line("  lane A: the passport photo is the traveller's; lane B: it is somebody else's");
     tell.line(tell.ink(
         Ink::Care,
-        "  No presentation attack detection is configured here: outcomes are a demonstration, and an \
-         eGate\n  would refer every traveller.",
+        "  No presentation attack detection is configured here: outcomes are a demonstration, and \
+         an\n  eGate would refer every traveller.",
     ));
     tell.line(heading("Try, in another terminal:"));
     tell.line(format!(

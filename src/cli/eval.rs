@@ -176,8 +176,8 @@ fn search(
         }
     }
     for &probe in &split.non_mated {
-        let scores = enrolled.iter().filter_map(|&at| similarity(at, probe));
-        match scores.max_by(f64::total_cmp) {
+        let best = enrolled.iter().filter_map(|&at| similarity(at, probe)).max_by(f64::total_cmp);
+        match best {
             Some(best) => non_mated.push(best),
             None => lost.non_mated += 1,
         }

@@ -1,9 +1,10 @@
 //! The command line: the same verbs as the API, over files.
 //!
-//! One file per verb. Verbs that need an appliance start one in this process ([`local`]) or speak to
-//! a running one ([`client`]). Results go to standard output, everything else to standard error.
+//! One file per verb. Verbs that need an appliance start one in this process (`local.rs`) or speak
+//! to a running one (`client.rs`). Results go to standard output, everything else to standard error.
 //!
-//! Exit codes: 0 a match, or done; 1 no match; 2 an error, which is one sentence with what to do next.
+//! Exit codes: 0 a match, or done; 1 no match; 2 an error, which is told in one sentence with what
+//! to do next.
 
 mod check_config;
 mod client;
@@ -113,7 +114,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are asked for; anything else is wrong usage. A closed pipe is neither.
+            // Help and version are asked for; anything else is wrong usage.
             let _printed = error.print();
             return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }

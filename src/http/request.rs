@@ -451,9 +451,8 @@ mod tests {
     #[test]
     fn references_are_exactly_one_kind() {
         let with = |reference: &str| {
-            verify_json(&format!(
-                r#"{{"probe":{{"image":"AAEC"}},"references":[{reference}],"purpose":"evaluation"}}"#
-            ))
+            let probe = r#""probe":{"image":"AAEC"},"purpose":"evaluation""#;
+            verify_json(&format!(r#"{{{probe},"references":[{reference}]}}"#))
         };
         assert!(with(r#"{"image":"AAEC"}"#).is_ok());
         assert!(with(r#"{"dg2":{"any":"thing"}}"#).is_ok(), "refused later, by name");

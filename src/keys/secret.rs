@@ -2,7 +2,7 @@
 //!
 //! The token file holds one caller per line, so that it can be reviewed and diffed:
 //! ```text
-//! # sha256 of the token                                            role     client   expiry (UTC s)
+//! # sha256 of the token                                            role     client   expiry (UTC)
 //! 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 gate     lane-7   1893456000
 //! ```
 //! The token itself is 32 to 256 printable characters of the caller's choosing; only its hash is

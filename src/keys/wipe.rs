@@ -87,8 +87,8 @@ unsafe impl GlobalAlloc for WipingAllocator {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller gives up `block`, which this allocator handed out with `layout`, so all
-        // of `layout.size()` bytes are writable and no longer in use.
+        // SAFETY: the caller gives up `block`, which this allocator handed out with `layout`, so
+        // all of `layout.size()` bytes are writable and no longer in use.
         unsafe { wipe(block, layout.size()) };
         // SAFETY: `block` came from `System` with this very layout.
         unsafe { System.dealloc(block, layout) }

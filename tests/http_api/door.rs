@@ -16,7 +16,7 @@ use portcullis::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::harness::{self, Server, Setup, caller, face, head, image, verify_body, world};
+use crate::harness::{Server, Setup, caller, face, head, image, verify_body, world};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -238,7 +238,7 @@ fn one_connection_more_than_there_may_be_is_closed() {
     let answered = (0..100).any(|_| {
         thread::sleep(std::time::Duration::from_millis(20));
         let mut stream = server.connect();
-        let _sent = stream.write_all(&harness::head("GET", "/livez", ""));
+        let _sent = stream.write_all(&head("GET", "/livez", ""));
         let mut bytes = Vec::new();
         let _read = std::io::Read::read_to_end(&mut stream, &mut bytes);
         bytes.starts_with(b"HTTP/1.1 200")

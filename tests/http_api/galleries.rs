@@ -1,5 +1,7 @@
 //! Galleries, subjects and templates: their whole life, and every way to ask wrongly.
 
+use std::slice;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
@@ -103,11 +105,11 @@ fn asked_wrongly() {
     with(&vec![one.clone(); 5], json!({})).problem(422, "IMAGES_COUNT");
     with(&[image(&picture(Shows::Nobody, 1))], json!({})).problem(422, "CAPTURE_NO_FACE");
     with(&[image(&picture(Shows::Two, 1))], json!({})).problem(422, "CAPTURE_SEVERAL_FACES");
-    with(&[one.clone()], json!({ "subject": "anna" })).problem(400, "IDENTIFIER_INVALID");
-    with(&[one.clone()], json!({ "classes": [64] })).problem(400, "FIELD_INVALID");
-    with(&[one.clone()], json!({ "classes": [] })).problem(422, "CLASSES_EMPTY");
+    with(slice::from_ref(&one), json!({ "subject": "anna" })).problem(400, "IDENTIFIER_INVALID");
+    with(slice::from_ref(&one), json!({ "classes": [64] })).problem(400, "FIELD_INVALID");
+    with(slice::from_ref(&one), json!({ "classes": [] })).problem(422, "CLASSES_EMPTY");
     let backwards = json!({ "notBefore": 10, "expiry": 5 });
-    with(&[one.clone()], backwards).problem(422, "VALIDITY_EMPTY");
+    with(slice::from_ref(&one), backwards).problem(422, "VALIDITY_EMPTY");
     with(&[one], json!({ "name": "Anna" })).problem(400, "JSON_INVALID");
 
     let probe = json!({ "probe": image(&face(1)), "purpose": "boarding" });

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::vector::{Kernel, Simd, fma_blocks};
+use super::vector::{Kernel, Simd, Stencil, fma_blocks, stencil, stencils};
 
 /// Proof that the processor has AVX2, FMA and F16C.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +50,17 @@ unsafe fn half(at: *const u16) -> __m256 {
     unsafe { _mm256_cvtph_ps(_mm_loadu_si128(at.cast())) }
 }
 
+/// Writes one register of f32 values.
+///
+/// # Safety
+/// As [`single`], and the values can be written.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn write(at: *mut f32, value: __m256) {
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_storeu_ps(at, value) }
+}
+
 impl Simd for Avx2 {
     type V = __m256;
     const LANES: usize = 8;
@@ -68,21 +79,21 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn load(self, from: &[f32], at: usize) -> __m256 {
-        assert!(from.len() >= 8 && at <= from.len() - 8, "8 values at {at} of {}", from.len());
+        assert!(from.len() >= 8 && at <= from.len() - 8, "a register reaches beyond its slice");
         // SAFETY: `self` proves AVX2; 8 values from `at` are inside the slice.
         unsafe { _mm256_loadu_ps(from.as_ptr().add(at)) }
     }
 
     #[inline(always)]
     fn store(self, value: __m256, to: &mut [f32], at: usize) {
-        assert!(to.len() >= 8 && at <= to.len() - 8, "8 values at {at} of {}", to.len());
+        assert!(to.len() >= 8 && at <= to.len() - 8, "a register reaches beyond its slice");
         // SAFETY: `self` proves AVX2; 8 values from `at` are inside the slice.
         unsafe { _mm256_storeu_ps(to.as_mut_ptr().add(at), value) }
     }
 
     #[inline(always)]
     fn load_half(self, from: &[u16], at: usize) -> __m256 {
-        assert!(from.len() >= 8 && at <= from.len() - 8, "8 values at {at} of {}", from.len());
+        assert!(from.len() >= 8 && at <= from.len() - 8, "a register reaches beyond its slice");
         // SAFETY: `self` proves F16C; 8 values from `at` are inside the slice.
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.as_ptr().add(at).cast())) }
     }
@@ -147,11 +158,9 @@ impl Simd for Avx2 {
         }
     }
 
-    fma_blocks!(
-        _mm256_setzero_ps(),
-        _mm256_set1_ps,
-        _mm256_fmadd_ps,
-        single,
-        half
-    );
+    fma_blocks!(_mm256_setzero_ps(), _mm256_set1_ps, _mm256_fmadd_ps, single, half);
+
+    stencil!();
 }
+
+stencils!(Avx2, single, write);

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::vector::{Kernel, Simd, fma_blocks};
+use super::vector::{Kernel, Simd, Stencil, fma_blocks, stencil, stencils};
 
 /// Proof that the processor has AVX-512F.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +50,17 @@ unsafe fn half(at: *const u16) -> __m512 {
     unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())) }
 }
 
+/// Writes one register of f32 values.
+///
+/// # Safety
+/// As [`single`], and the values can be written.
+#[inline]
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn write(at: *mut f32, value: __m512) {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_storeu_ps(at, value) }
+}
+
 impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = 16;
@@ -68,21 +79,21 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn load(self, from: &[f32], at: usize) -> __m512 {
-        assert!(from.len() >= 16 && at <= from.len() - 16, "16 values at {at} of {}", from.len());
+        assert!(from.len() >= 16 && at <= from.len() - 16, "a register reaches beyond its slice");
         // SAFETY: `self` proves AVX-512F; 16 values from `at` are inside the slice.
         unsafe { _mm512_loadu_ps(from.as_ptr().add(at)) }
     }
 
     #[inline(always)]
     fn store(self, value: __m512, to: &mut [f32], at: usize) {
-        assert!(to.len() >= 16 && at <= to.len() - 16, "16 values at {at} of {}", to.len());
+        assert!(to.len() >= 16 && at <= to.len() - 16, "a register reaches beyond its slice");
         // SAFETY: `self` proves AVX-512F; 16 values from `at` are inside the slice.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr().add(at), value) }
     }
 
     #[inline(always)]
     fn load_half(self, from: &[u16], at: usize) -> __m512 {
-        assert!(from.len() >= 16 && at <= from.len() - 16, "16 values at {at} of {}", from.len());
+        assert!(from.len() >= 16 && at <= from.len() - 16, "a register reaches beyond its slice");
         // SAFETY: `self` proves AVX-512F; 16 values from `at` are inside the slice.
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().add(at).cast())) }
     }
@@ -144,11 +155,9 @@ impl Simd for Avx512 {
         unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), n) }
     }
 
-    fma_blocks!(
-        _mm512_setzero_ps(),
-        _mm512_set1_ps,
-        _mm512_fmadd_ps,
-        single,
-        half
-    );
+    fma_blocks!(_mm512_setzero_ps(), _mm512_set1_ps, _mm512_fmadd_ps, single, half);
+
+    stencil!();
 }
+
+stencils!(Avx512, single, write);

@@ -4,8 +4,8 @@
 use super::{
     curve::Curve,
     gemm::{
-        Block, DIRECT_PITCHES, Division, PACKED_PITCH, PIECES_MAX, Panel, Pixels, ROWS_MAX, block,
-        pack, packed_channels, packed_len, packed_weights, panels,
+        Blocks, Cursor, DIRECT_PITCHES, Division, PACKED_PITCH, PIECES_MAX, Panel, Pixels, Run,
+        multiply, pack, packed_channels, packed_len, packed_weights, panels,
     },
     memory::{Layout, Lines},
     rows::{OutRows, Rows},
@@ -103,13 +103,14 @@ impl Conv {
                 *to = strip.input.padded(first + i, self.window.pad[1]);
             }
             for panel in &self.panels {
-                for (x, count) in Division::new(width, S::ROWS).blocks() {
+                for run in Division::new(width, S::ROWS).runs() {
                     let pixels = Pixels::Direct {
                         rows: &rows[..height],
-                        from: x * self.pitch,
+                        from: run.first * self.pitch,
                         depth: self.run,
                     };
-                    self.run_block(simd, panel, pixels, (row * width + x, count), &mut strip);
+                    let run = Run { first: row * width + run.first, ..run };
+                    self.multiply(simd, panel, pixels, run, &mut strip);
                 }
             }
         }
@@ -124,13 +125,10 @@ impl Conv {
             self.pack_block(&strip, (first, count), room);
         }
         for panel in &self.panels {
-            for (first, count) in division.blocks() {
-                let start = packed_len(first, self.depth());
-                let pixels = Pixels::Packed {
-                    block: &packed[start..][..packed_len(count, self.depth())],
-                    depth: self.depth(),
-                };
-                self.run_block(simd, panel, pixels, (first, count), &mut strip);
+            for run in division.runs() {
+                let blocks = &packed[packed_len(run.first, self.depth())..];
+                let pixels = Pixels::Packed { blocks, depth: self.depth() };
+                self.multiply(simd, panel, pixels, run, &mut strip);
             }
         }
     }
@@ -148,36 +146,28 @@ impl Conv {
         }
     }
 
-    /// Computes one block of the strip.
-    fn run_block<S: Simd>(
+    /// Computes one panel of some blocks of the strip.
+    fn multiply<S: Simd>(
         &self,
         simd: S,
         panel: &Panel,
         pixels: Pixels<'_>,
-        (first, count): (usize, usize),
+        run: Run,
         strip: &mut Strip<'_>,
     ) {
-        let at = |layout: &Layout| {
-            let mut at = [0; ROWS_MAX];
-            for (pixel, at) in at.iter_mut().enumerate().take(count) {
-                let (row, x) =
-                    ((first + pixel) / layout.shape.w, (first + pixel) % layout.shape.w);
-                *at = row * layout.pitch + layout.start() + x * layout.shape.c + panel.start;
-            }
-            at
-        };
-        let slopes = self.curve.slopes();
-        let work = Block {
+        let cursor = |layout: &Layout| Cursor::new(layout, run.first, panel.start);
+        let work = Blocks {
             pixels,
+            count: run.count,
             weights: &self.weights.values()[panel.start * self.depth()..],
             bias: &self.bias.values()[panel.start..],
-            slopes: slopes.map(|slopes| &slopes[panel.start..]),
-            residual: strip.residual.map(|(values, layout)| (values, at(layout))),
-            at: at(strip.out.layout),
+            slopes: self.curve.slopes().map(|slopes| &slopes[panel.start..]),
+            residual: strip.residual.map(|(values, layout)| (values, cursor(layout))),
+            cursor: cursor(strip.out.layout),
             out: strip.out.values,
             channels: panel.channels,
         };
         let pitch = if self.direct { self.pitch } else { PACKED_PITCH };
-        block(simd, count, panel.registers, pitch, work);
+        multiply(simd, run.rows, panel.registers, pitch, work);
     }
 }

@@ -8,9 +8,7 @@
 
 use super::{
     curve::{Curve, Sigmoid, padded},
-    gemm::{
-        Division, PACKED_PITCH, Panel, ROWS_MAX, pack, packed_len, packed_weights, panels,
-    },
+    gemm::{Division, PACKED_PITCH, Panel, ROWS_MAX, pack, packed_len, packed_weights, panels},
     memory::{Lines, ReadRows},
     vector::{Kernel, Simd},
 };
@@ -94,9 +92,9 @@ impl Dense {
         packed: &mut [f32],
     ) {
         let layout = *input.layout();
-        let block = Division::new(items, S::ROWS).blocks().find(|(first, count)| {
-            (*first..first + count).contains(&item)
-        });
+        let block = Division::new(items, S::ROWS)
+            .blocks()
+            .find(|(first, count)| (*first..first + count).contains(&item));
         let (first, count) = block.expect("an item of the batch lies in a block");
         let room = &mut packed[packed_len(first, self.inputs)..];
         for y in 0..layout.shape.h {

@@ -4,26 +4,21 @@
 //! that every loaded value serves up to three of them); any channels at stride 1, where a row is a
 //! flat array whose weights repeat; and the rest, pixel by pixel.
 
-use std::array;
-
 use super::{
     curve::{Curve, bent, period, repeated},
     memory::Lines,
     rows::Rows,
-    vector::{Kernel, Simd},
+    vector::{Kernel, Simd, Stencil},
 };
 use crate::ops::program::{Activation, Program, WeightId, Window};
-
-/// Output pixels computed together.
-const PIXELS: usize = 4;
 
 /// A depthwise convolution made ready.
 #[derive(Debug)]
 pub(super) struct Depthwise {
     pub(super) window: Window,
     pub(super) curve: Curve,
-    /// Per tap, the channels' weights, repeated.
-    taps: Vec<Lines>,
+    /// Per tap, the channels' weights, repeated over one period.
+    taps: Lines,
     bias: Lines,
     channels: usize,
     period: usize,
@@ -41,13 +36,19 @@ impl Depthwise {
     ) -> Self {
         let channels = program.weight(bias).len();
         let lay = |values: &[f32]| repeated(values, lanes);
+        let period = period(channels, lanes);
+        let each = program.weight(weights).chunks_exact(channels);
+        let mut taps = Lines::zeros(each.len() * period);
+        for (to, tap) in taps.values_mut().chunks_exact_mut(period).zip(each) {
+            to.copy_from_slice(&lay(tap).values()[..period]);
+        }
         Self {
             window,
             curve: Curve::new(program, activation, channels, lay),
-            taps: program.weight(weights).chunks_exact(channels).map(lay).collect(),
+            taps,
             bias: lay(program.weight(bias)),
             channels,
-            period: period(channels, lanes),
+            period,
         }
     }
 
@@ -107,50 +108,23 @@ impl<'a> Row<'a> {
 /// Whole registers under a 3 × 3 window.
 struct Three<'a, const STRIDE: usize>(Row<'a>);
 
-impl<const STRIDE: usize> Three<'_, STRIDE> {
-    /// `COUNT` pixels from pixel `x` on.
-    #[inline(always)]
-    fn pixels<S: Simd, const COUNT: usize>(&mut self, simd: S, x: usize) {
-        let row = &mut self.0;
-        let channels = row.own.channels;
-        let taps: [&[f32]; 9] = array::from_fn(|tap| &row.own.taps[tap].values()[..channels]);
-        let span = ((COUNT - 1) * STRIDE + 3) * channels;
-        let inputs = [0, 1, 2].map(|dy| &row.under(dy)[x * STRIDE * channels..][..span]);
-        for c in (0..channels).step_by(S::LANES) {
-            let at = |i: usize| (x + i) * channels + c;
-            let mut acc: [S::V; COUNT] =
-                array::from_fn(|i| row.begin(simd, c, at(i), S::LANES));
-            for (y, input) in inputs.iter().enumerate() {
-                for dx in 0..3 {
-                    let weight = simd.load(taps[y * 3 + dx], c);
-                    for (i, sum) in acc.iter_mut().enumerate() {
-                        let value = simd.load(input, (i * STRIDE + dx) * channels + c);
-                        *sum = simd.fma(value, weight, *sum);
-                    }
-                }
-            }
-            for (i, &sum) in acc.iter().enumerate() {
-                simd.store(bent(simd, sum, row.own.curve.slopes(), c), row.out, at(i));
-            }
-        }
-    }
-}
-
 impl<const STRIDE: usize> Kernel for Three<'_, STRIDE> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let width = self.0.out.len() / self.0.own.channels;
-        let mut x = 0;
-        while x + PIXELS <= width {
-            self.pixels::<S, PIXELS>(simd, x);
-            x += PIXELS;
-        }
-        while x < width {
-            self.pixels::<S, 1>(simd, x);
-            x += 1;
-        }
+    fn run<S: Simd>(self, simd: S) {
+        let row = self.0;
+        let channels = row.own.channels;
+        simd.stencil::<STRIDE>(Stencil {
+            channels,
+            pixels: row.out.len() / channels,
+            rows: [0, 1, 2].map(|dy| row.under(dy)),
+            taps: row.own.taps.values(),
+            bias: row.own.bias.values(),
+            slopes: row.own.curve.slopes(),
+            residual: row.residual,
+            out: row.out,
+        });
     }
 }
 
@@ -171,9 +145,9 @@ impl Kernel for Flat<'_> {
             for dy in 0..window.kernel[0] {
                 let input = row.under(dy);
                 for dx in 0..window.kernel[1] {
-                    let taps = row.own.taps[dy * window.kernel[1] + dx].values();
+                    let tap = (dy * window.kernel[1] + dx) * period + phase;
                     let value = simd.load_part(input, at + dx * channels, count);
-                    sum = simd.fma(value, simd.load(taps, phase), sum);
+                    sum = simd.fma(value, simd.load(row.own.taps.values(), tap), sum);
                 }
             }
             simd.store_part(bent(simd, sum, row.own.curve.slopes(), phase), row.out, at, count);
@@ -193,7 +167,7 @@ impl Kernel for Single<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let row = self.0;
-        let Depthwise { window, channels, .. } = *row.own;
+        let Depthwise { window, channels, period, .. } = *row.own;
         for x in 0..row.out.len() / channels {
             for c in (0..channels).step_by(S::LANES) {
                 let count = S::LANES.min(channels - c);
@@ -202,10 +176,10 @@ impl Kernel for Single<'_> {
                 for dy in 0..window.kernel[0] {
                     let input = row.under(dy);
                     for dx in 0..window.kernel[1] {
-                        let taps = row.own.taps[dy * window.kernel[1] + dx].values();
+                        let tap = (dy * window.kernel[1] + dx) * period + c;
                         let from = (x * window.stride[1] + dx) * channels + c;
                         let value = simd.load_part(input, from, count);
-                        sum = simd.fma(value, simd.load(taps, c), sum);
+                        sum = simd.fma(value, simd.load(row.own.taps.values(), tap), sum);
                     }
                 }
                 simd.store_part(bent(simd, sum, row.own.curve.slopes(), c), row.out, at, count);

@@ -22,15 +22,17 @@ impl Kernel for AffineRow<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let (mut at, mut phase) = (0, 0);
-        while at < self.out.len() {
-            let count = S::LANES.min(self.out.len() - at);
+        let mut phase = 0;
+        let each = self.out.chunks_mut(S::LANES).zip(self.input.chunks(S::LANES));
+        for (out, input) in each {
             let scale = simd.load(self.scale.values(), phase);
             let shift = simd.load(self.shift.values(), phase);
-            let value = simd.fma(simd.load_part(self.input, at, count), scale, shift);
-            simd.store_part(bent(simd, value, self.curve.slopes(), phase), self.out, at, count);
-            at += count;
-            phase = (phase + S::LANES) % self.period;
+            let value = simd.fma(simd.load_part(input, 0, input.len()), scale, shift);
+            simd.store_part(bent(simd, value, self.curve.slopes(), phase), out, 0, input.len());
+            phase += S::LANES;
+            if phase == self.period {
+                phase = 0;
+            }
         }
     }
 }
@@ -48,14 +50,16 @@ impl Kernel for AddRow<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let (mut at, mut phase) = (0, 0);
-        while at < self.out.len() {
-            let count = S::LANES.min(self.out.len() - at);
-            let [a, b] = self.inputs.map(|input| simd.load_part(input, at, count));
-            let value = bent(simd, simd.add(a, b), self.curve.slopes(), phase);
-            simd.store_part(value, self.out, at, count);
-            at += count;
-            phase = (phase + S::LANES) % self.period;
+        let mut phase = 0;
+        let [a, b] = self.inputs.map(|input| input.chunks(S::LANES));
+        for (out, (a, b)) in self.out.chunks_mut(S::LANES).zip(a.zip(b)) {
+            let len = out.len();
+            let sum = simd.add(simd.load_part(a, 0, len), simd.load_part(b, 0, len));
+            simd.store_part(bent(simd, sum, self.curve.slopes(), phase), out, 0, len);
+            phase += S::LANES;
+            if phase == self.period {
+                phase = 0;
+            }
         }
     }
 }

@@ -12,7 +12,7 @@
 
 use super::{
     curve::{bent, padded},
-    memory::Lines,
+    memory::{Layout, Lines},
     vector::{Kernel, Simd},
 };
 
@@ -72,7 +72,7 @@ pub(super) fn packed_channels(values: &[f32], lanes: usize) -> Lines {
 /// The pixels of a block.
 #[derive(Clone, Copy)]
 pub(super) enum Pixels<'a> {
-    /// In place: one run of `depth` values per kernel row, from the block's first pixel on.
+    /// In place: one run of `depth` values per kernel row and pixel.
     Direct {
         /// Kernel rows.
         rows: &'a [&'a [f32]],
@@ -83,35 +83,74 @@ pub(super) enum Pixels<'a> {
     },
     /// Copied by [`pack`].
     Packed {
-        /// The block.
-        block: &'a [f32],
+        /// The blocks.
+        blocks: &'a [f32],
         /// Values of a pixel, over all pieces.
         depth: usize,
     },
 }
 
-/// What one register block computes and where it goes.
-pub(super) struct Block<'a> {
-    /// Left side.
+/// Where pixel after pixel of a strip lies in memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cursor {
+    at: usize,
+    left: usize,
+    width: usize,
+    channels: usize,
+    jump: usize,
+}
+
+impl Cursor {
+    /// From pixel `first` of a strip that lies as `layout` says, at channel `channel`.
+    pub(super) fn new(layout: &Layout, first: usize, channel: usize) -> Self {
+        let (width, channels) = (layout.shape.w, layout.shape.c);
+        let (row, x) = (first / width, first % width);
+        Self {
+            at: row * layout.pitch + layout.start() + x * channels + channel,
+            left: width - x,
+            width,
+            channels,
+            jump: layout.pitch - width * channels,
+        }
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> usize {
+        let at = self.at;
+        self.at += self.channels;
+        self.left -= 1;
+        if self.left == 0 {
+            self.at += self.jump;
+            self.left = self.width;
+        }
+        at
+    }
+}
+
+/// What some register blocks of equal size compute, and where it goes.
+pub(super) struct Blocks<'a> {
+    /// Left side, from the first block on; the others follow.
     pub(super) pixels: Pixels<'a>,
+    /// Blocks.
+    pub(super) count: usize,
     /// The panel's weights.
     pub(super) weights: &'a [f32],
     /// The panel's biases.
     pub(super) bias: &'a [f32],
     /// The panel's slopes.
     pub(super) slopes: Option<&'a [f32]>,
-    /// Added before the activation: values, and where each pixel's panel begins in them.
-    pub(super) residual: Option<(&'a [f32], [usize; ROWS_MAX])>,
+    /// Added before the activation.
+    pub(super) residual: Option<(&'a [f32], Cursor)>,
     /// Output.
     pub(super) out: &'a mut [f32],
-    /// Where each pixel's panel begins in `out`.
-    pub(super) at: [usize; ROWS_MAX],
+    /// Where in `out`.
+    pub(super) cursor: Cursor,
     /// Channels to write.
     pub(super) channels: usize,
 }
 
-/// A block whose size is known when it is compiled.
-struct Sized<'a, const ROWS: usize, const COLUMNS: usize, const PITCH: usize>(Block<'a>);
+/// Blocks whose size is known when they are compiled.
+struct Sized<'a, const ROWS: usize, const COLUMNS: usize, const PITCH: usize>(Blocks<'a>);
 
 impl<const ROWS: usize, const COLUMNS: usize, const PITCH: usize> Kernel
     for Sized<'_, ROWS, COLUMNS, PITCH>
@@ -120,48 +159,78 @@ impl<const ROWS: usize, const COLUMNS: usize, const PITCH: usize> Kernel
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let block = self.0;
-        let mut acc = [[simd.splat(0.0); COLUMNS]; ROWS];
+        let mut work = self.0;
         let width = COLUMNS * S::LANES;
-        match block.pixels {
-            Pixels::Direct { rows, from, depth } => {
-                for (row, weights) in rows.iter().zip(block.weights.chunks_exact(depth * width)) {
-                    simd.fma_block::<ROWS, COLUMNS, PITCH>(&mut acc, &row[from..], weights, depth);
+        for number in 0..work.count {
+            let mut acc = [[simd.splat(0.0); COLUMNS]; ROWS];
+            match work.pixels {
+                Pixels::Direct { rows, from, depth } => {
+                    let from = from + number * ROWS * PITCH;
+                    for (row, weights) in rows.iter().zip(work.weights.chunks_exact(depth * width))
+                    {
+                        simd.fma_block::<ROWS, COLUMNS, PITCH>(
+                            &mut acc,
+                            &row[from..],
+                            weights,
+                            depth,
+                        );
+                    }
+                }
+                Pixels::Packed { blocks, depth } => {
+                    let len = packed_len(ROWS, depth);
+                    let pieces = blocks[number * len..][..len].chunks_exact(ROWS * PITCH);
+                    let weights = work.weights[..depth * width].chunks(PITCH * width);
+                    for (pixels, weights) in pieces.zip(weights) {
+                        let depth = weights.len() / width;
+                        simd.fma_block::<ROWS, COLUMNS, PITCH>(&mut acc, pixels, weights, depth);
+                    }
                 }
             }
-            Pixels::Packed { block: pixels, depth } => {
-                let pieces = pixels.chunks_exact(ROWS * PITCH);
-                let weights = block.weights[..depth * width].chunks(PITCH * width);
-                for (pixels, weights) in pieces.zip(weights) {
-                    let depth = weights.len() / width;
-                    simd.fma_block::<ROWS, COLUMNS, PITCH>(&mut acc, pixels, weights, depth);
-                }
-            }
+            work.finish(simd, &acc);
         }
-        for (i, row) in acc.iter().enumerate() {
+    }
+}
+
+impl Blocks<'_> {
+    /// Bias, residual, activation, and the only store.
+    #[inline(always)]
+    fn finish<S: Simd, const ROWS: usize, const COLUMNS: usize>(
+        &mut self,
+        simd: S,
+        acc: &[[S::V; COLUMNS]; ROWS],
+    ) {
+        let whole = self.channels == COLUMNS * S::LANES;
+        for row in acc {
+            let at = self.cursor.next();
+            let residual = self.residual.as_mut().map(|(values, cursor)| (*values, cursor.next()));
             for (j, &sum) in row.iter().enumerate() {
                 let first = j * S::LANES;
-                let count = block.channels.saturating_sub(first).min(S::LANES);
-                let mut value = simd.add(sum, simd.load(block.bias, first));
-                if let Some((residual, at)) = &block.residual {
-                    value = simd.add(value, simd.load_part(residual, at[i] + first, count));
+                let mut value = simd.add(sum, simd.load(self.bias, first));
+                if whole {
+                    if let Some((values, at)) = residual {
+                        value = simd.add(value, simd.load(values, at + first));
+                    }
+                    simd.store(bent(simd, value, self.slopes, first), self.out, at + first);
+                    continue;
                 }
-                value = bent(simd, value, block.slopes, first);
-                simd.store_part(value, block.out, block.at[i] + first, count);
+                let count = self.channels.saturating_sub(first).min(S::LANES);
+                if let Some((values, at)) = residual {
+                    value = simd.add(value, simd.load_part(values, at + first, count));
+                }
+                simd.store_part(bent(simd, value, self.slopes, first), self.out, at + first, count);
             }
         }
     }
 }
 
-/// Computes one block of `rows` pixels and `registers` registers, pixels `pitch` values apart.
-pub(super) fn block<S: Simd>(
+/// Computes blocks of `rows` pixels and `registers` registers, pixels `pitch` values apart.
+pub(super) fn multiply<S: Simd>(
     simd: S,
     rows: usize,
     registers: usize,
     pitch: usize,
-    block: Block<'_>,
+    work: Blocks<'_>,
 ) {
-    /// The smallest compiled sizes at a time: rows by columns by pitch.
     macro_rules! at_pitch {
         ($($pitch:literal),+) => {
             match (pitch, registers) {
@@ -177,13 +246,24 @@ pub(super) fn block<S: Simd>(
         (@ $columns:literal, $pitch:literal, $($rows:literal)+) => {
             match rows {
                 $($rows if const { $rows <= S::ROWS } => {
-                    simd.call(Sized::<$rows, $columns, $pitch>(block));
+                    simd.call(Sized::<$rows, $columns, $pitch>(work));
                 })+
                 _ => unreachable!("{rows} rows are more than a block has"),
             }
         };
     }
     at_pitch!(3, 6, 16, 32, 64, 128);
+}
+
+/// Blocks of one size, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Run {
+    /// First pixel.
+    pub(super) first: usize,
+    /// Pixels of each block.
+    pub(super) rows: usize,
+    /// Blocks.
+    pub(super) count: usize,
 }
 
 /// How `total` pixels are divided into blocks of at most `most`, as evenly as possible.
@@ -199,12 +279,19 @@ impl Division {
         Self { total, blocks: total.div_ceil(most) }
     }
 
+    /// The blocks, by size: there are at most two sizes.
+    pub(super) fn runs(self) -> impl Iterator<Item = Run> {
+        let (rows, more) = (self.total / self.blocks, self.total % self.blocks);
+        let large = Run { first: 0, rows: rows + 1, count: more };
+        let small = Run { first: more * (rows + 1), rows, count: self.blocks - more };
+        [large, small].into_iter().filter(|run| run.count > 0)
+    }
+
     /// First pixel and number of pixels of each block.
     pub(super) fn blocks(self) -> impl Iterator<Item = (usize, usize)> {
         let (each, more) = (self.total / self.blocks, self.total % self.blocks);
-        (0..self.blocks).map(move |block| {
-            (block * each + block.min(more), each + usize::from(block < more))
-        })
+        (0..self.blocks)
+            .map(move |block| (block * each + block.min(more), each + usize::from(block < more)))
     }
 }
 
@@ -241,6 +328,10 @@ mod tests {
                     next += count;
                 }
                 assert_eq!(next, total);
+                let each = Division::new(total, most).runs().flat_map(|run| {
+                    (0..run.count).map(move |block| (run.first + block * run.rows, run.rows))
+                });
+                assert!(each.eq(Division::new(total, most).blocks()));
             }
         }
     }

@@ -182,11 +182,21 @@ impl ReadRows<'_> {
         &self.layout
     }
 
-    /// Writes all values of the item, without padding, to `to`.
-    pub(super) fn copy_to(&self, to: &mut [f32]) {
+    /// Writes `channels` channels of every pixel, from channel `first` on, to `to`.
+    pub(super) fn copy_to(&self, first: usize, channels: usize, to: &mut [f32]) {
         let Layout { shape, .. } = self.layout;
-        for (y, to) in to.chunks_exact_mut(shape.w * shape.c).take(shape.h).enumerate() {
-            to.copy_from_slice(&self.row(y)[self.layout.start()..self.layout.end()]);
+        for (y, to) in to.chunks_exact_mut(shape.w * channels).take(shape.h).enumerate() {
+            let row = &self.row(y)[self.layout.start()..self.layout.end()];
+            if channels == shape.c {
+                to.copy_from_slice(row);
+                continue;
+            }
+            for (to, pixel) in to.chunks_exact_mut(channels).zip(row.chunks_exact(shape.c)) {
+                // A handful of values: a loop is quicker than a call to copy memory.
+                for (to, value) in to.iter_mut().zip(&pixel[first..]) {
+                    *to = *value;
+                }
+            }
         }
     }
 }

@@ -29,6 +29,7 @@ mod pool2d;
 mod portable;
 mod rows;
 mod search;
+mod siblings;
 mod vector;
 
 #[cfg(target_arch = "x86_64")]
@@ -40,10 +41,10 @@ mod neon;
 
 use std::sync::Arc;
 
-#[cfg(target_arch = "x86_64")]
-use self::{avx2::Avx2, avx512::Avx512};
 #[cfg(target_arch = "aarch64")]
 use self::neon::Neon;
+#[cfg(target_arch = "x86_64")]
+use self::{avx2::Avx2, avx512::Avx512};
 use self::{
     network::Loaded,
     plan::{Target, plan},

@@ -7,7 +7,7 @@
 
 use std::arch::{aarch64::*, is_aarch64_feature_detected};
 
-use super::vector::{Kernel, Simd, fma_blocks};
+use super::vector::{Kernel, Simd, Stencil, fma_blocks, stencil, stencils};
 
 /// Proof that the processor has NEON.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +69,17 @@ unsafe fn multiply_add(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float3
     vfmaq_f32(c, a, b)
 }
 
+/// Writes one register of f32 values.
+///
+/// # Safety
+/// As [`single`], and the values can be written.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn write(at: *mut f32, value: float32x4_t) {
+    // SAFETY: the caller's promise.
+    unsafe { vst1q_f32(at, value) }
+}
+
 impl Simd for Neon {
     type V = float32x4_t;
     const LANES: usize = 4;
@@ -87,21 +98,21 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn load(self, from: &[f32], at: usize) -> float32x4_t {
-        assert!(from.len() >= 4 && at <= from.len() - 4, "4 values at {at} of {}", from.len());
+        assert!(from.len() >= 4 && at <= from.len() - 4, "a register reaches beyond its slice");
         // SAFETY: `self` proves NEON; 4 values from `at` are inside the slice.
         unsafe { vld1q_f32(from.as_ptr().add(at)) }
     }
 
     #[inline(always)]
     fn store(self, value: float32x4_t, to: &mut [f32], at: usize) {
-        assert!(to.len() >= 4 && at <= to.len() - 4, "4 values at {at} of {}", to.len());
+        assert!(to.len() >= 4 && at <= to.len() - 4, "a register reaches beyond its slice");
         // SAFETY: `self` proves NEON; 4 values from `at` are inside the slice.
         unsafe { vst1q_f32(to.as_mut_ptr().add(at), value) }
     }
 
     #[inline(always)]
     fn load_half(self, from: &[u16], at: usize) -> float32x4_t {
-        assert!(from.len() >= 4 && at <= from.len() - 4, "4 values at {at} of {}", from.len());
+        assert!(from.len() >= 4 && at <= from.len() - 4, "a register reaches beyond its slice");
         // SAFETY: `self` proves NEON; 4 values from `at` are inside the slice.
         unsafe { half(from.as_ptr().add(at)) }
     }
@@ -165,4 +176,8 @@ impl Simd for Neon {
     }
 
     fma_blocks!(vdupq_n_f32(0.0), vdupq_n_f32, multiply_add, single, half);
+
+    stencil!();
 }
+
+stencils!(Neon, single, write);

@@ -6,12 +6,14 @@ use zeroize::Zeroize;
 
 use super::{
     chain::{Scratch, walk},
+    curve::Sigmoid,
     dense::Dense,
     image::FeedRows,
     memory::{Lines, Place, Store},
     plan::{Plan, Stage},
     pool::{Barrier, Pool},
     rows::OutRows,
+    siblings::View,
     vector::Simd,
 };
 use crate::{
@@ -139,7 +141,8 @@ impl<S: Simd> Loaded<S> {
             Stage::Dense { dense, input, sums, output } => {
                 self.dense_sums(dense, [input, sums], thread, items, barrier, scratch);
                 if barrier.wait() {
-                    barrier.tasks(thread, items, |item| self.dense_finish(dense, sums, output, item));
+                    barrier
+                        .tasks(thread, items, |item| self.dense_finish(dense, sums, output, item));
                 }
             }
             Stage::Average { input, output } => {
@@ -255,8 +258,12 @@ impl<S: Simd> Network for Loaded<S> {
         self.pool.each(|thread| self.run_thread(thread, feeds, &barrier));
         for item in 0..feeds.len() {
             let first = item * self.plan.outputs.len();
-            for (place, result) in self.plan.outputs.iter().zip(&mut self.results[first..]) {
-                self.store.read(place, item).copy_to(result);
+            for (answer, result) in self.plan.outputs.iter().zip(&mut self.results[first..]) {
+                let View { first, channels, sigmoid, .. } = answer.view;
+                self.store.read(&answer.place, item).copy_to(first, channels, result);
+                if sigmoid {
+                    self.simd.call(Sigmoid(result));
+                }
             }
         }
         self.batch = feeds.len();

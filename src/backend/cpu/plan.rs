@@ -18,6 +18,7 @@ use super::{
     depthwise::Depthwise,
     memory::{LINE, Layout, Place},
     rows::REACH_MAX,
+    siblings::{View, merge},
 };
 use crate::ops::program::{BufferId, Op, Program, Shape, Step, Window};
 
@@ -75,12 +76,19 @@ pub(super) enum Stage {
     },
 }
 
+/// Where an output of the program lies, and what is left to do to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    pub(super) place: Place,
+    pub(super) view: View,
+}
+
 /// A program made ready.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) stages: Vec<Stage>,
     pub(super) input: Place,
-    pub(super) outputs: Vec<Place>,
+    pub(super) outputs: Vec<Answer>,
     /// Values of the largest chunk of each slot.
     pub(super) slot_lens: Vec<usize>,
     /// Values of each link's ring, for the largest chain.
@@ -113,8 +121,9 @@ pub(super) fn plan(program: &Program, batch_max: usize, target: Target) -> Resul
             return Err(Refused { step: number, why });
         }
     }
-    let groups = groups(program, target);
-    Ok(Planner::new(program, target, &groups).plan(batch_max, &groups))
+    let (merged, views) = merge(program);
+    let groups = groups(&merged, target);
+    Ok(Planner::new(&merged, target, &groups).plan(batch_max, &groups, &views))
 }
 
 /// The window of a step that has one.
@@ -142,9 +151,12 @@ fn by_rows(op: &Op) -> bool {
 /// Which input rows an output row of the step needs.
 fn reach(op: &Op) -> Reach {
     match (window(op), op) {
-        (Some(window), _) => {
-            Reach { kernel: window.kernel[0], stride: window.stride[0], top: window.pad[0], factor: 1 }
-        }
+        (Some(window), _) => Reach {
+            kernel: window.kernel[0],
+            stride: window.stride[0],
+            top: window.pad[0],
+            factor: 1,
+        },
         (None, Op::Upsample { factor }) => Reach { kernel: 1, stride: 1, top: 0, factor: *factor },
         (None, _) => Reach { kernel: 1, stride: 1, top: 0, factor: 1 },
     }
@@ -290,14 +302,15 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn plan(mut self, batch_max: usize, groups: &[Group]) -> Plan {
+    fn plan(mut self, batch_max: usize, groups: &[Group], views: &[View]) -> Plan {
         let input = self.place(self.program.input);
         let stages: Vec<Stage> = groups
             .iter()
             .enumerate()
             .map(|(number, group)| self.stage(number + 1, group))
             .collect();
-        let outputs = self.program.outputs.iter().map(|output| self.place(output.buffer)).collect();
+        let answer = |&view: &View| Answer { place: self.place(view.buffer), view };
+        let outputs = views.iter().map(answer).collect();
         let mut ring_lens = Vec::new();
         let (mut packed_len, mut row_len) = (0, 0);
         for stage in &stages {
@@ -356,8 +369,7 @@ impl<'a> Planner<'a> {
             Op::Dense { weights, bias, activation } => {
                 let lanes = self.target.lanes;
                 let dense = Dense::new(self.program, weights, bias, activation, lanes);
-                let rows =
-                    Shape { h: dense.panels.len(), w: 1, c: dense.panel_width() };
+                let rows = Shape { h: dense.panels.len(), w: 1, c: dense.panel_width() };
                 let layout = Layout::new(rows, 0, 0, self.target.threads);
                 let input = self.place(step.inputs[0]);
                 let output = self.place(step.output);

@@ -22,6 +22,13 @@ impl Kernel for MaxPoolRow<'_> {
     fn run<S: Simd>(self, simd: S) {
         let shape = self.input.layout.shape;
         let [height, width] = self.window.kernel;
+        if (height, width) == (2, 2)
+            && self.window.pad == [0; 4]
+            && self.window.stride[1] >= 2
+            && shape.c.is_multiple_of(S::LANES)
+        {
+            return self.quarters(simd);
+        }
         for (x, out) in self.out.chunks_exact_mut(shape.c).enumerate() {
             // Tap `dx` reads pixel x · stride + dx - left; those below 0 and from w on are outside.
             let start = x * self.window.stride[1];
@@ -38,6 +45,24 @@ impl Kernel for MaxPoolRow<'_> {
                     }
                 }
                 simd.store_part(largest, out, c, count);
+            }
+        }
+    }
+}
+
+impl MaxPoolRow<'_> {
+    /// The common case: 2 × 2, no padding, whole registers.
+    #[inline(always)]
+    fn quarters<S: Simd>(self, simd: S) {
+        let channels = self.input.layout.shape.c;
+        let [above, below] = [0, 1].map(|dy| self.input.pixels(self.first + dy));
+        let step = self.window.stride[1] * channels;
+        let outs = self.out.chunks_exact_mut(channels);
+        for ((out, above), below) in outs.zip(above.chunks(step)).zip(below.chunks(step)) {
+            for c in (0..channels).step_by(S::LANES) {
+                let over = simd.max(simd.load(above, c), simd.load(above, channels + c));
+                let under = simd.max(simd.load(below, c), simd.load(below, channels + c));
+                simd.store(simd.max(over, under), out, c);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Any processor: registers are arrays of eight values, which the compiler maps to what the target
 //! has (two SSE registers on baseline x86-64).
 
-use super::vector::{Kernel, Simd};
+use super::vector::{Kernel, Simd, Stencil};
 
 /// Needs no proof: plain Rust.
 #[derive(Debug, Clone, Copy)]
@@ -142,6 +142,28 @@ impl Simd for Portable {
                 for (j, sum) in row.iter_mut().enumerate() {
                     *sum = self.fma(x, self.load_half(weights, j * LANES), *sum);
                 }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn stencil<const STRIDE: usize>(self, work: Stencil<'_>) {
+        work.check(LANES, STRIDE);
+        let Stencil { channels, pixels, rows, taps, bias, slopes, residual, out } = work;
+        for x in 0..pixels {
+            for c in (0..channels).step_by(LANES) {
+                let mut sum = self.load(bias, c);
+                for (dy, row) in rows.iter().enumerate() {
+                    for dx in 0..3 {
+                        let tap = self.load(taps, (dy * 3 + dx) * channels + c);
+                        let value = self.load(row, (x * STRIDE + dx) * channels + c);
+                        sum = self.fma(value, tap, sum);
+                    }
+                }
+                let at = x * channels + c;
+                let sum = residual.map_or(sum, |residual| self.add(sum, self.load(residual, at)));
+                let bent = slopes.map(|slopes| self.mul(sum, self.load(slopes, c)));
+                self.store(bent.map_or(sum, |bent| self.where_negative(sum, bent)), out, at);
             }
         }
     }

@@ -78,6 +78,11 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         depth: usize,
     );
 
+    /// A row of output pixels under a 3 × 3 depthwise window.
+    ///
+    /// Panics unless every slice reaches as far as [`Stencil`] says.
+    fn stencil<const STRIDE: usize>(self, work: Stencil<'_>);
+
     /// The first `count` values of `from[at..]`, zeros after them; `count` ≤ `LANES`.
     #[inline(always)]
     fn load_part(self, from: &[f32], at: usize, count: usize) -> Self::V {
@@ -119,6 +124,134 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
 
 /// Lanes of the widest instruction set.
 pub(super) const LANES_MAX: usize = 16;
+
+/// Input and output of [`Simd::stencil`]; `channels` is a multiple of the lanes.
+pub(super) struct Stencil<'a> {
+    /// Channels of a pixel.
+    pub(super) channels: usize,
+    /// Output pixels.
+    pub(super) pixels: usize,
+    /// Three input rows from the first tap on: `((pixels - 1) · STRIDE + 3) · channels` values each.
+    pub(super) rows: [&'a [f32]; 3],
+    /// Nine taps: `9 · channels` values.
+    pub(super) taps: &'a [f32],
+    /// One per channel.
+    pub(super) bias: &'a [f32],
+    /// One per channel; none for the identity.
+    pub(super) slopes: Option<&'a [f32]>,
+    /// Added before the activation: `pixels · channels` values.
+    pub(super) residual: Option<&'a [f32]>,
+    /// `pixels · channels` values.
+    pub(super) out: &'a mut [f32],
+}
+
+impl Stencil<'_> {
+    /// Refuses slices that are too short.
+    pub(super) fn check(&self, lanes: usize, stride: usize) {
+        let Self { channels, pixels, .. } = *self;
+        assert!(pixels > 0 && channels.is_multiple_of(lanes), "channels fill whole registers");
+        let span = ((pixels - 1) * stride + 3) * channels;
+        assert!(self.rows.iter().all(|row| row.len() >= span), "rows reach under the window");
+        assert!(self.taps.len() >= 9 * channels && self.bias.len() >= channels, "taps and bias");
+        assert!(self.slopes.is_none_or(|slopes| slopes.len() >= channels), "slopes");
+        assert!(self.residual.is_none_or(|all| all.len() >= pixels * channels), "residual");
+        assert!(self.out.len() >= pixels * channels, "output");
+    }
+}
+
+/// Output pixels of a stencil that are computed together, so that a loaded value serves up to three.
+pub(super) const STENCIL_PIXELS: usize = 4;
+/// Columns that they see at stride 2.
+pub(super) const STENCIL_COLUMNS_MAX: usize = (STENCIL_PIXELS - 1) * 2 + 3;
+
+/// The pointer loops of [`Simd::stencil`], written once and expanded inside each instruction set's
+/// island, whose type is `$set`; `$load` and `$store` move one register.
+macro_rules! stencils {
+    ($set:ty, $load:expr, $store:expr) => {
+        impl $set {
+            /// Pixels `x` to `x + COUNT` of `work`.
+            ///
+            /// # Safety
+            /// `work` was checked for this STRIDE, STRIDE is 1 or 2, COUNT is at most
+            /// `STENCIL_PIXELS`, and all of them are among its pixels.
+            #[inline(always)]
+            unsafe fn stencil_pixels<const STRIDE: usize, const COUNT: usize>(
+                self,
+                work: &mut Stencil<'_>,
+                x: usize,
+            ) {
+                use super::vector::STENCIL_COLUMNS_MAX;
+                let channels = work.channels;
+                for c in (0..channels).step_by(Self::LANES) {
+                    // SAFETY: the instruction set is there (`self` proves it). The check saw that
+                    // every slice holds the whole pixels that are read or written here, and c +
+                    // LANES ≤ channels, as channels is a multiple of LANES.
+                    unsafe {
+                        let mut sums = [$load(work.bias.as_ptr().add(c)); COUNT];
+                        for (dy, row) in work.rows.iter().enumerate() {
+                            let row = row.as_ptr().add(x * STRIDE * channels + c);
+                            let mut columns = [self.splat(0.0); STENCIL_COLUMNS_MAX];
+                            let seen = (COUNT - 1) * STRIDE + 3;
+                            for (i, column) in columns.iter_mut().enumerate().take(seen) {
+                                *column = $load(row.add(i * channels));
+                            }
+                            for dx in 0..3 {
+                                let taps = work.taps.as_ptr().add((dy * 3 + dx) * channels + c);
+                                let tap = $load(taps);
+                                for (i, sum) in sums.iter_mut().enumerate() {
+                                    *sum = self.fma(columns[i * STRIDE + dx], tap, *sum);
+                                }
+                            }
+                        }
+                        if let Some(residual) = work.residual {
+                            let from = residual.as_ptr().add(x * channels + c);
+                            for (i, sum) in sums.iter_mut().enumerate() {
+                                *sum = self.add(*sum, $load(from.add(i * channels)));
+                            }
+                        }
+                        if let Some(slopes) = work.slopes {
+                            let slope = $load(slopes.as_ptr().add(c));
+                            for sum in &mut sums {
+                                *sum = self.where_negative(*sum, self.mul(*sum, slope));
+                            }
+                        }
+                        let out = work.out.as_mut_ptr().add(x * channels + c);
+                        for (i, &sum) in sums.iter().enumerate() {
+                            $store(out.add(i * channels), sum);
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) use stencils;
+
+/// The safe method over `stencils!`.
+macro_rules! stencil {
+    () => {
+        #[inline(always)]
+        fn stencil<const STRIDE: usize>(self, mut work: Stencil<'_>) {
+            use super::vector::STENCIL_PIXELS;
+            const { assert!(STRIDE == 1 || STRIDE == 2, "the strides that columns have room for") };
+            work.check(Self::LANES, STRIDE);
+            let mut x = 0;
+            while x + STENCIL_PIXELS <= work.pixels {
+                // SAFETY: `work` is checked, and the pixels are among its own.
+                unsafe { self.stencil_pixels::<STRIDE, STENCIL_PIXELS>(&mut work, x) };
+                x += STENCIL_PIXELS;
+            }
+            while x < work.pixels {
+                // SAFETY: as above.
+                unsafe { self.stencil_pixels::<STRIDE, 1>(&mut work, x) };
+                x += 1;
+            }
+        }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) use stencil;
 
 /// The pointer loops of [`Simd::fma_block`] and [`Simd::fma_block_half`], written once and expanded
 /// inside each instruction set's island. `$zero`, `$splat`, `$fma` are intrinsics; `$load` and

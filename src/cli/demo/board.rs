@@ -109,7 +109,8 @@ impl Board {
                 let why = answer["reasons"][0]["code"].as_str().unwrap_or_default();
                 let outcome = self.tell.ink(ink, format!("{outcome:<7}"));
                 format!(
-                    "{head}  {outcome}  {similarity:>10}  {threshold:>9.3}  {took_ms:>5.0} ms  {why}"
+                    "{head}  {outcome}  {similarity:>10}  {threshold:>9.3}  {took_ms:>5.0} ms  \
+                     {why}"
                 )
             }
         }
