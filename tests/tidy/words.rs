@@ -135,7 +135,7 @@ pub(crate) fn machine_paths(tree: &Tree) -> Vec<String> {
 /// `$api`, a made-up `h`) leads nowhere.
 const NOT_A_HOST: [&str; 3] = [
     "127.0.0.1",
-    "www.w3.org/2000/svg",    // the namespace of SVG
+    "www.w3.org/2000/svg",   // the namespace of SVG
     "json-schema.org/draft", // the dialect of a schema
 ];
 
