@@ -377,8 +377,8 @@ pub enum Refusal {
     },
     /// None, or more than one verification takes.
     #[error(
-        "{held} references; a verification takes 1 to {most}, each reference of an enrolled subject \
-         counted"
+        "{held} references; a verification takes 1 to {most}, and each reference of an enrolled \
+         subject counts"
     )]
     References {
         /// How many there are.

@@ -6,13 +6,15 @@ mod places;
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    net::TcpListener,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::Arc,
 };
 
 use portcullis::model::defaults;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 /// A home folder of its own.
 struct Home(tempfile::TempDir);
@@ -204,6 +206,75 @@ fn a_port_in_use_and_an_open_door_are_refused() {
     no_photos.fails_with(&["portcullis models fetch --photos"]);
 }
 
+/// A certificate of its own for 127.0.0.1, where openssl is at hand.
+fn certificate(home: &Home, test: &str) -> Option<[PathBuf; 2]> {
+    let (certificate, key) = (home.path("certificate.pem"), home.path("key.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=gate", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", shown(&key), "-out", shown(&certificate)])
+        .output();
+    if made.is_ok_and(|made| made.status.success()) {
+        return Some([certificate, key]);
+    }
+    common::skip(test, "openssl", "openssl is not here or made no certificate");
+    None
+}
+
+/// One request over TLS, trusting `certificate` alone.
+fn over_tls(address: &str, certificate: &Path, request: &str) -> String {
+    let mut roots = rustls::RootCertStore::empty();
+    let trusted = CertificateDer::from_pem_file(certificate).expect("a certificate");
+    roots.add(trusted).expect("a root");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "127.0.0.1".try_into().expect("an address");
+    let session = rustls::ClientConnection::new(Arc::new(config), name).expect("a session");
+    let socket = TcpStream::connect(address).expect("it listens");
+    let mut stream = rustls::StreamOwned::new(session, socket);
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = Vec::new();
+    let _ended = stream.read_to_end(&mut answer); // servers may close without a goodbye
+    String::from_utf8(answer).expect("text")
+}
+
+#[test]
+fn beyond_loopback_it_speaks_tls_to_those_with_a_token() {
+    let test = "beyond_loopback_it_speaks_tls_to_those_with_a_token";
+    let Some(home) = Home::new().with_models(test) else { return };
+    let Some([certificate, key]) = certificate(&home, test) else { return };
+    let token = "0123456789abcdef0123456789abcdef";
+    let line = format!("{} operator desk 9999999999\n", portcullis::model::hash(token.as_bytes()));
+    let tokens = home.write("tokens", line);
+    let text = |key: &Path| {
+        format!(
+            "[server]\nlisten = \"0.0.0.0:0\"\ntls_certificate = {certificate:?}\n\
+             tls_key = {key:?}\ntokens = {tokens:?}\n"
+        )
+    };
+    let wrong = home.write("wrong.toml", text(&tokens));
+    let refused = home.run(&["--config", shown(&wrong), "serve"]);
+    refused.fails_with(&["server.tls_key", "in PEM form"]);
+    let config = home.write("tls.toml", text(&key));
+    let serving = Serving::start(&home, &["--config", shown(&config)]);
+    let port = serving.url.rsplit(':').next().expect("a port").to_owned();
+    assert!(serving.url.starts_with("https"), "{}", serving.url);
+    let address = format!("127.0.0.1:{port}");
+    let ask = |header: &str| {
+        let head = "GET /v1/version HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n";
+        over_tls(&address, &certificate, &format!("{head}{header}\r\n"))
+    };
+    assert!(ask("").starts_with("HTTP/1.1 401"), "without a token");
+    let answer = ask(&format!("Authorization: Bearer {token}\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("calibration"), "{answer}");
+    assert_eq!(serving.stop(), Some(0));
+}
+
 #[test]
 fn without_an_appliance_there_is_nobody_to_enrol_with() {
     let home = Home::new();
@@ -300,8 +371,8 @@ struct Serving {
 }
 
 impl Serving {
-    fn start(home: &Home) -> Self {
-        let mut command = home.command(&["serve", "--listen", "127.0.0.1:0", "--json"]);
+    fn start(home: &Home, options: &[&str]) -> Self {
+        let mut command = home.command(&[&["serve", "--json"], options].concat());
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -333,7 +404,7 @@ fn enrol_identify_erase_against_a_running_appliance() {
     let test = "enrol_identify_erase_against_a_running_appliance";
     let Some(faces) = faces(test) else { return };
     let Some(home) = Home::new().with_models(test) else { return };
-    let serving = Serving::start(&home);
+    let serving = Serving::start(&home, &["--listen", "127.0.0.1:0"]);
     let face = |name: &str| shown(&faces.join(name)).to_owned();
     let with = |verb: &str, more: &[&str]| {
         let fixed = [verb, "--server", &serving.url, "--gallery", "staff"];

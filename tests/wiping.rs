@@ -2,7 +2,8 @@
 //! template: a sweep over everything that is readable and writable, by the process itself.
 //!
 //! The appliance runs in this process with the product's allocator; needles are kept masked, so
-//! that the sweep does not find the test's own notes. A control shows that the sweep sees what is there.
+//! that the sweep does not find the test's own notes. A control shows that the sweep sees what is
+//! there.
 
 #![allow(clippy::disallowed_methods, reason = "waits for real threads to end")]
 

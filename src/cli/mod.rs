@@ -1,7 +1,7 @@
 //! The command line: the same verbs as the API, over files.
 //!
 //! One file per verb. Verbs that need an appliance start one in this process (`local.rs`) or speak
-//! to a running one (`client.rs`). Results go to standard output, everything else to standard error.
+//! to a running one (`client.rs`). Results go to standard output, all else to standard error.
 //!
 //! Exit codes: 0 a match, or done; 1 no match; 2 an error, which is told in one sentence with what
 //! to do next.

@@ -18,7 +18,10 @@ use axum_server::{
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
 use hyper_util::rt::TokioTimer;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{self, PemObject},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -92,13 +95,13 @@ pub fn tls(certificate: &Path, key: &Path) -> Result<RustlsConfig, ServerError> 
     let wrong_chain = |why: String| refuse("server.tls_certificate", certificate, why);
     let wrong_key = |why: String| refuse("server.tls_key", key, why);
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate)
-        .map_err(|error| wrong_chain(error.to_string()))?
+        .map_err(|error| wrong_chain(pem_text(&error)))?
         .collect();
-    let chain = chain.map_err(|error| wrong_chain(error.to_string()))?;
+    let chain = chain.map_err(|error| wrong_chain(pem_text(&error)))?;
     if chain.is_empty() {
         return Err(wrong_chain("no certificate in PEM form".to_owned()));
     }
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong_key(error.to_string()))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong_key(pem_text(&error)))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -108,6 +111,13 @@ pub fn tls(certificate: &Path, key: &Path) -> Result<RustlsConfig, ServerError> 
         .map_err(|error| wrong_key(error.to_string()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(RustlsConfig::from_config(Arc::new(config)))
+}
+
+fn pem_text(error: &pem::Error) -> String {
+    match error {
+        pem::Error::NoItemsFound => "nothing of that kind in PEM form".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// Serves `router` on `listener` until `stop`; then lets open requests end.
