@@ -11,8 +11,8 @@ missing=()
 
 need_rust() {
     local wanted held
-    local how="the distribution's rustup (apt-get install rustup; Debian 13 and Ubuntu 24.04 have it)
-      or the Rust project's installer, then: rustup default stable"
+    local how="apt-get install rustup (Debian 13 and Ubuntu 24.04 have it) or
+      the Rust project's installer, then: rustup default stable"
     wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
     if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
         missing+=("Rust $wanted or newer: $how")

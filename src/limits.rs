@@ -15,8 +15,8 @@ pub const REFERENCES_MAX: usize = 8;
 pub const BODY_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Largest encoded image in bytes.
 pub const IMAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Scans of one progressive JPEG; encoders write about ten, and each one costs a walk over the whole
-/// picture however few bytes it has.
+/// Scans of one progressive JPEG; encoders write about ten, and each one costs a walk over the
+/// whole picture however few bytes it has.
 pub const IMAGE_SCANS_MAX: usize = 32;
 /// Largest model file in bytes (an iresnet100 has 261 MB of weights).
 pub const MODEL_BYTES_MAX: u64 = 1 << 30;
@@ -24,8 +24,8 @@ pub const MODEL_BYTES_MAX: u64 = 1 << 30;
 pub const MODEL_NODES_MAX: usize = 10_000;
 /// Values of one buffer of a network, per item (1 GiB of f32).
 pub const BUFFER_VALUES_MAX: usize = 1 << 28;
-/// Most values in all buffers of a network together, for one item (YuNet at 640 × 640 has 8 million,
-/// an iresnet100 at 112 × 112 has 30 million).
+/// Most values in all buffers of a network together, for one item (YuNet at 640 × 640 has 8
+/// million, an iresnet100 at 112 × 112 has 30 million).
 pub const MODEL_BUFFER_VALUES_MAX: usize = 1 << 27;
 /// Frames in one engine batch.
 pub const BATCH_FRAMES_MAX: usize = 8;

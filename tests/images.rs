@@ -1,5 +1,5 @@
-//! Encoded images from outside: what is decoded, what is refused and by which code, and that no bytes
-//! whatever panic or take memory without bound.
+//! Encoded images from outside: what is decoded, what is refused and by which code, and that no
+//! bytes whatever panic or take memory without bound.
 
 mod common;
 #[path = "common/jpeg.rs"]
@@ -376,7 +376,11 @@ fn samples() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 3_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn flipped_bytes_never_panic_and_never_change_the_size_found(
@@ -395,10 +399,13 @@ proptest! {
         match (image::header(&bytes), image::decode(&bytes)) {
             (Ok(header), Ok(frame)) => {
                 let view = frame.view();
-                prop_assert_eq!((header.width_px, header.height_px), (view.width_px(), view.height_px()));
+                let size = (view.width_px(), view.height_px());
+                prop_assert_eq!((header.width_px, header.height_px), size);
             }
             (Err(first), Err(second)) => prop_assert_eq!(first.code(), second.code()),
-            (Err(refused), Ok(_)) => prop_assert!(false, "decoded what its header refused: {}", refused),
+            (Err(refused), Ok(_)) => {
+                prop_assert!(false, "decoded what its header refused: {}", refused);
+            }
             (Ok(_), Err(_)) => {}
         }
     }

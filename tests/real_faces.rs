@@ -2,8 +2,8 @@
 //! reference figures of data/faces, and against onnxruntime on identical tensors.
 //!
 //! The reference figures come from another JPEG decoder, another area interpolation and another
-//! network runtime, so they are met within tolerances; on identical tensors the tolerance is that of
-//! float arithmetic.
+//! network runtime, so they are met within tolerances; on identical tensors the tolerance is that
+//! of float arithmetic.
 
 #![allow(clippy::print_stdout, reason = "measured figures, shown by --nocapture")]
 

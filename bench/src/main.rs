@@ -1,8 +1,8 @@
 //! `portcullis-bench`: the appliance's parts against their peers, in one run on one machine.
 //!
 //! Every measurement first proves that both sides compute the same thing, then times them in
-//! interleaved rounds, and holds the result against the machine's own ceilings, measured in the same
-//! run. Figures of different machines or runs are not to be compared; ratios are.
+//! interleaved rounds, and holds the result against the machine's own ceilings, measured in the
+//! same run. Figures of different machines or runs are not to be compared; ratios are.
 #![allow(clippy::print_stdout, reason = "a benchmark's report is its standard output")]
 
 mod ceiling;

@@ -1,5 +1,6 @@
-//! `start`: from the start of the release binary's process to its first "ready", with cached models;
-//! and the size of the binary. The file system's cache is warm: what is measured is the program.
+//! `start`: from the start of the release binary's process to its first "ready", with cached
+//! models; and the size of the binary. The file system's cache is warm: what is measured is the
+//! program.
 
 use std::{fs, io, path::PathBuf};
 

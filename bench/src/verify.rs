@@ -1,6 +1,6 @@
-//! `verify`: two 640 × 480 photographs through HTTP, beside the sum of the same steps in the library
-//! alone. Both run in turn, in one run, with the same number of threads; their scores must be equal
-//! before a time is taken.
+//! `verify`: two 640 × 480 photographs through HTTP, beside the sum of the same steps in the
+//! library alone. Both run in turn, in one run, with the same number of threads; their scores must
+//! be equal before a time is taken.
 //!
 //! What the difference holds: the socket, the multipart body, the queue to the engine and back, the
 //! policy, the audit (which is on disk before the answer leaves) and the answer's JSON.

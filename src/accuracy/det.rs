@@ -1,8 +1,8 @@
 //! The detection error trade-off curve as an SVG picture of its own: FNMR over FMR on probit axes.
 //!
 //! Probit axes (the normal quantile of a rate) spread small rates apart and turn curves of normally
-//! distributed scores into straight lines. A rate of nothing has no place on them: it is drawn on the
-//! lower edge, one decade below one error in the sample.
+//! distributed scores into straight lines. A rate of nothing has no place on them: it is drawn on
+//! the lower edge, one decade below one error in the sample.
 
 use std::fmt::Write as _;
 

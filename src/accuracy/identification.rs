@@ -53,9 +53,9 @@ pub struct Identification {
 }
 
 impl Identification {
-    /// Takes, for a gallery of `gallery` subjects, the score of the mate in each mated search (`None`
-    /// where the candidate list did not hold the mate) and the best score of anybody in each
-    /// non-mated search.
+    /// Takes, for a gallery of `gallery` subjects, the score of the mate in each mated search
+    /// (`None` where the candidate list did not hold the mate) and the best score of anybody in
+    /// each non-mated search.
     ///
     /// # Errors
     /// [`SampleError`] when a score is not finite.

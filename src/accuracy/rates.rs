@@ -178,9 +178,9 @@ impl Sample {
 
     /// The equal error rate, `None` unless there are comparisons of both kinds.
     ///
-    /// Rates are taken just above every score that occurs; between the last point where
-    /// FNMR < FMR and the first where FNMR ≥ FMR the curve is a straight line, and the rate is where
-    /// that line meets FMR = FNMR.
+    /// Rates are taken just above every score that occurs; between the last point where FNMR < FMR
+    /// and the first where FNMR ≥ FMR the curve is a straight line, and the rate is where that line
+    /// meets FMR = FNMR.
     #[must_use]
     pub fn equal_error(&self) -> Option<EqualError> {
         if self.genuine.is_empty() || self.impostor.is_empty() {

@@ -103,8 +103,8 @@ pub struct IdentificationReport {
 }
 
 impl Report {
-    /// Draws up the report of `sample`, measured on `data_set`; `in_use` are thresholds with the FMR
-    /// they were chosen for.
+    /// Draws up the report of `sample`, measured on `data_set`; `in_use` are thresholds with the
+    /// FMR they were chosen for.
     #[must_use]
     pub fn new(
         data_set: &str,

@@ -229,7 +229,8 @@ pub trait Backend: Send + Sync {
 pub struct Engine {
     /// Finds faces.
     pub detect: Box<dyn Network>,
-    /// Judges whether a face is presented by a living traveller; `None` where no model is configured.
+    /// Judges whether a face is presented by a living traveller; `None` where no model is
+    /// configured.
     pub attack: Option<Box<dyn Network>>,
     /// Turns an aligned face into an embedding.
     pub embed: Box<dyn Network>,

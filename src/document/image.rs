@@ -1,9 +1,10 @@
 //! Encoded photographs: JPEG and PNG in, packed upright 8-bit RGB out.
 //!
 //! A picture's kind is what its first bytes say, never a file name or a content type. The header is
-//! read first, by a walk of our own that allocates nothing; only then does the decoder see the bytes.
-//! The decoder writes straight into the caller's slot. What it needs besides (rows, the copy that a
-//! quarter turn takes) is wiped; a decoder's own inner buffers are wiped by the process allocator.
+//! read first, by a walk of our own that allocates nothing; only then does the decoder see the
+//! bytes. The decoder writes straight into the caller's slot. What it needs besides (rows, the copy
+//! that a quarter turn takes) is wiped; a decoder's own inner buffers are wiped by the process
+//! allocator.
 //!
 //! Decided here, so that nobody has to guess:
 //! * the EXIF orientation is applied: detector and officer see the same upright picture;
@@ -15,9 +16,10 @@
 //! * a JPEG that does not reach its end marker is truncated, and so is a PNG without `IEND`; a
 //!   truncated picture is an error, never a grey filler.
 //!
-//! Absent: colour management (profiles and gamma are ignored, as by the models' training), JPEG 2000
-//! (a passport's, with the data groups). A JPEG whose coded data were shortened *and* closed with a
-//! proper end marker cannot be told from a picture with a flat lower part, and is decoded as one.
+//! Absent: colour management (profiles and gamma are ignored, as by the models' training), JPEG
+//! 2000 (a passport's, with the data groups). A JPEG whose coded data were shortened *and* closed
+//! with a proper end marker cannot be told from a picture with a flat lower part, and is decoded as
+//! one.
 
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::arithmetic_side_effects)]
 

@@ -1,8 +1,8 @@
 //! JPEG (ITU-T T.81): our own walk over the markers, then zune-jpeg in strict mode.
 //!
-//! The walk finds size, colour and orientation without decoding, and proves that the file reaches its
-//! end marker: a decoder that meets the end of its input fills the rest with grey, and grey would be
-//! judged as a picture.
+//! The walk finds size, colour and orientation without decoding, and proves that the file reaches
+//! its end marker: a decoder that meets the end of its input fills the rest with grey, and grey
+//! would be judged as a picture.
 //!
 //! ```text
 //! FFD8 │ FFxx len … │ FFxx len … │ FFDA len … coded data (FF00, FFD0–D7 inside) │ … │ FFD9
@@ -146,7 +146,8 @@ impl Frame {
     }
 }
 
-/// Names the coding process of a frame header that is not baseline, extended or progressive Huffman.
+/// Names the coding process of a frame header that is not baseline, extended or progressive
+/// Huffman.
 fn unsupported_coding(marker: u8) -> Option<&'static str> {
     match marker {
         0xc0..=0xc2 => None,

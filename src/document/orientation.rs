@@ -1,7 +1,7 @@
 //! The EXIF orientation: how a stored picture is turned to stand upright.
 //!
-//! Mirrors and half turns work in place. A quarter turn of a picture that is not square needs a copy;
-//! the copy is wiped.
+//! Mirrors and half turns work in place. A quarter turn of a picture that is not square needs a
+//! copy; the copy is wiped.
 
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::arithmetic_side_effects)]
 
@@ -110,8 +110,8 @@ fn transpose(pixels: &mut [[u8; 3]], width_px: usize) {
 mod tests {
     use super::*;
 
-    /// Where upright pixel (x, y) is stored, from the definition of the tag: what the 0th row and the
-    /// 0th column of the stored picture are on screen.
+    /// Where upright pixel (x, y) is stored, from the definition of the tag: what the 0th row and
+    /// the 0th column of the stored picture are on screen.
     fn stored_at(value: u32, x: usize, y: usize, width: usize, height: usize) -> (usize, usize) {
         let (right, bottom) = (width - 1, height - 1);
         match value {

@@ -1,7 +1,9 @@
-//! Alignment: the similarity (turn, scale, shift) that lays five landmarks onto the ArcFace template.
+//! Alignment: the similarity (turn, scale, shift) that lays five landmarks onto the ArcFace
+//! template.
 //!
-//! Umeyama's least-squares solution, in two dimensions, in closed form. With centred points as complex
-//! numbers, landmarks `p` and template `q`, the map `q ≈ a·p + b` that minimises `Σ |q − a·p − b|²` is
+//! Umeyama's least-squares solution, in two dimensions, in closed form. With centred points as
+//! complex numbers, landmarks `p` and template `q`, the map `q ≈ a·p + b` that minimises `Σ |q −
+//! a·p − b|²` is
 //!
 //! ```text
 //! a = Σ conj(p) q / Σ |p|²      b = mean(q) − a · mean(p)
@@ -143,7 +145,8 @@ mod tests {
         [m0, m1, m2, m3, m4, m5]
     }
 
-    /// Singular value decomposition of a 2 × 2 matrix of full rank: eigenvectors of mᵀm, then u = m v / σ.
+    /// Singular value decomposition of a 2 × 2 matrix of full rank: eigenvectors of mᵀm, then u = m
+    /// v / σ.
     fn svd(m: [[f64; 2]; 2]) -> ([[f64; 2]; 2], [f64; 2], [[f64; 2]; 2]) {
         let a = m[0][0] * m[0][0] + m[1][0] * m[1][0];
         let b = m[0][0] * m[0][1] + m[1][0] * m[1][1];
@@ -189,7 +192,10 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         #[test]
         fn any_similarity_is_recovered(

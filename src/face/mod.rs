@@ -1,14 +1,14 @@
 //! Faces in a frame: found, chosen, aligned, judged. Pure arithmetic over a detector's outputs.
 //!
 //! ```text
-//! detector outputs ─ Detector::decode ─► faces ─ select ─► one face ─ align::to_frame ─► warp
-//!                                                             └─ quality::measure ─ judge ─► usable?
+//! detector outputs ─ Detector::decode ─► faces ─ select ─► face ─ align::to_frame ─► warp
+//!                                                           └─ quality::measure ─ judge ─► usable?
 //! ```
 //! Coordinates are pixels of the frame, x to the right, y down, (0, 0) the corner at the top left.
 //!
-//! Invariant: whatever the network returns (NaN, infinities, thousands of boxes), what leaves here is
-//! finite, and there are at most [`crate::limits::FACES_PER_FRAME_MAX`] faces.
-//! Absent: tracking over frames, a learned quality score, head pose by a network of its own.
+//! Invariant: whatever the network returns (NaN, infinities, thousands of boxes), what leaves here
+//! is finite, and there are at most [`crate::limits::FACES_PER_FRAME_MAX`] faces. Absent: tracking
+//! over frames, a learned quality score, head pose by a network of its own.
 
 pub mod align;
 mod detect;

@@ -8,21 +8,23 @@
 //! | `clipped_share` | 0 to 1 | dynamic range | share of Y below 8 or above 247 |
 //! | `yaw_deg`, `pitch_deg`, `roll_deg` | degrees | head pose | from the landmarks, below |
 //!
-//! Luminance is `Y = 0.2126 R + 0.7152 G + 0.0722 B` (Rec. 709) of the coded values. Parts of the crop
-//! that lie outside the frame are black and count as clipped.
+//! Luminance is `Y = 0.2126 R + 0.7152 G + 0.0722 B` (Rec. 709) of the coded values. Parts of the
+//! crop that lie outside the frame are black and count as clipped.
 //!
-//! Pose: the eye line gives roll. In coordinates turned back by roll, with the eyes' distance as unit,
-//! a nose tip that stands `d` in front of the face's plane moves by `d · tan(angle)` against the axis
-//! from between the eyes to between the mouth corners: sideways for yaw, along it for pitch.
+//! Pose: the eye line gives roll. In coordinates turned back by roll, with the eyes' distance as
+//! unit, a nose tip that stands `d` in front of the face's plane moves by `d · tan(angle)` against
+//! the axis from between the eyes to between the mouth corners: sideways for yaw, along it for
+//! pitch.
 //!
 //! ```text
 //! yaw   = atan((nose_x − axis_x at the nose) / d)
 //! pitch = atan((nose_y / mouth_y − neutral) · mouth_y / d)
 //! ```
-//! `d` = 0.55 eye distances, from an inter-pupillary distance of 63 mm and a nose tip about 35 mm in
-//! front of the eyes; `neutral` = 0.60, the median of this detector's landmarks over 25 press
-//! photographs of people looking at the camera. Noses and faces differ: expect yaw to ±5° and pitch to
-//! ±8° between people, and less beyond 30°. Good enough to refuse a profile, not to prove frontality.
+//! `d` = 0.55 eye distances, from an inter-pupillary distance of 63 mm and a nose tip about 35 mm
+//! in front of the eyes; `neutral` = 0.60, the median of this detector's landmarks over 25 press
+//! photographs of people looking at the camera. Noses and faces differ: expect yaw to ±5° and pitch
+//! to ±8° between people, and less beyond 30°. Good enough to refuse a profile, not to prove
+//! frontality.
 //!
 //! Absent: the unified quality score, and all measures that need a segmentation (background, head
 //! coverings, glasses, expression).
@@ -40,8 +42,8 @@ const CLIPPED_ABOVE: f32 = 247.0;
 
 /// Measures one face.
 ///
-/// `aligned_rgb_112` is its aligned crop, 112 × 112 RGB, 0 to 255, as the embedder sees it. A slice of
-/// another length measures as black: no rule accepts that.
+/// `aligned_rgb_112` is its aligned crop, 112 × 112 RGB, 0 to 255, as the embedder sees it. A slice
+/// of another length measures as black: no rule accepts that.
 #[must_use]
 pub fn measure(face: &Face, aligned_rgb_112: &[f32]) -> Quality {
     let pose = pose(&face.landmarks_px);
@@ -176,8 +178,8 @@ mod tests {
         Face { rect_px: [0.0, 0.0, 112.0, 112.0], landmarks_px, confidence: 0.9 }
     }
 
-    /// Five points of a head in eye distances (x right, y down, z towards the camera), turned by yaw,
-    /// then pitch, then roll, and seen from afar.
+    /// Five points of a head in eye distances (x right, y down, z towards the camera), turned by
+    /// yaw, then pitch, then roll, and seen from afar.
     fn seen(yaw: f32, pitch: f32, roll: f32) -> [[f32; 2]; 5] {
         let mouth_y = 1.0;
         let head = [

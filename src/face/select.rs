@@ -1,8 +1,8 @@
 //! Which face of a frame is the traveller's, and the rules it must meet.
 //!
 //! Two presets: [`FaceRules::still`] for photographs (references, enrolment, files), and
-//! [`FaceRules::egate`] for the live picture of an eGate. A deployment may take either as a base and
-//! change single limits; each one is public and has a unit.
+//! [`FaceRules::egate`] for the live picture of an eGate. A deployment may take either as a base
+//! and change single limits; each one is public and has a unit.
 
 use super::Face;
 use crate::types::CaptureFact;
@@ -43,10 +43,10 @@ impl FaceRules {
     /// * A second face of half the largest one's area makes it uncertain who is meant.
     /// * Four fifths of the face lie in the picture.
     /// * Quality limits keep out what hardly shows a face (blurred beyond use, black, white, in
-    ///   profile), not what is merely poor: a reference cannot be taken again. Sharpness 6 is a blur
-    ///   of 2 px on the aligned face; over 25 press photographs (sharpness 860 to 5,750 as they are)
-    ///   it lowered a face's similarity to itself to 0.85 on average with the default embedder, 3 px
-    ///   to 0.69.
+    ///   profile), not what is merely poor: a reference cannot be taken again. Sharpness 6 is a
+    ///   blur of 2 px on the aligned face; over 25 press photographs (sharpness 860 to 5,750 as they
+    ///   are) it lowered a face's similarity to itself to 0.85 on average with the default embedder,
+    ///   3 px to 0.69.
     #[must_use]
     pub const fn still() -> Self {
         Self {
@@ -72,10 +72,10 @@ impl FaceRules {
     /// * QA-1 asks for yaw and pitch within ±5°. Five landmarks tell yaw to about ±5° and pitch to
     ///   about ±8° ([`super::quality`]), so the limits here are the profile's plus that uncertainty:
     ///   a picture within the profile is not refused, and conformity with it is not proved.
-    /// * Sharpness 40 is a blur of 1 px on the aligned face: similarity to itself 0.97, measured as in
-    ///   [`FaceRules::still`].
-    /// * One traveller stands in the mantrap (ACQ-3): a second face of a quarter of the area, half as
-    ///   tall, is somebody else's.
+    /// * Sharpness 40 is a blur of 1 px on the aligned face: similarity to itself 0.97, measured as
+    ///   in [`FaceRules::still`].
+    /// * One traveller stands in the mantrap (ACQ-3): a second face of a quarter of the area, half
+    ///   as tall, is somebody else's.
     #[must_use]
     pub const fn egate() -> Self {
         Self {

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Shapes: input h × w × c_in; weights `[kh][kw][c_in][c_out]`; bias c_out; residual, where there
-//! is one, and output: [`Window::output`] × c_out. What lies outside the input counts as zero; padding
-//! may be larger than the kernel, and such outputs are the bias alone.
-//! Source: ONNX Conv with group 1 and dilation 1 (a cross-correlation: the kernel is not flipped).
+//! is one, and output: [`Window::output`] × c_out. What lies outside the input counts as zero;
+//! padding may be larger than the kernel, and such outputs are the bias alone. Source: ONNX Conv
+//! with group 1 and dilation 1 (a cross-correlation: the kernel is not flipped).
 
 use super::{
     activation::Curve,

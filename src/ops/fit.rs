@@ -4,27 +4,26 @@
 //! top left on zeros; values stay 0 to 255.
 //!
 //! ```text
-//! scale  = input / frame  with  input = in_w, frame = frame_w  or  in_h, frame_h,  whichever is less;
-//!          1 / 1 where the frame fits
+//! scale  = input / frame  with  input = in_w, frame = frame_w  or  in_h, frame_h,  whichever is
+//!          less; 1 / 1 where the frame fits
 //! new    = round(frame_w · scale), round(frame_h · scale), a half upwards, at least 1
 //! out[y][x][c] = round( Σ sy sx  frame[sy][sx][c] · rows(y, sy) · columns(x, sx) / area(y, x) )
 //! ```
 //!
 //! One scale holds for both axes, so faces are not stretched; the side that is not tight is cut or
-//! left short by less than half an input pixel, and the way back is one division. On a common measure
-//! of `input` units per source pixel, source pixel `s` covers `[s · input, (s + 1) · input)` and target
-//! pixel `t` covers `[t · frame, (t + 1) · frame)`, of which only what lies in the picture counts;
-//! `columns` and `rows` are the overlaps of the two in units, and `area` is what counts of the target.
-//! So every weight is a whole number, the sum is exact, and all machines agree bit for bit. A sum over
-//! one axis is at most 255 · 16,384 and fits 32 bits; the whole sum is at most 255 · 16,384² and needs
-//! 37. The quotient is rounded half to even.
+//! left short by less than half an input pixel, and the way back is one division. On a common
+//! measure of `input` units per source pixel, source pixel `s` covers `[s · input, (s + 1) ·
+//! input)` and target pixel `t` covers `[t · frame, (t + 1) · frame)`, of which only what lies in
+//! the picture counts; `columns` and `rows` are the overlaps of the two in units, and `area` is
+//! what counts of the target. So every weight is a whole number, the sum is exact, and all machines
+//! agree bit for bit. A sum over one axis is at most 255 · 16,384 and fits 32 bits; the whole sum
+//! is at most 255 · 16,384² and needs 37. The quotient is rounded half to even.
 //!
 //! Shapes: frame h × w × 3, RGB, 8 bits; output the network's input, c = 3, f32, in the program's
-//! channel order.
-//! Source: OpenCV `resize(frame, fx = scale, fy = scale, INTER_AREA)` for 8-bit pictures, which sums
-//! the same overlaps in f32 (it drops those below 1/1000 of a pixel) and rounds the same way: equal up
-//! to one grey level at exact ties. (`resize` to a size given in whole pixels stretches instead, and
-//! moves landmarks by up to a tenth of the eyes' distance.)
+//! channel order. Source: OpenCV `resize(frame, fx = scale, fy = scale, INTER_AREA)` for 8-bit
+//! pictures, which sums the same overlaps in f32 (it drops those below 1/1000 of a pixel) and
+//! rounds the same way: equal up to one grey level at exact ties. (`resize` to a size given in
+//! whole pixels stretches instead, and moves landmarks by up to a tenth of the eyes' distance.)
 
 use super::{item::ItemMut, program::ChannelOrder};
 use crate::{limits::FRAME_EDGE_PX_MAX, types::FrameView};
@@ -197,8 +196,8 @@ mod tests {
                 for t in 0..new {
                     let sum: usize = plan.covered(t, size).map(|s| plan.overlap(t, s)).sum();
                     assert_eq!(sum, plan.extent(t, size), "target {t} of {size} → {new}");
-                    // A target counts whole, or it is the last and at least half of it counts, or it
-                    // is the only one.
+                    // A target counts whole, or it is the last and at least half of it counts, or
+                    // it is the only one.
                     let whole = sum == plan.frame;
                     assert!(whole || t + 1 == new && (2 * sum >= plan.frame || new == 1));
                 }

@@ -251,8 +251,8 @@ impl Program {
     }
 }
 
-/// `x_frame = m[0]·x + m[1]·y + m[2]`, `y_frame = m[3]·x + m[4]·y + m[5]`: from pixel centres of the
-/// network's input (whole numbers) to pixel centres of the frame, as in OpenCV's inverse map.
+/// `x_frame = m[0]·x + m[1]·y + m[2]`, `y_frame = m[3]·x + m[4]·y + m[5]`: from pixel centres of
+/// the network's input (whole numbers) to pixel centres of the frame, as in OpenCV's inverse map.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ToFrame(pub [f32; 6]);
 

@@ -15,8 +15,8 @@
 //!
 //! The k-th best score prunes nothing here: a row between the threshold and the k-th best is still
 //! counted as accepted, and that number is exact. So the split of pruned and rescored depends on
-//! the threshold alone. A backend may rescore more rows of a `best > 0` probe than this; hits, accepted
-//! and ineligible are the same on all, and for `best == 0` the whole certificate is.
+//! the threshold alone. A backend may rescore more rows of a `best > 0` probe than this; hits,
+//! accepted and ineligible are the same on all, and for `best == 0` the whole certificate is.
 //!
 //! Invariant: eligibility is counted before the bound; a tile's plaintext is wiped before the scan
 //! returns, also when it fails.

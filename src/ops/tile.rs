@@ -6,8 +6,8 @@
 //! - `Cold`: the other `dims - hot_dims` values of each row;
 //! - `Rows`: one [`Row`] per row.
 //!
-//! An update publishes a **new** set; a tile that is equal in both keeps its [`TileRef::content`], so
-//! a backend that holds it resident shares it. A running scan keeps its set alive by holding it.
+//! An update publishes a **new** set; a tile that is equal in both keeps its [`TileRef::content`],
+//! so a backend that holds it resident shares it. A running scan keeps its set alive by holding it.
 
 use std::sync::Arc;
 

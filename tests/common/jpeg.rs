@@ -1,6 +1,6 @@
-//! A small JPEG encoder for tests: 8 bits, no subsampling, quantisation by 1 (so that what comes back
-//! is within rounding of what went in), baseline or progressive. Codes are of one length each, which
-//! wastes bytes and needs no tables.
+//! A small JPEG encoder for tests: 8 bits, no subsampling, quantisation by 1 (so that what comes
+//! back is within rounding of what went in), baseline or progressive. Codes are of one length each,
+//! which wastes bytes and needs no tables.
 
 #![allow(dead_code, reason = "every test binary uses its own part of this module")]
 #![allow(unreachable_pub, reason = "a module of several binaries")]

@@ -1,5 +1,5 @@
-//! Where tests find model files: the user's cache folder for the default ones, the shared folder for
-//! those that no package carries.
+//! Where tests find model files: the user's cache folder for the default ones, the shared folder
+//! for those that no package carries.
 #![allow(
     unreachable_pub,
     dead_code,

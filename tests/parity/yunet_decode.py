@@ -4,12 +4,12 @@
     yunet_decode.py MODEL TENSOR HEIGHT WIDTH
 
 MODEL is a YuNet file (block-quantised weights are folded here, for onnxruntime refuses them as they
-are); TENSOR holds one or more inputs of HEIGHT x WIDTH x 3 little-endian float32, blue first, one after
-the other. Prints one JSON list per input: faces with score, box and landmarks in input pixels, most
-confident first.
+are); TENSOR holds one or more inputs of HEIGHT x WIDTH x 3 little-endian float32, blue first, one
+after the other. Prints one JSON list per input: faces with score, box and landmarks in input
+pixels, most confident first.
 
-Written from the formulas in the model's documentation, not from the Rust code: vectorised, with whole
-grids at a time, so that a common mistake is unlikely.
+Written from the formulas in the model's documentation, not from the Rust code: vectorised, with
+whole grids at a time, so that a common mistake is unlikely.
 """
 
 import json

@@ -215,7 +215,7 @@ fn an_upward_or_forbidden_edge_is_found() {
         ("src/keys/mod.rs", "use super::ops::O;"),
         ("src/novel.rs", "use crate::types::T;"),
         ("src/gallery/a.rs", "// crate::http\nuse crate::{ops::tile::T, limits};"),
-        ("src/appliance.rs", "use crate::{http, gallery};"),
+        ("src/appliance.rs", "use crate::{command, gallery};"),
     ]);
     let faults = edges(&tree);
     assert_eq!(faults.len(), 5, "{faults:#?}");

@@ -3,7 +3,8 @@
 use super::tree::Tree;
 
 /// Phrases banned in every text file. Written in two halves, so that this file obeys itself.
-const PHRASES: [(&str, &str); 6] = [
+const PHRASES: [(&str, &str); 7] = [
+    (concat!("<<<<", "<<< "), "settle the merge"),
     (concat!("TO", "DO"), "do it, or say plainly in the README what is not there yet"),
     (concat!("FIX", "ME"), "fix it, or say plainly in the README what is not there yet"),
     (concat!("XX", "X"), "say what is wrong, in a sentence"),
@@ -131,8 +132,8 @@ pub(crate) fn machine_paths(tree: &Tree) -> Vec<String> {
 }
 
 /// Names with a dot that follow a scheme and are identifiers rather than places: nothing is ever
-/// fetched from them. Loopback addresses are no network hosts, and a name without a dot (`{address}`,
-/// `$api`, a made-up `h`) leads nowhere.
+/// fetched from them. Loopback addresses are no network hosts, and a name without a dot
+/// (`{address}`, `$api`, a made-up `h`) leads nowhere.
 const NOT_A_HOST: [&str; 3] = [
     "127.0.0.1",
     "www.w3.org/2000/svg",   // the namespace of SVG

@@ -7,10 +7,10 @@
 //! ```
 //!
 //! Invariant: the instruction set is detected once, when the backend is made, and every kernel is
-//! compiled for it as a whole; nothing is detected per call. All memory of a network is allocated when
-//! it is loaded (a run with several threads still lets the thread pool post its jobs). Results do not
-//! depend on the number of threads or on the batch, bit for bit; they do depend on the instruction
-//! set, within the tolerance of the networks.
+//! compiled for it as a whole; nothing is detected per call. All memory of a network is allocated
+//! when it is loaded (a run with several threads still lets the thread pool post its jobs). Results
+//! do not depend on the number of threads or on the batch, bit for bit; they do depend on the
+//! instruction set, within the tolerance of the networks.
 
 mod ceiling;
 mod chain;

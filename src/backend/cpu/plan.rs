@@ -1,14 +1,15 @@
-//! From a program to stages: what is fused, where buffers lie, how large everything is. Decided once
-//! per load; a run allocates nothing.
+//! From a program to stages: what is fused, where buffers lie, how large everything is. Decided
+//! once per load; a run allocates nothing.
 //!
-//! Steps whose output row needs only some rows of their input are linked into **chains**. A chain is
-//! walked row by row: each link keeps only the rows that the next one still needs, in a ring that
-//! fits the core's cache, and the large activations between them are never written to memory. Threads
-//! take bands of the last link's rows; the rows above and below a band are then computed by both
-//! neighbours, so a windowed link is only fused where that costs less than writing the buffer would.
+//! Steps whose output row needs only some rows of their input are linked into **chains**. A chain
+//! is walked row by row: each link keeps only the rows that the next one still needs, in a ring
+//! that fits the core's cache, and the large activations between them are never written to memory.
+//! Threads take bands of the last link's rows; the rows above and below a band are then computed by
+//! both neighbours, so a windowed link is only fused where that costs less than writing the buffer
+//! would.
 //!
-//! What is not here: `Dense`, `GlobalAverage` and `Concat` read everything at once and are stages of
-//! their own.
+//! What is not here: `Dense`, `GlobalAverage` and `Concat` read everything at once and are stages
+//! of their own.
 
 use super::{
     chain::{Chain, Link, Reach, RowKernel},
