@@ -1,5 +1,5 @@
-//! `embed` and `detect`: our CPU backend against onnxruntime, on the same model file, the same
-//! values and the same number of threads.
+//! `embed` and `detect`: our CPU backend against onnxruntime, on the same model file, the same values
+//! and the same number of threads.
 
 use std::{fs, path::Path};
 
@@ -141,11 +141,11 @@ fn inputs(case: &Case<'_>) -> Vec<Vec<f32>> {
     (0..case.batch).map(|item| picture::values(item as u64 + 1, height, width)).collect()
 }
 
-/// An item of the batch, and all its outputs.
-type Outputs = (usize, Vec<Vec<f32>>);
+/// The number of an item, and its outputs.
+type Expected = (usize, Vec<Vec<f32>>);
 
 /// What the reference computes of the first and the last item.
-fn expected(case: &Case<'_>, inputs: &[Vec<f32>]) -> Result<Vec<Outputs>, Failure> {
+fn expected(case: &Case<'_>, inputs: &[Vec<f32>]) -> Result<Vec<Expected>, Failure> {
     let mut network = Reference::new().load(case.program, 1)?;
     let mut items = vec![0, case.batch - 1];
     items.dedup();
@@ -165,7 +165,7 @@ fn row(
     cpu: &Cpu,
     ceiling: &Ceiling,
     inputs: &[Vec<f32>],
-    expected: &[Outputs],
+    expected: &[Expected],
 ) -> Result<(), Failure> {
     let mut network = cpu.load(case.program, case.batch)?;
     let feeds: Vec<Feed<'_>> = inputs.iter().map(|values| Feed::Tensor(values)).collect();
@@ -205,7 +205,7 @@ fn start_peer(
     case: &Case<'_>,
     threads: usize,
     inputs: &[Vec<f32>],
-    expected: &[Outputs],
+    expected: &[Expected],
 ) -> Result<Option<Peer>, Failure> {
     let Some(python) = &common.python else { return Ok(None) };
     let input: Vec<f32> = inputs.iter().flat_map(|values| picture::planar(values)).collect();

@@ -129,10 +129,9 @@ impl Dense {
     /// Makes the output of one item of its panels' sums.
     pub(super) fn finish<S: Simd>(&self, simd: S, sums: &ReadRows<'_>, out: &mut [f32]) {
         for (number, panel) in self.panels.iter().enumerate() {
-            let row = sums.row(number);
-            for channel in 0..panel.channels {
+            for (channel, &sum) in sums.row(number)[..panel.channels].iter().enumerate() {
                 let c = panel.start + channel;
-                let value = row[channel].mul_add(self.factors[c], self.bias[c]);
+                let value = sum.mul_add(self.factors[c], self.bias[c]);
                 let slope = self.curve.slopes().map_or(1.0, |slopes| slopes[c]);
                 out[c] = if value < 0.0 { value * slope } else { value };
             }

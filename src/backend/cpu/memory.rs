@@ -17,7 +17,7 @@ use std::{
 };
 
 use bytemuck::{Pod, Zeroable};
-use zeroize::Zeroize;
+use zeroize::optimization_barrier;
 
 use crate::{limits::ENGINE_THREADS_MAX, ops::program::Shape};
 
@@ -31,27 +31,36 @@ struct Line([f32; LINE]);
 
 /// Values on whole cache lines; zeroed when dropped.
 #[derive(Debug, Default)]
-pub(super) struct Lines(Vec<Line>);
+pub(super) struct Lines {
+    lines: Vec<Line>,
+    /// Whether anybody has had them to write since they were last zeros: a network loaded for many
+    /// items and run with one then wipes what that one left, not the memory of all.
+    touched: bool,
+}
 
 impl Lines {
     /// At least `len` zeros.
     pub(super) fn zeros(len: usize) -> Self {
-        Self(vec![Line([0.0; LINE]); len.div_ceil(LINE)])
+        Self { lines: vec![Line([0.0; LINE]); len.div_ceil(LINE)], touched: false }
     }
 
     /// The values.
     pub(super) fn values(&self) -> &[f32] {
-        bytemuck::cast_slice(&self.0)
+        bytemuck::cast_slice(&self.lines)
     }
 
     /// The values, to write.
     pub(super) fn values_mut(&mut self) -> &mut [f32] {
-        bytemuck::cast_slice_mut(&mut self.0)
+        self.touched = true;
+        bytemuck::cast_slice_mut(&mut self.lines)
     }
 
     /// Zeroes every value; the optimiser may not remove it.
     pub(super) fn wipe(&mut self) {
-        self.values_mut().zeroize();
+        if self.touched {
+            wipe(self.values_mut());
+            self.touched = false;
+        }
     }
 }
 
@@ -59,6 +68,13 @@ impl Drop for Lines {
     fn drop(&mut self) {
         self.wipe();
     }
+}
+
+/// Zeroes `values` with wide stores (value by value, as `Zeroize` does it for slices, a wipe takes as
+/// long as a network); the barrier keeps the optimiser from dropping them as dead.
+pub(super) fn wipe(values: &mut [f32]) {
+    values.fill(0.0);
+    optimization_barrier(values);
 }
 
 /// How a buffer of one item lies in memory.

@@ -2,14 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use zeroize::Zeroize;
-
 use super::{
     chain::{Scratch, walk},
     curve::Sigmoid,
     dense::Dense,
     image::FeedRows,
-    memory::{Lines, Place, Store},
+    memory::{self, Lines, Place, Store},
     plan::{Plan, Stage},
     pool::{Barrier, Pool},
     rows::OutRows,
@@ -285,7 +283,7 @@ impl<S: Simd> Network for Loaded<S> {
             scratch.packed.wipe();
         }
         for result in &mut self.results {
-            result.as_mut_slice().zeroize();
+            memory::wipe(result);
         }
     }
 }
@@ -293,7 +291,7 @@ impl<S: Simd> Network for Loaded<S> {
 impl<S> Drop for Loaded<S> {
     fn drop(&mut self) {
         for result in &mut self.results {
-            result.as_mut_slice().zeroize();
+            memory::wipe(result);
         }
     }
 }
