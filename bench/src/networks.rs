@@ -1,5 +1,5 @@
-//! `embed` and `detect`: our CPU backend against onnxruntime, on the same model file, the same values
-//! and the same number of threads.
+//! `embed` and `detect`: our CPU backend against onnxruntime, on the same model file, the same
+//! values and the same number of threads.
 
 use std::{fs, path::Path};
 
