@@ -1,8 +1,8 @@
 //! `affine`: `out = activation(scale[c] · x + shift[c])`.
 //!
 //! Shapes: input and output h × w × c; `scale` and `shift` hold c values.
-//! Source: ONNX BatchNormalization at inference with its statistics folded, and the `(x - mean) / std`
-//! that heads most networks.
+//! Source: ONNX BatchNormalization at inference with its statistics folded, and the
+//! `(x - mean) / std` that heads most networks.
 
 use super::{
     activation::Curve,

@@ -2,7 +2,8 @@
 //!
 //! After [`Program::check`] every index is in range, every shape follows from its inputs, every
 //! weight has its length, steps read only what was written before, and each buffer is written once:
-//! by the feed or by one step. So an executor may index without looking and plan memory by lifetime.
+//! by the feed or by one step. So an executor may index without looking and plan its memory by
+//! lifetime.
 //! What is not checked: whether weights are finite (the model's matter, where bytes come from
 //! outside) and whether the network makes sense.
 

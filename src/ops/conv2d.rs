@@ -5,8 +5,8 @@
 //!              + Σ ky kx i  input[y·sy + ky - top][x·sx + kx - left][i] · weights[ky][kx][i][o] )
 //! ```
 //!
-//! Shapes: input h × w × c_in; weights `[kh][kw][c_in][c_out]`; bias c_out; residual, where there is
-//! one, and output: [`Window::output`] × c_out. What lies outside the input counts as zero; padding
+//! Shapes: input h × w × c_in; weights `[kh][kw][c_in][c_out]`; bias c_out; residual, where there
+//! is one, and output: [`Window::output`] × c_out. What lies outside the input counts as zero; padding
 //! may be larger than the kernel, and such outputs are the bias alone.
 //! Source: ONNX Conv with group 1 and dilation 1 (a cross-correlation: the kernel is not flipped).
 

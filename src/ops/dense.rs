@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Shapes: input h × w × c, read as h · w · c values in NHWC order; weights `[in][out]`; bias and
-//! output 1 × 1 × out. The lowering permutes the rows of the weights to NHWC order once.
+//! output 1 × 1 × out. The lowering permutes the rows of the weights to NHWC order once. A backend
+//! may keep the weights of a large layer in half precision; tests/conformance names the tolerance.
 //! Source: ONNX Gemm and MatMul with a constant second operand.
 
 use super::{

@@ -5,8 +5,8 @@
 //!              + Σ ky kx  input[y·sy + ky - top][x·sx + kx - left][c] · weights[ky][kx][c] )
 //! ```
 //!
-//! Shapes: input h × w × c; weights `[kh][kw][c]`; bias c; residual, where there is one, and output:
-//! [`Window::output`] × c. Borders as in [`super::conv2d`].
+//! Shapes: input h × w × c; weights `[kh][kw][c]`; bias c; residual, where there is one, and
+//! output: [`Window::output`] × c. Borders as in [`super::conv2d`].
 //! Source: ONNX Conv with as many groups as channels and dilation 1.
 
 use super::{

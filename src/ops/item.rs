@@ -17,7 +17,7 @@ impl<'a> Item<'a> {
     /// Sees `values` as `shape`.
     ///
     /// # Panics
-    /// When the lengths differ: a program that passed [`super::program::Program::check`] never does.
+    /// When the lengths differ; those of a program that passed `Program::check` do not.
     #[must_use]
     pub fn new(shape: Shape, values: &'a [f32]) -> Self {
         assert_eq!(values.len(), shape.len(), "a buffer holds exactly its shape");
@@ -101,6 +101,16 @@ pub(super) fn computed(shape: Shape, op: impl FnOnce(ItemMut<'_>)) -> Vec<f32> {
     let mut values = vec![f32::NAN; shape.len()];
     op(ItemMut::new(shape, &mut values));
     values
+}
+
+/// A picture that other software was shown too: `(37x + 59y + 83c + 11xy) mod 256`.
+#[cfg(test)]
+pub(super) fn picture(w: usize, h: usize) -> Vec<u8> {
+    let value = |at: usize| {
+        let (y, x, c) = (at / 3 / w, at / 3 % w, at % 3);
+        (37 * x + 59 * y + 83 * c + 11 * x * y) % 256
+    };
+    (0..w * h * 3).map(|at| value(at) as u8).collect()
 }
 
 #[cfg(test)]

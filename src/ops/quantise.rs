@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! n    = ‖e‖
-//! t[i] = saturate( round( S · Σ j  rotation[i][j] · e[j] / n ) )      to ±127, a half away from zero
+//! t[i] = saturate( round( S · Σ j  rotation[i][j] · e[j] / n ) )
 //! ```
+//!
+//! `round` takes a half away from zero, `saturate` clamps to ±127.
 //!
 //! Shapes: embedding d; rotation d × d, row-major, row i is the i-th rotated axis; template d.
 //! Sums run over j upwards in f64, so that one embedding gives one template on every machine; a
@@ -11,14 +13,15 @@
 //! An embedding of length zero, or with a value that is not finite, has no direction and is
 //! refused: it must not become a template that resembles everybody or nobody.
 //! Nothing is kept: there is no scratch to wipe.
-//! Source: DESIGN.md §4.1; product quantisation without codebooks.
+//! Source: uniform scalar quantisation after a principal-axes rotation; what rotation and scale are
+//! for stands in `crate::model`, with the calibration.
 
 /// Why an embedding has no template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QuantiseError {
     /// The lengths of embedding, rotation and template do not fit.
     #[error(
-        "an embedding of {embedding} values does not fit a rotation of {rotation} and a template of {template}"
+        "{embedding} embedding values do not fit {rotation} rotation and {template} template values"
     )]
     Length {
         /// Values of the embedding.

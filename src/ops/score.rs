@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Shapes: two slices of one length, at most [`crate::limits::DIMS_MAX`] values each in ±127; the
-//! sum then fits i32. By Cauchy and Schwarz `score(a, b) ≤ rest_norm(a) · rest_norm(b)`, and because
-//! both norms are rounded up this holds without any floating point.
+//! sum then fits i32. By Cauchy and Schwarz `score(a, b) ≤ rest_norm(a) · rest_norm(b)`, and as both
+//! norms are rounded up this holds without any floating point.
 
 use crate::types::Score;
 

@@ -1,5 +1,5 @@
-//! `search`: the one search mode, 1:N. The best k rows at or above a threshold, and the exact number
-//! of rows above it; exhaustive in result, not in work.
+//! `search`: the one search mode, 1:N. The best k rows at or above a threshold, and the exact
+//! number of rows above it; exhaustive in result, not in work.
 //!
 //! ```text
 //! for every row x that is eligible for probe q:
@@ -9,13 +9,13 @@
 //!         if score ≥ threshold:  accepted, and kept if among the best k
 //! ```
 //!
-//! Why it is exact: by Cauchy and Schwarz `q_cold · x_cold` is at most the product of the two norms,
+//! Why it is exact: by Cauchy and Schwarz `q_cold · x_cold` is at most the product of the norms,
 //! which are rounded up (see [`super::score`]), so a pruned row is strictly below the threshold.
 //! Order: score descending, then row ascending, so that equal scores have one order.
 //!
 //! The k-th best score prunes nothing here: a row between the threshold and the k-th best is still
-//! counted as accepted, and that number is exact. So the split of pruned and rescored depends on the
-//! threshold alone. A backend may rescore more rows of a `best > 0` probe than this; hits, accepted
+//! counted as accepted, and that number is exact. So the split of pruned and rescored depends on
+//! the threshold alone. A backend may rescore more rows of a `best > 0` probe than this; hits, accepted
 //! and ineligible are the same on all, and for `best == 0` the whole certificate is.
 //!
 //! Invariant: eligibility is counted before the bound; a tile's plaintext is wiped before the scan

@@ -65,6 +65,18 @@ fn steps_of_the_field_agree_in_every_batch_size() {
     }
 }
 
+#[test]
+fn a_dense_layer_of_many_megabytes_agrees() {
+    let Some(backend) = super::backend("large dense") else { return };
+    let dice = &mut Dice::thrown_for("large dense");
+    let program = networks::large_dense(dice);
+    let mut network = backend.load(&program, 3).expect("a sound program loads");
+    for batch in [1, 3] {
+        let inputs = oracle::inputs(dice, &program, batch);
+        oracle::compare(network.as_mut(), &program, &inputs, Closeness::Halved);
+    }
+}
+
 fn check(op: &str, draft: fn(&mut Dice, usize) -> portcullis::ops::program::Program) {
     let Some(backend) = super::backend(op) else { return };
     let dice = &mut Dice::thrown_for(op);

@@ -354,6 +354,13 @@ pub(crate) fn upsample(dice: &mut Dice, number: usize) -> Program {
     })
 }
 
+/// The dense layer of the default embedder: 50,176 inputs, 25 MB of weights.
+pub(crate) fn large_dense(dice: &mut Dice) -> Program {
+    let mut draft = Draft::new("large dense", Shape { h: 7, w: 7, c: 1024 });
+    let output = draft.dense(dice, BufferId(0), 128);
+    draft.finish(&[output])
+}
+
 /// Steps over whatever was computed before, a dozen of them; three outputs from anywhere.
 pub(crate) fn graph(dice: &mut Dice) -> Program {
     small(|| {

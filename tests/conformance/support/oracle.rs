@@ -13,6 +13,9 @@ use super::dice::Dice;
 
 /// A single f32 op against f64 sums, relative to the sum of its absolute terms.
 const OP_TOLERANCE: f32 = 2e-6;
+/// A dense layer of tens of thousands of inputs, whose weights a backend may keep in half precision
+/// (11 significant bits): six standard deviations of that rounding, relative as above.
+const HALVED_TOLERANCE: f32 = 1e-5;
 /// A whole network, relative to the largest value in any of its buffers.
 const NETWORK_TOLERANCE: f32 = 2e-5;
 
@@ -23,6 +26,8 @@ pub(crate) enum Closeness {
     Exact,
     /// One op.
     Op,
+    /// One dense layer that is large enough to be kept in half precision.
+    Halved,
     /// A whole network.
     Network,
 }
@@ -100,6 +105,7 @@ fn tolerance(program: &Program, input: &[f32], expected: &[Vec<f32>], closeness:
     match closeness {
         Closeness::Exact => 0.0,
         Closeness::Op => OP_TOLERANCE * largest(&absolute_terms(program, input)),
+        Closeness::Halved => HALVED_TOLERANCE * largest(&absolute_terms(program, input)),
         Closeness::Network => NETWORK_TOLERANCE * largest(expected).max(1.0),
     }
 }
