@@ -19,11 +19,11 @@ pub const IMAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const MODEL_BYTES_MAX: u64 = 1 << 30;
 /// Most nodes of a model graph.
 pub const MODEL_NODES_MAX: usize = 10_000;
-/// Values of one buffer of a network, per item (1 GiB of f32).
-pub const BUFFER_VALUES_MAX: usize = 1 << 28;
 /// Most values in all buffers of a network together, for one item (YuNet at 640 × 640 has 8 million,
 /// an iresnet100 at 112 × 112 has 30 million).
 pub const MODEL_BUFFER_VALUES_MAX: usize = 1 << 27;
+/// Values of one buffer of a network, per item (1 GiB of f32).
+pub const BUFFER_VALUES_MAX: usize = 1 << 28;
 /// Frames in one engine batch.
 pub const BATCH_FRAMES_MAX: usize = 8;
 /// Longest that a frame waits for company, in microseconds, when the engine is busy.

@@ -2,31 +2,14 @@
 //! change of what every backend computes.
 
 mod common;
-
-use std::path::PathBuf;
+#[path = "common/models.rs"]
+mod models;
 
 use portcullis::{
     model::{self, defaults},
     ops::program::{Activation, ChannelOrder, Op, Program},
     time::{Clock, SystemClock},
 };
-
-/// The cached file of a default model, or a counted skip.
-#[expect(clippy::disallowed_methods, reason = "tests have no config module to ask")]
-fn default_model(test: &str, model: &defaults::DefaultModel) -> Option<Vec<u8>> {
-    let folder = |name: &str, below: &str| {
-        std::env::var_os(name).map(|folder| PathBuf::from(folder).join(below))
-    };
-    let cache = folder("PORTCULLIS_CACHE", "")
-        .or_else(|| folder("XDG_CACHE_HOME", "portcullis"))
-        .or_else(|| folder("HOME", ".cache/portcullis"));
-    let path = cache.map(|cache| cache.join("models").join(model.file));
-    let bytes = path.and_then(|path| std::fs::read(path).ok());
-    if bytes.is_none() {
-        common::skip(test, "models", &format!("{} is not in the cache folder", model.file));
-    }
-    bytes
-}
 
 fn count(program: &Program, wanted: impl Fn(&Op) -> bool) -> usize {
     program.steps.iter().filter(|step| wanted(&step.op)).count()
@@ -35,7 +18,7 @@ fn count(program: &Program, wanted: impl Fn(&Op) -> bool) -> usize {
 #[test]
 fn the_default_embedder_is_27_convolutions_and_one_product() {
     let name = "the_default_embedder_is_27_convolutions_and_one_product";
-    let Some(bytes) = default_model(name, &defaults::EMBEDDER) else { return };
+    let Some((_, bytes)) = models::cached(name, &defaults::EMBEDDER) else { return };
     defaults::EMBEDDER.accept(&bytes).expect("the published file");
     assert_eq!(model::hash(&bytes), defaults::EMBEDDER.sha256);
     let clock = SystemClock::start();
@@ -61,7 +44,7 @@ fn the_default_embedder_is_27_convolutions_and_one_product() {
 #[test]
 fn the_default_detector_has_twelve_outputs_at_any_multiple_of_32() {
     let name = "the_default_detector_has_twelve_outputs_at_any_multiple_of_32";
-    let Some(bytes) = default_model(name, &defaults::DETECTOR) else { return };
+    let Some((_, bytes)) = models::cached(name, &defaults::DETECTOR) else { return };
     defaults::DETECTOR.accept(&bytes).expect("the published file");
     let load = |px| model::load(&bytes, "yunet", ChannelOrder::Bgr, px);
     let program = load(None).expect("the default model loads");

@@ -24,163 +24,28 @@
 //!      …    32   SHA-256 of everything before: the calibration's own hash
 //! ```
 //!
-//! Assumptions: the hash says that the file is whole, not who made it; a deployer's calibration is
-//! as trusted as the rest of the configuration. Sizes are checked before anything is computed from
-//! them, and numbers before anything is allocated for them.
+//! Assumptions about the file: the hash says that it is whole, not who made it; a deployer's
+//! calibration is as trusted as the rest of the configuration. Sizes are checked before anything is
+//! computed from them, and numbers before anything is allocated for them.
 //!
 //! Not here: how it is derived (`bench/calibration/derive.py`), and comparing templates (`ops`).
 
-#![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::arithmetic_side_effects)]
+mod error;
+mod format;
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
+
+pub use error::{CalibrationError, ThresholdError};
 
 use crate::{
-    limits,
-    ops::tile::TileLayout,
+    ops::{quantise::quantise, tile::TileLayout},
     types::{Hash256, Score, Template, TemplateKind, Threshold},
 };
 
-const MAGIC: &[u8; 8] = b"PCULSCAL";
-const VERSION: u32 = 1;
-const HEADER_BYTES: usize = 88;
-const ROW_BYTES: usize = 16;
-const HASH_BYTES: usize = 32;
-const ROWS_MAX: u32 = 64;
-const BASIS_BYTES_MAX: u32 = 4096;
-const SCALE_MAX: f32 = 4096.0;
-/// How far a product of two rotated axes may lie from 0 or 1: float32 rounding of 2048 terms.
-const ORTHONORMAL_WITHIN: f32 = 1e-3;
-/// A template's largest value. −128 never occurs, so that a sign can always be flipped.
-const VALUE_MAX: f32 = 127.0;
-
 /// The calibration of the default embedder, as shipped.
 const SFACE_128: &[u8] = include_bytes!("sface_128.calibration");
-
-/// Why bytes are not a calibration, or an embedding does not become a template.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum CalibrationError {
-    /// The basis is not one readable sentence.
-    #[error("the calibration's basis (data set and sample size) is not plain UTF-8 text")]
-    Basis,
-    /// A bit was changed, or the file was cut.
-    #[error("the calibration is damaged: its hash is {held}, it states {stated}; fetch it again")]
-    Damaged {
-        /// Hash at the end of the file.
-        stated: Hash256,
-        /// Hash of what stands before.
-        held: Hash256,
-    },
-    /// The embedding has another number of values.
-    #[error("an embedding of {held} values; this calibration takes {expected}")]
-    Dims {
-        /// Values expected.
-        expected: usize,
-        /// Values given.
-        held: usize,
-    },
-    /// A header field outside of what is allowed.
-    #[error("the calibration's {field} is {held}; allowed: {least} to {most}")]
-    Field {
-        /// Which.
-        field: &'static str,
-        /// Value found.
-        held: u32,
-        /// Least allowed.
-        least: u32,
-        /// Most allowed.
-        most: u32,
-    },
-    /// The file has not the length that its header needs.
-    #[error("a calibration with this header has {expected} bytes, the file has {held}")]
-    Length {
-        /// Bytes needed.
-        expected: usize,
-        /// Bytes found.
-        held: usize,
-    },
-    /// Not a calibration at all.
-    #[error("not a calibration: it does not begin with \"PCULSCAL\"")]
-    Magic,
-    /// The model in use is another one.
-    #[error("the calibration belongs to model {expected}, the embedder is {held}")]
-    Model {
-        /// The calibration's model.
-        expected: Hash256,
-        /// The model at hand.
-        held: Hash256,
-    },
-    /// An infinite or undefined value, in the file or in an embedding.
-    #[error("value {index} of the {part} is not a finite number")]
-    NotFinite {
-        /// Where.
-        part: &'static str,
-        /// Position.
-        index: usize,
-    },
-    /// A covariance that is not one.
-    #[error("the calibration's {part} is not a covariance: see row {row}")]
-    Population {
-        /// Which.
-        part: &'static str,
-        /// Row with a negative variance or without symmetry.
-        row: usize,
-    },
-    /// Axes that are not orthonormal would change scores.
-    #[error("rows {row} and {other} of the calibration's rotation are not orthonormal")]
-    Rotation {
-        /// One axis.
-        row: usize,
-        /// The other, or the same.
-        other: usize,
-    },
-    /// The scale is not a number in range.
-    #[error("the calibration's scale is {held}; allowed: 1 to 4096")]
-    Scale {
-        /// Value found.
-        held: f32,
-    },
-    /// Rows must fall in rate and not fall in similarity.
-    #[error("row {row} of the calibration's threshold table does not follow from the one before")]
-    Threshold {
-        /// The row.
-        row: usize,
-    },
-    /// Another version of the format.
-    #[error("calibration format {held}; this build reads format {VERSION}")]
-    Version {
-        /// Version found.
-        held: u32,
-    },
-    /// An embedding without a direction.
-    #[error("the embedding has no length; it has no direction that could be compared")]
-    Zero,
-}
-
-/// Why a threshold cannot be given.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum ThresholdError {
-    /// Not a rate.
-    #[error("{held} is not a false match rate; give a number above 0 and below 1")]
-    NotRate {
-        /// What was asked.
-        held: f64,
-    },
-    /// The sample behind the table is too small for it.
-    #[error(
-        "insufficient data for a false match rate of {held:e}: the calibration reaches {least:e} ({basis})"
-    )]
-    Unreached {
-        /// What was asked.
-        held: f64,
-        /// The lowest rate of the table.
-        least: f64,
-        /// The data behind it.
-        basis: Arc<str>,
-    },
-}
 
 /// One measured point: at `similarity`, the share `fmr` of non-mated pairs matches.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -222,42 +87,7 @@ impl Calibration {
     /// # Errors
     /// [`CalibrationError`], one variant per way of being wrong.
     pub fn parse(bytes: &[u8]) -> Result<Self, CalibrationError> {
-        let header = Header::parse(bytes)?;
-        let (body, stated) = bytes.split_at(bytes.len().saturating_sub(HASH_BYTES));
-        let held = Hash256::from_bytes(Sha256::digest(body).into());
-        let stated = Hash256::from_bytes(stated.try_into().expect("the header checked the length"));
-        if held != stated {
-            return Err(CalibrationError::Damaged { stated, held });
-        }
-        let d = header.dims;
-        let square = d.saturating_mul(d);
-        let mut rest = Reader(body.get(HEADER_BYTES..).unwrap_or_default());
-        let rows = threshold_rows(&mut rest, header.rows)?;
-        let basis = basis(rest.bytes(header.basis_bytes))?;
-        let rotation = rest.floats(square, "rotation")?;
-        orthonormal(&rotation, d)?;
-        let population = if header.population {
-            Some(Population {
-                mean: rest.floats(d, "mean")?,
-                between: covariance(rest.floats(square, "between")?, d, "between-person")?,
-                within: covariance(rest.floats(square, "within")?, d, "within-person")?,
-            })
-        } else {
-            None
-        };
-        let dims = u16::try_from(d).expect("DIMS_MAX fits u16");
-        let tile_rows = usize::try_from(limits::TILE_ROWS).expect("a tile fits memory");
-        Ok(Self {
-            kind: TemplateKind { model: header.model, calibration: held, dims },
-            layout: TileLayout { dims: d, hot_dims: header.hot_dims, rows: tile_rows },
-            scale: header.scale,
-            rotation,
-            rows,
-            genuine: header.genuine,
-            impostor: header.impostor,
-            basis,
-            population,
-        })
+        format::parse(bytes)
     }
 
     /// The calibration of the default embedder.
@@ -323,39 +153,24 @@ impl Calibration {
         if held == expected { Ok(()) } else { Err(CalibrationError::Model { expected, held }) }
     }
 
-    /// Normalises, rotates, scales and rounds an embedding (half away from zero, saturating at
-    /// ±127). Scratch is wiped; the embedding is the caller's to wipe.
+    /// Normalises, rotates, scales and rounds an embedding ([`quantise()`] says how). Scratch is
+    /// wiped; the embedding is the caller's to wipe.
     ///
     /// # Errors
-    /// [`CalibrationError::Dims`], [`CalibrationError::NotFinite`], [`CalibrationError::Zero`].
+    /// [`CalibrationError::Embedding`].
     pub fn template(&self, embedding: &[f32]) -> Result<Template, CalibrationError> {
-        let expected = self.layout.dims;
-        if embedding.len() != expected {
-            return Err(CalibrationError::Dims { expected, held: embedding.len() });
+        // Made at its final size: nothing is left behind by growing.
+        let mut values = vec![0_i8; self.layout.dims].into_boxed_slice();
+        if let Err(error) = quantise(embedding, &self.rotation, self.scale, &mut values) {
+            values.zeroize();
+            return Err(error.into());
         }
-        if let Some(index) = embedding.iter().position(|value| !value.is_finite()) {
-            return Err(CalibrationError::NotFinite { part: "embedding", index });
-        }
-        let squares = embedding.iter().map(|&value| f64::from(value) * f64::from(value));
-        let length = squares.sum::<f64>().sqrt();
-        if length < f64::from(f32::MIN_POSITIVE) {
-            return Err(CalibrationError::Zero);
-        }
-        let mut unit = Zeroizing::new(vec![0.0_f32; expected]);
-        for (unit, &value) in unit.iter_mut().zip(embedding) {
-            *unit = rounded(f64::from(value) / length);
-        }
-        let mut values = Zeroizing::new(vec![0_i8; expected]);
-        for (value, axis) in values.iter_mut().zip(self.rotation.chunks_exact(expected)) {
-            *value = quantise(dot(axis, &unit) * self.scale);
-        }
-        // The box is the template's own memory; the vector is wiped when it is dropped.
-        let template = Template::new(values.as_slice().into(), self.kind);
+        let template = Template::new(values, self.kind);
         Ok(template.expect("the length is the kind's, and quantising never gives -128"))
     }
 
-    /// The threshold for a false match rate of at most `fmr`: the row with the greatest rate that is
-    /// not above it.
+    /// The threshold for a false match rate of at most `fmr`: the row with the greatest rate that
+    /// is not above it.
     ///
     /// # Errors
     /// [`ThresholdError`]; a rate that the sample does not support is refused, not extrapolated.
@@ -368,11 +183,19 @@ impl Calibration {
             return Err(ThresholdError::Unreached { held: fmr, least, basis: self.basis.clone() });
         };
         Ok(Threshold {
-            score: Score::at_least(f64::from(row.similarity), self.scale),
+            score: self.score_of(row.similarity),
             similarity: row.similarity,
             fmr: row.fmr,
             basis: self.basis.clone(),
         })
+    }
+
+    /// The least score that is published as `similarity` or more, so that what is shown and what is
+    /// decided never disagree: `similarity` itself is rounded to single precision.
+    fn score_of(&self, similarity: f32) -> Score {
+        let above = Score::at_least(f64::from(similarity), self.scale);
+        let below = Score(above.0.saturating_sub(1));
+        if below.similarity(self.scale) >= similarity { below } else { above }
     }
 }
 
@@ -388,201 +211,5 @@ impl std::fmt::Debug for Population {
     }
 }
 
-/// The fixed part, checked; its sizes add up to the file's length.
-struct Header {
-    dims: usize,
-    hot_dims: usize,
-    rows: usize,
-    basis_bytes: usize,
-    population: bool,
-    scale: f32,
-    model: Hash256,
-    genuine: u64,
-    impostor: u64,
-}
-
-impl Header {
-    fn parse(bytes: &[u8]) -> Result<Self, CalibrationError> {
-        if bytes.get(..MAGIC.len()) != Some(MAGIC) {
-            return Err(CalibrationError::Magic);
-        }
-        let held = bytes.len();
-        let least = HEADER_BYTES.saturating_add(HASH_BYTES);
-        if held < least {
-            return Err(CalibrationError::Length { expected: least, held });
-        }
-        let mut rest = Reader(bytes.get(MAGIC.len()..).unwrap_or_default());
-        let version = rest.u32();
-        if version != VERSION {
-            return Err(CalibrationError::Version { held: version });
-        }
-        let dims_max = u32::try_from(limits::DIMS_MAX).unwrap_or(u32::MAX);
-        let dims = rest.field("number of dimensions", 1, dims_max)?;
-        let hot_dims = rest.field("number of hot dimensions", 1, dims)?;
-        let rows = rest.field("number of thresholds", 1, ROWS_MAX)?;
-        let basis_bytes = rest.field("length of its basis", 1, BASIS_BYTES_MAX)?;
-        let population = rest.field("population flag", 0, 1)? == 1;
-        let scale = f32::from_bits(rest.u32());
-        if !(1.0..=SCALE_MAX).contains(&scale) {
-            return Err(CalibrationError::Scale { held: scale });
-        }
-        rest.field("reserved field", 0, 0)?;
-        let model = Hash256::from_bytes(rest.array());
-        let [genuine, impostor] = [rest.array(), rest.array()].map(u64::from_le_bytes);
-        let size = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
-        let header = Self {
-            dims: size(dims),
-            hot_dims: size(hot_dims),
-            rows: size(rows),
-            basis_bytes: size(basis_bytes),
-            population,
-            scale,
-            model,
-            genuine,
-            impostor,
-        };
-        match header.length() {
-            expected if expected == held => Ok(header),
-            expected => Err(CalibrationError::Length { expected, held }),
-        }
-    }
-
-    /// Bytes of the whole file. Every size has its limit by now: at most 2048² · 12 and small change.
-    fn length(&self) -> usize {
-        let square = self.dims.saturating_mul(self.dims);
-        let population =
-            if self.population { square.saturating_mul(2).saturating_add(self.dims) } else { 0 };
-        let floats = square.saturating_add(population);
-        HEADER_BYTES
-            .saturating_add(self.rows.saturating_mul(ROW_BYTES))
-            .saturating_add(self.basis_bytes)
-            .saturating_add(floats.saturating_mul(4))
-            .saturating_add(HASH_BYTES)
-    }
-}
-
-/// What is left of the file. Its length was checked against the header, so a read never falls short;
-/// if it did, it would give zeros.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn bytes(&mut self, count: usize) -> &'a [u8] {
-        let (head, rest) = self.0.split_at_checked(count).unwrap_or_default();
-        self.0 = rest;
-        head
-    }
-
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        self.bytes(N).try_into().unwrap_or([0; N])
-    }
-
-    fn u32(&mut self) -> u32 {
-        u32::from_le_bytes(self.array())
-    }
-
-    fn field(
-        &mut self,
-        field: &'static str,
-        least: u32,
-        most: u32,
-    ) -> Result<u32, CalibrationError> {
-        let held = self.u32();
-        if (least..=most).contains(&held) {
-            Ok(held)
-        } else {
-            Err(CalibrationError::Field { field, held, least, most })
-        }
-    }
-
-    fn floats(&mut self, count: usize, part: &'static str) -> Result<Box<[f32]>, CalibrationError> {
-        let (whole, _) = self.bytes(count.saturating_mul(4)).as_chunks::<4>();
-        let values: Box<[f32]> = whole.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-        match values.iter().position(|value| !value.is_finite()) {
-            Some(index) => Err(CalibrationError::NotFinite { part, index }),
-            None => Ok(values),
-        }
-    }
-}
-
-fn threshold_rows(
-    rest: &mut Reader<'_>,
-    count: usize,
-) -> Result<Vec<ThresholdRow>, CalibrationError> {
-    let mut rows: Vec<ThresholdRow> = Vec::with_capacity(count);
-    for index in 0..count {
-        let fmr = f64::from_le_bytes(rest.array());
-        let similarity = f32::from_le_bytes(rest.array());
-        let reserved = rest.u32();
-        let (before, least) = rows.last().map_or((1.0, -1.0), |row| (row.fmr, row.similarity));
-        let follows = fmr > 0.0 && fmr < before && similarity >= least && similarity <= 1.0;
-        if !follows || reserved != 0 {
-            return Err(CalibrationError::Threshold { row: index });
-        }
-        rows.push(ThresholdRow { fmr, similarity });
-    }
-    Ok(rows)
-}
-
-fn basis(bytes: &[u8]) -> Result<Arc<str>, CalibrationError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| CalibrationError::Basis)?;
-    if text.trim().is_empty() || text.chars().any(char::is_control) {
-        return Err(CalibrationError::Basis);
-    }
-    Ok(text.into())
-}
-
-fn orthonormal(rotation: &[f32], dims: usize) -> Result<(), CalibrationError> {
-    for (row, axis) in rotation.chunks_exact(dims).enumerate() {
-        for (other, with) in rotation.chunks_exact(dims).enumerate().skip(row) {
-            let expected = if row == other { 1.0 } else { 0.0 };
-            if (dot(axis, with) - expected).abs() > ORTHONORMAL_WITHIN {
-                return Err(CalibrationError::Rotation { row, other });
-            }
-        }
-    }
-    Ok(())
-}
-
-fn covariance(
-    values: Box<[f32]>,
-    dims: usize,
-    part: &'static str,
-) -> Result<Box<[f32]>, CalibrationError> {
-    for (row, line) in values.chunks_exact(dims).enumerate() {
-        let column = values.iter().skip(row).step_by(dims);
-        let symmetric = line.iter().zip(column).all(|(one, other)| (one - other).abs() <= 1e-6);
-        if !symmetric || line.get(row).is_none_or(|&variance| variance < 0.0) {
-            return Err(CalibrationError::Population { part, row });
-        }
-    }
-    Ok(values)
-}
-
-/// A dot product in eight fixed lanes: the same on every machine, and fast on most.
-fn dot(one: &[f32], other: &[f32]) -> f32 {
-    let (blocks, rest) = one.as_chunks::<8>();
-    let (other_blocks, other_rest) = other.as_chunks::<8>();
-    let mut lanes = [0.0_f32; 8];
-    for (block, other) in blocks.iter().zip(other_blocks) {
-        for ((lane, value), other) in lanes.iter_mut().zip(block).zip(other) {
-            *lane += value * other;
-        }
-    }
-    let rest: f32 = rest.iter().zip(other_rest).map(|(value, other)| value * other).sum();
-    lanes.iter().sum::<f32>() + rest
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "rounding to single precision is meant")]
-fn rounded(value: f64) -> f32 {
-    value as f32
-}
-
-/// Rounds half away from zero, saturating at ±127.
-#[expect(clippy::cast_possible_truncation, reason = "the value is whole and within ±127")]
-fn quantise(value: f32) -> i8 {
-    value.round().clamp(-VALUE_MAX, VALUE_MAX) as i8
-}
-
 #[cfg(test)]
-#[path = "calibration_tests.rs"]
 mod tests;

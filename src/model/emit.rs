@@ -56,7 +56,7 @@ impl Emitting {
         number
     }
 
-    fn weight(&mut self, values: Vec<f32>) -> WeightId {
+    fn weight(&mut self, values: impl Into<Arc<[f32]>>) -> WeightId {
         self.weights.push(values.into());
         WeightId(self.weights.len() - 1)
     }

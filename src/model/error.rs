@@ -1,6 +1,7 @@
 //! Why a model file is refused: which file, which node, which operator, and what to do.
 
 use super::wire::WireError;
+use crate::ops::check::ProgramError;
 
 /// Why a model file does not become a program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +34,8 @@ pub enum ModelError {
     },
     /// A tensor whose values lie in another file.
     #[error(
-        "{file}: the values of {tensor} lie in another file; export the model with its weights inside"
+        "{file}: the values of {tensor} lie in another file; export the model with its weights \
+         inside"
     )]
     External {
         /// The model file.
@@ -42,7 +44,11 @@ pub enum ModelError {
         tensor: String,
     },
     /// More than one input, or none.
-    #[error("{file}: the graph reads {} inputs ({}); a network here has exactly one", held.len(), held.join(", "))]
+    #[error(
+        "{file}: the graph reads {} inputs ({}); a network here has exactly one",
+        held.len(),
+        held.join(", ")
+    )]
     Inputs {
         /// The model file.
         file: String,
@@ -139,13 +145,8 @@ pub enum ModelError {
         why: String,
     },
     /// The finished program contradicts itself: a mistake in this module.
-    #[error("{file}: the lowered program is not sound: {why}; this is a bug, please report it")]
-    Program {
-        /// The model file.
-        file: String,
-        /// What does not fit.
-        why: super::check::ProgramFlaw,
-    },
+    #[error("the lowered network is not sound: {0}; this is a bug, please report it")]
+    Program(ProgramError),
     /// A constant that is not what its dimensions say.
     #[error("{file}: tensor {tensor}: {why}")]
     Tensor {

@@ -2,14 +2,15 @@
 //! residuals to the end of the step that feeds them.
 //!
 //! Every rewrite is exact in real numbers; what is computed in double precision is rounded once. A
-//! summand is never moved in front of a convolution that pads with zeros: at the borders it would be
-//! missing. So the `(x − 127.5) / 128` of a network stays what it is, one `Affine`.
+//! summand is never moved in front of a convolution that pads with zeros: at the borders it would
+//! be missing. So the `(x − 127.5) / 128` of a network stays what it is, one `Affine`.
 //!
 //! Invariant: a value that something else reads, or that is an output, is still computed.
 
 use super::{
     layer::{Act, Layer, LayerOp, Linear, Net, ValueId},
     lower::single,
+    permute::only,
 };
 
 /// Fuses until nothing fits any more; one pass in computing order suffices, because each layer is
@@ -142,7 +143,7 @@ impl Fusing {
                 if linear.act == Act::Identity && !residual =>
             {
                 // Output channels are the innermost dimension of all three.
-                for row in linear.weights.chunks_exact_mut(scale.len()) {
+                for row in only(&mut linear.weights).chunks_exact_mut(scale.len()) {
                     row.iter_mut().zip(&scale).for_each(|(weight, scale)| *weight *= scale);
                 }
                 for (bias, (scale, shift)) in linear.bias.iter_mut().zip(scale.iter().zip(&shift)) {
@@ -189,7 +190,9 @@ fn feed(linear: &mut Linear, scale: &[f32], shift: &[f32]) {
     let outputs = linear.bias.len();
     let mut added = vec![0.0_f64; outputs];
     let per_channel = scale.iter().zip(shift).cycle();
-    for (row, (&scale, &shift)) in linear.weights.chunks_exact_mut(outputs).zip(per_channel) {
+    for (row, (&scale, &shift)) in
+        only(&mut linear.weights).chunks_exact_mut(outputs).zip(per_channel)
+    {
         for (weight, added) in row.iter_mut().zip(&mut added) {
             *added += f64::from(*weight) * f64::from(shift);
             *weight *= scale;
@@ -202,7 +205,7 @@ fn feed(linear: &mut Linear, scale: &[f32], shift: &[f32]) {
 
 /// As [`feed`], with one filter per channel: weights `[kh][kw][c]`.
 fn feed_depthwise(linear: &mut Linear, scale: &[f32], shift: &[f32]) {
-    for row in linear.weights.chunks_exact_mut(scale.len()) {
+    for row in only(&mut linear.weights).chunks_exact_mut(scale.len()) {
         for (at, weight) in row.iter_mut().enumerate() {
             linear.bias[at] = single(multiply_add(*weight, shift[at], linear.bias[at]));
             *weight *= scale[at];

@@ -4,6 +4,8 @@
 //! Twin of [`crate::ops::program::Op`], plus the two that never reach a program: `Activate` (fused,
 //! or else an `Affine` of ones and zeros).
 
+use std::sync::Arc;
+
 use crate::ops::program::{Shape, Window};
 
 /// Index into [`Net::shapes`].
@@ -21,7 +23,7 @@ pub(super) enum Act {
 /// Weights in the order of the program, bias of one value per output channel, and the end of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Linear {
-    pub(super) weights: Vec<f32>,
+    pub(super) weights: Arc<[f32]>,
     pub(super) bias: Vec<f32>,
     pub(super) act: Act,
 }

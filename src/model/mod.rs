@@ -6,11 +6,11 @@
 //! |---|---|---|---|
 //! | `wire` | bytes | the same bytes | what would harm the parser |
 //! | `onnx` | bytes | `graph::Graph` | wrong versions, external and inconsistent weights |
-//! | `graph` | nodes in any order | needed nodes in computing order | cycles, holes, second inputs |
+//! | `graph` | nodes in any order | needed nodes, in order | cycles, holes, second inputs |
 //! | `fold` | nodes over constants | constants | forms that exporters do not write |
 //! | `lower` | nodes | layers, shapes inferred, NHWC | unknown operators, by name |
 //! | `fuse` | layers | fewer layers, exactly equal in real numbers | nothing |
-//! | `emit` | layers | [`Program`], then `check`ed | contradictions (a bug here) |
+//! | `emit` | layers | [`Program`], checked | contradictions (a bug here) |
 //!
 //! Invariant: no byte sequence panics, hangs, or allocates more than a fixed multiple of its own
 //! size and of [`crate::limits::MODEL_BUFFER_VALUES_MAX`].
@@ -18,8 +18,8 @@
 //! Not here: where files come from (`cli` fetches them), and running anything.
 
 mod calibration;
-mod check;
 pub mod defaults;
+mod dequantize;
 mod emit;
 mod error;
 mod fold;
@@ -28,6 +28,7 @@ mod graph;
 mod layer;
 mod lower;
 mod onnx;
+mod permute;
 mod tensor;
 mod wire;
 
@@ -37,7 +38,6 @@ mod tests;
 use sha2::{Digest, Sha256};
 
 pub use calibration::{Calibration, CalibrationError, Population, ThresholdError, ThresholdRow};
-pub use check::{ProgramFlaw, check};
 pub use error::{ModelError, OutputFlaw, Refusal, TensorFlaw};
 pub use wire::{WireError, WireFlaw};
 
@@ -48,9 +48,9 @@ use crate::{
 
 /// Lowers an ONNX file into a program.
 ///
-/// `name` is the file's name, for messages and [`Program::name`]. `input_px` replaces the height and
-/// width of the input, for networks that work at several sizes; it must divide evenly down to every
-/// output.
+/// `name` is the file's name, for messages and [`Program::name`]. `input_px` replaces the height
+/// and width of the input, for networks that work at several sizes; it must divide evenly down to
+/// every output.
 ///
 /// # Errors
 /// [`ModelError`], naming the file and, where there is one, the node and its operator.
@@ -65,7 +65,7 @@ pub fn load(
     let mut net = lower::lower(graph, &input, input_px)?;
     fuse::fuse(&mut net);
     let program = emit::emit(net, name, channels);
-    check(&program).map_err(|why| ModelError::Program { file: name.to_owned(), why })?;
+    program.check().map_err(ModelError::Program)?;
     if let Some([height_px, width_px]) = input_px {
         suits(&program, height_px, width_px)?;
     }

@@ -137,7 +137,10 @@ fn from_tensor(proto: TensorProto, name: &str, file: &str) -> Result<Tensor, Mod
         (DataType::FLOAT, Some(raw)) => little_endian(&raw, f32::from_le_bytes).map(Values::F32),
         (DataType::INT32, Some(raw)) => little_endian(&raw, i32::from_le_bytes).map(Values::I32),
         (DataType::INT64, Some(raw)) => little_endian(&raw, i64::from_le_bytes).map(Values::I64),
-        (DataType::INT8, Some(raw)) => little_endian(&raw, i8::from_le_bytes).map(Values::I8),
+        // Collected in place: the same bytes, seen with a sign.
+        (DataType::INT8, Some(raw)) => {
+            Ok(Values::I8(raw.into_iter().map(|byte| i8::from_le_bytes([byte])).collect()))
+        }
         (DataType::UINT8, Some(raw)) => Ok(Values::U8(raw)),
         (DataType::FLOAT, None) => Ok(Values::F32(proto.float_data)),
         (DataType::INT32, None) => Ok(Values::I32(proto.int32_data)),

@@ -4,6 +4,8 @@
 
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::arithmetic_side_effects)]
 
+use std::sync::Arc;
+
 /// Values of one type. Quantised bytes stay bytes: they are read once, when they are dequantised.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Values {
@@ -40,7 +42,8 @@ impl Values {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tensor {
     dims: Vec<usize>,
-    values: Values,
+    /// Shared: a tensor is renamed and reshaped more often than it is read.
+    values: Arc<Values>,
 }
 
 /// The product of `dims`, or `None` where it does not fit.
@@ -51,11 +54,11 @@ pub(super) fn product(dims: &[usize]) -> Option<usize> {
 impl Tensor {
     /// `None` unless `values` are as many as `dims` say.
     pub(super) fn new(dims: Vec<usize>, values: Values) -> Option<Self> {
-        (product(&dims) == Some(values.len())).then_some(Self { dims, values })
+        (product(&dims) == Some(values.len())).then(|| Self { dims, values: Arc::new(values) })
     }
 
     pub(super) fn whole_numbers(values: Vec<i64>) -> Self {
-        Self { dims: vec![values.len()], values: Values::I64(values) }
+        Self { dims: vec![values.len()], values: Arc::new(Values::I64(values)) }
     }
 
     pub(super) fn dims(&self) -> &[usize] {
@@ -71,14 +74,14 @@ impl Tensor {
     }
 
     pub(super) fn f32(&self) -> Option<&[f32]> {
-        match &self.values {
+        match &*self.values {
             Values::F32(values) => Some(values),
             _ => None,
         }
     }
 
     pub(super) fn i64(&self) -> Option<&[i64]> {
-        match &self.values {
+        match &*self.values {
             Values::I64(values) => Some(values),
             _ => None,
         }
@@ -93,7 +96,8 @@ impl Tensor {
     }
 
     /// The same values under other dimensions of the same count.
-    pub(super) fn reshaped(self, dims: Vec<usize>) -> Option<Self> {
-        Self::new(dims, self.values)
+    pub(super) fn reshaped(&self, dims: Vec<usize>) -> Option<Self> {
+        let fits = product(&dims) == Some(self.len());
+        fits.then(|| Self { dims, values: Arc::clone(&self.values) })
     }
 }

@@ -1,146 +1,12 @@
 //! Small handmade graphs through the whole loader, and the lowering of the default models.
 
-use rten_onnx::onnx::{
-    AttributeProto, AttributeType, DataLocation, DataType, Dimension, GraphProto, ModelProto,
-    NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto, TypeProtoTensor,
-    ValueInfoProto,
-};
+mod build;
+
+use build::{Build, int, ints, tensor, text, value};
+use rten_onnx::onnx::{AttributeProto, DataLocation, DataType, TensorProto};
 
 use super::*;
-use crate::ops::program::{Activation, Op, Shape, Step, WeightId, Window};
-
-/// A model under construction; the bytes come from the parser crate's own writer.
-pub(crate) struct Build {
-    pub(crate) graph: GraphProto,
-    pub(crate) opset: i64,
-}
-
-pub(crate) fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
-    let dim = |&size: &i64| match size {
-        -1 => Dimension { dim_value: None, dim_param: Some("N".to_owned()) },
-        size => Dimension { dim_value: Some(size), dim_param: None },
-    };
-    let shape = TensorShapeProto { dim: dims.iter().map(dim).collect() };
-    let tensor = TypeProtoTensor { elem_type: Some(DataType::FLOAT), shape: Some(shape) };
-    ValueInfoProto {
-        name: Some(name.to_owned()),
-        r#type: Some(TypeProto { tensor_type: Some(tensor), ..TypeProto::default() }),
-    }
-}
-
-fn tensor(name: &str, dims: &[i64], kind: DataType) -> TensorProto {
-    TensorProto {
-        name: Some(name.to_owned()),
-        dims: dims.to_vec(),
-        data_type: Some(kind),
-        ..TensorProto::default()
-    }
-}
-
-pub(crate) fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        ints: values.to_vec(),
-        r#type: Some(AttributeType::INTS),
-        ..AttributeProto::default()
-    }
-}
-
-pub(crate) fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        i: Some(value),
-        r#type: Some(AttributeType::INT),
-        ..AttributeProto::default()
-    }
-}
-
-fn text(name: &str, value: &str) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        s: Some(value.to_owned()),
-        r#type: Some(AttributeType::STRING),
-        ..AttributeProto::default()
-    }
-}
-
-impl Build {
-    /// A graph with input `x` of `dims` and output `y`.
-    pub(crate) fn new(dims: &[i64]) -> Self {
-        let graph = GraphProto {
-            input: vec![value("x", dims)],
-            output: vec![value("y", &[-1])],
-            ..GraphProto::default()
-        };
-        Self { graph, opset: 13 }
-    }
-
-    pub(crate) fn opset(mut self, version: i64) -> Self {
-        self.opset = version;
-        self
-    }
-
-    pub(crate) fn floats(mut self, name: &str, dims: &[i64], values: &[f32]) -> Self {
-        let float_data = values.to_vec();
-        let proto = tensor(name, dims, DataType::FLOAT);
-        self.graph.initializer.push(TensorProto { float_data, ..proto });
-        self
-    }
-
-    pub(crate) fn longs(mut self, name: &str, values: &[i64]) -> Self {
-        let dims = [i64::try_from(values.len()).expect("few")];
-        let proto = tensor(name, &dims, DataType::INT64);
-        self.graph.initializer.push(TensorProto { int64_data: values.to_vec(), ..proto });
-        self
-    }
-
-    pub(crate) fn bytes_i8(mut self, name: &str, dims: &[i64], values: &[i8]) -> Self {
-        let raw = values.iter().map(|value| value.to_le_bytes()[0]).collect::<Vec<u8>>();
-        let proto = tensor(name, dims, DataType::INT8);
-        self.graph.initializer.push(TensorProto { raw_data: Some(raw.into()), ..proto });
-        self
-    }
-
-    pub(crate) fn node(mut self, operator: &str, inputs: &[&str], output: &str) -> Self {
-        self.graph.node.push(NodeProto {
-            name: Some(format!("{operator}_{output}")),
-            op_type: Some(operator.to_owned()),
-            input: inputs.iter().map(|&name| name.to_owned()).collect(),
-            output: vec![output.to_owned()],
-            ..NodeProto::default()
-        });
-        self
-    }
-
-    /// Adds an attribute to the last node.
-    pub(crate) fn with(mut self, attribute: AttributeProto) -> Self {
-        self.graph.node.last_mut().expect("a node").attribute.push(attribute);
-        self
-    }
-
-    pub(crate) fn bytes(self) -> Vec<u8> {
-        let opset = OperatorSetIdProto { domain: None, version: Some(self.opset) };
-        let model = ModelProto {
-            ir_version: Some(8),
-            graph: Some(self.graph),
-            opset_import: vec![opset],
-            ..ModelProto::default()
-        };
-        model.write_buf().expect("written to memory")
-    }
-
-    fn load(self) -> Result<Program, ModelError> {
-        load(&self.bytes(), "tiny.onnx", ChannelOrder::Rgb, None)
-    }
-
-    fn program(self) -> Program {
-        self.load().expect("a program")
-    }
-
-    fn refused(self) -> String {
-        self.load().expect_err("a refusal").to_string()
-    }
-}
+use crate::ops::program::{Activation, Op, Shape, Step, Window};
 
 fn ramp(count: usize) -> Vec<f32> {
     (0..count).map(|index| index as f32 + 1.0).collect()
@@ -513,28 +379,41 @@ fn a_configured_size_must_suit_the_network() {
     assert!(matches!(sized([0, 8]), Err(ModelError::InputShape { .. })));
 }
 
-#[test]
-fn the_checker_finds_what_does_not_fit() {
-    let sound = Build::new(&[1, 2, 4, 4])
-        .floats("w", &[2, 2, 1, 1], &ramp(4))
-        .node("Conv", &["x", "w"], "y")
-        .program();
-    assert_eq!(check(&sound), Ok(()));
-    let mut short = sound.clone();
-    short.weights[0] = vec![0.0; 3].into();
-    assert_eq!(check(&short), Err(ProgramFlaw::Weight { step: 0, expected: 4, held: 3 }));
-    let mut shifted = sound.clone();
-    shifted.buffers[1].w = 3;
-    assert!(matches!(check(&shifted), Err(ProgramFlaw::Shape { step: 0, .. })));
-    let mut early = sound.clone();
-    early.steps[0].inputs[0] = early.steps[0].output;
-    assert_eq!(check(&early), Err(ProgramFlaw::Order { step: 0 }));
-    let mut absent = sound.clone();
-    if let Op::Conv2d { weights, .. } = &mut absent.steps[0].op {
-        *weights = WeightId(99);
+/// A network with every kind of field that the format has, small enough to damage thoroughly.
+fn busy() -> Vec<u8> {
+    Build::new(&[-1, 2, 4, 4])
+        .opset(21)
+        .bytes_i8("q", &[4, 2], &[1, 2, 3, 4, 5, 6, 7, 8])
+        .floats("s", &[4, 1], &ramp(4))
+        .longs("shape", &[4, 2, 1, 1])
+        .floats("slope", &[4, 1, 1], &ramp(4))
+        .floats("fc", &[2, 64], &ramp(128))
+        .node("DequantizeLinear", &["q", "s"], "d")
+        .with(int("axis", 1))
+        .with(int("block_size", 2))
+        .node("Reshape", &["d", "shape"], "w")
+        .node("Conv", &["x", "w"], "c")
+        .with(ints("pads", &[0, 0, 0, 0]))
+        .node("PRelu", &["c", "slope"], "p")
+        .node("Flatten", &["p"], "f")
+        .node("Gemm", &["f", "fc"], "y")
+        .with(int("transB", 1))
+        .bytes()
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_damage_to_a_file_panics(
+        flips in proptest::collection::vec((0..10_000_usize, 0..8_u8), 1..6),
+        cut in 0..10_000_usize,
+    ) {
+        let mut bytes = busy();
+        for (at, bit) in flips {
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+        }
+        let cut = cut % bytes.len();
+        let _ = load(&bytes, "damaged.onnx", ChannelOrder::Rgb, None);
+        let _ = load(&bytes[..cut], "damaged.onnx", ChannelOrder::Rgb, Some([8, 8]));
     }
-    assert_eq!(check(&absent), Err(ProgramFlaw::Absent { step: 0 }));
-    let mut alone = sound;
-    alone.steps[0].inputs.clear();
-    assert_eq!(check(&alone), Err(ProgramFlaw::Inputs { step: 0, held: 0 }));
 }

@@ -235,6 +235,8 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
+    use rten_onnx::protobuf::varint::{MAX_VARINT_LEN, encode_varint};
+
     use super::*;
 
     fn flaw(bytes: &[u8]) -> WireFlaw {
@@ -281,17 +283,12 @@ mod tests {
 
     #[test]
     fn the_node_limit_holds_before_parsing() {
-        let nodes = limits::MODEL_NODES_MAX * 8 + 1;
+        let nodes = limits::MODEL_NODES_MAX.saturating_mul(8).saturating_add(1);
+        let node = [0x0a, 0x00];
+        let length = (nodes as u64).saturating_mul(2);
         let mut bytes = vec![0x3a];
-        let mut length = nodes * 2;
-        while length > 0x7f {
-            bytes.push((length & 0x7f) as u8 | 0x80);
-            length >>= 7;
-        }
-        bytes.push(length as u8);
-        for _ in 0..nodes {
-            bytes.extend([0x0a, 0x00]);
-        }
+        bytes.extend(encode_varint(length, &mut [0; MAX_VARINT_LEN]));
+        bytes.extend(node.iter().cycle().take(nodes.saturating_mul(2)));
         assert!(matches!(flaw(&bytes), WireFlaw::Crowded { .. }));
     }
 }

@@ -1,15 +1,15 @@
 //! Nodes that only rename, join or enlarge: `Reshape` and its kin, `Transpose`, `Concat`, `Resize`.
 
-use super::{
-    super::{
+use super::{Fault, Lowering, Order, View};
+use crate::{
+    model::{
         error::Refusal,
         fold::{self, axis_of},
         graph::Node,
         layer::LayerOp,
     },
-    Fault, Lowering, Order, View,
+    ops::program::Shape,
 };
-use crate::ops::program::Shape;
 
 /// First operator set whose `Resize` states how coordinates are mapped.
 const RESIZE_BY_MODE: i64 = 11;

@@ -1,16 +1,15 @@
 //! Nodes with a window: `Conv`, `MaxPool`, averages, and the padding that belongs to them.
 
-use super::{
-    super::{
+use super::{Fault, Lowering, View, is_map};
+use crate::{
+    limits,
+    model::{
         error::Refusal,
         fold,
         graph::Node,
         layer::{Act, LayerOp, Linear},
+        permute::{by_position, only, zeros},
     },
-    Fault, Lowering, View, is_map,
-};
-use crate::{
-    limits,
     ops::program::{Shape, Window},
 };
 
@@ -44,11 +43,8 @@ impl Lowering {
             return Err(Refusal::shapes((stated, dims), "the kernel of the weights").into());
         }
         let window = window(node, shape, kernel, view.pad)?;
-        let weights = if depthwise {
-            regroup(weights, c_out, 1, kernel)
-        } else {
-            regroup(weights, c_out, c_in, kernel)
-        };
+        // One filter per channel is one input channel.
+        let weights = by_position(weights, c_in, kernel_h.saturating_mul(kernel_w), 1.0);
         let bias = match self.constant(node, 2, "bias")? {
             None => vec![0.0; c_out],
             Some(_) => {
@@ -165,8 +161,8 @@ impl Lowering {
         let most = limits::MODEL_BUFFER_VALUES_MAX;
         let square = shape.c.checked_mul(c_out).filter(|&values| values <= most);
         let refused = || Refusal::Size { held: format!("{} × {c_out}", shape.c), most };
-        let mut weights = vec![0.0; square.ok_or_else(refused)?];
-        weights.iter_mut().step_by(c_out.saturating_add(1)).for_each(|one| *one = 1.0);
+        let mut weights = zeros(square.ok_or_else(refused)?);
+        only(&mut weights).iter_mut().step_by(c_out.saturating_add(1)).for_each(|one| *one = 1.0);
         let linear = Linear { weights, bias: vec![0.0; c_out], act: Act::Identity };
         let window = Window { kernel: [1, 1], stride: [1, 1], pad: [0; 4] };
         let wide = Shape { c: c_out, ..shape };
@@ -256,19 +252,4 @@ fn pool_window(node: &Node, shape: Shape) -> Result<(Window, [usize; 2]), Refusa
         return Err(Refusal::attribute("ceil_mode", 1, "0, or a window that divides the map"));
     }
     Ok((window, window.output(shape.h, shape.w)))
-}
-
-/// `[c_out][c_in][kh][kw]` → `[kh][kw][c_in][c_out]`.
-fn regroup(weights: &[f32], c_out: usize, c_in: usize, [kh, kw]: [usize; 2]) -> Vec<f32> {
-    let places = kh.saturating_mul(kw);
-    let stride = c_in.saturating_mul(places).max(1);
-    let mut regrouped = Vec::with_capacity(weights.len());
-    for place in 0..places {
-        for channel in 0..c_in {
-            let first = channel.saturating_mul(places).saturating_add(place);
-            let filters = weights.get(first..).unwrap_or_default().iter().step_by(stride);
-            regrouped.extend(filters.take(c_out));
-        }
-    }
-    regrouped
 }

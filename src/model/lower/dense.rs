@@ -1,14 +1,17 @@
 //! `Gemm` and `MatMul`: weights become `[in][out]`, with `in` counted as the buffer lies.
 
-use super::{
-    super::{
+use std::sync::Arc;
+
+use super::{Fault, Lowering, Order, View};
+use crate::{
+    model::{
         error::Refusal,
         graph::Node,
         layer::{Act, LayerOp, Linear},
+        permute::{by_position, rows_by_position},
     },
-    Fault, Lowering, Order, View,
+    ops::program::Shape,
 };
-use crate::ops::program::Shape;
 
 /// A weight matrix as the file has it.
 struct Matrix<'a> {
@@ -91,7 +94,7 @@ impl Lowering {
     }
 
     /// The matrix as `[in][out]`, its inputs in the order of the buffer.
-    fn arranged(&self, view: &View, matrix: &Matrix<'_>) -> Result<Vec<f32>, Refusal> {
+    fn arranged(&self, view: &View, matrix: &Matrix<'_>) -> Result<Arc<[f32]>, Refusal> {
         let &Matrix { values, inputs, outputs, by_output, factor } = matrix;
         let Shape { h, w, c } = self.shape(view);
         let positions = h.saturating_mul(w);
@@ -100,23 +103,11 @@ impl Lowering {
         }
         let (channels, positions) =
             if self.lies(view, Order::Nhwc) { (inputs, 1) } else { (c, positions) };
-        let mut arranged = vec![0.0; values.len()];
-        // Channel by channel: the part of the file's matrix that is read for one channel fits a
-        // cache, and what is written are whole rows.
-        for channel in 0..channels {
-            for position in 0..positions {
-                let from = channel.saturating_mul(positions).saturating_add(position);
-                let to = position.saturating_mul(channels).saturating_add(channel);
-                let row = arranged.chunks_exact_mut(outputs).nth(to).unwrap_or_default();
-                if by_output {
-                    let column = values.get(from..).unwrap_or_default().iter().step_by(inputs);
-                    row.iter_mut().zip(column).for_each(|(to, from)| *to = from * factor);
-                } else {
-                    let line = values.chunks_exact(outputs).nth(from).unwrap_or_default();
-                    row.iter_mut().zip(line).for_each(|(to, from)| *to = from * factor);
-                }
-            }
-        }
+        let arranged = if by_output {
+            by_position(values, channels, positions, factor)
+        } else {
+            rows_by_position(values, channels, positions, factor)
+        };
         Ok(arranged)
     }
 }

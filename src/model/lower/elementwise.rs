@@ -1,14 +1,12 @@
 //! Nodes that keep every value in its place: normalisation, arithmetic with constants, gates,
 //! activations, softmax.
 
-use super::{
-    super::{
-        error::Refusal,
-        fold::axis_of,
-        graph::Node,
-        layer::{Act, LayerOp},
-    },
-    Fault, Lowering, Order, View,
+use super::{Fault, Lowering, Order, View};
+use crate::model::{
+    error::Refusal,
+    fold::axis_of,
+    graph::Node,
+    layer::{Act, LayerOp},
 };
 
 /// First operator set in which `Softmax` works along one axis instead of flattening.
