@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::vector::{Kernel, Simd, Stencil, fma_blocks, stencil, stencils};
+use super::vector::{Kernel, Pixels, Simd, Stencil, fma_blocks, stencil, stencils};
 
 /// Proof that the processor has AVX-512F.
 #[derive(Debug, Clone, Copy)]

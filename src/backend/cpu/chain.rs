@@ -7,19 +7,21 @@ use super::{
     curve::{Curve, Sigmoid},
     depthwise::Depthwise,
     elementwise::{AddRow, AffineRow, ScaleRow, softmax_row, upsample_row},
+    image::FeedRows,
     memory::{Layout, Lines, Place, ReadRows, Store},
     plan::{EXTRAS_MAX, LINKS_MAX},
     pool2d::MaxPoolRow,
-    rows::{OutRows, REACH_MAX, Rows},
+    rows::{OutRows, Rows},
     vector::Simd,
 };
-use crate::ops::program::Window;
+use crate::ops::program::{ChannelOrder, Feed, Window};
 
 /// Steps that hand rows on to each other.
 #[derive(Debug)]
 pub(super) struct Chain {
     pub(super) links: Vec<Link>,
-    pub(super) source: Place,
+    /// None where the first link is the feed.
+    pub(super) source: Option<Place>,
     /// Buffers read beside the source: residuals, summands, gates.
     pub(super) extras: Vec<Place>,
     pub(super) output: Place,
@@ -43,10 +45,20 @@ pub(super) struct Link {
 /// What a link computes.
 #[derive(Debug)]
 pub(super) enum RowKernel {
-    Add { curve: Curve, period: usize },
-    Affine { scale: Lines, shift: Lines, curve: Curve, period: usize },
+    Add {
+        curve: Curve,
+        period: usize,
+    },
+    Affine {
+        scale: Lines,
+        shift: Lines,
+        curve: Curve,
+        period: usize,
+    },
     Conv(Conv),
     Depthwise(Depthwise),
+    /// The network's input, made row by row from what it is fed.
+    Feed(ChannelOrder),
     MaxPool(Window),
     Scale,
     Softmax,
@@ -120,7 +132,8 @@ struct Walk<'a, S> {
     chain: &'a Chain,
     store: &'a Store,
     item: usize,
-    source: ReadRows<'a>,
+    feed: &'a Feed<'a>,
+    source: Option<ReadRows<'a>>,
     extras: [Option<ReadRows<'a>>; EXTRAS_MAX],
     /// Next row of each link.
     next: [usize; LINKS_MAX],
@@ -128,12 +141,12 @@ struct Walk<'a, S> {
     end: [usize; LINKS_MAX],
 }
 
-/// Computes rows `from..to` of the chain's output for one item.
+/// Computes rows `from..to` of the chain's output for one item, which was fed `feed`.
 pub(super) fn walk<S: Simd>(
     simd: S,
     chain: &Chain,
     store: &Store,
-    item: usize,
+    (item, feed): (usize, &Feed<'_>),
     (from, to): (usize, usize),
     scratch: &mut Scratch,
 ) {
@@ -143,7 +156,8 @@ pub(super) fn walk<S: Simd>(
         chain,
         store,
         item,
-        source: store.read(&chain.source, item),
+        feed,
+        source: chain.source.as_ref().map(|place| store.read(place, item)),
         extras: array::from_fn(extra),
         next: [0; LINKS_MAX],
         end: [0; LINKS_MAX],
@@ -186,7 +200,10 @@ impl<S: Simd> Walk<'_, S> {
         let link = &self.chain.links[at];
         let (before, here) = scratch.rings.split_at_mut(at);
         let ring = before.last().map(Lines::values);
-        let input = self.input(at, y, count, ring, scratch.zeros.values());
+        let input = match link.kernel {
+            RowKernel::Feed(_) => Rows::none(&link.input),
+            _ => self.input(at, y, count, ring, scratch.zeros.values()),
+        };
         let packed = scratch.packed.values_mut();
         let layout = &link.output;
         let len = count * layout.pitch;
@@ -214,13 +231,13 @@ impl<S: Simd> Walk<'_, S> {
         let link = &self.chain.links[at];
         let layout = &link.input;
         let (first, rows) = link.reach.padded(y, count);
-        let mut input = Rows { rows: [&[]; REACH_MAX], inside: [false; REACH_MAX], layout };
+        let mut input = Rows::none(layout);
         for i in 0..rows {
             let y = (first + i).checked_sub(link.reach.top).filter(|&y| y < layout.shape.h);
             input.inside[i] = y.is_some();
             input.rows[i] = match (y, ring) {
                 (None, _) => &zeros[..layout.pitch],
-                (Some(y), None) => self.source.row(y),
+                (Some(y), None) => self.source.as_ref().map_or(&[], |source| source.row(y)),
                 (Some(y), Some(ring)) => {
                     let ring_rows = self.chain.links[at - 1].ring_rows;
                     &ring[y % ring_rows * layout.pitch..][..layout.pitch]
@@ -245,6 +262,11 @@ impl<S: Simd> Walk<'_, S> {
     ) {
         link.output.pad(out.values);
         match &link.kernel {
+            RowKernel::Feed(channels) => {
+                let values = &mut *out.values;
+                let out = OutRows { values, layout: out.layout };
+                self.simd.call(FeedRows { feed: self.feed, channels: *channels, y, out });
+            }
             RowKernel::Conv(conv) => {
                 let residual = self.extra(link).map(|extra| (extra.rows(y), extra.layout()));
                 let values = &mut *out.values;
@@ -306,7 +328,9 @@ impl<S: Simd> Walk<'_, S> {
                 upsample_row(input.pixels(source), link.output.shape.c, *factor, out);
                 false
             }
-            RowKernel::Conv(_) => unreachable!("convolutions are computed by strips"),
+            RowKernel::Conv(_) | RowKernel::Feed(_) => {
+                unreachable!("convolutions and feeds are computed by strips")
+            }
         };
         if sigmoid {
             simd.call(Sigmoid(out));

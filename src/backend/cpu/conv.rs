@@ -4,12 +4,12 @@
 use super::{
     curve::Curve,
     gemm::{
-        Blocks, Cursor, DIRECT_PITCHES, Division, PACKED_PITCH, PIECES_MAX, Panel, Pixels, Run,
-        multiply, pack, packed_channels, packed_len, packed_weights, panels,
+        Blocks, Cursor, DIRECT_PITCHES, Division, PACKED_PITCH, PIECES_MAX, Panel, Run, multiply,
+        pack, packed_channels, packed_len, packed_weights, panels,
     },
     memory::{Layout, Lines},
     rows::{OutRows, Rows},
-    vector::Simd,
+    vector::{Pixels, Simd},
 };
 use crate::ops::program::{Activation, Program, Shape, WeightId, Window};
 
@@ -126,8 +126,8 @@ impl Conv {
         }
         for panel in &self.panels {
             for run in division.runs() {
-                let blocks = &packed[packed_len(run.first, self.depth())..];
-                let pixels = Pixels::Packed { blocks, depth: self.depth() };
+                let block = &packed[packed_len(run.first, self.depth())..];
+                let pixels = Pixels::Packed { block, depth: self.depth() };
                 self.multiply(simd, panel, pixels, run, &mut strip);
             }
         }

@@ -10,7 +10,7 @@ use super::{
     curve::{Curve, Sigmoid, padded},
     gemm::{Division, PACKED_PITCH, Panel, ROWS_MAX, pack, packed_len, packed_weights, panels},
     memory::{Lines, ReadRows},
-    vector::{Kernel, Simd},
+    vector::{Kernel, Pixels, Simd},
 };
 use crate::ops::program::{Activation, Program, WeightId};
 
@@ -199,28 +199,16 @@ impl<const ROWS: usize, const COLUMNS: usize> Kernel for Sized<'_, ROWS, COLUMNS
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Sums { pixels, weights, from, depth, sums } = self.0;
-        let width = COLUMNS * S::LANES;
-        let mut acc = [[simd.splat(0.0); COLUMNS]; ROWS];
-        for (piece, pixels) in pixels.chunks_exact(ROWS * PACKED_PITCH).enumerate() {
-            let done = piece * PACKED_PITCH;
-            let here = (depth - done).min(PACKED_PITCH);
-            let range = from + done * width..from + (done + here) * width;
-            match weights {
-                Weights::Single(lines) => simd.fma_block::<ROWS, COLUMNS, PACKED_PITCH>(
-                    &mut acc,
-                    pixels,
-                    &lines.values()[range],
-                    here,
-                ),
-                Weights::Half(halves) => simd.fma_block_half::<ROWS, COLUMNS, PACKED_PITCH>(
-                    &mut acc,
-                    pixels,
-                    &halves[range],
-                    here,
-                ),
+        let pixels = Pixels::Packed { block: pixels, depth };
+        let all = match weights {
+            Weights::Single(lines) => {
+                simd.fma_block::<ROWS, COLUMNS, PACKED_PITCH>(pixels, &lines.values()[from..])
             }
-        }
-        for (row, sums) in acc.iter().zip(sums.chunks_exact_mut(2 * S::LANES)) {
+            Weights::Half(halves) => {
+                simd.fma_block_half::<ROWS, COLUMNS, PACKED_PITCH>(pixels, &halves[from..])
+            }
+        };
+        for (row, sums) in all.iter().zip(sums.chunks_exact_mut(2 * S::LANES)) {
             for (j, &sum) in row.iter().enumerate() {
                 simd.store(sum, sums, j * S::LANES);
             }

@@ -13,7 +13,7 @@
 use super::{
     curve::{bent, padded},
     memory::{Layout, Lines},
-    vector::{Kernel, Simd},
+    vector::{Kernel, Pixels, Simd},
 };
 
 /// Depth of a packed block; its pixels lie this far apart.
@@ -67,27 +67,6 @@ pub(super) fn packed_weights(weights: &[f32], channels: usize, lanes: usize) -> 
 /// One value per output channel, with zeros for the missing ones.
 pub(super) fn packed_channels(values: &[f32], lanes: usize) -> Lines {
     padded(values, lanes)
-}
-
-/// The pixels of a block.
-#[derive(Clone, Copy)]
-pub(super) enum Pixels<'a> {
-    /// In place: one run of `depth` values per kernel row and pixel.
-    Direct {
-        /// Kernel rows.
-        rows: &'a [&'a [f32]],
-        /// Where the first pixel's run begins in each.
-        from: usize,
-        /// Values of a run.
-        depth: usize,
-    },
-    /// Copied by [`pack`].
-    Packed {
-        /// The blocks.
-        blocks: &'a [f32],
-        /// Values of a pixel, over all pieces.
-        depth: usize,
-    },
 }
 
 /// Where pixel after pixel of a strip lies in memory.
@@ -160,33 +139,18 @@ impl<const ROWS: usize, const COLUMNS: usize, const PITCH: usize> Kernel
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let mut work = self.0;
-        let width = COLUMNS * S::LANES;
         for number in 0..work.count {
-            let mut acc = [[simd.splat(0.0); COLUMNS]; ROWS];
-            match work.pixels {
+            let pixels = match work.pixels {
                 Pixels::Direct { rows, from, depth } => {
-                    let from = from + number * ROWS * PITCH;
-                    for (row, weights) in rows.iter().zip(work.weights.chunks_exact(depth * width))
-                    {
-                        simd.fma_block::<ROWS, COLUMNS, PITCH>(
-                            &mut acc,
-                            &row[from..],
-                            weights,
-                            depth,
-                        );
-                    }
+                    Pixels::Direct { rows, from: from + number * ROWS * PITCH, depth }
                 }
-                Pixels::Packed { blocks, depth } => {
+                Pixels::Packed { block, depth } => {
                     let len = packed_len(ROWS, depth);
-                    let pieces = blocks[number * len..][..len].chunks_exact(ROWS * PITCH);
-                    let weights = work.weights[..depth * width].chunks(PITCH * width);
-                    for (pixels, weights) in pieces.zip(weights) {
-                        let depth = weights.len() / width;
-                        simd.fma_block::<ROWS, COLUMNS, PITCH>(&mut acc, pixels, weights, depth);
-                    }
+                    Pixels::Packed { block: &block[number * len..][..len], depth }
                 }
-            }
-            work.finish(simd, &acc);
+            };
+            let sums = simd.fma_block::<ROWS, COLUMNS, PITCH>(pixels, work.weights);
+            work.finish(simd, &sums);
         }
     }
 }
@@ -197,10 +161,10 @@ impl Blocks<'_> {
     fn finish<S: Simd, const ROWS: usize, const COLUMNS: usize>(
         &mut self,
         simd: S,
-        acc: &[[S::V; COLUMNS]; ROWS],
+        sums: &[[S::V; COLUMNS]; ROWS],
     ) {
         let whole = self.channels == COLUMNS * S::LANES;
-        for row in acc {
+        for row in sums {
             let at = self.cursor.next();
             let residual = self.residual.as_mut().map(|(values, cursor)| (*values, cursor.next()));
             for (j, &sum) in row.iter().enumerate() {

@@ -37,7 +37,6 @@ impl Kernel for FeedRows<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, _simd: S) {
         let layout = *self.out.layout;
-        layout.pad(self.out.values);
         let order = [0, 1, 2].map(|c| self.channels.rgb(c));
         let rows = self.out.values.len() / layout.pitch;
         for row in 0..rows {

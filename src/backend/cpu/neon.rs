@@ -7,7 +7,7 @@
 
 use std::arch::{aarch64::*, is_aarch64_feature_detected};
 
-use super::vector::{Kernel, Simd, Stencil, fma_blocks, stencil, stencils};
+use super::vector::{Kernel, Pixels, Simd, Stencil, fma_blocks, stencil, stencils};
 
 /// Proof that the processor has NEON.
 #[derive(Debug, Clone, Copy)]

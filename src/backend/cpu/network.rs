@@ -89,26 +89,27 @@ impl<S: Simd> Loaded<S> {
     fn run_thread(&self, thread: usize, feeds: &[Feed<'_>], barrier: &Barrier) {
         let _hold = barrier.hold();
         let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
-        let place = &self.plan.input;
-        let chunks = place.layout.chunks();
-        barrier.tasks(thread, feeds.len() * chunks, |task| {
-            self.feed(&feeds[task / chunks], task / chunks, task % chunks);
-        });
+        if let Some(place) = &self.plan.input {
+            let chunks = place.layout.chunks();
+            barrier.tasks(thread, feeds.len() * chunks, |task| {
+                self.feed(place, &feeds[task / chunks], task / chunks, task % chunks);
+            });
+        }
         for stage in &self.plan.stages {
             if !barrier.wait() {
                 return;
             }
-            self.stage(stage, thread, feeds.len(), barrier, &mut scratch);
+            self.stage(stage, thread, feeds, barrier, &mut scratch);
         }
     }
 
-    fn feed(&self, feed: &Feed<'_>, item: usize, chunk: usize) {
-        let place = &self.plan.input;
+    fn feed(&self, place: &Place, feed: &Feed<'_>, item: usize, chunk: usize) {
         let layout = &place.layout;
         let y = chunk * layout.chunk_rows;
         let rows = layout.chunk_rows.min(layout.shape.h - y);
         let mut lines = self.store.write(place, item, chunk);
         let values = &mut lines.values_mut()[..rows * layout.pitch];
+        layout.pad(values);
         let out = OutRows { values, layout };
         self.simd.call(FeedRows { feed, channels: self.channels, y, out });
     }
@@ -117,10 +118,11 @@ impl<S: Simd> Loaded<S> {
         &self,
         stage: &Stage,
         thread: usize,
-        items: usize,
+        feeds: &[Feed<'_>],
         barrier: &Barrier,
         scratch: &mut Scratch,
     ) {
+        let items = feeds.len();
         match stage {
             Stage::Chain(chain) => {
                 let layout = &chain.output.layout;
@@ -133,6 +135,7 @@ impl<S: Simd> Loaded<S> {
                         let from = band * layout.chunk_rows;
                         (from, (from + layout.chunk_rows).min(layout.shape.h))
                     };
+                    let item = (item, &feeds[item]);
                     walk(self.simd, chain, &self.store, item, rows, scratch);
                 });
             }

@@ -88,7 +88,8 @@ pub(super) struct Answer {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) stages: Vec<Stage>,
-    pub(super) input: Place,
+    /// Where the feed goes; none where the chain that reads it makes it row by row.
+    pub(super) input: Option<Place>,
     pub(super) outputs: Vec<Answer>,
     /// Values of the largest chunk of each slot.
     pub(super) slot_lens: Vec<usize>,
@@ -265,6 +266,8 @@ struct Planner<'a> {
     slot_lens: Vec<usize>,
     /// Last stage that needs what lies in a slot.
     slot_ends: Vec<usize>,
+    /// Whether a chain makes the input itself.
+    fed: bool,
 }
 
 impl<'a> Planner<'a> {
@@ -300,11 +303,13 @@ impl<'a> Planner<'a> {
             places: vec![None; program.buffers.len()],
             slot_lens: Vec::new(),
             slot_ends: Vec::new(),
+            fed: false,
         }
     }
 
     fn plan(mut self, batch_max: usize, groups: &[Group], views: &[View]) -> Plan {
-        let input = self.place(self.program.input);
+        let input = (!self.feeds_a_chain(groups)).then(|| self.place(self.program.input));
+        self.fed = input.is_none();
         let stages: Vec<Stage> = groups
             .iter()
             .enumerate()
@@ -334,6 +339,27 @@ impl<'a> Planner<'a> {
             }
         }
         Plan { stages, input, outputs, slot_lens: self.slot_lens, ring_lens, packed_len, row_len }
+    }
+
+    /// Whether the input is read by the first step of one chain and by nothing else.
+    fn feeds_a_chain(&self, groups: &[Group]) -> bool {
+        let input = self.program.input;
+        let readers =
+            self.program.steps.iter().flat_map(|step| &step.inputs).filter(|&&read| read == input);
+        let is_output = self.program.outputs.iter().any(|output| output.buffer == input);
+        let opens = |group: &&Group| {
+            let first = &self.program.steps[group.steps[0]];
+            by_rows(&first.op) && first.inputs[0] == input && group.steps.len() < LINKS_MAX
+        };
+        readers.count() == 1 && !is_output && groups.iter().filter(opens).count() == 1
+    }
+
+    /// The link that makes the network's input.
+    fn feed(&self) -> Link {
+        let layout = self.layouts[self.program.input.0];
+        let reach = Reach { kernel: 1, stride: 1, top: 0, factor: 1 };
+        let kernel = RowKernel::Feed(self.program.channels);
+        Link { kernel, reach, input: layout, output: layout, strip: 1, ring_rows: 0, extra: None }
     }
 
     /// Where a buffer lies; a slot is found when it is first asked for.
@@ -400,8 +426,12 @@ impl<'a> Planner<'a> {
                 Some(before) if step.inputs.contains(&before) => before,
                 _ => step.inputs[0],
             };
-            if source.is_none() {
-                source = Some(self.place(from));
+            if before.is_none() {
+                if self.fed && from == self.program.input {
+                    links.push(self.feed());
+                } else {
+                    source = Some(self.place(from));
+                }
             }
             let position = step.inputs.iter().position(|&input| input == from).unwrap_or(0);
             let others = step.inputs.iter().enumerate().filter(|(at, _)| *at != position);
@@ -421,12 +451,7 @@ impl<'a> Planner<'a> {
             writer.ring_rows = (wanted + writer.strip - 1).next_multiple_of(writer.strip);
         }
         let last = &self.program.steps[group.steps[group.steps.len() - 1]];
-        Chain {
-            source: source.expect("a group has a step"),
-            output: self.place(last.output),
-            links,
-            extras,
-        }
+        Chain { source, output: self.place(last.output), links, extras }
     }
 
     fn link(&self, step: &Step, from: BufferId, extra: Option<usize>) -> Link {

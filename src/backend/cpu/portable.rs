@@ -1,7 +1,7 @@
 //! Any processor: registers are arrays of eight values, which the compiler maps to what the target
 //! has (two SSE registers on baseline x86-64).
 
-use super::vector::{Kernel, Simd, Stencil};
+use super::vector::{Kernel, Pixels, Simd, Stencil};
 
 /// Needs no proof: plain Rust.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,30 @@ fn lanes(f: impl FnMut(usize) -> f32) -> [f32; LANES] {
 fn widened(half: u16) -> f32 {
     let magnitude = f32::from_bits(u32::from(half & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
     f32::from_bits(magnitude.to_bits() | u32::from(half & 0x8000) << 16)
+}
+
+/// [`Simd::fma_block`] over weights that `load` reads.
+#[inline(always)]
+fn block<W, const ROWS: usize, const COLUMNS: usize, const PITCH: usize>(
+    pixels: Pixels<'_>,
+    weights: &[W],
+    load: impl Fn(&[W], usize) -> [f32; LANES],
+) -> [[[f32; LANES]; COLUMNS]; ROWS] {
+    let mut sums = [[[0.0; LANES]; COLUMNS]; ROWS];
+    let mut weights = weights.chunks_exact(COLUMNS * LANES);
+    let mut number = 0;
+    while let Some((run, depth)) = pixels.run(number, ROWS, PITCH) {
+        number += 1;
+        for (k, weights) in weights.by_ref().take(depth).enumerate() {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let x = Portable.splat(run[i * PITCH + k]);
+                for (j, sum) in sums.iter_mut().enumerate() {
+                    *sum = Portable.fma(x, load(weights, j * LANES), *sum);
+                }
+            }
+        }
+    }
+    sums
 }
 
 impl Simd for Portable {
@@ -113,37 +137,21 @@ impl Simd for Portable {
     #[inline(always)]
     fn fma_block<const ROWS: usize, const COLUMNS: usize, const PITCH: usize>(
         self,
-        acc: &mut [[Self::V; COLUMNS]; ROWS],
-        a: &[f32],
-        b: &[f32],
-        depth: usize,
-    ) {
-        for (k, weights) in b.chunks_exact(COLUMNS * LANES).take(depth).enumerate() {
-            for (i, row) in acc.iter_mut().enumerate() {
-                let x = self.splat(a[i * PITCH + k]);
-                for (j, sum) in row.iter_mut().enumerate() {
-                    *sum = self.fma(x, self.load(weights, j * LANES), *sum);
-                }
-            }
-        }
+        pixels: Pixels<'_>,
+        weights: &[f32],
+    ) -> [[Self::V; COLUMNS]; ROWS] {
+        let load = |weights: &[f32], at| self.load(weights, at);
+        block::<f32, ROWS, COLUMNS, PITCH>(pixels, weights, load)
     }
 
     #[inline(always)]
     fn fma_block_half<const ROWS: usize, const COLUMNS: usize, const PITCH: usize>(
         self,
-        acc: &mut [[Self::V; COLUMNS]; ROWS],
-        a: &[f32],
-        b: &[u16],
-        depth: usize,
-    ) {
-        for (k, weights) in b.chunks_exact(COLUMNS * LANES).take(depth).enumerate() {
-            for (i, row) in acc.iter_mut().enumerate() {
-                let x = self.splat(a[i * PITCH + k]);
-                for (j, sum) in row.iter_mut().enumerate() {
-                    *sum = self.fma(x, self.load_half(weights, j * LANES), *sum);
-                }
-            }
-        }
+        pixels: Pixels<'_>,
+        weights: &[u16],
+    ) -> [[Self::V; COLUMNS]; ROWS] {
+        let load = |weights: &[u16], at| self.load_half(weights, at);
+        block::<u16, ROWS, COLUMNS, PITCH>(pixels, weights, load)
     }
 
     #[inline(always)]

@@ -17,6 +17,12 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
+    /// No row yet.
+    #[inline(always)]
+    pub(super) fn none(layout: &'a Layout) -> Self {
+        Self { rows: [&[]; REACH_MAX], inside: [false; REACH_MAX], layout }
+    }
+
     /// Row `i` from pixel `-left` on, for a window that is padded by `left`.
     #[inline(always)]
     pub(super) fn padded(&self, i: usize, left: usize) -> &'a [f32] {

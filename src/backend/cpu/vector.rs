@@ -57,26 +57,23 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// `2^n` for whole `n` in -126..=127.
     fn power_of_two(self, n: Self::V) -> Self::V;
 
-    /// The heart of every matrix product: for each `k` below `depth`,
-    /// `acc[i][j] += a[i · PITCH + k] · b[(k · COLUMNS + j) · LANES ..]`.
+    /// The heart of every matrix product: for each run of `pixels` and each `k` below its depth,
+    /// `sum[i][j] += run[i · PITCH + k] · weights[((done + k) · COLUMNS + j) · LANES ..]`, where
+    /// `done` is the depth of the runs before.
     ///
-    /// Panics unless `a` and `b` reach that far.
+    /// Panics unless pixels and weights reach that far.
     fn fma_block<const ROWS: usize, const COLUMNS: usize, const PITCH: usize>(
         self,
-        acc: &mut [[Self::V; COLUMNS]; ROWS],
-        a: &[f32],
-        b: &[f32],
-        depth: usize,
-    );
+        pixels: Pixels<'_>,
+        weights: &[f32],
+    ) -> [[Self::V; COLUMNS]; ROWS];
 
-    /// As [`Simd::fma_block`], over half-precision `b`.
+    /// As [`Simd::fma_block`], over half-precision weights.
     fn fma_block_half<const ROWS: usize, const COLUMNS: usize, const PITCH: usize>(
         self,
-        acc: &mut [[Self::V; COLUMNS]; ROWS],
-        a: &[f32],
-        b: &[u16],
-        depth: usize,
-    );
+        pixels: Pixels<'_>,
+        weights: &[u16],
+    ) -> [[Self::V; COLUMNS]; ROWS];
 
     /// A row of output pixels under a 3 × 3 depthwise window.
     ///
@@ -253,6 +250,58 @@ macro_rules! stencil {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) use stencil;
 
+/// The pixels of a register block.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pixels<'a> {
+    /// In place: one run of `depth` values per kernel row and pixel.
+    Direct {
+        /// Kernel rows.
+        rows: &'a [&'a [f32]],
+        /// Where the first pixel's run begins in each.
+        from: usize,
+        /// Values of a run.
+        depth: usize,
+    },
+    /// Copied into pieces of `[rows][PITCH]`; the last one may be used in part.
+    Packed {
+        /// The pieces.
+        block: &'a [f32],
+        /// Values of a pixel, over all pieces.
+        depth: usize,
+    },
+}
+
+impl<'a> Pixels<'a> {
+    /// Values of a pixel over all runs.
+    #[inline(always)]
+    pub(super) fn depth(&self) -> usize {
+        match *self {
+            Self::Direct { rows, depth, .. } => rows.len() * depth,
+            Self::Packed { depth, .. } => depth,
+        }
+    }
+
+    /// Run `number` and its depth, where there is one.
+    #[inline(always)]
+    pub(super) fn run(
+        &self,
+        number: usize,
+        rows: usize,
+        pitch: usize,
+    ) -> Option<(&'a [f32], usize)> {
+        match *self {
+            Self::Direct { rows, from, depth } => {
+                let row: &'a [f32] = rows.get(number)?;
+                Some((&row[from..], depth))
+            }
+            Self::Packed { block, depth } => {
+                let left = depth.checked_sub(number * pitch).filter(|&left| left > 0)?;
+                Some((&block[number * rows * pitch..], left.min(pitch)))
+            }
+        }
+    }
+}
+
 /// The pointer loops of [`Simd::fma_block`] and [`Simd::fma_block_half`], written once and expanded
 /// inside each instruction set's island. `$zero`, `$splat`, `$fma` are intrinsics; `$load` and
 /// `$load_half` read one register from a pointer.
@@ -265,38 +314,41 @@ macro_rules! fma_blocks {
         #[inline(always)]
         fn $name<const ROWS: usize, const COLUMNS: usize, const PITCH: usize>(
             self,
-            acc: &mut [[Self::V; COLUMNS]; ROWS],
-            a: &[f32],
-            b: &[$weight],
-            depth: usize,
-        ) {
-            assert!(depth > 0 && a.len() >= (ROWS - 1) * PITCH + depth, "rows reach their depth");
-            assert!(b.len() >= depth * COLUMNS * Self::LANES, "weights reach their depth");
-            let (mut a, mut b) = (a.as_ptr(), b.as_ptr());
-            // A copy of its own, which the compiler keeps in registers; through the reference every
-            // step would write every sum to memory.
-            let mut sums = *acc;
-            for _ in 0..depth {
-                // SAFETY: the instruction set is there (`self` proves it). `a` has advanced by k <
-                // depth, so `a + i · PITCH` is inside its slice for i < ROWS; `b` has advanced by
-                // k · COLUMNS · LANES, so COLUMNS whole registers of it are inside. The last advance
-                // is to at most one past the end.
-                unsafe {
-                    let mut weights = [$zero; COLUMNS];
-                    for (j, weight) in weights.iter_mut().enumerate() {
-                        *weight = $load(b.add(j * Self::LANES));
-                    }
-                    for (i, row) in sums.iter_mut().enumerate() {
-                        let x = $splat(*a.add(i * PITCH));
-                        for (sum, weight) in row.iter_mut().zip(weights) {
-                            *sum = $fma(x, weight, *sum);
+            pixels: Pixels<'_>,
+            weights: &[$weight],
+        ) -> [[Self::V; COLUMNS]; ROWS] {
+            let needed = pixels.depth() * COLUMNS * Self::LANES;
+            assert!(weights.len() >= needed, "weights reach their depth");
+            let mut b = weights.as_ptr();
+            // SAFETY: the instruction set is there (`self` proves it).
+            let mut sums = [[unsafe { $zero }; COLUMNS]; ROWS];
+            let mut number = 0;
+            while let Some((run, depth)) = pixels.run(number, ROWS, PITCH) {
+                number += 1;
+                assert!(run.len() >= (ROWS - 1) * PITCH + depth, "rows reach their depth");
+                let mut a = run.as_ptr();
+                for _ in 0..depth {
+                    // SAFETY: the instruction set is there. `a` has advanced by k < depth, so
+                    // `a + i · PITCH` is inside the run for i < ROWS. The depths of all runs add up
+                    // to `pixels.depth()`, so COLUMNS whole registers of `b` are inside the weights;
+                    // the last advance is to at most one past the end.
+                    unsafe {
+                        let mut row = [$zero; COLUMNS];
+                        for (j, weight) in row.iter_mut().enumerate() {
+                            *weight = $load(b.add(j * Self::LANES));
                         }
+                        for (i, sums) in sums.iter_mut().enumerate() {
+                            let x = $splat(*a.add(i * PITCH));
+                            for (sum, weight) in sums.iter_mut().zip(row) {
+                                *sum = $fma(x, weight, *sum);
+                            }
+                        }
+                        a = a.add(1);
+                        b = b.add(COLUMNS * Self::LANES);
                     }
-                    a = a.add(1);
-                    b = b.add(COLUMNS * Self::LANES);
                 }
             }
-            *acc = sums;
+            sums
         }
     };
 }
