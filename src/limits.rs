@@ -22,8 +22,8 @@ pub const IMAGE_SCANS_MAX: usize = 32;
 pub const MODEL_BYTES_MAX: u64 = 1 << 30;
 /// Most nodes of a model graph.
 pub const MODEL_NODES_MAX: usize = 10_000;
-/// Values of one buffer of a network, per item (1 GiB of f32).
-pub const BUFFER_VALUES_MAX: usize = 1 << 28;
+/// Values of one buffer of a network, per item: no more than all of them together.
+pub const BUFFER_VALUES_MAX: usize = MODEL_BUFFER_VALUES_MAX;
 /// Most values in all buffers of a network together, for one item (YuNet at 640 × 640 has 8
 /// million, an iresnet100 at 112 × 112 has 30 million).
 pub const MODEL_BUFFER_VALUES_MAX: usize = 1 << 27;
