@@ -1,8 +1,8 @@
 //! One suite for all backends: the same test bodies, mounted once per machine.
 //!
 //! A body asks `super::backend(…)` for the machine it is mounted on and compares what comes out
-//! with the scalar meaning in `portcullis::ops`, or with a brute force written here. Inputs are fresh at
-//! random; a failing test prints its seed, and `PORTCULLIS_SEED=<seed>` repeats the run.
+//! with the scalar meaning in `portcullis::ops`, or with a brute force written here. Inputs are
+//! fresh at random; a failing test prints its seed, and `PORTCULLIS_SEED=<seed>` repeats the run.
 //!
 //! Invariant: every row of `backend::FACTORIES` is mounted, every row of `ops::ALL` has cases. A
 //! machine that is not at hand is a counted skip, and a failure where `PORTCULLIS_REQUIRE` names

@@ -6,13 +6,13 @@ The benchmark starts one process per setting and talks to it in lines:
     time <runs>      ->  times <nanoseconds> <nanoseconds> ...
     (end of input)   ->  the process ends
 
-The input is a file of little-endian f32 in NCHW order; all outputs of the first run are written, one
-after the other, in the model's order, to the file named by --outputs.
+The input is a file of little-endian f32 in NCHW order; all outputs of the first run are written,
+one after the other, in the model's order, to the file named by --outputs.
 
-Block-quantised files are dequantised first (w = (q - z) * s, exact), because onnxruntime refuses or
-mishandles some of them: constants behind DequantizeLinear and the Reshape that follows are folded,
-and graph inputs that no node reads are dropped. What is then timed is onnxruntime's own float32 path
-with every graph optimisation switched on.
+Block-quantised files are dequantised first (w = (q - z) * s, exact), because onnxruntime refuses
+or mishandles some of them: constants behind DequantizeLinear and the Reshape that follows are
+folded, and graph inputs that no node reads are dropped. What is then timed is onnxruntime's own
+float32 path with every graph optimisation switched on.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def dequantised(values, scale, zero, axis, block):
 
 
 def fold(model):
-    """Folds DequantizeLinear and Reshape over constants; drops inputs and constants nobody reads."""
+    """Folds DequantizeLinear and Reshape over constants; drops what nobody reads."""
     graph = model.graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     kept = []
@@ -51,7 +51,9 @@ def fold(model):
         facts = {attribute.name: attribute.i for attribute in node.attribute}
         if node.op_type == "DequantizeLinear" and all(name in constants for name in node.input):
             values, scale = constants[node.input[0]], constants[node.input[1]]
-            zero = constants[node.input[2]] if len(node.input) > 2 else np.zeros_like(scale, np.int8)
+            zero = np.zeros_like(scale, np.int8)
+            if len(node.input) > 2:
+                zero = constants[node.input[2]]
             folded = dequantised(
                 values, scale, zero, facts.get("axis", 1), facts.get("block_size", 0)
             )

@@ -1,8 +1,8 @@
 //! `portcullis-bench`: the appliance's parts against their peers, in one run on one machine.
 //!
 //! Every measurement first proves that both sides compute the same thing, then times them in
-//! interleaved rounds, and holds the result against the machine's own ceilings, measured in the same
-//! run. Figures of different machines or runs are not to be compared; ratios are.
+//! interleaved rounds, and holds the result against the machine's own ceilings, measured in the
+//! same run. Figures of different machines or runs are not to be compared; ratios are.
 #![allow(clippy::print_stdout, reason = "a benchmark's report is its standard output")]
 
 mod ceiling;
@@ -10,6 +10,7 @@ mod fail;
 mod networks;
 mod peer;
 mod picture;
+mod products;
 mod profile;
 mod spent;
 
@@ -32,6 +33,8 @@ enum What {
     Embed(Embed),
     /// A detector at one or several input sizes.
     Detect(Detect),
+    /// Matrix products of an embedder's sizes: our register blocks against faer, one thread.
+    Products(Products),
 }
 
 /// What both networks' benchmarks take.
@@ -78,6 +81,13 @@ struct Detect {
     sizes: Vec<usize>,
 }
 
+#[derive(Debug, Args)]
+struct Products {
+    /// The instruction set; the best of the machine without it. faer picks its own.
+    #[arg(long)]
+    isa: Option<IsaName>,
+}
+
 /// [`Isa`] as an argument.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum IsaName {
@@ -102,6 +112,7 @@ fn main() -> ExitCode {
     let outcome = match Asked::parse().what {
         What::Embed(asked) => networks::embed(&asked),
         What::Detect(asked) => networks::detect(&asked),
+        What::Products(asked) => products::products(&asked),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
-//! `embed` and `detect`: our CPU backend against onnxruntime, on the same model file, the same values
-//! and the same number of threads.
+//! `embed` and `detect`: our CPU backend against onnxruntime, on the same model file, the same
+//! values and the same number of threads.
 
 use std::{fs, path::Path};
 
@@ -38,6 +38,9 @@ struct Case<'a> {
     batch: usize,
     size_px: [usize; 2],
 }
+
+/// What the reference computes of one item: its number, its outputs.
+type Expected = (usize, Vec<Vec<f32>>);
 
 /// `portcullis-bench embed`.
 pub(crate) fn embed(asked: &Embed) -> Result<(), Failure> {
@@ -89,7 +92,8 @@ fn backend(common: &Common, threads: usize) -> Result<Cpu, Failure> {
 fn table(common: &Common, cases: &[Case<'_>]) -> Result<(), Failure> {
     print_machine(common, &backend(common, 1)?);
     println!(
-        "| {} | threads | ours ms (least) | ms / item | GMAC/s | of peak | onnxruntime ms (least) | ratio (least) |",
+        "| {} | threads | ours ms (least) | ms / item | GMAC/s | of peak | onnxruntime ms (least) \
+         | ratio (least) |",
         common.model.file_stem().unwrap_or_default().to_string_lossy()
     );
     println!("|---|---|---|---|---|---|---|---|");
@@ -142,7 +146,7 @@ fn inputs(case: &Case<'_>) -> Vec<Vec<f32>> {
 }
 
 /// What the reference computes of the first and the last item: item, outputs.
-fn expected(case: &Case<'_>, inputs: &[Vec<f32>]) -> Result<Vec<(usize, Vec<Vec<f32>>)>, Failure> {
+fn expected(case: &Case<'_>, inputs: &[Vec<f32>]) -> Result<Vec<Expected>, Failure> {
     let mut network = Reference::new().load(case.program, 1)?;
     let mut items = vec![0, case.batch - 1];
     items.dedup();
@@ -162,7 +166,7 @@ fn row(
     cpu: &Cpu,
     ceiling: &Ceiling,
     inputs: &[Vec<f32>],
-    expected: &[(usize, Vec<Vec<f32>>)],
+    expected: &[Expected],
 ) -> Result<(), Failure> {
     let mut network = cpu.load(case.program, case.batch)?;
     let feeds: Vec<Feed<'_>> = inputs.iter().map(|values| Feed::Tensor(values)).collect();
@@ -202,7 +206,7 @@ fn start_peer(
     case: &Case<'_>,
     threads: usize,
     inputs: &[Vec<f32>],
-    expected: &[(usize, Vec<Vec<f32>>)],
+    expected: &[Expected],
 ) -> Result<Option<Peer>, Failure> {
     let Some(python) = &common.python else { return Ok(None) };
     let input: Vec<f32> = inputs.iter().flat_map(|values| picture::planar(values)).collect();

@@ -1,9 +1,9 @@
 //! The function at the end of a step, and values that belong to channels, laid out for registers.
 //!
 //! Identity, ReLU and PReLU are one thing here: `x < 0 ? slope · x : x` with slopes 1, 0 or the
-//! model's; the identity's multiplication is left out. Sigmoid is a pass of its own over the finished
-//! rows: it stands only behind small outputs, and its code would otherwise be repeated in every
-//! register block.
+//! model's; the identity's multiplication is left out. Sigmoid is a pass of its own over the
+//! finished rows: it stands only behind small outputs, and its code would otherwise be repeated in
+//! every register block.
 
 use super::{
     memory::{LINE, Lines},

@@ -1,8 +1,8 @@
 //! `Depthwise` over one output row, vectorised over channels.
 //!
-//! Three ways, by shape: whole registers of channels under a 3 × 3 window (four pixels at a time, so
-//! that every loaded value serves up to three of them); any channels at stride 1, where a row is a
-//! flat array whose weights repeat; and the rest, pixel by pixel.
+//! Three ways, by shape: whole registers of channels under a 3 × 3 window (four pixels at a time,
+//! so that every loaded value serves up to three of them); any channels at stride 1, where a row is
+//! a flat array whose weights repeat; and the rest, pixel by pixel.
 
 use super::{
     curve::{Curve, bent, period, repeated},

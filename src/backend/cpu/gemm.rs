@@ -1,14 +1,15 @@
 //! Matrix products with weights packed once: the register block, and the packing of both sides.
 //!
-//! A block is up to `S::ROWS` output pixels times one panel of up to 2 · `S::LANES` output channels,
-//! held in registers over the whole depth; bias, residual and activation are applied before the only
-//! store. Weights lie panel by panel, `[depth][panel width]`, so that a block reads them in sequence.
-//! Pixels are read in place where the distance between two is one of [`DIRECT_PITCHES`] (then all
-//! addresses of a block are constants beside one base), and otherwise copied, run by run, into
-//! blocks of `[depth / 128][rows][128]`: no im2col of a whole layer exists at any time.
+//! A block is up to `S::ROWS` output pixels times one panel of up to 2 · `S::LANES` output
+//! channels, held in registers over the whole depth; bias, residual and activation are applied
+//! before the only store. Weights lie panel by panel, `[depth][panel width]`, so that a block reads
+//! them in sequence. Pixels are read in place where the distance between two is one of
+//! [`DIRECT_PITCHES`] (then all addresses of a block are constants beside one base), and otherwise
+//! copied, run by run, into blocks of `[depth / 128][rows][128]`: no im2col of a whole layer exists
+//! at any time.
 //!
-//! faer's product was measured against this (docs/notes/cpu-networks.md): it needs the im2col, packs
-//! the weights on every call and cannot fuse the epilogue.
+//! faer's product was measured against this (docs/notes/cpu-networks.md): it needs the im2col,
+//! packs the weights on every call and cannot fuse the epilogue.
 
 use super::{
     curve::{bent, padded},

@@ -3,8 +3,8 @@
 //!
 //! `fit` is separable over whole numbers: the source rows of one target row are summed with their
 //! overlaps into a stretch of columns (plain loops that the compiler vectorises for the instruction
-//! set), and the columns are then dealt out to their targets. All sums are exact, so any order gives
-//! the oracle's result.
+//! set), and the columns are then dealt out to their targets. All sums are exact, so any order
+//! gives the oracle's result.
 
 use super::{
     rows::OutRows,

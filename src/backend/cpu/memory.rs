@@ -1,12 +1,12 @@
-//! Where activations lie: aligned lines, rows with room for padding, and chunks of rows that threads
-//! read and write without sharing.
+//! Where activations lie: aligned lines, rows with room for padding, and chunks of rows that
+//! threads read and write without sharing.
 //!
 //! A buffer of one item is `h` rows; a row is `left` zero pixels, `w` pixels, and zeros up to
-//! `pitch`, so that a window that hangs over the side reads zeros and needs no test. Rows are grouped
-//! into chunks of `chunk_rows`, one per thread at most, and each chunk has its own lock: a thread
-//! locks the chunks that its task writes, and shares those that it reads, once per task. Locks are
-//! never contended (stages are separated by a barrier); they are how the borrow rules are kept
-//! without `unsafe`.
+//! `pitch`, so that a window that hangs over the side reads zeros and needs no test. Rows are
+//! grouped into chunks of `chunk_rows`, one per thread at most, and each chunk has its own lock: a
+//! thread locks the chunks that its task writes, and shares those that it reads, once per task.
+//! Locks are never contended (stages are separated by a barrier); they are how the borrow rules are
+//! kept without `unsafe`.
 //!
 //! Buffers whose lives do not overlap share a slot; `plan.rs` decides. All memory is allocated when
 //! the network is loaded, and zeroed by [`Store::wipe`] and on drop.

@@ -1,16 +1,17 @@
 //! `cpu`: the host's vector units.
 //!
 //! ```text
-//! Program ─► plan (fuse, lay out) ─► Loaded: memory + packed weights ─► run: all threads, stage by stage
-//!                                        │ rows through rings: conv · depthwise · pool2d · elementwise
-//!                                        └ register blocks: gemm ─► Simd (avx512 · avx2 · neon · portable)
+//! Program ─► plan (merge siblings, fuse, lay out) ─► Loaded: memory and packed weights
+//!                                                     │ run: all threads, stage by stage
+//!      rows through rings: image · conv · depthwise · pool2d · elementwise
+//!                            └ register blocks: gemm ─► Simd (avx512 · avx2 · neon · portable)
 //! ```
 //!
 //! Invariant: the instruction set is detected once, when the backend is made, and every kernel is
-//! compiled for it as a whole; nothing is detected per call. All memory of a network is allocated when
-//! it is loaded (a run with several threads still lets the thread pool post its jobs). Results do not
-//! depend on the number of threads or on the batch, bit for bit; they do depend on the instruction
-//! set, within the tolerance of the networks.
+//! compiled for it as a whole; nothing is detected per call. All memory of a network is allocated
+//! when it is loaded (a run with several threads still lets the thread pool post its jobs). Results
+//! do not depend on the number of threads or on the batch, bit for bit; they do depend on the
+//! instruction set, within the tolerance of the networks.
 
 mod ceiling;
 mod chain;
@@ -19,6 +20,7 @@ mod curve;
 mod dense;
 mod depthwise;
 mod elementwise;
+mod fuse;
 mod gemm;
 mod image;
 mod memory;

@@ -1,9 +1,9 @@
 //! A bounded set of compute threads, and the barrier between the stages of one run.
 //!
-//! A run wakes the threads once; each then walks through all stages, taking tasks off a counter, and
-//! meets the others at a [`Barrier`] between stages. So a stage costs one barrier (about a
-//! microsecond while all are awake) instead of a fork and a join. With one thread everything happens
-//! on the caller. Between runs the threads sleep.
+//! A run wakes the threads once; each then walks through all stages, taking tasks off a counter,
+//! and meets the others at a [`Barrier`] between stages. So a stage costs one barrier (about a
+//! microsecond while all are awake) instead of a fork and a join. With one thread everything
+//! happens on the caller. Between runs the threads sleep.
 
 use std::{
     hint,
@@ -83,8 +83,8 @@ impl Barrier {
     }
 
     /// Calls `work` with tasks of this stage as long as there are any of its `tasks`. A thread
-    /// begins with the task of its own number, so that a band of rows stays in one core's cache from
-    /// stage to stage, and then takes what nobody has begun.
+    /// begins with the task of its own number, so that a band of rows stays in one core's cache
+    /// from stage to stage, and then takes what nobody has begun.
     pub(super) fn tasks(&self, thread: usize, tasks: usize, mut work: impl FnMut(usize)) {
         let mut task = thread;
         while task < tasks {

@@ -1,10 +1,11 @@
 //! The small vector trait that every CPU kernel is written over, once.
 //!
-//! A value of a [`Simd`] type is a proof that the running processor has that instruction set: it can
-//! only be made by its `detect`. Kernels are structs that implement [`Kernel`]; [`Simd::call`] runs
-//! one inside a function compiled for the instruction set, so that everything marked
-//! `#[inline(always)]` becomes that set's code. The instruction sets themselves stand in `avx512.rs`,
-//! `avx2.rs`, `neon.rs` (with the crate's only vector intrinsics) and `portable.rs` (plain arrays).
+//! A value of a [`Simd`] type is a proof that the running processor has that instruction set: it
+//! can only be made by its `detect`. Kernels are structs that implement [`Kernel`]; [`Simd::call`]
+//! runs one inside a function compiled for the instruction set, so that everything marked
+//! `#[inline(always)]` becomes that set's code. The instruction sets themselves stand in
+//! `avx512.rs`, `avx2.rs`, `neon.rs` (with the crate's only vector intrinsics) and `portable.rs`
+//! (plain arrays).
 //!
 //! Invariant: every load and store of this trait checks its slice; the one inner loop that cannot
 //! afford a check per step, [`Simd::fma_block`], checks once on entry.
@@ -128,7 +129,8 @@ pub(super) struct Stencil<'a> {
     pub(super) channels: usize,
     /// Output pixels.
     pub(super) pixels: usize,
-    /// Three input rows from the first tap on: `((pixels - 1) · STRIDE + 3) · channels` values each.
+    /// Three input rows from the first tap on: `((pixels - 1) · STRIDE + 3) · channels` values
+    /// each.
     pub(super) rows: [&'a [f32]; 3],
     /// Nine taps: `9 · channels` values.
     pub(super) taps: &'a [f32],
@@ -156,7 +158,8 @@ impl Stencil<'_> {
     }
 }
 
-/// Output pixels of a stencil that are computed together, so that a loaded value serves up to three.
+/// Output pixels of a stencil that are computed together, so that a loaded value serves up to
+/// three.
 pub(super) const STENCIL_PIXELS: usize = 4;
 /// Columns that they see at stride 2.
 pub(super) const STENCIL_COLUMNS_MAX: usize = (STENCIL_PIXELS - 1) * 2 + 3;
@@ -328,9 +331,9 @@ macro_rules! fma_blocks {
                 assert!(run.len() >= (ROWS - 1) * PITCH + depth, "rows reach their depth");
                 let mut a = run.as_ptr();
                 for _ in 0..depth {
-                    // SAFETY: the instruction set is there. `a` has advanced by k < depth, so
-                    // `a + i · PITCH` is inside the run for i < ROWS. The depths of all runs add up
-                    // to `pixels.depth()`, so COLUMNS whole registers of `b` are inside the weights;
+                    // SAFETY: the instruction set is there. `a` has advanced by k < depth, so `a +
+                    // i · PITCH` is inside the run for i < ROWS. The depths of all runs add up to
+                    // `pixels.depth()`, so COLUMNS whole registers of `b` are inside the weights;
                     // the last advance is to at most one past the end.
                     unsafe {
                         let mut row = [$zero; COLUMNS];
