@@ -94,6 +94,17 @@ impl Cursor {
         }
     }
 
+    /// Passes `count` pixels, which do not reach beyond their row.
+    #[inline(always)]
+    fn skip(&mut self, count: usize) {
+        self.at += count * self.channels;
+        self.left -= count;
+        if self.left == 0 {
+            self.at += self.jump;
+            self.left = self.width;
+        }
+    }
+
     #[inline(always)]
     fn next(&mut self) -> usize {
         let at = self.at;
@@ -151,7 +162,7 @@ impl<const ROWS: usize, const COLUMNS: usize, const PITCH: usize> Kernel
                 }
             };
             let sums = simd.fma_block::<ROWS, COLUMNS, PITCH>(pixels, work.weights);
-            work.finish(simd, &sums);
+            work.finish(simd, sums);
         }
     }
 }
@@ -162,9 +173,18 @@ impl Blocks<'_> {
     fn finish<S: Simd, const ROWS: usize, const COLUMNS: usize>(
         &mut self,
         simd: S,
-        sums: &[[S::V; COLUMNS]; ROWS],
+        sums: [[S::V; COLUMNS]; ROWS],
     ) {
         let whole = self.channels == COLUMNS * S::LANES;
+        if whole && self.residual.is_none() && self.cursor.left >= ROWS {
+            let out = &mut self.out[self.cursor.at..];
+            simd.store_block(sums, self.bias, self.slopes, out, self.cursor.channels);
+            self.cursor.skip(ROWS);
+            return;
+        }
+        // An array of its own: one that is indexed by a variable lives in memory, and `sums` must
+        // not, for the sake of the way above.
+        let sums = &{ sums };
         for row in sums {
             let at = self.cursor.next();
             let residual = self.residual.as_mut().map(|(values, cursor)| (*values, cursor.next()));

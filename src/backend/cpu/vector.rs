@@ -76,6 +76,19 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         weights: &[u16],
     ) -> [[Self::V; COLUMNS]; ROWS];
 
+    /// The end of a register block in the common case: `out[i · step + j · LANES ..] = bent(sum[i][j]
+    /// + bias[j])`, straight from the registers.
+    ///
+    /// Panics unless bias, slopes and output reach that far.
+    fn store_block<const ROWS: usize, const COLUMNS: usize>(
+        self,
+        sums: [[Self::V; COLUMNS]; ROWS],
+        bias: &[f32],
+        slopes: Option<&[f32]>,
+        out: &mut [f32],
+        step: usize,
+    );
+
     /// A row of output pixels under a 3 × 3 depthwise window.
     ///
     /// Panics unless every slice reaches as far as [`Stencil`] says.
@@ -357,3 +370,56 @@ macro_rules! fma_blocks {
 }
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) use fma_blocks;
+
+/// The pointer loop of [`Simd::store_block`], written once and expanded inside each instruction
+/// set's island; `$load` and `$store` move one register.
+macro_rules! store_block {
+    ($load:expr, $store:expr) => {
+        #[inline(always)]
+        fn store_block<const ROWS: usize, const COLUMNS: usize>(
+            self,
+            sums: [[Self::V; COLUMNS]; ROWS],
+            bias: &[f32],
+            slopes: Option<&[f32]>,
+            out: &mut [f32],
+            step: usize,
+        ) {
+            let width = COLUMNS * Self::LANES;
+            assert!(bias.len() >= width, "biases");
+            assert!(slopes.is_none_or(|slopes| slopes.len() >= width), "slopes");
+            assert!(out.len() >= (ROWS - 1) * step + width, "output");
+            // SAFETY: the instruction set is there (`self` proves it); all slices were just seen to
+            // hold the registers that are read or written.
+            unsafe {
+                let mut to = out.as_mut_ptr();
+                let mut biases = [self.splat(0.0); COLUMNS];
+                let mut bends = [self.splat(1.0); COLUMNS];
+                for j in 0..COLUMNS {
+                    biases[j] = $load(bias.as_ptr().add(j * Self::LANES));
+                }
+                let Some(slopes) = slopes else {
+                    for row in sums {
+                        for j in 0..COLUMNS {
+                            $store(to.add(j * Self::LANES), self.add(row[j], biases[j]));
+                        }
+                        to = to.wrapping_add(step);
+                    }
+                    return;
+                };
+                for j in 0..COLUMNS {
+                    bends[j] = $load(slopes.as_ptr().add(j * Self::LANES));
+                }
+                for row in sums {
+                    for j in 0..COLUMNS {
+                        let value = self.add(row[j], biases[j]);
+                        let value = self.where_negative(value, self.mul(value, bends[j]));
+                        $store(to.add(j * Self::LANES), value);
+                    }
+                    to = to.wrapping_add(step);
+                }
+            }
+        }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) use store_block;
