@@ -9,10 +9,10 @@ The benchmark starts one process per setting and talks to it in lines:
 The input is a file of little-endian f32 in NCHW order; all outputs of the first run are written,
 one after the other, in the model's order, to the file named by --outputs.
 
-Block-quantised files are dequantised first (w = (q - z) * s, exact), because onnxruntime refuses or
-mishandles some of them: constants behind DequantizeLinear and the Reshape that follows are folded,
-and graph inputs that no node reads are dropped. What is then timed is onnxruntime's own float32
-path with every graph optimisation switched on.
+Block-quantised files are dequantised first (w = (q - z) * s, exact), because onnxruntime refuses
+or mishandles some of them: constants behind DequantizeLinear and the Reshape that follows are
+folded, and graph inputs that no node reads are dropped. What is then timed is onnxruntime's own
+float32 path with every graph optimisation switched on.
 """
 
 import argparse
@@ -51,8 +51,9 @@ def fold(model):
         facts = {attribute.name: attribute.i for attribute in node.attribute}
         if node.op_type == "DequantizeLinear" and all(name in constants for name in node.input):
             values, scale = constants[node.input[0]], constants[node.input[1]]
-            has_zero = len(node.input) > 2
-            zero = constants[node.input[2]] if has_zero else np.zeros_like(scale, np.int8)
+            zero = np.zeros_like(scale, np.int8)
+            if len(node.input) > 2:
+                zero = constants[node.input[2]]
             folded = dequantised(
                 values, scale, zero, facts.get("axis", 1), facts.get("block_size", 0)
             )

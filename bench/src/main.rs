@@ -10,6 +10,7 @@ mod fail;
 mod networks;
 mod peer;
 mod picture;
+mod products;
 mod profile;
 mod served;
 mod spent;
@@ -39,6 +40,8 @@ enum What {
     Start(start::Options),
     /// Two photographs through HTTP, beside the same steps in the library alone.
     Verify(verify::Options),
+    /// Matrix products of an embedder's sizes: our register blocks against faer, one thread.
+    Products(Products),
 }
 
 /// What both networks' benchmarks take.
@@ -85,6 +88,13 @@ struct Detect {
     sizes: Vec<usize>,
 }
 
+#[derive(Debug, Args)]
+struct Products {
+    /// The instruction set; the best of the machine without it. faer picks its own.
+    #[arg(long)]
+    isa: Option<IsaName>,
+}
+
 /// [`Isa`] as an argument.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum IsaName {
@@ -113,6 +123,9 @@ fn main() -> ExitCode {
         }
         What::Start(asked) => start::run(&asked).map_err(|why| why.to_string()),
         What::Verify(asked) => verify::run(&asked).map_err(|why| why.to_string()),
+        What::Products(asked) => {
+            products::products(&asked).map(|()| true).map_err(|why| why.to_string())
+        }
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -39,6 +39,9 @@ struct Case<'a> {
     size_px: [usize; 2],
 }
 
+/// What the reference computes of one item: its number, its outputs.
+type Expected = (usize, Vec<Vec<f32>>);
+
 /// `portcullis-bench embed`.
 pub(crate) fn embed(asked: &Embed) -> Result<(), Failure> {
     let program = load(&asked.common.model, ChannelOrder::Rgb, None)?;
@@ -89,7 +92,8 @@ fn backend(common: &Common, threads: usize) -> Result<Cpu, Failure> {
 fn table(common: &Common, cases: &[Case<'_>]) -> Result<(), Failure> {
     print_machine(common, &backend(common, 1)?);
     println!(
-        "| {} | threads | ours ms (least) | ms / item | GMAC/s | of peak | onnxruntime ms (least) | ratio (least) |",
+        "| {} | threads | ours ms (least) | ms / item | GMAC/s | of peak | onnxruntime ms (least) \
+         | ratio (least) |",
         common.model.file_stem().unwrap_or_default().to_string_lossy()
     );
     println!("|---|---|---|---|---|---|---|---|");
@@ -141,10 +145,7 @@ fn inputs(case: &Case<'_>) -> Vec<Vec<f32>> {
     (0..case.batch).map(|item| picture::values(item as u64 + 1, height, width)).collect()
 }
 
-/// The number of an item, and its outputs.
-type Expected = (usize, Vec<Vec<f32>>);
-
-/// What the reference computes of the first and the last item.
+/// What the reference computes of the first and the last item: item, outputs.
 fn expected(case: &Case<'_>, inputs: &[Vec<f32>]) -> Result<Vec<Expected>, Failure> {
     let mut network = Reference::new().load(case.program, 1)?;
     let mut items = vec![0, case.batch - 1];

@@ -24,14 +24,7 @@ pub(crate) fn print(cpu: &Cpu, program: &Program, ceiling_gmacs: f64) -> Result<
     let mut kinds: BTreeMap<String, (usize, u64, f64)> = BTreeMap::new();
     for step in &program.steps {
         let alone = alone(program, step);
-        // Feeding copies the input and the answer copies the output: half of what a network of
-        // nothing else spends on each.
-        let shapes = [program.shape(step.inputs[0]), program.shape(step.output)];
-        let mut ms = least_ms(cpu, &alone)?;
-        for shape in shapes {
-            ms -= least_ms(cpu, &copied(program, shape))? / 2.0;
-        }
-        let ms = ms.max(0.0);
+        let ms = step_ms(cpu, &alone)?;
         let entry = kinds.entry(kind(program, step)).or_default();
         *entry = (entry.0 + 1, entry.1 + alone.macs(), entry.2 + ms);
     }
@@ -51,6 +44,16 @@ pub(crate) fn print(cpu: &Cpu, program: &Program, ceiling_gmacs: f64) -> Result<
         );
     }
     Ok(())
+}
+
+/// The least time of a program of one step, without its feed and its answer: feeding copies the
+/// input and the answer copies the output, half of what a network of nothing else spends on each.
+pub(crate) fn step_ms(cpu: &Cpu, alone: &Program) -> Result<f64, Failure> {
+    let mut ms = least_ms(cpu, alone)?;
+    for shape in [alone.shape(alone.input), alone.shape(alone.outputs[0].buffer)] {
+        ms -= least_ms(cpu, &copied(alone, shape))? / 2.0;
+    }
+    Ok(ms.max(f64::MIN_POSITIVE))
 }
 
 /// What kind of step it is: steps of one kind are bound by the same thing.

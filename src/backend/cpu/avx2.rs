@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::vector::{Kernel, Pixels, Simd, Stencil, fma_blocks, stencil, stencils};
+use super::vector::{Kernel, Pixels, Simd, Stencil, fma_blocks, stencil, stencils, store_block};
 
 /// Proof that the processor has AVX2, FMA and F16C.
 #[derive(Debug, Clone, Copy)]
@@ -159,6 +159,8 @@ impl Simd for Avx2 {
     }
 
     fma_blocks!(_mm256_setzero_ps(), _mm256_set1_ps, _mm256_fmadd_ps, single, half);
+
+    store_block!(single, write);
 
     stencil!();
 }

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::vector::{Kernel, Pixels, Simd, Stencil, fma_blocks, stencil, stencils};
+use super::vector::{Kernel, Pixels, Simd, Stencil, fma_blocks, stencil, stencils, store_block};
 
 /// Proof that the processor has AVX-512F.
 #[derive(Debug, Clone, Copy)]
@@ -156,6 +156,8 @@ impl Simd for Avx512 {
     }
 
     fma_blocks!(_mm512_setzero_ps(), _mm512_set1_ps, _mm512_fmadd_ps, single, half);
+
+    store_block!(single, write);
 
     stencil!();
 }

@@ -1,5 +1,5 @@
-//! `Conv2d` over a strip of output rows: a matrix product whose left side is read in place or packed
-//! per strip.
+//! `Conv2d` over a strip of output rows: a matrix product whose left side is read in place or
+//! packed per strip.
 
 use super::{
     curve::Curve,

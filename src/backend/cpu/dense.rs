@@ -1,6 +1,7 @@
-//! `Dense`: few rows, many weights. At batch 1 it reads each weight once, so its bound is bytes, not
-//! operations; large matrices are therefore kept in half precision with one f32 factor per output
-//! (half the bytes; the relative error of a weight is at most 2^-11 of the column's largest).
+//! `Dense`: few rows, many weights. At batch 1 it reads each weight once, so its bound is bytes,
+//! not operations; large matrices are therefore kept in half precision with one f32 factor per
+//! output (half the bytes; the relative error of a weight is at most 2^-11 of the column's
+//! largest).
 //!
 //! Threads divide the output channels. Each gathers the flattened inputs of all items into packed
 //! blocks, multiplies its panels, and leaves bare sums; a second, tiny stage adds the bias, applies
@@ -129,7 +130,8 @@ impl Dense {
     /// Makes the output of one item of its panels' sums.
     pub(super) fn finish<S: Simd>(&self, simd: S, sums: &ReadRows<'_>, out: &mut [f32]) {
         for (number, panel) in self.panels.iter().enumerate() {
-            for (channel, &sum) in sums.row(number)[..panel.channels].iter().enumerate() {
+            let row = sums.row(number);
+            for (channel, sum) in row.iter().enumerate().take(panel.channels) {
                 let c = panel.start + channel;
                 let value = sum.mul_add(self.factors[c], self.bias[c]);
                 let slope = self.curve.slopes().map_or(1.0, |slopes| slopes[c]);

@@ -1,14 +1,15 @@
 //! Matrix products with weights packed once: the register block, and the packing of both sides.
 //!
-//! A block is up to `S::ROWS` output pixels times one panel of up to 2 · `S::LANES` output channels,
-//! held in registers over the whole depth; bias, residual and activation are applied before the only
-//! store. Weights lie panel by panel, `[depth][panel width]`, so that a block reads them in sequence.
-//! Pixels are read in place where the distance between two is one of [`DIRECT_PITCHES`] (then all
-//! addresses of a block are constants beside one base), and otherwise copied, run by run, into
-//! blocks of `[depth / 128][rows][128]`: no im2col of a whole layer exists at any time.
+//! A block is up to `S::ROWS` output pixels times one panel of up to 2 · `S::LANES` output
+//! channels, held in registers over the whole depth; bias, residual and activation are applied
+//! before the only store. Weights lie panel by panel, `[depth][panel width]`, so that a block reads
+//! them in sequence. Pixels are read in place where the distance between two is one of
+//! [`DIRECT_PITCHES`] (then all addresses of a block are constants beside one base), and otherwise
+//! copied, run by run, into blocks of `[depth / 128][rows][128]`: no im2col of a whole layer exists
+//! at any time.
 //!
-//! faer's product was measured against this (docs/notes/cpu-networks.md): it needs the im2col, packs
-//! the weights on every call and cannot fuse the epilogue.
+//! faer's product was measured against this (docs/notes/cpu-networks.md): it needs the im2col,
+//! packs the weights on every call and cannot fuse the epilogue.
 
 use super::{
     curve::{bent, padded},
@@ -93,6 +94,17 @@ impl Cursor {
         }
     }
 
+    /// Passes `count` pixels, which do not reach beyond their row.
+    #[inline(always)]
+    fn skip(&mut self, count: usize) {
+        self.at += count * self.channels;
+        self.left -= count;
+        if self.left == 0 {
+            self.at += self.jump;
+            self.left = self.width;
+        }
+    }
+
     #[inline(always)]
     fn next(&mut self) -> usize {
         let at = self.at;
@@ -150,7 +162,7 @@ impl<const ROWS: usize, const COLUMNS: usize, const PITCH: usize> Kernel
                 }
             };
             let sums = simd.fma_block::<ROWS, COLUMNS, PITCH>(pixels, work.weights);
-            work.finish(simd, &sums);
+            work.finish(simd, sums);
         }
     }
 }
@@ -161,9 +173,18 @@ impl Blocks<'_> {
     fn finish<S: Simd, const ROWS: usize, const COLUMNS: usize>(
         &mut self,
         simd: S,
-        sums: &[[S::V; COLUMNS]; ROWS],
+        sums: [[S::V; COLUMNS]; ROWS],
     ) {
         let whole = self.channels == COLUMNS * S::LANES;
+        if whole && self.residual.is_none() && self.cursor.left >= ROWS {
+            let out = &mut self.out[self.cursor.at..];
+            simd.store_block(sums, self.bias, self.slopes, out, self.cursor.channels);
+            self.cursor.skip(ROWS);
+            return;
+        }
+        // An array of its own: one that is indexed by a variable lives in memory, and `sums` must
+        // not, for the sake of the way above.
+        let sums = &{ sums };
         for row in sums {
             let at = self.cursor.next();
             let residual = self.residual.as_mut().map(|(values, cursor)| (*values, cursor.next()));

@@ -70,8 +70,8 @@ impl Drop for Lines {
     }
 }
 
-/// Zeroes `values` with wide stores (value by value, as `Zeroize` does it for slices, a wipe takes as
-/// long as a network); the barrier keeps the optimiser from dropping them as dead.
+/// Zeroes `values` with wide stores (value by value, as `Zeroize` does it for slices, a wipe takes
+/// as long as a network); the barrier keeps the optimiser from dropping them as dead.
 pub(super) fn wipe(values: &mut [f32]) {
     values.fill(0.0);
     optimization_barrier(values);

@@ -1,9 +1,10 @@
 //! `cpu`: the host's vector units.
 //!
 //! ```text
-//! Program ─► plan (fuse, lay out) ─► Loaded: memory + packed weights ─► run: all threads, stage by stage
-//!                                        │ rows through rings: conv · depthwise · pool2d · elementwise
-//!                                        └ register blocks: gemm ─► Simd (avx512 · avx2 · neon · portable)
+//! Program ─► plan (merge siblings, fuse, lay out) ─► Loaded: memory and packed weights
+//!                                                     │ run: all threads, stage by stage
+//!      rows through rings: image · conv · depthwise · pool2d · elementwise
+//!                            └ register blocks: gemm ─► Simd (avx512 · avx2 · neon · portable)
 //! ```
 //!
 //! Invariant: the instruction set is detected once, when the backend is made, and every kernel is
@@ -19,6 +20,7 @@ mod curve;
 mod dense;
 mod depthwise;
 mod elementwise;
+mod fuse;
 mod gemm;
 mod image;
 mod memory;

@@ -7,7 +7,7 @@
 
 use std::arch::{aarch64::*, is_aarch64_feature_detected};
 
-use super::vector::{Kernel, Pixels, Simd, Stencil, fma_blocks, stencil, stencils};
+use super::vector::{Kernel, Pixels, Simd, Stencil, fma_blocks, stencil, stencils, store_block};
 
 /// Proof that the processor has NEON.
 #[derive(Debug, Clone, Copy)]
@@ -176,6 +176,8 @@ impl Simd for Neon {
     }
 
     fma_blocks!(vdupq_n_f32(0.0), vdupq_n_f32, multiply_add, single, half);
+
+    store_block!(single, write);
 
     stencil!();
 }

@@ -1,6 +1,7 @@
 //! Any processor: registers are arrays of eight values, which the compiler maps to what the target
 //! has (two SSE registers on baseline x86-64).
 
+use super::curve::bent;
 use super::vector::{Kernel, Pixels, Simd, Stencil};
 
 /// Needs no proof: plain Rust.
@@ -152,6 +153,24 @@ impl Simd for Portable {
     ) -> [[Self::V; COLUMNS]; ROWS] {
         let load = |weights: &[u16], at| self.load_half(weights, at);
         block::<u16, ROWS, COLUMNS, PITCH>(pixels, weights, load)
+    }
+
+    #[inline(always)]
+    fn store_block<const ROWS: usize, const COLUMNS: usize>(
+        self,
+        sums: [[Self::V; COLUMNS]; ROWS],
+        bias: &[f32],
+        slopes: Option<&[f32]>,
+        out: &mut [f32],
+        step: usize,
+    ) {
+        for (i, row) in sums.into_iter().enumerate() {
+            for (j, sum) in row.into_iter().enumerate() {
+                let value =
+                    bent(self, self.add(sum, self.load(bias, j * LANES)), slopes, j * LANES);
+                self.store(value, out, i * step + j * LANES);
+            }
+        }
     }
 
     #[inline(always)]

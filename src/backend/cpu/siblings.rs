@@ -1,7 +1,7 @@
-//! Heads that read the same buffer, merged: a detector's score, box and landmark heads are pointwise
-//! convolutions of 1, 4 or 10 channels over one feature map, each followed by its own depthwise
-//! convolution. Apart, every one of them fills a whole panel of a register block with zeros; together
-//! they fill one.
+//! Heads that read the same buffer, merged: a detector's score, box and landmark heads are
+//! pointwise convolutions of 1, 4 or 10 channels over one feature map, each followed by its own
+//! depthwise convolution. Apart, every one of them fills a whole panel of a register block with
+//! zeros; together they fill one.
 //!
 //! Merged are branches of the same form that end in outputs of the program and nowhere else. What
 //! comes back is a program that computes the same values, and for each output of the original the
@@ -151,8 +151,8 @@ fn parts(op: &Op) -> (WeightId, WeightId, Activation) {
     }
 }
 
-/// One step in place of `steps`, which are of one kind and window; its buffers and weights are added
-/// to `merged`.
+/// One step in place of `steps`, which are of one kind and window; its buffers and weights are
+/// added to `merged`.
 fn add(program: &Program, steps: &[&Step], input: BufferId, merged: &mut Program) -> Step {
     let channels: Vec<usize> = steps.iter().map(|step| program.shape(step.output).c).collect();
     let all = channels.iter().sum();

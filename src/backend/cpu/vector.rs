@@ -1,10 +1,11 @@
 //! The small vector trait that every CPU kernel is written over, once.
 //!
-//! A value of a [`Simd`] type is a proof that the running processor has that instruction set: it can
-//! only be made by its `detect`. Kernels are structs that implement [`Kernel`]; [`Simd::call`] runs
-//! one inside a function compiled for the instruction set, so that everything marked
-//! `#[inline(always)]` becomes that set's code. The instruction sets themselves stand in `avx512.rs`,
-//! `avx2.rs`, `neon.rs` (with the crate's only vector intrinsics) and `portable.rs` (plain arrays).
+//! A value of a [`Simd`] type is a proof that the running processor has that instruction set: it
+//! can only be made by its `detect`. Kernels are structs that implement [`Kernel`]; [`Simd::call`]
+//! runs one inside a function compiled for the instruction set, so that everything marked
+//! `#[inline(always)]` becomes that set's code. The instruction sets themselves stand in
+//! `avx512.rs`, `avx2.rs`, `neon.rs` (with the crate's only vector intrinsics) and `portable.rs`
+//! (plain arrays).
 //!
 //! Invariant: every load and store of this trait checks its slice; the one inner loop that cannot
 //! afford a check per step, [`Simd::fma_block`], checks once on entry.
@@ -75,6 +76,19 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         weights: &[u16],
     ) -> [[Self::V; COLUMNS]; ROWS];
 
+    /// The end of a register block in the common case: `out[i · step + j · LANES ..] =
+    /// bent(sum[i][j] + bias[j])`, straight from the registers.
+    ///
+    /// Panics unless bias, slopes and output reach that far.
+    fn store_block<const ROWS: usize, const COLUMNS: usize>(
+        self,
+        sums: [[Self::V; COLUMNS]; ROWS],
+        bias: &[f32],
+        slopes: Option<&[f32]>,
+        out: &mut [f32],
+        step: usize,
+    );
+
     /// A row of output pixels under a 3 × 3 depthwise window.
     ///
     /// Panics unless every slice reaches as far as [`Stencil`] says.
@@ -128,7 +142,8 @@ pub(super) struct Stencil<'a> {
     pub(super) channels: usize,
     /// Output pixels.
     pub(super) pixels: usize,
-    /// Three input rows from the first tap on: `((pixels - 1) · STRIDE + 3) · channels` values each.
+    /// Three input rows from the first tap on: `((pixels - 1) · STRIDE + 3) · channels` values
+    /// each.
     pub(super) rows: [&'a [f32]; 3],
     /// Nine taps: `9 · channels` values.
     pub(super) taps: &'a [f32],
@@ -156,7 +171,8 @@ impl Stencil<'_> {
     }
 }
 
-/// Output pixels of a stencil that are computed together, so that a loaded value serves up to three.
+/// Output pixels of a stencil that are computed together, so that a loaded value serves up to
+/// three.
 pub(super) const STENCIL_PIXELS: usize = 4;
 /// Columns that they see at stride 2.
 pub(super) const STENCIL_COLUMNS_MAX: usize = (STENCIL_PIXELS - 1) * 2 + 3;
@@ -328,9 +344,9 @@ macro_rules! fma_blocks {
                 assert!(run.len() >= (ROWS - 1) * PITCH + depth, "rows reach their depth");
                 let mut a = run.as_ptr();
                 for _ in 0..depth {
-                    // SAFETY: the instruction set is there. `a` has advanced by k < depth, so
-                    // `a + i · PITCH` is inside the run for i < ROWS. The depths of all runs add up
-                    // to `pixels.depth()`, so COLUMNS whole registers of `b` are inside the weights;
+                    // SAFETY: the instruction set is there. `a` has advanced by k < depth, so `a +
+                    // i · PITCH` is inside the run for i < ROWS. The depths of all runs add up to
+                    // `pixels.depth()`, so COLUMNS whole registers of `b` are inside the weights;
                     // the last advance is to at most one past the end.
                     unsafe {
                         let mut row = [$zero; COLUMNS];
@@ -354,3 +370,56 @@ macro_rules! fma_blocks {
 }
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) use fma_blocks;
+
+/// The pointer loop of [`Simd::store_block`], written once and expanded inside each instruction
+/// set's island; `$load` and `$store` move one register.
+macro_rules! store_block {
+    ($load:expr, $store:expr) => {
+        #[inline(always)]
+        fn store_block<const ROWS: usize, const COLUMNS: usize>(
+            self,
+            sums: [[Self::V; COLUMNS]; ROWS],
+            bias: &[f32],
+            slopes: Option<&[f32]>,
+            out: &mut [f32],
+            step: usize,
+        ) {
+            let width = COLUMNS * Self::LANES;
+            assert!(bias.len() >= width, "biases");
+            assert!(slopes.is_none_or(|slopes| slopes.len() >= width), "slopes");
+            assert!(out.len() >= (ROWS - 1) * step + width, "output");
+            // SAFETY: the instruction set is there (`self` proves it); all slices were just seen to
+            // hold the registers that are read or written.
+            unsafe {
+                let mut to = out.as_mut_ptr();
+                let mut biases = [self.splat(0.0); COLUMNS];
+                let mut bends = [self.splat(1.0); COLUMNS];
+                for j in 0..COLUMNS {
+                    biases[j] = $load(bias.as_ptr().add(j * Self::LANES));
+                }
+                let Some(slopes) = slopes else {
+                    for row in sums {
+                        for j in 0..COLUMNS {
+                            $store(to.add(j * Self::LANES), self.add(row[j], biases[j]));
+                        }
+                        to = to.wrapping_add(step);
+                    }
+                    return;
+                };
+                for j in 0..COLUMNS {
+                    bends[j] = $load(slopes.as_ptr().add(j * Self::LANES));
+                }
+                for row in sums {
+                    for j in 0..COLUMNS {
+                        let value = self.add(row[j], biases[j]);
+                        let value = self.where_negative(value, self.mul(value, bends[j]));
+                        $store(to.add(j * Self::LANES), value);
+                    }
+                    to = to.wrapping_add(step);
+                }
+            }
+        }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) use store_block;
