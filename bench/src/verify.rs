@@ -40,6 +40,8 @@ use crate::served::{Connection, Served, median_us, release_binary};
 /// Size of the photographs.
 const WIDTH_PX: usize = 640;
 const HEIGHT_PX: usize = 480;
+/// Height of a photograph in heights of its face.
+const FACES_PER_HEIGHT: f32 = 2.0;
 /// Their JPEG quality, as cameras write it.
 const JPEG_QUALITY: u8 = 90;
 /// The detector's input: what the appliance's default configuration uses.
@@ -171,15 +173,18 @@ impl Alone {
     }
 }
 
-/// Source pixels under target pixel `at`, of `size` along that axis.
-fn covered(at: usize, shrunk: f32, size: usize) -> Range<usize> {
-    let from = ((at as f32 / shrunk) as usize).min(size - 1);
-    let to = ((at + 1) as f32 / shrunk) as usize;
-    from..to.clamp(from + 1, size)
+/// A rectangle of the source under one target pixel; what reaches outside the picture is cut off.
+fn covered(from: f32, step: f32, size: u32) -> Range<usize> {
+    let inside = |at: f32| at.clamp(0.0, size as f32) as usize;
+    inside(from)..inside(from + step.max(1.0))
 }
 
-/// The mean colour of a rectangle.
+/// The mean colour of a rectangle; grey where there is no picture.
 fn mean(frame: FrameView<'_>, rows: &Range<usize>, columns: &Range<usize>) -> [u8; 3] {
+    let area = rows.len() * columns.len();
+    if area == 0 {
+        return [128; 3];
+    }
     let mut sums = [0_usize; 3];
     for row in rows.clone() {
         for column in columns.clone() {
@@ -189,23 +194,25 @@ fn mean(frame: FrameView<'_>, rows: &Range<usize>, columns: &Range<usize>) -> [u
             }
         }
     }
-    sums.map(|sum| u8::try_from(sum / (rows.len() * columns.len())).unwrap_or(u8::MAX))
+    sums.map(|sum| u8::try_from(sum / area).unwrap_or(u8::MAX))
 }
 
-/// `photo`, shrunk to fit the stated size, on grey, as a JPEG file.
-fn photograph(photo: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
+/// The stated size cut out around the face of `photo`, as a gate's camera frames a traveller, as a
+/// JPEG file.
+fn photograph(alone: &mut Alone, photo: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
     let bytes = fs::read(photo).map_err(|error| format!("{}: {error}", photo.display()))?;
     let frame = image::decode(&bytes)?;
     let view = frame.view();
-    let (width, height) = (view.width_px() as usize, view.height_px() as usize);
-    let across = WIDTH_PX as f32 / width as f32;
-    let shrunk = across.min(HEIGHT_PX as f32 / height as f32);
-    let mut pixels = vec![128_u8; WIDTH_PX * HEIGHT_PX * 3];
-    for y in 0..HEIGHT_PX.min((height as f32 * shrunk) as usize) {
-        for x in 0..WIDTH_PX.min((width as f32 * shrunk) as usize) {
-            let (rows, columns) = (covered(y, shrunk, height), covered(x, shrunk, width));
-            let at = (y * WIDTH_PX + x) * 3;
-            pixels[at..at + 3].copy_from_slice(&mean(view, &rows, &columns));
+    let [left, top, width, height] = alone.find(&frame)?.rect_px;
+    let step = height * FACES_PER_HEIGHT / HEIGHT_PX as f32;
+    let first_x = left + (width - step * WIDTH_PX as f32) / 2.0;
+    let first_y = top + (height - step * HEIGHT_PX as f32) / 2.0;
+    let mut pixels = Vec::with_capacity(WIDTH_PX * HEIGHT_PX * 3);
+    for y in 0..HEIGHT_PX {
+        let rows = covered(first_y + y as f32 * step, step, view.height_px());
+        for x in 0..WIDTH_PX {
+            let columns = covered(first_x + x as f32 * step, step, view.width_px());
+            pixels.extend(mean(view, &rows, &columns));
         }
     }
     let mut file = Vec::new();
@@ -277,9 +284,10 @@ fn chosen(options: &Options, cache: &Path) -> io::Result<[PathBuf; 2]> {
 pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let cache = Environment::of_process().cache_folder()?;
     let [probe, reference] = chosen(options, &cache)?;
-    let (probe, reference) = (photograph(&probe)?, photograph(&reference)?);
-    let photos = [probe.as_slice(), reference.as_slice()];
     let mut alone = Alone::load(&cache, options.threads)?;
+    let probe = photograph(&mut alone, &probe)?;
+    let reference = photograph(&mut alone, &reference)?;
+    let photos = [probe.as_slice(), reference.as_slice()];
     let binary = options.binary.clone().map_or_else(release_binary, Ok)?;
     let served = Served::start(&binary, options.threads)?;
     let mut connection = Connection::open(served.address)?;
