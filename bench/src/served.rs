@@ -67,9 +67,7 @@ impl Served {
     }
 
     fn is_ready(&self) -> bool {
-        Connection::open(self.address)
-            .and_then(|mut connection| connection.ask("GET", "/readyz", &[], &[]))
-            .is_ok_and(|answer| answer.status == 200)
+        ask(self.address, "GET", "/readyz", &[], &[]).is_ok_and(|answer| answer.status == 200)
     }
 }
 
@@ -93,39 +91,37 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// One kept-alive HTTP/1.1 connection, as a gate controller holds it.
-pub(crate) struct Connection(BufReader<TcpStream>);
+/// Sends one request on a connection of its own, as the appliance has it (no buffer of a connection
+/// outlives the request whose face it held), and reads the whole answer.
+///
+/// # Errors
+/// When the peer goes away or does not speak HTTP/1.1 with a stated length.
+pub(crate) fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head += &format!("content-length: {}\r\n\r\n", body.len());
+    let mut request = head.into_bytes();
+    request.extend_from_slice(body);
+    let mut connection = Connection(BufReader::new(stream));
+    connection.0.get_mut().write_all(&request)?;
+    connection.answer()
+}
+
+/// What is read of an answer.
+struct Connection(BufReader<TcpStream>);
 
 impl Connection {
-    pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_MAX))?;
-        Ok(Self(BufReader::new(stream)))
-    }
-
-    /// Sends a request and reads its whole answer.
-    ///
-    /// # Errors
-    /// When the peer goes away or does not speak HTTP/1.1 with a stated length.
-    pub(crate) fn ask(
-        &mut self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> io::Result<Answer> {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
-        for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        head += &format!("content-length: {}\r\n\r\n", body.len());
-        let mut request = head.into_bytes();
-        request.extend_from_slice(body);
-        self.0.get_mut().write_all(&request)?;
-        self.answer()
-    }
-
     fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         if self.0.read_line(&mut line)? == 0 {

@@ -8,6 +8,7 @@
 use std::{
     error::Error,
     fs, io,
+    net::SocketAddr,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -35,7 +36,7 @@ use portcullis::{
 };
 use serde_json::Value;
 
-use crate::served::{Connection, Served, median_us, release_binary};
+use crate::served::{Served, ask, median_us, release_binary};
 
 /// Size of the photographs.
 const WIDTH_PX: usize = 640;
@@ -244,10 +245,10 @@ fn form(photos: [&[u8]; 2]) -> (String, Vec<u8>) {
 
 /// One verification through HTTP; its score.
 fn through_http(
-    connection: &mut Connection,
+    address: SocketAddr,
     (kind, body): &(String, Vec<u8>),
 ) -> Result<i32, Box<dyn Error>> {
-    let answer = connection.ask("POST", "/v1/verify", &[("content-type", kind)], body)?;
+    let answer = ask(address, "POST", "/v1/verify", &[("content-type", kind)], body)?;
     let text = String::from_utf8_lossy(&answer.body);
     if answer.status != 200 {
         return Err(format!("POST /v1/verify answered {}: {text}", answer.status).into());
@@ -290,7 +291,6 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let photos = [probe.as_slice(), reference.as_slice()];
     let binary = options.binary.clone().map_or_else(release_binary, Ok)?;
     let served = Served::start(&binary, options.threads)?;
-    let mut connection = Connection::open(served.address)?;
     let form = form(photos);
     let mut http_us = Vec::new();
     let mut spent = Spent::default();
@@ -299,7 +299,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     for turn in 0..warm_up + runs {
         let expected = alone.verify(photos, &mut spent)?;
         let start_us = alone.clock.monotonic_us();
-        let score = through_http(&mut connection, &form)?;
+        let score = through_http(served.address, &form)?;
         http_us.push(alone.clock.monotonic_us() - start_us);
         if score != expected {
             return Err(format!("HTTP scores {score}, the library alone {expected}").into());
