@@ -104,15 +104,16 @@ fn table(common: &Common, cases: &[Case<'_>]) -> Result<(), Failure> {
         for &threads in &common.threads {
             let cpu = backend(common, threads)?;
             let ceiling = ceiling::measure(&cpu, common.smoke);
-            row(common, case, &cpu, &ceiling, &inputs, &expected)?;
+            let cosine = row(common, case, &cpu, &ceiling, &inputs, &expected)?;
             let note = format!(
-                "{threads} threads: {:.1} G multiply-adds/s from registers, {:.1} GB/s read",
-                ceiling.gmacs, ceiling.gbytes
+                "{}, {threads} threads: {:.1} G multiply-adds/s from registers, {:.1} GB/s read; \
+                 least cosine with the reference {cosine:.9}",
+                case.name, ceiling.gmacs, ceiling.gbytes
             );
             notes.push(note);
         }
     }
-    println!("\nceilings of this run, as measured before each row:");
+    println!("\nceilings and agreement, measured before each row:");
     for note in notes {
         println!("- {note}");
     }
@@ -167,13 +168,15 @@ fn row(
     ceiling: &Ceiling,
     inputs: &[Vec<f32>],
     expected: &[Expected],
-) -> Result<(), Failure> {
+) -> Result<f64, Failure> {
     let mut network = cpu.load(case.program, case.batch)?;
+    let mut least = 1.0_f64;
     let feeds: Vec<Feed<'_>> = inputs.iter().map(|values| Feed::Tensor(values)).collect();
     network.run(&feeds)?;
     for (item, outputs) in expected {
         for (index, values) in outputs.iter().enumerate() {
-            agree("cpu with reference", index, network.output(index, *item), values)?;
+            let held = network.output(index, *item);
+            least = least.min(agree("cpu with reference", index, held, values)?);
         }
     }
     let threads = cpu.describe().threads;
@@ -198,7 +201,7 @@ fn row(
         ours.median_ms() / case.batch as f64,
         100.0 * gmacs / ceiling.gmacs,
     );
-    Ok(())
+    Ok(least)
 }
 
 fn start_peer(
@@ -262,8 +265,8 @@ fn rounds(
     Ok((ours, theirs))
 }
 
-/// Refuses two outputs that do not point the same way.
-fn agree(who: &str, index: usize, held: &[f32], expected: &[f32]) -> Result<(), Failure> {
+/// The cosine of two outputs; refuses them where they do not point the same way.
+fn agree(who: &str, index: usize, held: &[f32], expected: &[f32]) -> Result<f64, Failure> {
     let dot = |a: &[f32], b: &[f32]| -> f64 {
         a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
     };
@@ -272,7 +275,7 @@ fn agree(who: &str, index: usize, held: &[f32], expected: &[f32]) -> Result<(), 
     let norms = (dot(held, held) * dot(expected, expected)).sqrt();
     let cosine = dot(held, expected) / norms;
     if held.len() == expected.len() && (cosine >= COSINE_LEAST || near) {
-        return Ok(());
+        return Ok(cosine);
     }
     let what = format!("{who}, output {index}");
     Err(Failure::Disagreement { what, cosine, least: COSINE_LEAST })

@@ -11,8 +11,8 @@ use super::{
 pub(crate) const ISLANDS: &[(&str, &str)] = &[
     ("src/backend/cpu/avx2.rs", "vector instructions of one set"),
     ("src/backend/cpu/avx512.rs", "vector instructions of one set"),
+    ("src/backend/cpu/islands.rs", "the one loop over registers that all sets share"),
     ("src/backend/cpu/neon.rs", "vector instructions of one set"),
-    ("src/backend/cpu/vector.rs", "the one loop over registers that all sets share"),
     ("src/keys/wipe.rs", "an allocator hands out raw memory"),
 ];
 

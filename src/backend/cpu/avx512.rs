@@ -3,7 +3,10 @@
 
 use std::arch::x86_64::*;
 
-use super::vector::{Kernel, Pixels, Simd, Stencil, fma_blocks, stencil, stencils, store_block};
+use super::{
+    islands::{fma_blocks, stencil, stencils, store_block},
+    vector::{Kernel, Pixels, Simd, Stencil},
+};
 
 /// Proof that the processor has AVX-512F.
 #[derive(Debug, Clone, Copy)]

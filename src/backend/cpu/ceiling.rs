@@ -6,8 +6,13 @@ use super::{
     vector::{Kernel, Simd},
 };
 
-/// Independent sums: enough to hide the latency of a multiply-add on two ports.
+/// Most independent sums: enough to hide the latency of a multiply-add on two ports.
 const SUMS: usize = 12;
+
+/// Independent sums of a set with `rows` rows in a register block.
+const fn sums_of(rows: usize) -> usize {
+    if 2 * rows < SUMS { 2 * rows } else { SUMS }
+}
 
 /// `rounds` rounds of register-only multiply-adds; gives a value so that they happen.
 struct MultiplyAdds {
@@ -22,7 +27,8 @@ impl Kernel for MultiplyAdds {
         let factor = simd.splat(std::hint::black_box(0.999));
         let mut sums = [simd.splat(std::hint::black_box(1.0)); SUMS];
         for _ in 0..self.rounds {
-            for sum in &mut sums {
+            // As many as a register block of this set has, so that none of them is in memory.
+            for sum in sums.iter_mut().take(const { sums_of(S::ROWS) }) {
                 *sum = simd.fma(*sum, factor, factor);
             }
         }
@@ -59,7 +65,7 @@ pub(super) fn multiply_adds<S: Simd>(simd: S, pool: &Pool, rounds: u64) -> u64 {
     pool.each(|_| {
         std::hint::black_box(simd.call(MultiplyAdds { rounds }));
     });
-    rounds * (SUMS * S::LANES * pool.threads()) as u64
+    rounds * (sums_of(S::ROWS) * S::LANES * pool.threads()) as u64
 }
 
 /// Reads `values` once, a part on every thread.

@@ -8,8 +8,9 @@
 //! copied, run by run, into blocks of `[depth / 128][rows][128]`: no im2col of a whole layer exists
 //! at any time.
 //!
-//! faer's product was measured against this (docs/notes/cpu-networks.md): it needs the im2col,
-//! packs the weights on every call and cannot fuse the epilogue.
+//! faer's product is measured against this by `portcullis-bench products`: bare it is a little
+//! closer to the peak in middle sizes, but a network would have to copy the left side in and leave
+//! bias and activation to another pass, and then it is slower (docs/notes/cpu-networks.md).
 
 use super::{
     curve::{bent, padded},

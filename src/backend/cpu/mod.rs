@@ -23,6 +23,8 @@ mod elementwise;
 mod fuse;
 mod gemm;
 mod image;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod islands;
 mod memory;
 mod network;
 mod plan;
