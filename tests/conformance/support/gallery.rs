@@ -134,7 +134,7 @@ impl Gallery {
         let tiles = tiles(layout, &rows);
         let kind = kind(layout.dims);
         let generation = 1 + dice.below(1000) as u64;
-        let set = TileSet { generation, kind, layout, tiles: tiles };
+        let set = TileSet { generation, kind, layout, tiles };
         Self { set, rows, damaged: None }
     }
 
