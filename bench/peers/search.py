@@ -34,6 +34,7 @@ BLOCK = 1 << 16
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", required=True, type=pathlib.Path)
+    parser.add_argument("--rows", required=True, type=int, help="the first rows of rows.npy")
     parser.add_argument("--threads", required=True, type=int)
     parser.add_argument("--best", required=True, type=int)
     parser.add_argument("--only", default="", help="comma-separated peers; all without it")
@@ -145,7 +146,7 @@ def flat_index(rows):
 
 def main():
     faiss.omp_set_num_threads(ASKED.threads)
-    rows = np.load(ASKED.data / "rows.npy", mmap_mode="r")
+    rows = np.load(ASKED.data / "rows.npy", mmap_mode="r")[: ASKED.rows]
     probes = np.load(ASKED.data / "probes.npy")
     kinds = faiss.ScalarQuantizer
     only = set(filter(None, ASKED.only.split(",")))
