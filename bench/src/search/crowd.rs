@@ -21,7 +21,7 @@ use crate::fail::Failure;
 const SPECTRUM_512: &str = include_str!("../../calibration/mobilefacenet_512.spectrum");
 
 /// People of one block: what is drawn from one seed.
-pub(super) const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 512;
 
 /// What a draw is for; each has random numbers of its own.
 #[derive(Clone, Copy)]
