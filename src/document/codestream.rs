@@ -138,7 +138,10 @@ impl Size {
         let (count, components) = rest.split_first_chunk().ok_or_else(short)?;
         let mut fields = [0; 8];
         let (chunks, _) = grid.as_chunks();
-        fields.iter_mut().zip(chunks).for_each(|(field, chunk)| *field = u32::from_be_bytes(*chunk));
+        fields
+            .iter_mut()
+            .zip(chunks)
+            .for_each(|(field, chunk)| *field = u32::from_be_bytes(*chunk));
         let [right, bottom, left, top, tile_width, tile_height, tile_left, tile_top] = fields;
         let kind = ImageKind::Jpeg2000;
         let (Some(width_px), Some(height_px)) = (right.checked_sub(left), bottom.checked_sub(top))
@@ -194,7 +197,8 @@ fn sampling(count: u16, components: &[u8]) -> Result<(u64, Sampling), ImageError
         0..7 => return Err(coding("samples of less than 8 bits")),
         _ => return Err(coding("samples of more than 16 bits")),
     }
-    let ratios = [rows.first(), rows.get(1), rows.get(2)].map(|row| row.map(|row| (row[1], row[2])));
+    let ratios =
+        [rows.first(), rows.get(1), rows.get(2)].map(|row| row.map(|row| (row[1], row[2])));
     match (count, ratios) {
         (1, [Some((1, 1)), None, None]) => Ok((1, Sampling::Grey)),
         (3, [Some((1, 1)), Some((1, 1)), Some((1, 1))]) => Ok((3, Sampling::Colour)),
@@ -238,7 +242,8 @@ impl Cost {
         match segment.marker {
             // COD: style, progression, layers, transform of components; then as COC.
             0x52 => {
-                let Some((&[style, _, layers1, layers0, _], rest)) = segment.body.split_first_chunk()
+                let Some((&[style, _, layers1, layers0, _], rest)) =
+                    segment.body.split_first_chunk()
                 else {
                     return Err(damaged("a coding style is too short"));
                 };

@@ -105,7 +105,9 @@ pub enum DocumentError {
         most: usize,
     },
     /// A biometric of another kind, or another format, than a face in one of the two standards.
-    #[error("the {what} is {found:x}, which is not read; only faces of ISO/IEC 19794-5 and 39794-5 are")]
+    #[error(
+        "the {what} is {found:x}, which is not read; only faces of ISO/IEC 19794-5 and 39794-5 are"
+    )]
     FormatUnknown {
         /// Which statement.
         what: &'static str,

@@ -43,9 +43,8 @@ pub(super) fn read<'a>(record: &Element<'a>) -> Result<Vec<Stated<'a>>, Document
     let mut inside = record.inside_distinguished();
     let block = inside.expect(FACE_IMAGE_DATA_BLOCK, "face image data block")?;
     inside.end("face image data block")?;
-    let [version, blocks] = block
-        .inside()
-        .pick([(0xa0, "version block"), (0xa1, "representation blocks")])?;
+    let [version, blocks] =
+        block.inside().pick([(0xa0, "version block"), (0xa1, "representation blocks")])?;
     let format = version_of(&required(version, "version block")?)?;
     let mut blocks = required(blocks, "representation blocks")?.inside();
     let mut stated = Vec::new();
@@ -112,7 +111,10 @@ fn photograph<'a>(
 
 fn size_of(block: &Element<'_>) -> Result<(u16, u16), DocumentError> {
     let [width, height] = block.inside().pick([(0x80, "width"), (0x81, "height")])?;
-    Ok((required(width, "width")?.integer("width")?, required(height, "height")?.integer("height")?))
+    Ok((
+        required(width, "width")?.integer("width")?,
+        required(height, "height")?.integer("height")?,
+    ))
 }
 
 /// A choice of `code` and `extensionBlock`. An extension falls back where it says to what; a code

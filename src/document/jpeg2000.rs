@@ -185,13 +185,15 @@ fn colour(header: &[u8]) -> Result<Option<Colour>, ImageError> {
 
 fn colour_of(body: &[u8]) -> Result<Colour, ImageError> {
     match body {
-        [1, _, _, space @ ..] => match space.first_chunk().map(|space| u32::from_be_bytes(*space)) {
-            Some(COLOUR_SRGB) => Ok(Colour::Srgb),
-            Some(COLOUR_GREY) => Ok(Colour::Grey),
-            Some(COLOUR_SYCC) => Ok(Colour::Sycc),
-            Some(_) => Err(colour_refused("neither greyscale nor sRGB nor sYCC")),
-            None => Err(damaged("its colour specification is too short")),
-        },
+        [1, _, _, space @ ..] => {
+            match space.first_chunk().map(|space| u32::from_be_bytes(*space)) {
+                Some(COLOUR_SRGB) => Ok(Colour::Srgb),
+                Some(COLOUR_GREY) => Ok(Colour::Grey),
+                Some(COLOUR_SYCC) => Ok(Colour::Sycc),
+                Some(_) => Err(colour_refused("neither greyscale nor sRGB nor sYCC")),
+                None => Err(damaged("its colour specification is too short")),
+            }
+        }
         [2 | 3, _, _, ..] => Ok(Colour::Profile),
         _ => Err(colour_refused("of an unknown colour specification")),
     }

@@ -155,11 +155,8 @@ impl MrzDate {
         let digits = u16::from(self.year?);
         let this_century = today.year.saturating_sub(today.year % 100).saturating_add(digits);
         // An unknown month or day is taken as early as it can be: born by today, if at all.
-        let born = Day {
-            year: this_century,
-            month: self.month.unwrap_or(1),
-            day: self.day.unwrap_or(1),
-        };
+        let born =
+            Day { year: this_century, month: self.month.unwrap_or(1), day: self.day.unwrap_or(1) };
         Some(if born > today { this_century.saturating_sub(100) } else { this_century })
     }
 
@@ -335,8 +332,9 @@ fn check_digits(
             check("personal number", personal)?;
         }
     }
-    let composite: Zeroizing<Vec<u8>> =
-        Zeroizing::new(places.composite.iter().flat_map(|place| slice(zone, place)).copied().collect());
+    let composite: Zeroizing<Vec<u8>> = Zeroizing::new(
+        places.composite.iter().flat_map(|place| slice(zone, place)).copied().collect(),
+    );
     if digit_at(places.composite_at) != check_digit(&composite) {
         return Err(MrzProblem::CheckDigit { field: "whole zone" });
     }

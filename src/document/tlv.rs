@@ -242,7 +242,10 @@ mod tests {
     #[test]
     fn what_no_chip_writes_is_refused_by_name() {
         assert_eq!(encoding(&[0x75, 0x80, 0, 0]), "an indefinite length");
-        assert_eq!(encoding(&[0x75, 0x84, 0xff, 0xff, 0xff, 0xff]), "a length of more than three bytes");
+        assert_eq!(
+            encoding(&[0x75, 0x84, 0xff, 0xff, 0xff, 0xff]),
+            "a length of more than three bytes"
+        );
         assert_eq!(encoding(&[0x75, 0xff]), "a length of more than three bytes");
         assert_eq!(encoding(&[0x1f, 0xff, 0xff, 0x01, 0]), "a tag of more than three bytes");
     }
@@ -252,10 +255,7 @@ mod tests {
         let mut outer = Elements::of_file(&[0x65, 0x04, 0x80, 0x81, 0x01, 0x07]);
         let outer = outer.next().expect("sound").expect("one");
         assert!(outer.inside().next().is_ok());
-        assert!(matches!(
-            outer.inside_distinguished().next(),
-            Err(DocumentError::Encoding { .. })
-        ));
+        assert!(matches!(outer.inside_distinguished().next(), Err(DocumentError::Encoding { .. })));
     }
 
     #[test]
