@@ -17,15 +17,15 @@ static ALLOCATOR: Counting = Counting;
 struct Counting;
 
 thread_local! {
-    /// Bytes held by this thread, and the most there were.
-    static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
+    /// Bytes held by this thread, the most there were, and the largest allocation.
+    static HELD: Cell<(isize, isize, isize)> = const { Cell::new((0, 0, 0)) };
 }
 
 fn count(change: isize) {
     let _gone = HELD.try_with(|held| {
-        let (now, peak) = held.get();
+        let (now, peak, largest) = held.get();
         let now = now + change;
-        held.set((now, peak.max(now)));
+        held.set((now, peak.max(now), largest.max(change)));
     });
 }
 
@@ -62,8 +62,8 @@ unsafe impl GlobalAlloc for Counting {
 /// Carries `act` out, and returns the most that it held at once on this thread.
 pub(crate) fn peak_of<T>(act: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD.with(|held| {
-        let (now, _) = held.get();
-        held.set((now, now));
+        let (now, ..) = held.get();
+        held.set((now, now, 0));
         now
     });
     let result = act();
@@ -71,11 +71,13 @@ pub(crate) fn peak_of<T>(act: impl FnOnce() -> T) -> (T, usize) {
     (result, usize::try_from(peak).unwrap_or(0))
 }
 
-/// As [`peak_of`], and fails where the bound is passed.
+/// Carries `act` out, and fails where one allocation is larger than the bound.
 #[track_caller]
 pub(crate) fn within<T>(act: impl FnOnce() -> T) -> T {
-    let (result, peak) = peak_of(act);
-    assert!(peak <= BYTES_MAX, "{peak} bytes at once, more than {BYTES_MAX}");
+    let (result, _) = peak_of(act);
+    let largest = HELD.with(|held| held.get().2);
+    let most = BYTES_MAX.cast_signed();
+    assert!(largest <= most, "{largest} bytes in one allocation, more than {most}");
     result
 }
 
