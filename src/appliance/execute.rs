@@ -382,8 +382,9 @@ impl Appliance {
         self.capture(errand, image.bytes(), |error| Refusal::Image { part, error })
     }
 
-    /// Decodes one picture into a slot, unless the answer would come too late already: pictures that
-    /// are made to be slow cost their sender's deadline and one picture more, whatever their number.
+    /// Decodes one picture into a slot, unless the answer would come too late already: pictures
+    /// that are made to be slow cost their sender's deadline and one picture more, whatever their
+    /// number.
     fn capture(
         &self,
         errand: &Errand,
