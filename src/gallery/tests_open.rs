@@ -240,7 +240,9 @@ fn resident_tiles_are_served_in_place_and_change_with_the_gallery() {
         }
     }
     assert!(finds(&gallery, 5) && !finds(&gallery, 1));
-    assert!(gallery.stats().locked && gallery.verify(&mut |_, _| {}).expect("read").faults.is_empty());
+    assert!(
+        gallery.stats().locked && gallery.verify(&mut |_, _| {}).expect("read").faults.is_empty()
+    );
 }
 
 #[test]
