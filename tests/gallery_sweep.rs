@@ -91,7 +91,7 @@ fn the_child() {
     let entropy = Arc::new(FromFile(random, AtomicU64::new(0)));
     let locked = env::var(LOCKED).expect("set by the parent") == "true";
     let residency = if locked { Residency::Locked } else { Residency::Sealed };
-    let site = Site::in_folder(Path::new(&folder)).drawing(entropy.clone()).resident(residency);
+    let site = Site::drawing(Path::new(&folder), entropy.clone()).resident(residency);
     let step = |word: &str| {
         println!("\n{word} {}", entropy.1.load(Ordering::SeqCst));
         stdout().flush().expect("the parent listens");
@@ -207,7 +207,7 @@ impl Wanted {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let drawn = Arc::new(Recording::default());
-        let site = Site::in_folder(folder.path()).drawing(drawn.clone());
+        let site = Site::drawing(folder.path(), drawn.clone());
         let gallery = site.create_of(LAYOUT_512).expect("a new gallery");
         let target = people::values(9_999, LAYOUT_512);
         let mut disguised = vec![0; target.len()];

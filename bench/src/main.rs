@@ -7,6 +7,7 @@
 
 mod ceiling;
 mod fail;
+mod gallery;
 mod networks;
 mod peer;
 mod picture;
@@ -40,6 +41,8 @@ enum What {
     Start(start::Options),
     /// Two photographs through HTTP, beside the same steps in the library alone.
     Verify(verify::Options),
+    /// The encrypted gallery on a disk: opening, enrolling, erasing, resident memory.
+    Gallery(gallery::Options),
     /// Matrix products of an embedder's sizes: our register blocks against faer, one thread.
     Products(Products),
 }
@@ -123,6 +126,7 @@ fn main() -> ExitCode {
         }
         What::Start(asked) => start::run(&asked).map_err(|why| why.to_string()),
         What::Verify(asked) => verify::run(&asked).map_err(|why| why.to_string()),
+        What::Gallery(asked) => gallery::run(&asked).map_err(|why| why.to_string()),
         What::Products(asked) => {
             products::products(&asked).map(|()| true).map_err(|why| why.to_string())
         }

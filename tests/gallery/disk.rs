@@ -70,8 +70,9 @@ pub enum Fault {
     NoSpace,
     /// The device refuses; a write is not there.
     Device,
-    /// The device refuses a sync, and what it should have made last is lost, as on Linux after a
-    /// failed write-back: the next sync succeeds and says nothing.
+    /// The device refuses the sync of a file, and what it should have made last is lost, as on Linux
+    /// after a failed write-back: the next sync succeeds and says nothing. Names are journalled by
+    /// the file system and are not lost in that way.
     Forgetful,
 }
 
@@ -148,15 +149,17 @@ impl Disk {
     pub fn look<T>(&self, look: impl FnOnce(&Image) -> T) -> io::Result<T> {
         let mut inner = self.lock();
         match inner.failing() {
-            Some(fault) => Err(fault.error()),
-            None => Ok(look(&inner.image)),
+            Some(fault) if fault != Fault::Forgetful => Err(fault.error()),
+            _ => Ok(look(&inner.image)),
         }
     }
 
     /// A changing call.
     pub fn call(&self, call: Call) -> io::Result<()> {
         let mut inner = self.lock();
-        let Some(fault) = inner.failing() else {
+        let is_sync = matches!(call, Call::MediaSync | Call::VaultSync(_));
+        let fault = inner.failing().filter(|fault| is_sync || *fault != Fault::Forgetful);
+        let Some(fault) = fault else {
             inner.apply(&call);
             inner.log.push(call);
             return Ok(());
@@ -170,9 +173,7 @@ impl Disk {
             (Fault::NoSpace, Call::Vault(name, change)) => {
                 half(change).map(|change| Call::Vault(name, change))
             }
-            (Fault::Forgetful, sync @ (Call::MediaSync | Call::VaultSync(_) | Call::FolderSync)) => {
-                Some(Call::Lost(Box::new(sync)))
-            }
+            (Fault::Forgetful, sync) => Some(Call::Lost(Box::new(sync))),
             _ => None,
         };
         if let Some(left) = left {

@@ -9,10 +9,9 @@ use std::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    thread,
 };
 
-use portcullis::gallery::Enrolment;
+use portcullis::gallery::{Enrolment, Gallery};
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
@@ -22,7 +21,7 @@ use super::{
     crash::Crash,
     disk::{Call, Disk, Fault, Image, Moment},
     people::{Act, People, Reference, compare},
-    site::{Site, is_long},
+    site::{Site, is_long, no_key_before, spread, without_destroyed},
 };
 
 const ENROLS: u32 = 200;
@@ -33,8 +32,9 @@ const ROTATIONS: u32 = 10;
 struct Recorded {
     log: Vec<Call>,
     acts: Vec<Act>,
-    /// Who is enrolled after operation `i`; operation 0 creates the gallery.
+    /// Who is enrolled after operation `i`, and in which epoch; operation 0 creates the gallery.
     states: Vec<People>,
+    epochs: Vec<u64>,
 }
 
 /// The script: enrolments of one or two references, with erasures and rotations among them.
@@ -73,16 +73,17 @@ fn record() -> Recorded {
     let gallery = site.create().expect("a new gallery");
     disk.mark(0, Moment::Done);
     let mut people = People::default();
-    let mut states = vec![people.clone()];
+    let (mut states, mut epochs) = (vec![people.clone()], vec![gallery.stats().epoch]);
     for (number, act) in (1..).zip(&acts) {
         disk.mark(number, Moment::Began);
         act.to_gallery(&gallery).expect("nothing fails yet");
         disk.mark(number, Moment::Done);
         assert!(people.act(act), "the script fits itself");
         states.push(people.clone());
+        epochs.push(gallery.stats().epoch);
     }
     compare(&gallery, &people).expect("as the map has it");
-    Recorded { log: disk.take_log(), acts, states }
+    Recorded { log: disk.take_log(), acts, states, epochs }
 }
 
 impl Recorded {
@@ -92,6 +93,15 @@ impl Recorded {
             None | Some((0, Moment::Began)) => vec![],
             Some((number, Moment::Began)) => vec![&self.states[number - 1], &self.states[number]],
             Some((number, Moment::Done)) => vec![&self.states[number]],
+        }
+    }
+
+    /// The epoch that was acknowledged at `mark`: what it destroyed is destroyed for good.
+    fn epoch(&self, mark: Option<(usize, Moment)>) -> u64 {
+        match mark {
+            None | Some((0, Moment::Began)) => 0,
+            Some((number, Moment::Began)) => self.epochs[number - 1],
+            Some((number, Moment::Done)) => self.epochs[number],
         }
     }
 
@@ -139,25 +149,6 @@ fn none(faults: Faults) {
     assert!(told.is_empty(), "{} faults:\n{}", told.len(), told[..told.len().min(20)].join("\n"));
 }
 
-/// Runs `work` for every number below `count` on all cores.
-fn spread(count: usize, work: impl Fn(usize) + Sync) {
-    let next = AtomicUsize::new(0);
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= count {
-                        break;
-                    }
-                    work(number);
-                }
-            });
-        }
-    });
-}
-
 /// How a log is cut into pieces that one thread walks.
 const PIECE_CALLS: usize = 64;
 
@@ -188,7 +179,9 @@ fn whatever_a_power_cut_leaves_it_is_before_or_after_and_never_between() {
                     continue;
                 }
                 images.fetch_add(1, Ordering::Relaxed);
-                if let Err(fault) = check(&image, &recorded.allowed(mark)) {
+                let gone = no_key_before(recorded.epoch(mark), &image.vault);
+                let checked = gone.and_then(|()| check(&image, &recorded.allowed(mark)).map(drop));
+                if let Err(fault) = checked {
                     faults.lock().expect("no panic").insert(at, format!("{mark:?}: {fault}"));
                 }
             }
@@ -240,9 +233,14 @@ fn a_second_power_cut_while_it_recovers_changes_nothing() {
 }
 
 /// An operation that meets a fault: what it says, what it leaves, and what comes after.
-fn meet(site: &Site, act: &Act, people: &People, call: u64, fault: Fault) -> Result<bool, String> {
-    let gallery = site.open().map_err(|error| error.to_string())?;
-    let disk = &site.disk;
+fn meet(
+    disk: &Disk,
+    act: &Act,
+    people: &People,
+    call: u64,
+    fault: Fault,
+) -> Result<bool, String> {
+    let gallery = Site::on(disk).open().map_err(|error| error.to_string())?;
     let begun = disk.image();
     drop(disk.take_log());
     disk.fail_at(call, fault);
@@ -264,17 +262,32 @@ fn meet(site: &Site, act: &Act, people: &People, call: u64, fault: Fault) -> Res
         }
         one_of(&gallery, &allowed).map_err(|difference| format!("next: {difference}"))?;
     }
+    let epoch = gallery.stats().epoch;
+    let forgot = said.is_ok() && !matches!(act, Act::Enrol(_));
     drop(gallery);
     let mut crash = Crash::after(&begun);
     disk.take_log().iter().for_each(|call| crash.step(call));
     let allowed: Vec<&People> = allowed.iter().collect();
-    for image in crash.images(call, 2) {
-        check(&image, &allowed).map_err(|difference| format!("{refusal}: then {difference}"))?;
-    }
+    let mut after_a_cut = |crash: &Crash, when: &str| {
+        for image in crash.images(call, 2) {
+            if forgot {
+                no_key_before(epoch, &image.vault).map_err(|key| format!("{when}: {key}"))?;
+            }
+            check(&image, &allowed).map_err(|found| format!("{refusal}: {when} {found}"))?;
+        }
+        Ok::<(), String>(())
+    };
+    after_a_cut(&crash, "after a power cut")?;
+
+    // The same machine opens it again: it sees what the failed sync lost, until the power fails.
+    let reopened = Site::on(disk).open().map_err(|error| format!("reopened: {error}"))?;
+    drop(reopened);
+    disk.take_log().iter().for_each(|call| crash.step(call));
+    after_a_cut(&crash, "reopened, and after a power cut")?;
     Ok(true)
 }
 
-fn one_of(gallery: &portcullis::gallery::Gallery, allowed: &[People]) -> Result<(), String> {
+fn one_of(gallery: &Gallery, allowed: &[People]) -> Result<(), String> {
     let differences: Vec<String> =
         allowed.iter().filter_map(|people| compare(gallery, people).err()).collect();
     if differences.len() < allowed.len() { Ok(()) } else { Err(differences.join("; nor: ")) }
@@ -294,8 +307,8 @@ fn a_full_or_failing_disk_leaves_it_before_or_after_and_what_follows_holds() {
         let image = acknowledged[number].whole();
         for fault in [Fault::NoSpace, Fault::Device, Fault::Forgetful] {
             for call in 0.. {
-                let site = Site::on(&Disk::of(image.clone()));
-                match meet(&site, act, &recorded.states[number], call, fault) {
+                let disk = Disk::of(image.clone());
+                match meet(&disk, act, &recorded.states[number], call, fault) {
                     Ok(true) => drop(met.fetch_add(1, Ordering::Relaxed)),
                     Ok(false) => break,
                     Err(told) => {
@@ -316,8 +329,9 @@ fn a_failing_disk_while_it_is_created_leaves_none_or_an_empty_one() {
     for fault in [Fault::NoSpace, Fault::Device, Fault::Forgetful] {
         for call in 0.. {
             let disk = Disk::default();
+            let site = Site::on(&disk);
             disk.fail_at(call, fault);
-            let said = Site::on(&disk).create().map(drop);
+            let said = site.create().map(drop);
             if !disk.heal() {
                 said.expect("nothing failed");
                 break;
@@ -348,7 +362,7 @@ fn after_an_erasure_no_earlier_copy_opens() {
         let erased = erasures[number];
         let now = &images[erased].vault;
         for (earlier, copy) in images[..erased].iter().enumerate().rev().take(60) {
-            for vault in [now.clone(), Site::without_destroyed(&copy.vault, now)] {
+            for vault in [now.clone(), without_destroyed(&copy.vault, now)] {
                 let image = Image { media: copy.media.clone(), vault };
                 tried.fetch_add(1, Ordering::Relaxed);
                 if Site::on(&Disk::of(image)).open().is_ok() {

@@ -18,11 +18,9 @@ use rand_chacha::{
 
 /// Tiles so small that a few people fill several.
 pub const LAYOUT: TileLayout = TileLayout { dims: 24, hot_dims: 16, rows: 8 };
+/// Rows as large as real ones.
+pub const LAYOUT_512: TileLayout = TileLayout { dims: 512, hot_dims: 128, rows: 16 };
 const REFERENCES_MAX: usize = 4;
-
-pub fn kind() -> TemplateKind {
-    kind_of(LAYOUT)
-}
 
 pub fn kind_of(layout: TileLayout) -> TemplateKind {
     TemplateKind {

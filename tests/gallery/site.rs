@@ -1,7 +1,7 @@
 //! A gallery with everything that it stands on: a recording disk, or a real folder.
 
 use std::{
-    env, io,
+    env, fs, io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -11,15 +11,16 @@ use std::{
 };
 
 use portcullis::{
-    gallery::{FileMedia, Gallery, GalleryError, Means, Media, Settings},
-    keys::custodian::{Custodian, FileCustodian, Stand, vault::{FolderVault, Vault, VaultError}},
+    gallery::{FileMedia, Gallery, GalleryError, Means, Media, Residency, Settings},
+    keys::custodian::{Custodian, FileCustodian, Stand, Vault, VaultError},
+    ops::tile::TileLayout,
     random::{Entropy, SeededEntropy, SystemEntropy},
     time::SimulatedClock,
 };
 
 use super::{
     disk::{Call, Change, Disk, Files},
-    people::{LAYOUT, kind},
+    people::{LAYOUT, kind_of},
 };
 
 /// Whether the long forms are asked for.
@@ -126,6 +127,7 @@ enum Ground {
 pub struct Site {
     ground: Ground,
     means: Means,
+    settings: Settings,
 }
 
 impl Site {
@@ -135,11 +137,11 @@ impl Site {
     }
 
     pub fn seeded(disk: &Disk, seed: u64) -> Self {
-        let vault = Arc::new(RecordedVault(disk.clone()));
         let keys = Arc::new(SeededEntropy::new(seed.wrapping_add(1 << 32)));
-        let custodian = FileCustodian::over(vault, None, keys).map(Arc::new);
+        let custodian = FileCustodian::over(Arc::new(RecordedVault(disk.clone())), None, keys);
+        let custodian = custodian.expect("no passphrase is set");
         let entropy = Arc::new(SeededEntropy::new(seed));
-        Self { ground: Ground::Disk(disk.clone()), ..Self::with(custodian, entropy) }
+        Self::of(Ground::Disk(disk.clone()), Arc::new(custodian), entropy)
     }
 
     /// In a real folder.
@@ -149,7 +151,111 @@ impl Site {
 
     /// The same, with all randomness from `entropy`.
     pub fn drawing(folder: &Path, entropy: Arc<dyn Entropy>) -> Self {
-        let custodian = FileCustodian::open(&Self::vault_in(folder), None, Arc::clone(&entropy));
-        Self { ground: Ground::Folder(folder.to_owned()), ..Self::with(custodian.map(Arc::new), entropy) }
+        let keys = Arc::clone(&entropy);
+        let custodian = FileCustodian::open(&Self::vault_in(folder), None, keys);
+        let custodian = custodian.expect("a folder of its own");
+        Self::of(Ground::Folder(folder.to_owned()), Arc::new(custodian), entropy)
     }
+
+    fn of(ground: Ground, custodian: Arc<dyn Custodian>, entropy: Arc<dyn Entropy>) -> Self {
+        let means = Means { custodian, entropy, clock: Arc::new(SimulatedClock::at(1_000)) };
+        Self { ground, means, settings: Settings::default() }
+    }
+
+    /// The same gallery, asked for with another custodian.
+    pub fn kept_by(self, custodian: Arc<dyn Custodian>) -> Self {
+        Self { means: Means { custodian, ..self.means }, ..self }
+    }
+
+    pub fn resident(self, residency: Residency) -> Self {
+        Self { settings: Settings { residency, ..self.settings }, ..self }
+    }
+
+    pub fn vault_in(folder: &Path) -> PathBuf {
+        folder.join("keys")
+    }
+
+    pub fn media_in(folder: &Path) -> PathBuf {
+        folder.join("gallery")
+    }
+
+    pub fn create(&self) -> Result<Gallery, GalleryError> {
+        self.create_of(LAYOUT)
+    }
+
+    pub fn create_of(&self, layout: TileLayout) -> Result<Gallery, GalleryError> {
+        let media: Arc<dyn Media> = match &self.ground {
+            Ground::Disk(disk) => Arc::new(disk.clone()),
+            Ground::Folder(folder) => {
+                Arc::new(FileMedia::create(&Self::media_in(folder)).expect("a new file"))
+            }
+        };
+        let (means, settings) = (self.means.clone(), self.settings.clone());
+        Gallery::create(media, means, kind_of(layout), layout, settings)
+    }
+
+    pub fn open(&self) -> Result<Gallery, GalleryError> {
+        let media: Arc<dyn Media> = match &self.ground {
+            Ground::Disk(disk) => Arc::new(disk.clone()),
+            Ground::Folder(folder) => {
+                Arc::new(FileMedia::open(&Self::media_in(folder)).expect("nobody else has it"))
+            }
+        };
+        Gallery::open(media, self.means.clone(), self.settings.clone())
+    }
+
+    /// Whether nothing is left to be done: the custodian knows the gallery where it stands, and
+    /// no key of an epoch before it exists.
+    ///
+    /// # Errors
+    /// What is left, in words.
+    pub fn settled(&self, gallery: &Gallery) -> Result<(), String> {
+        let stats = gallery.stats();
+        let standing = self.means.custodian.newest(&gallery.file());
+        let standing = standing.map_err(|error| error.to_string())?;
+        let stand = Stand { epoch: stats.epoch, generation: stats.generation };
+        if standing.committed != Some(stand) {
+            return Err(format!("stands at {stand:?}, the custodian says {standing:?}"));
+        }
+        no_key_before(stats.epoch, &self.vault())
+    }
+
+    fn vault(&self) -> Files {
+        match &self.ground {
+            Ground::Disk(disk) => disk.image().vault,
+            Ground::Folder(folder) => {
+                let entries = fs::read_dir(Self::vault_in(folder)).expect("a folder");
+                let file = |entry: io::Result<fs::DirEntry>| {
+                    let path = entry.expect("an entry").path();
+                    let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+                    (name, fs::read(path).expect("a file"))
+                };
+                entries.map(file).collect()
+            }
+        }
+    }
+}
+
+/// Whether `vault` holds no key of an epoch before `epoch`; files that are blank hold none.
+///
+/// # Errors
+/// The key that is there.
+pub fn no_key_before(epoch: u64, vault: &Files) -> Result<(), String> {
+    let number = |name: &str| -> Option<u64> {
+        name.strip_suffix(".key")?.rsplit_once('.')?.1.parse().ok()
+    };
+    let mut old = vault.iter().filter(|(name, _)| number(name).is_some_and(|held| held < epoch));
+    match old.find(|(_, content)| content.iter().any(|&byte| byte != 0)) {
+        Some((name, _)) => Err(format!("epoch {epoch} is in force and {name} is still a key")),
+        None => Ok(()),
+    }
+}
+
+/// What somebody has who copied the vault when it was `then` and can read it `now`, keys apart:
+/// keys are what destroying them destroys. Records and everything else are as old as he likes.
+pub fn without_destroyed(then: &Files, now: &Files) -> Files {
+    let is_key = |name: &&String| name.ends_with(".key");
+    let keys = now.iter().filter(|(name, _)| is_key(name));
+    let others = then.iter().filter(|(name, _)| !is_key(name));
+    keys.chain(others).map(|(name, content)| (name.clone(), content.clone())).collect()
 }
