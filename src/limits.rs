@@ -51,6 +51,8 @@ pub const TILE_ROWS: u32 = 1024;
 pub const GALLERY_ROWS_MAX: u64 = 16_000_000;
 /// Galleries of one appliance.
 pub const GALLERIES_MAX: usize = 256;
+/// Records of one store that opens only with their holders' secrets.
+pub const HOLDER_RECORDS_MAX: u64 = 1_000_000;
 /// Default time a request may take, in milliseconds.
 pub const DEADLINE_MS_DEFAULT: u64 = 8_000;
 /// Longest deadline a caller may ask for, in milliseconds.
