@@ -73,14 +73,14 @@ fn record() -> Recorded {
     let gallery = site.create().expect("a new gallery");
     disk.mark(0, Moment::Done);
     let mut people = People::default();
-    let (mut states, mut epochs) = (vec![people.clone()], vec![gallery.stats().epoch]);
+    let (mut states, mut epochs) = (vec![people.clone()], vec![site.epoch(&gallery)]);
     for (number, act) in (1..).zip(&acts) {
         disk.mark(number, Moment::Began);
         act.to_gallery(&gallery).expect("nothing fails yet");
         disk.mark(number, Moment::Done);
         assert!(people.act(act), "the script fits itself");
         states.push(people.clone());
-        epochs.push(gallery.stats().epoch);
+        epochs.push(site.epoch(&gallery));
     }
     compare(&gallery, &people).expect("as the map has it");
     Recorded { log: disk.take_log(), acts, states, epochs }
@@ -240,7 +240,8 @@ fn meet(
     call: u64,
     fault: Fault,
 ) -> Result<bool, String> {
-    let gallery = Site::on(disk).open().map_err(|error| error.to_string())?;
+    let site = Site::on(disk);
+    let gallery = site.open().map_err(|error| error.to_string())?;
     let begun = disk.image();
     drop(disk.take_log());
     disk.fail_at(call, fault);
@@ -262,13 +263,14 @@ fn meet(
         }
         one_of(&gallery, &allowed).map_err(|difference| format!("next: {difference}"))?;
     }
-    let epoch = gallery.stats().epoch;
+    let log = disk.take_log();
+    let epoch = site.epoch(&gallery);
     let forgot = said.is_ok() && !matches!(act, Act::Enrol(_));
     drop(gallery);
     let mut crash = Crash::after(&begun);
-    disk.take_log().iter().for_each(|call| crash.step(call));
+    log.iter().for_each(|call| crash.step(call));
     let allowed: Vec<&People> = allowed.iter().collect();
-    let mut after_a_cut = |crash: &Crash, when: &str| {
+    let after_a_cut = |crash: &Crash, when: &str| {
         for image in crash.images(call, 2) {
             if forgot {
                 no_key_before(epoch, &image.vault).map_err(|key| format!("{when}: {key}"))?;
@@ -278,6 +280,7 @@ fn meet(
         Ok::<(), String>(())
     };
     after_a_cut(&crash, "after a power cut")?;
+    drop(disk.take_log());
 
     // The same machine opens it again: it sees what the failed sync lost, until the power fails.
     let reopened = Site::on(disk).open().map_err(|error| format!("reopened: {error}"))?;

@@ -12,7 +12,10 @@ use std::{
 
 use portcullis::{
     gallery::{FileMedia, Gallery, GalleryError, Means, Media, Residency, Settings},
-    keys::custodian::{Custodian, FileCustodian, Stand, Vault, VaultError},
+    keys::custodian::{
+        Custodian, FileCustodian,
+        vault::{Vault, VaultError},
+    },
     ops::tile::TileLayout,
     random::{Entropy, SeededEntropy, SystemEntropy},
     time::SimulatedClock,
@@ -88,9 +91,10 @@ impl Vault for RecordedVault {
         Ok(self.0.look(|image| image.vault.keys().cloned().collect())?)
     }
 
-    fn read(&self, name: &str, bytes: &mut [u8]) -> Result<Option<usize>, VaultError> {
+    fn read(&self, name: &str, at: u64, bytes: &mut [u8]) -> Result<Option<usize>, VaultError> {
         Ok(self.0.look(|image| {
             let file = image.vault.get(name)?;
+            let file = file.get(usize::try_from(at).expect("small")..).unwrap_or_default();
             let held = file.len().min(bytes.len());
             bytes[..held].copy_from_slice(&file[..held]);
             Some(held)
@@ -210,14 +214,21 @@ impl Site {
     /// # Errors
     /// What is left, in words.
     pub fn settled(&self, gallery: &Gallery) -> Result<(), String> {
-        let stats = gallery.stats();
         let standing = self.means.custodian.newest(&gallery.file());
         let standing = standing.map_err(|error| error.to_string())?;
-        let stand = Stand { epoch: stats.epoch, generation: stats.generation };
-        if standing.committed != Some(stand) {
-            return Err(format!("stands at {stand:?}, the custodian says {standing:?}"));
+        let generation = gallery.stats().generation;
+        match standing.committed {
+            Some(stand) if stand.generation == generation => {
+                no_key_before(stand.epoch, &self.vault())
+            }
+            _ => Err(format!("stands at generation {generation}, the custodian says {standing:?}")),
         }
-        no_key_before(stats.epoch, &self.vault())
+    }
+
+    /// The epoch that the custodian has committed.
+    pub fn epoch(&self, gallery: &Gallery) -> u64 {
+        let standing = self.means.custodian.newest(&gallery.file()).expect("a sound vault");
+        standing.committed.expect("it was created").epoch
     }
 
     fn vault(&self) -> Files {
