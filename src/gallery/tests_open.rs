@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ops::tile::{TileLayout, TilePart},
-    types::{Hash256, SubjectId},
+    types::{Hash256, SubjectId, Template},
 };
 
 /// A gallery of `subjects` on a medium of its own.
