@@ -501,7 +501,7 @@ fn choose<'a>(
     let custodian = &means.custodian;
     let standing = custodian.newest(&head.file)?;
     if standing.committed.is_none() && standing.prepared.is_none() {
-        return Err(OpenError::UnknownGallery { custodian: custodian.describe().name });
+        return Err(unknown(means, slots, head));
     }
     if let Some(prepared) = standing.prepared
         && let Some((slot, superblock)) = slots.at(prepared)
@@ -527,6 +527,19 @@ fn choose<'a>(
     let opened = opening.open(slot, superblock)?;
     finish(&opening, &opened, standing.prepared)?;
     Ok((opening, opened))
+}
+
+/// Why the custodian does not know the gallery; a wrapped key says which kind of custodian made it.
+fn unknown(means: &Means, slots: &Slots, head: &Head) -> OpenError {
+    let Head { file, epoch, .. } = head;
+    let held = slots.held().find(|(_, held)| stand_of(&held.head) == stand_of(head));
+    let wrapped = held.map(|(_, held)| {
+        means.custodian.unwrap(file, *epoch, &held.wrapped, &Superblock::wrap_bound(file, *epoch))
+    });
+    match wrapped {
+        Some(Err(error @ CustodyError::WrongCustodian { .. })) => error.into(),
+        _ => OpenError::UnknownGallery { custodian: means.custodian.describe().name },
+    }
 }
 
 /// Destroys what must not exist beside the opened epoch: the one before it, and one that was

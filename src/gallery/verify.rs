@@ -172,11 +172,20 @@ impl Gallery {
             Slot::Blank | Slot::Foreign { .. } => fault(slot, "is not a superblock of this format"),
         }
         // The other one is no longer needed, and the next change writes it anew; damage to it is a
-        // sign of a failing medium all the same.
-        if let Slot::Broken(why) = slots.slots[other(slot)] {
-            let why = format!("(the spare one) cannot be used: {why}");
-            faults.push(Fault::Superblock { slot: other(slot), why });
-        }
+        // sign of a failing medium all the same. The key of an epoch before is destroyed, and with
+        // it the means to check a stamp of that epoch.
+        let spare = other(slot);
+        let why = match &slots.slots[spare] {
+            Slot::Broken(why) => format!("(the spare one) cannot be used: {why}"),
+            Slot::Held(held)
+                if held.head.epoch == writer.epoch.number
+                    && !format::is_stamped(&slots.blocks[spare], writer.epoch.key.expose()) =>
+            {
+                "(the spare one) does not carry the stamp of its key".to_owned()
+            }
+            Slot::Held(_) | Slot::Blank | Slot::Foreign { .. } => return Ok(()),
+        };
+        faults.push(Fault::Superblock { slot: spare, why });
         Ok(())
     }
 
