@@ -77,7 +77,7 @@ fn a_token_keeps_every_promise() {
 }
 
 fn pin(text: &str) -> Phrase {
-    Phrase::take(text.to_owned()).ok().expect("a PIN")
+    Phrase::take(text.to_owned()).expect("a PIN")
 }
 
 fn open(library: &Path, label: &str, digits: &str) -> Result<Pkcs11Custodian, CustodyError> {
