@@ -40,11 +40,10 @@ def calibration(dims=2, hot=1, population=1, basis=b"nobody: 3 genuine and 4 imp
 def cbor(value):
     """CBOR (RFC 8949) of the few kinds of value that a token has."""
     def head(major, number):
-        for bits, form in ((24, "B"), (1 << 8, "BB"), (1 << 16, ">BH"), (1 << 32, ">BI")):
-            if number < bits:
-                break
-        first = (number,) if bits == 24 else ({1: 24, 2: 25, 4: 26}[struct.calcsize(form) - 1], number)
-        return struct.pack(form, major << 5 | first[0], *first[1:])
+        if number < 24:
+            return bytes([major << 5 | number])
+        size, code = next((1 << log2, 24 + log2) for log2 in range(4) if number < 1 << (8 << log2))
+        return bytes([major << 5 | code]) + number.to_bytes(size, "big")
 
     match value:
         case int():
