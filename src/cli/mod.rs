@@ -11,6 +11,7 @@ mod check_config;
 mod client;
 mod demo;
 mod doctor;
+mod document;
 mod enrol;
 mod erase;
 mod eval;
@@ -90,6 +91,9 @@ enum Verb {
     Serve(serve::Arguments),
     /// Run the appliance with a synthetic gallery and two simulated lanes.
     Demo(demo::Arguments),
+    /// Look at the files of a passport chip.
+    #[command(subcommand)]
+    Document(document::Verb),
     /// Fetch, list and check the default models.
     #[command(subcommand)]
     Models(models::Verb),
@@ -159,6 +163,7 @@ fn with_config(verb: Verb, mut scene: Scene<'_>) -> Outcome {
         Verb::Demo(arguments) => demo::run(&arguments, &mut scene),
         Verb::Models(verb) => models::run(&verb, &scene),
         Verb::Calibrate(arguments) => calibrate::run(&arguments, &mut scene),
+        Verb::Document(verb) => document::run(&verb, scene.tell),
         Verb::Eval(arguments) => eval::run(&arguments, &mut scene),
         Verb::Openapi | Verb::Config(_) | Verb::Doctor => Ok(Ended::Done), // carried out above
     }
