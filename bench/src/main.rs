@@ -13,9 +13,11 @@ mod peer;
 mod picture;
 mod products;
 mod profile;
+mod search;
 mod served;
 mod spent;
 mod start;
+mod talk;
 mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -45,6 +47,8 @@ enum What {
     Verify(verify::Options),
     /// Matrix products of an embedder's sizes: our register blocks against faer, one thread.
     Products(Products),
+    /// Exact 1:N search against FAISS, USearch and NumPy; sealed galleries; growth; 1:1.
+    Search(search::Options),
 }
 
 /// What both networks' benchmarks take.
@@ -130,6 +134,7 @@ fn main() -> ExitCode {
         What::Products(asked) => {
             products::products(&asked).map(|()| true).map_err(|why| why.to_string())
         }
+        What::Search(asked) => search::run(&asked).map_err(|why| why.to_string()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

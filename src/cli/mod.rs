@@ -6,6 +6,7 @@
 //! Exit codes: 0 a match, or done; 1 no match; 2 an error, which is told in one sentence with what
 //! to do next.
 
+mod calibrate;
 mod check_config;
 mod client;
 mod demo;
@@ -98,6 +99,8 @@ enum Verb {
     Models(models::Verb),
     /// Tell what this machine has: backends, memory, models, configuration, ports.
     Doctor,
+    /// Derive a calibration of an embedder: rotation, scale, plane split, thresholds.
+    Calibrate(calibrate::Arguments),
     /// Measure FMR, FNMR, EER and identification errors on labelled photographs.
     Eval(eval::Arguments),
     /// Print the OpenAPI document of the API.
@@ -159,6 +162,7 @@ fn with_config(verb: Verb, mut scene: Scene<'_>) -> Outcome {
         Verb::Serve(arguments) => serve::run(&arguments, &mut scene),
         Verb::Demo(arguments) => demo::run(&arguments, &mut scene),
         Verb::Models(verb) => models::run(&verb, &scene),
+        Verb::Calibrate(arguments) => calibrate::run(&arguments, &mut scene),
         Verb::Document(verb) => document::run(&verb, scene.tell),
         Verb::Eval(arguments) => eval::run(&arguments, &mut scene),
         Verb::Openapi | Verb::Config(_) | Verb::Doctor => Ok(Ended::Done), // carried out above
