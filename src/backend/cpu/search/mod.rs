@@ -243,6 +243,7 @@ impl Scans {
         self.carousel.ride(key, &rider, crew, &|thread, stretch| {
             let mut scratch = self.take_scratch();
             serve(lanes, thread, stretch, &mut scratch);
+            scratch.wipe();
             self.scratch.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
         })?;
         rider.answers()
@@ -315,7 +316,8 @@ fn scan_tile<L: Lanes>(
     scratch: &mut Scratch,
 ) -> Result<(), TileError> {
     let set = stock.set();
-    let Scratch { parts: [hot, cold, table], block, bitmaps, aboard, waiting } = scratch;
+    let Scratch { parts: [hot, cold, table], block, bitmaps, aboard, waiting, survivors } = scratch;
+    survivors.clear();
     lanes.call(TileScan {
         layout: set.layout,
         rows: set.tiles[tile].rows,
@@ -327,6 +329,7 @@ fn scan_tile<L: Lanes>(
         block: block.room(block_bytes(set.layout)),
         bitmaps,
         aboard,
+        survivors,
         passengers,
         waiting,
         next: stock.ahead(tile + 1),

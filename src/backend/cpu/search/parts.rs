@@ -1,10 +1,9 @@
 //! The plaintext of one tile, part by part: where it lies already, or opened into a thread's own
 //! scratch when it is first asked for.
 //!
-//! Invariant: what was opened is wiped when its [`Opened`] is dropped, also when a scan fails or
-//! panics; a part that nobody asks for is never opened.
-
-use std::mem;
+//! Invariant: a thread's scratch holds the plaintext of one tile, which that of the next is written
+//! over, and it is wiped before the thread scans for anybody else or sleeps, also when a scan fails
+//! or panics; a part that nobody asks for is never opened.
 
 use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
 use zeroize::optimization_barrier;
@@ -25,23 +24,34 @@ struct Line([u8; 64]);
 
 /// Bytes on whole cache lines, wiped when dropped.
 #[derive(Default)]
-pub(super) struct Bytes(Vec<Line>);
+pub(super) struct Bytes {
+    lines: Vec<Line>,
+    /// How many may hold something.
+    used: usize,
+}
 
 impl Bytes {
-    /// The first `len` bytes, grown when there are fewer. What is there is zero: it was wiped
-    /// after its last use, so that growing leaves no plaintext behind.
+    /// The first `len` bytes, to write; they may hold what was written before.
     pub(super) fn room(&mut self, len: usize) -> &mut [u8] {
         let lines = len.div_ceil(size_of::<Line>());
-        if self.0.len() < lines {
-            self.0.resize(lines, Line::zeroed());
+        if self.lines.len() < lines {
+            self.wipe(); // what is moved leaves nothing behind
+            self.lines.resize(lines, Line::zeroed());
         }
-        &mut cast_slice_mut(&mut self.0)[..len]
+        self.used = self.used.max(lines);
+        &mut cast_slice_mut(&mut self.lines)[..len]
+    }
+
+    /// Zeroes what may hold something.
+    fn wipe(&mut self) {
+        wipe(&mut self.lines[..self.used]);
+        self.used = 0;
     }
 }
 
 impl Drop for Bytes {
     fn drop(&mut self) {
-        wipe(&mut self.0);
+        self.wipe();
     }
 }
 
@@ -58,6 +68,30 @@ pub(super) struct Scratch {
     pub(super) aboard: Vec<(usize, usize)>,
     /// Who waits for a tile.
     pub(super) waiting: Vec<usize>,
+    /// Rows to be finished.
+    pub(super) survivors: Vec<Survivor>,
+}
+
+impl Scratch {
+    /// Zeroes all plaintext and every list that was made of it.
+    pub(super) fn wipe(&mut self) {
+        self.parts.iter_mut().for_each(Bytes::wipe);
+        self.block.wipe();
+        wipe(&mut self.survivors);
+        self.survivors.clear();
+    }
+}
+
+/// A row that the bound did not prune, until its cold values are looked at.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Survivor {
+    /// Whose.
+    pub(super) passenger: u32,
+    /// In the tile.
+    pub(super) row: u32,
+    /// Score of its hot values.
+    pub(super) hot: i32,
 }
 
 /// One part of one tile.
@@ -120,30 +154,10 @@ impl Sealed<'_> {
     fn open(&mut self) -> Result<&[u8], TileError> {
         let room = self.scratch.room(self.bytes);
         if !self.filled {
-            // Also a part that does not open, or panics, leaves something to wipe.
-            let held = Wiped(room);
-            self.source.open(self.tile, self.part, held.0)?;
-            mem::forget(held);
+            self.source.open(self.tile, self.part, room)?;
             self.filled = true;
         }
-        Ok(self.scratch.room(self.bytes))
-    }
-}
-
-impl Drop for Sealed<'_> {
-    fn drop(&mut self) {
-        if self.filled {
-            wipe(self.scratch.room(self.bytes));
-        }
-    }
-}
-
-/// Wipes what it names when it is dropped.
-pub(super) struct Wiped<'a>(pub(super) &'a mut [u8]);
-
-impl Drop for Wiped<'_> {
-    fn drop(&mut self) {
-        wipe(self.0);
+        Ok(room)
     }
 }
 

@@ -22,7 +22,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 use super::{
     lanes::{BLOCK_ROWS, Kernel, Lanes, block_words},
     needle::Needle,
-    parts::{Opened, Wiped, block_bytes},
+    parts::{Opened, Survivor, block_bytes},
 };
 use crate::{
     ops::{
@@ -73,6 +73,8 @@ pub(super) struct TileScan<'a, 'p> {
     pub(super) bitmaps: &'a mut Vec<u64>,
     /// Room for who takes part: passenger, and where its bitmap begins.
     pub(super) aboard: &'a mut Vec<(usize, usize)>,
+    /// Room for rows to be finished.
+    pub(super) survivors: &'a mut Vec<Survivor>,
     /// Everybody in the scan.
     pub(super) passengers: &'a mut [Passenger<'p>],
     /// Which of them wait for this tile.
@@ -99,43 +101,47 @@ impl Kernel for TileScan<'_, '_> {
             return Ok(());
         }
         let Self { layout, rows, first, mut hot, cold, aboard, bitmaps, passengers, .. } = self;
-        let room = Wiped(&mut self.block[..block_bytes(layout)]);
-        let blocks = rows.div_ceil(BLOCK_ROWS);
-        let ahead = self.next.len().div_ceil(blocks).next_multiple_of(64).max(64);
-        let mut asked = self.next.chunks(ahead);
+        let room = self.block;
+        let (blocks, few) = (rows.div_ceil(BLOCK_ROWS), aboard.len().div_ceil(L::PROBES));
+        let mut ahead = self.next.chunks(ahead_bytes(self.next.len(), blocks * few));
         let mut sieve = Sieve { reached: [0; PROBES_MAX], over: [[0; BLOCK_ROWS]; PROBES_MAX] };
-        let mut finish = Finish { layout, first, cold };
+        let mut finish = Finish { layout, first, cold, survivors: self.survivors };
         for number in 0..blocks {
-            lanes.prefetch(asked.next().unwrap_or_default());
             let block: &[u8] = match &mut hot {
-                Hot::Packed(tile) => &tile[number * room.0.len()..][..room.0.len()],
+                Hot::Packed(tile) => &tile[number * room.len()..][..room.len()],
                 Hot::Plain(opened) => {
                     let (values, norms) = layout.split_hot(opened.bytes()?, rows);
-                    pack(lanes, values, norms, layout, number, room.0);
-                    room.0
+                    pack(lanes, values, norms, layout, number, room);
+                    room
                 }
             };
             let (words, norms) = split(block, layout);
+            let before = finish.survivors.len();
             for few in aboard.chunks(L::PROBES) {
+                lanes.prefetch(ahead.next().unwrap_or_default());
                 let needles: [&Needle; PROBES_MAX] =
                     array::from_fn(|p| passengers[few[p.min(few.len() - 1)].0].needle);
                 sift(lanes, words, norms, &needles[..few.len()], &mut sieve);
-                for (p, &(passenger, bitmap)) in few.iter().enumerate() {
+                for (p, &(number_aboard, bitmap)) in few.iter().enumerate() {
                     let eligible = bitmaps[bitmap + number];
                     let kept = sieve.reached[p] & eligible;
-                    let passenger = &mut passengers[passenger];
-                    let counts = &mut passenger.tally.certificate;
+                    let counts = &mut passengers[number_aboard].tally.certificate;
                     counts.pruned += u64::from((eligible & !kept).count_ones());
-                    if kept != 0 {
-                        counts.rescored += u64::from(kept.count_ones());
-                        let block = number * BLOCK_ROWS;
-                        finish.rows(lanes, passenger, kept, &sieve.over[p], norms, block)?;
-                    }
+                    counts.rescored += u64::from(kept.count_ones());
+                    let over = &sieve.over[p];
+                    finish.note(lanes, number_aboard, needles[p], kept, over, norms, number);
                 }
             }
+            // One block later their cold values have arrived.
+            finish.score(lanes, passengers, before)?;
         }
-        Ok(())
+        finish.score(lanes, passengers, usize::MAX)
     }
+}
+
+/// Bytes asked for with each of `times` register blocks, in whole cache lines.
+fn ahead_bytes(bytes: usize, times: usize) -> usize {
+    bytes.div_ceil(times.max(1)).next_multiple_of(64).max(64)
 }
 
 impl TileScan<'_, '_> {
@@ -283,51 +289,78 @@ struct Finish<'a> {
     layout: TileLayout,
     first: u64,
     cold: Opened<'a>,
+    survivors: &'a mut Vec<Survivor>,
 }
 
 impl Finish<'_> {
-    /// Finishes the rows of `kept`, one bit each, of the block that begins at row `block`.
+    /// Writes down the rows of `kept`, one bit each, of block `number`, and asks for their cold
+    /// values where they lie in memory.
     #[inline(always)]
-    fn rows<L: Lanes>(
+    fn note<L: Lanes>(
         &mut self,
         lanes: L,
-        passenger: &mut Passenger<'_>,
+        passenger: usize,
+        needle: &Needle,
         mut kept: u64,
         over: &[i32; BLOCK_ROWS],
         norms: &[u16],
-        block: usize,
+        number: usize,
+    ) {
+        let cold_dims = self.layout.dims - self.layout.hot_dims;
+        while kept != 0 {
+            let r = kept.trailing_zeros() as usize;
+            kept &= kept - 1;
+            let row = number * BLOCK_ROWS + r;
+            if let Opened::Resident(plane) = &self.cold {
+                lanes.prefetch(&plane[row * cold_dims..][..cold_dims]);
+            }
+            let hot = over[r] + needle.needed - needle.rest * i32::from(norms[r]);
+            self.survivors.push(Survivor { passenger: passenger as u32, row: row as u32, hot });
+        }
+    }
+
+    /// Finishes the first `count` survivors.
+    #[inline(always)]
+    fn score<L: Lanes>(
+        &mut self,
+        lanes: L,
+        passengers: &mut [Passenger<'_>],
+        count: usize,
     ) -> Result<(), TileError> {
+        let count = count.min(self.survivors.len());
+        if count == 0 {
+            return Ok(());
+        }
         let cold_dims = self.layout.dims - self.layout.hot_dims;
         let plane: &[i8] = if cold_dims == 0 { &[] } else { self.cold.values()? };
-        let needle = passenger.needle;
-        while kept != 0 {
-            // Four at a time; where fewer are left, the last one stands in for the others.
-            let mut held = 0;
-            let mut four = [0; 4];
-            while held < 4 && kept != 0 {
-                four[held] = kept.trailing_zeros() as usize;
-                kept &= kept - 1;
-                held += 1;
-            }
-            for r in held..4 {
-                four[r] = four[held - 1];
-            }
-            let cold = if cold_dims == 0 {
-                [0; 4]
-            } else {
-                lanes.products(plane, four.map(|r| (block + r) * cold_dims), needle.cold())
-            };
-            for (&r, cold) in four[..held].iter().zip(cold) {
-                let hot = over[r] + needle.needed - needle.rest * i32::from(norms[r]);
-                let score = Score(hot + cold);
-                if score >= needle.threshold() {
-                    passenger.tally.certificate.accepted += 1;
-                    let row = self.first + (block + r) as u64;
-                    let hit = RowHit { row, score, subject: [0; 16] };
-                    passenger.tally.keep(hit, needle.best);
+        let start = |survivor: &Survivor| survivor.row as usize * cold_dims;
+        for same in self.survivors[..count].chunk_by(|one, next| one.passenger == next.passenger) {
+            let passenger = &mut passengers[same[0].passenger as usize];
+            let probe = passenger.needle.cold();
+            let mut fours = same.chunks_exact(4);
+            for four in &mut fours {
+                let cold = lanes.products(plane, array::from_fn(|r| start(&four[r])), probe);
+                for (survivor, cold) in four.iter().zip(cold) {
+                    accept(passenger, self.first, survivor, cold);
                 }
             }
+            for survivor in fours.remainder() {
+                let cold = lanes.product(&plane[start(survivor)..][..cold_dims], probe);
+                accept(passenger, self.first, survivor, cold);
+            }
         }
+        self.survivors.drain(..count);
         Ok(())
+    }
+}
+
+/// Counts and keeps a row whose score reaches the threshold.
+#[inline(always)]
+fn accept(passenger: &mut Passenger<'_>, first: u64, survivor: &Survivor, cold: i32) {
+    let score = Score(survivor.hot + cold);
+    if score >= passenger.needle.threshold() {
+        passenger.tally.certificate.accepted += 1;
+        let hit = RowHit { row: first + u64::from(survivor.row), score, subject: [0; 16] };
+        passenger.tally.keep(hit, passenger.needle.best);
     }
 }
