@@ -121,7 +121,7 @@ impl Lanes for Avx512 {
     type Word = __m512i;
     const COUNT: usize = 16;
     const VECTORS: usize = 4;
-    const PROBES: usize = 4;
+    const PROBES: usize = 6;
     const SHIFT: i32 = 128;
 
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
@@ -173,7 +173,7 @@ impl Lanes for Avx512 {
         // and their upper halves zero, so the pair of products is the one product.
         unsafe {
             let norms = _mm512_cvtepu16_epi32(_mm256_loadu_si256(norms.as_ptr().cast()));
-            _mm512_dpwssd_epi32(sum, norms, rest)
+            _mm512_dpwssds_epi32(sum, norms, rest)
         }
     }
 
@@ -181,6 +181,15 @@ impl Lanes for Avx512 {
     fn reached(self, sum: __m512i) -> u64 {
         // SAFETY: `self` proves the features.
         u64::from(!unsafe { _mm512_movepi32_mask(sum) })
+    }
+
+    #[inline(always)]
+    fn none_reached<const R: usize>(self, sums: [__m512i; R]) -> bool {
+        // SAFETY: `self` proves the features.
+        unsafe {
+            let all = sums.into_iter().fold(_mm512_set1_epi32(-1), |a, b| _mm512_and_si512(a, b));
+            _mm512_movepi32_mask(all) == u16::MAX
+        }
     }
 
     #[inline(always)]

@@ -13,7 +13,7 @@ const fn sums_of<L: Lanes>() -> usize {
 }
 
 /// Most sums of any set.
-const SUMS_MAX: usize = 16;
+const SUMS_MAX: usize = 24;
 
 /// `rounds` rounds of the multiply-adds of a scan, from registers alone.
 struct Products {

@@ -66,6 +66,12 @@ pub(super) trait Lanes: Copy + Send + Sync + 'static {
     fn rest(self, sum: Self::V, norms: &[u16], at: usize, rest: Self::V) -> Self::V;
     /// One bit per lane: set where the sum is not negative.
     fn reached(self, sum: Self::V) -> u64;
+    /// Whether no lane of any of `sums` would set a bit; a set that cannot tell cheaply says no.
+    #[inline(always)]
+    fn none_reached<const R: usize>(self, sums: [Self::V; R]) -> bool {
+        let _ = sums;
+        false
+    }
 
     /// Packs rows: word `g · BLOCK_ROWS + r` of `block` gets values `4g..4g + 4` of row `r`, each
     /// plus `SHIFT`; values beyond `dims` are zero, rows beyond `rows` may be anything.

@@ -12,8 +12,8 @@
 //! SHIFT · Σ q` and ends at `hot + rest · norm - threshold`, and the row is pruned exactly where
 //! that is negative.
 //!
-//! Invariant: eligibility is counted before the bound, and what is pruned is counted for itself, so
-//! that the sum of all counts proves that every row was looked at once.
+//! Invariant: eligibility is counted before the bound, and each row in one count, so that the sum of
+//! a scan's counts proves that every tile of the generation was scanned once.
 
 use std::array;
 
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Most probes of any instruction set's register block.
-pub(super) const PROBES_MAX: usize = 4;
+pub(super) const PROBES_MAX: usize = 6;
 
 /// A probe under way, and what it has found so far.
 pub(super) struct Passenger<'a> {
@@ -125,11 +125,13 @@ impl Kernel for TileScan<'_, '_> {
                 for (p, &(number_aboard, bitmap)) in few.iter().enumerate() {
                     let eligible = bitmaps[bitmap + number];
                     let kept = sieve.reached[p] & eligible;
-                    let counts = &mut passengers[number_aboard].tally.certificate;
-                    counts.pruned += u64::from((eligible & !kept).count_ones());
-                    counts.rescored += u64::from(kept.count_ones());
-                    let over = &sieve.over[p];
-                    finish.note(lanes, number_aboard, needles[p], kept, over, norms, number);
+                    if kept != 0 {
+                        let counts = &mut passengers[number_aboard].tally.certificate;
+                        counts.pruned -= u64::from(kept.count_ones());
+                        counts.rescored += u64::from(kept.count_ones());
+                        let over = &sieve.over[p];
+                        finish.note(lanes, number_aboard, needles[p], kept, over, norms, number);
+                    }
                 }
             }
             // One block later their cold values have arrived.
@@ -179,7 +181,9 @@ impl TileScan<'_, '_> {
             }
             let held: u32 =
                 self.bitmaps[bitmap..][..blocks].iter().map(|bits| bits.count_ones()).sum();
+            // Pruned, until a block says otherwise.
             passenger.tally.certificate.ineligible += self.rows as u64 - u64::from(held);
+            passenger.tally.certificate.pruned += u64::from(held);
             if held > 0 {
                 self.aboard.push((number, bitmap));
             }
@@ -232,18 +236,38 @@ fn sift<L: Lanes>(
     needles: &[&Needle],
     sieve: &mut Sieve,
 ) {
-    match (needles, L::VECTORS) {
-        (&[a], 4) => sift_few::<L, 1, 4>(lanes, words, norms, [a], sieve),
-        (&[a, b], 4) => sift_few::<L, 2, 4>(lanes, words, norms, [a, b], sieve),
-        (&[a, b, c], 4) => sift_few::<L, 3, 4>(lanes, words, norms, [a, b, c], sieve),
-        (&[a, b, c, d], 4) => sift_few::<L, 4, 4>(lanes, words, norms, [a, b, c, d], sieve),
-        (&[a], 2) => sift_few::<L, 1, 2>(lanes, words, norms, [a], sieve),
-        (&[a, b], 2) => sift_few::<L, 2, 2>(lanes, words, norms, [a, b], sieve),
-        (&[a, b, c], 2) => sift_few::<L, 3, 2>(lanes, words, norms, [a, b, c], sieve),
-        (&[a, b, c, d], 2) => sift_few::<L, 4, 2>(lanes, words, norms, [a, b, c, d], sieve),
-        (&[a], _) => sift_few::<L, 1, 1>(lanes, words, norms, [a], sieve),
-        (&[a, b], _) => sift_few::<L, 2, 1>(lanes, words, norms, [a, b], sieve),
-        _ => unreachable!("a register block has 1 to 4 probes"),
+    match L::VECTORS {
+        4 => sift_by::<L, 4>(lanes, words, norms, needles, sieve),
+        2 => sift_by::<L, 2>(lanes, words, norms, needles, sieve),
+        _ => sift_by::<L, 1>(lanes, words, norms, needles, sieve),
+    }
+}
+
+/// With `R` registers of rows.
+#[inline(always)]
+fn sift_by<L: Lanes, const R: usize>(
+    lanes: L,
+    words: &[u32],
+    norms: &[u16],
+    needles: &[&Needle],
+    sieve: &mut Sieve,
+) {
+    match *needles {
+        [a] => sift_few::<L, 1, R>(lanes, words, norms, [a], sieve),
+        [a, b] => sift_few::<L, 2, R>(lanes, words, norms, [a, b], sieve),
+        [a, b, c] if L::PROBES > 2 => {
+            sift_few::<L, 3, R>(lanes, words, norms, [a, b, c], sieve);
+        }
+        [a, b, c, d] if L::PROBES > 2 => {
+            sift_few::<L, 4, R>(lanes, words, norms, [a, b, c, d], sieve);
+        }
+        [a, b, c, d, e] if L::PROBES > 4 => {
+            sift_few::<L, 5, R>(lanes, words, norms, [a, b, c, d, e], sieve);
+        }
+        [a, b, c, d, e, f] if L::PROBES > 4 => {
+            sift_few::<L, 6, R>(lanes, words, norms, [a, b, c, d, e, f], sieve);
+        }
+        _ => unreachable!("a register block has 1 to PROBES probes"),
     }
 }
 
@@ -261,21 +285,31 @@ fn sift_few<L: Lanes, const P: usize, const R: usize>(
     let rests: [L::V; P] = array::from_fn(|p| lanes.splat(needles[p].rest));
     let mut reached = [0; P];
     for at in (0..BLOCK_ROWS).step_by(R * L::COUNT) {
-        let mut sums: [[L::V; R]; P] =
-            array::from_fn(|p| [lanes.splat(needles[p].start); R]);
+        let mut sums = [[lanes.splat(0); R]; P];
+        for (sums, needle) in sums.iter_mut().zip(needles) {
+            *sums = [lanes.splat(needle.start); R];
+        }
         for (g, group) in words.as_chunks::<BLOCK_ROWS>().0.iter().enumerate() {
-            let rows: [L::V; R] = array::from_fn(|r| lanes.load(group, at + r * L::COUNT));
-            for p in 0..P {
-                let word = lanes.word(probes[p], g);
-                for r in 0..R {
-                    sums[p][r] = lanes.dot(sums[p][r], rows[r], word);
+            let mut rows = [lanes.splat(0); R];
+            for (r, rows) in rows.iter_mut().enumerate() {
+                *rows = lanes.load(group, at + r * L::COUNT);
+            }
+            for (sums, words) in sums.iter_mut().zip(probes) {
+                let word = lanes.word(words, g);
+                for (sum, rows) in sums.iter_mut().zip(rows) {
+                    *sum = lanes.dot(*sum, rows, word);
                 }
             }
         }
-        for p in 0..P {
-            for r in 0..R {
+        for (p, (sums, rest)) in sums.iter_mut().zip(rests).enumerate() {
+            for (r, sum) in sums.iter_mut().enumerate() {
+                *sum = lanes.rest(*sum, norms, at + r * L::COUNT, rest);
+            }
+            if lanes.none_reached(*sums) {
+                continue;
+            }
+            for (r, &sum) in sums.iter().enumerate() {
                 let row = at + r * L::COUNT;
-                let sum = lanes.rest(sums[p][r], norms, row, rests[p]);
                 lanes.store(sum, &mut sieve.over[p], row);
                 reached[p] |= lanes.reached(sum) << row;
             }
