@@ -45,6 +45,14 @@ pub enum Action {
     Erase,
     /// Search a gallery, 1:N.
     Identify,
+    /// Hand the traveller's own template to the traveller, signed and sealed.
+    IssueToken,
+    /// Move a subject to another group.
+    Regroup,
+    /// Put new references in the place of a subject's old ones.
+    Replace,
+    /// Keep a subject without using it, or lift that again (GDPR Art. 18).
+    Restrict,
     /// Compare with named references, 1:1.
     Verify,
 }
@@ -62,6 +70,21 @@ pub enum Purpose {
     Evaluation,
     /// A list of persons kept on a statutory basis.
     Watchlist,
+}
+
+/// Whom an erasure concerns where it names no subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// Everybody in the gallery.
+    Everybody,
+    /// Every subject that is in one of these classes.
+    Classes(u64),
+    /// Every reference whose validity began before this second (civil, UTC).
+    EnrolledBefore(i64),
+    /// Every reference whose validity has ended.
+    Expired,
+    /// Every subject of this group, such as a flight.
+    Group(u32),
 }
 
 /// A request before anything is computed.

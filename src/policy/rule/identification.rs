@@ -48,6 +48,10 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::Embed
         | Action::Enrol
         | Action::Erase
+        | Action::IssueToken
+        | Action::Regroup
+        | Action::Replace
+        | Action::Restrict
         | Action::Verify => facts.identification.map(|_| FOREIGN_ANSWER),
     }
 }

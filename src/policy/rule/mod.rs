@@ -30,7 +30,7 @@ pub(super) mod cases {
         CaptureFact::PoorQuality,
     ];
 
-    pub(in crate::policy) const ACTIONS: [Action; 8] = [
+    pub(in crate::policy) const ACTIONS: [Action; 12] = [
         Action::CreateGallery,
         Action::DeleteGallery,
         Action::DescribeGallery,
@@ -38,6 +38,10 @@ pub(super) mod cases {
         Action::Enrol,
         Action::Erase,
         Action::Identify,
+        Action::IssueToken,
+        Action::Regroup,
+        Action::Replace,
+        Action::Restrict,
         Action::Verify,
     ];
 

@@ -35,7 +35,11 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::Embed
         | Action::Enrol
         | Action::Erase
-        | Action::Identify => (!facts.comparisons.is_empty()).then_some(FOREIGN_ANSWER),
+        | Action::Identify
+        | Action::IssueToken
+        | Action::Regroup
+        | Action::Replace
+        | Action::Restrict => (!facts.comparisons.is_empty()).then_some(FOREIGN_ANSWER),
     }
 }
 
