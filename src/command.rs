@@ -7,15 +7,23 @@
 //! Invariant: a request carries no threshold. It may name a false match rate, and only an
 //! administrator's is heard.
 
+mod keeping;
+mod service;
+
 use std::fmt;
+
+pub use keeping::{
+    Erased, GalleryDescription, HOLDER_SECRET_BYTES, HolderSecret, PresentedToken,
+};
+pub use service::{Readiness, Service, Version};
 
 use crate::{
     document::image::ImageError,
     gallery::GalleryError,
     types::{
         Action, Asked, Attack, Caller, Candidate, CaptureFact, Certificate, GalleryId, Purpose,
-        Reason, Score, SubjectId, Template, TemplateError, TemplateKind, Threshold, TransactionId,
-        Verdict,
+        Reason, Score, Selection, SubjectId, Template, TemplateError, TemplateKind, Threshold,
+        TransactionId, Verdict,
     },
 };
 pub use crate::{
@@ -61,6 +69,17 @@ pub enum ReferenceSource {
     },
     /// A template that the caller kept.
     Template(Template),
+    /// A holder's record: the traveller presents its name and the secret that opens it.
+    Holder {
+        /// Where it is kept.
+        gallery: GalleryId,
+        /// Its name.
+        subject: SubjectId,
+        /// What opens it.
+        secret: HolderSecret,
+    },
+    /// A template that the traveller carries.
+    HolderToken(PresentedToken),
     /// A kind that this appliance knows by name and cannot read yet.
     Unsupported(UnsupportedReference),
 }
@@ -70,8 +89,6 @@ pub enum ReferenceSource {
 pub enum UnsupportedReference {
     /// Data group 2 of a passport chip.
     Dg2,
-    /// A template sealed to a secret that the traveller carries.
-    HolderToken,
 }
 
 impl UnsupportedReference {
@@ -80,7 +97,6 @@ impl UnsupportedReference {
     pub fn name(self) -> &'static str {
         match self {
             Self::Dg2 => "dg2",
-            Self::HolderToken => "holderToken",
         }
     }
 }
@@ -130,12 +146,28 @@ pub enum Command {
         /// Classes, group, validity.
         terms: Enrolment,
     },
-    /// Remove a subject.
+    /// Add a record that only its holder's secret opens, and that no search finds.
+    EnrolHolder {
+        /// Where.
+        gallery: GalleryId,
+        /// One picture.
+        image: EncodedImage,
+        /// When it may be used. Classes and groups are for searches, and none finds it.
+        terms: Enrolment,
+    },
+    /// Remove a subject, or a holder's record.
     Erase {
         /// Where.
         gallery: GalleryId,
         /// Who.
         subject: SubjectId,
+    },
+    /// Remove everybody who is meant.
+    EraseSelected {
+        /// Where.
+        gallery: GalleryId,
+        /// Who.
+        selection: Selection,
     },
     /// Search, 1:N.
     Identify {
@@ -147,6 +179,44 @@ pub enum Command {
         scope: Scope,
         /// An administrator's own false match rate.
         fmr: Option<f64>,
+    },
+    /// Make a token of a picture, for the traveller in it.
+    IssueToken {
+        /// The picture.
+        image: EncodedImage,
+        /// First second (civil, UTC) at which it is accepted.
+        not_before_s: i64,
+        /// First second at which it is not accepted any more.
+        expiry_s: i64,
+    },
+    /// Move a subject to another group.
+    Regroup {
+        /// Where.
+        gallery: GalleryId,
+        /// Who.
+        subject: SubjectId,
+        /// The group; zero is none.
+        group: u32,
+    },
+    /// Put new references in the place of a subject's old ones, which are erased.
+    Replace {
+        /// Where.
+        gallery: GalleryId,
+        /// Who.
+        subject: SubjectId,
+        /// 1 to [`crate::limits::REFERENCES_PER_SUBJECT_MAX`] pictures.
+        images: Vec<EncodedImage>,
+        /// Classes, group, validity.
+        terms: Enrolment,
+    },
+    /// Keep a subject out of every search and comparison, or lift that again.
+    Restrict {
+        /// Where.
+        gallery: GalleryId,
+        /// Who.
+        subject: SubjectId,
+        /// Whether it is kept out.
+        restricted: bool,
     },
     /// Compare, 1:1 with each reference.
     Verify {
@@ -168,9 +238,13 @@ impl Command {
             Self::DeleteGallery { .. } => Action::DeleteGallery,
             Self::DescribeGallery { .. } => Action::DescribeGallery,
             Self::Embed { .. } => Action::Embed,
-            Self::Enrol { .. } => Action::Enrol,
-            Self::Erase { .. } => Action::Erase,
+            Self::Enrol { .. } | Self::EnrolHolder { .. } => Action::Enrol,
+            Self::Erase { .. } | Self::EraseSelected { .. } => Action::Erase,
             Self::Identify { .. } => Action::Identify,
+            Self::IssueToken { .. } => Action::IssueToken,
+            Self::Regroup { .. } => Action::Regroup,
+            Self::Replace { .. } => Action::Replace,
+            Self::Restrict { .. } => Action::Restrict,
             Self::Verify { .. } => Action::Verify,
         }
     }
@@ -183,15 +257,22 @@ impl Command {
             | Self::DeleteGallery { gallery }
             | Self::DescribeGallery { gallery }
             | Self::Enrol { gallery, .. }
+            | Self::EnrolHolder { gallery, .. }
             | Self::Erase { gallery, .. }
-            | Self::Identify { gallery, .. } => Some(gallery),
+            | Self::EraseSelected { gallery, .. }
+            | Self::Identify { gallery, .. }
+            | Self::Regroup { gallery, .. }
+            | Self::Replace { gallery, .. }
+            | Self::Restrict { gallery, .. } => Some(gallery),
             Self::Verify { references, .. } => references.iter().find_map(|held| match held {
-                ReferenceSource::Subject { gallery, .. } => Some(gallery),
+                ReferenceSource::Subject { gallery, .. }
+                | ReferenceSource::Holder { gallery, .. } => Some(gallery),
                 ReferenceSource::Image(_)
                 | ReferenceSource::Template(_)
+                | ReferenceSource::HolderToken(_)
                 | ReferenceSource::Unsupported(_) => None,
             }),
-            Self::Embed { .. } => None,
+            Self::Embed { .. } | Self::IssueToken { .. } => None,
         }
     }
 }
@@ -265,21 +346,6 @@ pub struct Decision {
     pub spent: Spent,
 }
 
-/// A gallery, from outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GalleryDescription {
-    /// Its name.
-    pub gallery: GalleryId,
-    /// Enrolled subjects.
-    pub subjects: u64,
-    /// Rows that a search can find.
-    pub rows: u64,
-    /// Grows with every update.
-    pub generation: u64,
-    /// Model and calibration of its templates.
-    pub kind: TemplateKind,
-}
-
 /// What was done.
 #[derive(Debug)]
 pub enum Answer {
@@ -305,10 +371,43 @@ pub enum Answer {
         /// The gallery's generation that holds it.
         generation: u64,
     },
-    /// A subject or a gallery is gone.
-    Erased {
+    /// A record was added; its secret is told this once.
+    HolderEnrolled {
         /// Its name in the audit.
         transaction: TransactionId,
+        /// The record's name.
+        subject: SubjectId,
+        /// What opens it; nobody but the traveller keeps it.
+        secret: HolderSecret,
+        /// The face it was made of.
+        face: Option<FaceReport>,
+    },
+    /// A subject, a selection or a gallery is gone.
+    Erased(Erased),
+    /// A subject is kept in another way than before.
+    Changed {
+        /// Its name in the audit.
+        transaction: TransactionId,
+        /// Who.
+        subject: SubjectId,
+        /// The gallery's generation in which it holds.
+        generation: u64,
+    },
+    /// A subject has new references, and its old ones are gone.
+    Replaced {
+        /// The face of each reference.
+        faces: Vec<FaceReport>,
+        /// What became of the old ones.
+        erased: Erased,
+    },
+    /// A token, for the traveller to carry.
+    TokenIssued {
+        /// Its name in the audit.
+        transaction: TransactionId,
+        /// The token; it fits one QR code where templates have 128 dimensions.
+        token: Vec<u8>,
+        /// The face it was made of.
+        face: Option<FaceReport>,
     },
     /// A gallery.
     Gallery(GalleryDescription),
@@ -365,8 +464,8 @@ pub enum Refusal {
     },
     /// A kind of reference that is not read yet.
     #[error(
-        "{part}: `{}` references are not read by this version; send an image, a template or a \
-         gallery subject",
+        "{part}: `{}` references are not read by this version; send an image, a template, a \
+         gallery subject or a holder token",
         .kind.name()
     )]
     UnsupportedReference {
@@ -438,6 +537,43 @@ pub enum Refusal {
         /// Why not.
         error: GalleryError,
     },
+    /// The gallery is named, and cannot be used.
+    #[error("gallery {gallery} is not served: {why}")]
+    GalleryUnavailable {
+        /// Its name.
+        gallery: GalleryId,
+        /// Why not, and what the operator does next.
+        why: String,
+    },
+    /// A search over records that only their holders can open.
+    #[error(
+        "gallery {gallery} holds records that only their holders can open, and no searchable row: \
+         a search of it is not possible by construction; verify 1:1 with the record's id and secret"
+    )]
+    IdentifyNotPossible {
+        /// Its name.
+        gallery: GalleryId,
+    },
+    /// No record of that id that this secret opens: which of the two, nobody is told.
+    #[error("{part}: no record with this id opens with this secret")]
+    HolderUnopened {
+        /// Which reference.
+        part: Part,
+    },
+    /// Not a token of this appliance's issuer, or not whole.
+    #[error("{part}: {why}")]
+    HolderToken {
+        /// Which reference.
+        part: Part,
+        /// Why not.
+        why: String,
+    },
+    /// Tokens need an issuer's key.
+    #[error(
+        "this appliance has no issuer key for holder tokens; the operator may make one with \
+         `portcullis token keygen` and set holder.issuer_key"
+    )]
+    TokensDisabled,
     // The caller may not.
     /// The policy does not allow it.
     #[error("not permitted: {}", reasons_text(.0))]
@@ -550,6 +686,11 @@ impl Refusal {
                 GalleryError::Restricted { .. } => "SUBJECT_RESTRICTED",
                 GalleryError::NotValid { .. } => "SUBJECT_NOT_VALID",
             },
+            Self::GalleryUnavailable { .. } => "GALLERY_UNAVAILABLE",
+            Self::IdentifyNotPossible { .. } => "IDENTIFY_NOT_POSSIBLE",
+            Self::HolderUnopened { .. } => "HOLDER_UNOPENED",
+            Self::HolderToken { .. } => "HOLDER_TOKEN_REFUSED",
+            Self::TokensDisabled => "TOKENS_DISABLED",
             Self::Forbidden(_) => "FORBIDDEN",
             Self::FmrReserved => "FMR_RESERVED",
             Self::EmbedDisabled => "EMBED_DISABLED",
@@ -562,48 +703,6 @@ impl Refusal {
             Self::Fault { .. } => "FAULT",
         }
     }
-}
-
-/// How far the appliance is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Readiness {
-    /// It answers.
-    Ready,
-    /// It does not answer now; why.
-    NotReady(&'static str),
-}
-
-/// What runs, for `/v1/version` and for a report of a fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
-    /// Name of the backend at work.
-    pub backend: &'static str,
-    /// Its device, in words.
-    pub device: String,
-    /// Model and calibration of templates.
-    pub kind: TemplateKind,
-    /// The data set that thresholds were measured on.
-    pub basis: String,
-    /// Whether a presentation attack detector is at work.
-    pub attack_detection: bool,
-}
-
-/// What carries out requests. The appliance is one; a test may bring another.
-pub trait Service: Send + Sync + 'static {
-    /// Carries out `request`; blocks until it is answered.
-    ///
-    /// # Errors
-    /// [`Refusal`]: nothing was decided.
-    fn execute(&self, request: Request) -> Result<Answer, Refusal>;
-
-    /// Whether it would answer now.
-    fn readiness(&self) -> Readiness;
-
-    /// What runs.
-    fn version(&self) -> Version;
-
-    /// Does what is due without being asked: erases what has expired. Called about once a minute.
-    fn housekeep(&self);
 }
 
 #[cfg(test)]

@@ -7,12 +7,22 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+mod keeping;
+
+pub(super) use keeping::{enrol_holder, erase_selected, issue_token, regroup, replace, restrict};
+pub use keeping::{
+    EnrolHolderBody, EraseBody, IssueTokenBody, RegroupBody, ReplaceBody, RestrictBody,
+};
+
 use super::{
     body::{Fields, Form, base64, json},
     problem::Problem,
 };
 use crate::{
-    command::{Command, EncodedImage, Enrolment, ReferenceSource, Scope, UnsupportedReference},
+    command::{
+        Command, EncodedImage, Enrolment, HOLDER_SECRET_BYTES, HolderSecret, PresentedToken, ReferenceSource, Scope,
+        UnsupportedReference,
+    },
     limits::CANDIDATES_MAX,
     types::{GalleryId, Hash256, Purpose, SubjectId, Template, TemplateKind},
 };
@@ -115,8 +125,8 @@ impl TemplateBody<'_> {
     }
 }
 
-/// One reference: exactly one of `image`, `template`, `gallery` with `subject`, `dg2`,
-/// `holderToken`. The last two are answered 501 by this version.
+/// One reference: exactly one of `image`, `template`, `gallery` with `subject` (and, for a holder's
+/// record, with `secret`), `holderToken`, `dg2`. The last is answered 501 by this version.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceBody<'a> {
@@ -135,14 +145,18 @@ pub struct ReferenceBody<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{32}$")]
     subject: Option<Cow<'a, str>>,
+    /// The secret of a holder's record, base64: the record is named by `gallery` and `subject`.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, content_encoding = "base64")]
+    secret: Option<Cow<'a, str>>,
     /// Data group 2 of a passport chip; not read by this version.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     dg2: Option<serde::de::IgnoredAny>,
-    /// A template sealed to a secret that the traveller carries; not read by this version.
-    #[serde(default, rename = "holderToken")]
-    #[schema(value_type = Option<Object>)]
-    holder_token: Option<serde::de::IgnoredAny>,
+    /// A token that the traveller carries, base64, as `POST /v1/holder-tokens` made it.
+    #[serde(borrow, default, rename = "holderToken")]
+    #[schema(value_type = Option<String>, content_encoding = "base64")]
+    holder_token: Option<Cow<'a, str>>,
 }
 
 impl ReferenceBody<'_> {
@@ -150,14 +164,14 @@ impl ReferenceBody<'_> {
         let kinds = [
             self.image.is_some(),
             self.template.is_some(),
-            self.gallery.is_some() || self.subject.is_some(),
+            self.gallery.is_some() || self.subject.is_some() || self.secret.is_some(),
             self.dg2.is_some(),
             self.holder_token.is_some(),
         ];
         if kinds.iter().filter(|&&present| present).count() != 1 {
             let detail = format!(
                 "references[{at}] must hold exactly one of image, template, gallery with subject, \
-                 dg2, holderToken"
+                 holderToken, dg2"
             );
             return Err(Problem::new("REFERENCE_INVALID", detail));
         }
@@ -171,17 +185,23 @@ impl ReferenceBody<'_> {
         if self.dg2.is_some() {
             return Ok(ReferenceSource::Unsupported(UnsupportedReference::Dg2));
         }
-        if self.holder_token.is_some() {
-            return Ok(ReferenceSource::Unsupported(UnsupportedReference::HolderToken));
+        if let Some(token) = &self.holder_token {
+            let token = base64(&format!("references[{at}].holderToken"), token)?;
+            return Ok(ReferenceSource::HolderToken(PresentedToken::new(token)));
         }
         let (Some(gallery), Some(subject)) = (&self.gallery, &self.subject) else {
             let detail = format!("references[{at}]: gallery and subject belong together");
             return Err(Problem::new("REFERENCE_INVALID", detail));
         };
-        Ok(ReferenceSource::Subject {
-            gallery: gallery_id(gallery)?,
-            subject: subject_id(subject)?,
-        })
+        let (gallery, subject) = (gallery_id(gallery)?, subject_id(subject)?);
+        match &self.secret {
+            None => Ok(ReferenceSource::Subject { gallery, subject }),
+            Some(secret) => {
+                let field = format!("references[{at}].secret");
+                let secret = holder_secret(&field, secret)?;
+                Ok(ReferenceSource::Holder { gallery, subject, secret })
+            }
+        }
     }
 }
 
@@ -303,6 +323,16 @@ pub(super) fn gallery_id(text: &str) -> Result<GalleryId, Problem> {
 /// A subject's id from a path or a body.
 pub(super) fn subject_id(text: &str) -> Result<SubjectId, Problem> {
     text.parse().map_err(|error| Problem::new("IDENTIFIER_INVALID", format!("{error}")))
+}
+
+/// The secret of a holder's record. One of another length is no secret, whatever the record.
+fn holder_secret(field: &str, text: &str) -> Result<HolderSecret, Problem> {
+    let bytes = base64(field, text)?;
+    let mut bytes: [u8; HOLDER_SECRET_BYTES] = bytes.try_into().map_err(|held: Vec<u8>| {
+        let detail = format!("{field} has {} bytes, not {HOLDER_SECRET_BYTES}", held.len());
+        Problem::new("FIELD_INVALID", detail)
+    })?;
+    Ok(HolderSecret::new(&mut bytes))
 }
 
 /// Classes as bits; `None` as `otherwise`.

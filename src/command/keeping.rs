@@ -1,0 +1,132 @@
+//! What is asked of a gallery, and what is told about one.
+
+use std::fmt;
+
+use zeroize::Zeroize;
+
+use crate::types::{GalleryId, SubjectId, TemplateKind, TransactionId};
+
+/// Bytes of the secret of a holder's record.
+pub const HOLDER_SECRET_BYTES: usize = 32;
+
+/// The secret that opens a holder's record: the traveller carries it, the appliance forgets it. It
+/// cannot be printed or copied by accident, and is wiped.
+pub struct HolderSecret([u8; HOLDER_SECRET_BYTES]);
+
+impl HolderSecret {
+    /// Takes the secret; the caller's copy is wiped.
+    #[must_use]
+    pub fn new(bytes: &mut [u8; HOLDER_SECRET_BYTES]) -> Self {
+        let secret = Self(*bytes);
+        bytes.zeroize();
+        secret
+    }
+
+    /// The bytes, for the record's seal and for the one answer that carries them.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; HOLDER_SECRET_BYTES] {
+        &self.0
+    }
+}
+
+impl Drop for HolderSecret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for HolderSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HolderSecret(32 bytes)")
+    }
+}
+
+/// A holder's token as it was presented: signed and sealed, and not believed yet.
+pub struct PresentedToken(Vec<u8>);
+
+impl PresentedToken {
+    /// Takes the bytes.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PresentedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PresentedToken({} bytes)", self.0.len())
+    }
+}
+
+/// What an erasure destroyed: the evidence for the data subject, and for the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erased {
+    /// Its name in the audit.
+    pub transaction: TransactionId,
+    /// In which gallery.
+    pub gallery: GalleryId,
+    /// Whom it named, where it named somebody.
+    pub subject: Option<SubjectId>,
+    /// References that were erased.
+    pub rows: u64,
+    /// First generation without them.
+    pub generation: u64,
+    /// Every key up to this epoch's was destroyed with them; `None` where the gallery went as a
+    /// whole, with every key it ever had, or where nothing was there to erase.
+    pub epoch_destroyed: Option<u64>,
+    /// Who held the key.
+    pub custodian: String,
+    /// Civil time of the destruction in seconds, UTC.
+    pub at_s: i64,
+}
+
+/// A gallery, from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GalleryDescription {
+    /// Its name.
+    pub gallery: GalleryId,
+    /// Enrolled subjects.
+    pub subjects: u64,
+    /// Rows that a search can find.
+    pub rows: u64,
+    /// Rows that hold nobody; the next enrolments fill them.
+    pub vacant: u64,
+    /// Records that only their holders can open.
+    pub holders: u64,
+    /// Grows with every update.
+    pub generation: u64,
+    /// Grows with every erasure; each has its own key.
+    pub epoch: u64,
+    /// Bytes of its medium.
+    pub bytes: u64,
+    /// `sealed` or `locked`.
+    pub residency: &'static str,
+    /// Who keeps its keys.
+    pub custodian: String,
+    /// What the destruction of a key covers.
+    pub destroys: String,
+    /// What it does not cover.
+    pub leaves: String,
+    /// Model and calibration of its templates.
+    pub kind: TemplateKind,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_taken_not_copied_and_cannot_be_printed() {
+        let mut bytes = [7; HOLDER_SECRET_BYTES];
+        let secret = HolderSecret::new(&mut bytes);
+        assert_eq!((bytes, secret.expose()), ([0; 32], &[7; 32]));
+        assert_eq!(format!("{secret:?}"), "HolderSecret(32 bytes)");
+        assert_eq!(format!("{:?}", PresentedToken::new(vec![7; 5])), "PresentedToken(5 bytes)");
+    }
+}
