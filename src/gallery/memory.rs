@@ -13,10 +13,7 @@ use super::{
 };
 use crate::{
     limits::{GALLERY_ROWS_MAX, REFERENCES_PER_SUBJECT_MAX},
-    ops::{
-        score::rest_norm,
-        tile::{ROW_RESTRICTED, Row, TileError, TileLayout, TilePart, TileSet, TileSource},
-    },
+    ops::tile::{ROW_RESTRICTED, Row, TileError, TileLayout, TilePart, TileSet, TileSource},
     types::{SubjectId, Template, TemplateKind},
 };
 
@@ -89,16 +86,11 @@ impl TileSource for Snapshot {
     fn open(&self, tile: usize, part: TilePart, scratch: &mut [u8]) -> Result<(), TileError> {
         let (generation, tiles) = (self.set.generation, self.tiles.len());
         let held = self.tiles.get(tile).ok_or(TileError::Absent { tile, generation, tiles })?;
-        let bytes = held.part(part);
-        if scratch.len() != bytes.len() {
-            return Err(TileError::Scratch {
-                tile,
-                part,
-                needed: bytes.len(),
-                held: scratch.len(),
-            });
+        let needed = self.set.layout.part_bytes(part, held.rows().len());
+        if scratch.len() != needed {
+            return Err(TileError::Scratch { tile, part, needed, held: scratch.len() });
         }
-        scratch.copy_from_slice(bytes);
+        held.read(part, scratch);
         Ok(())
     }
 
@@ -212,8 +204,7 @@ impl Gallery {
                     end - 1
                 });
                 let flags = if entry.restricted { ROW_RESTRICTED } else { 0 };
-                let hot_dims = self.shelf.layout.hot_dims;
-                draft.write(row, template, record(*subject, template, enrolment, flags, hot_dims));
+                draft.write(row, template, record(*subject, enrolment, flags));
                 entry.rows.push(row);
             }
         }
@@ -388,13 +379,7 @@ fn check_enrolment(templates: &[Template], enrolment: &Enrolment) -> Result<(), 
     Ok(())
 }
 
-fn record(
-    subject: SubjectId,
-    template: &Template,
-    enrolment: &Enrolment,
-    flags: u32,
-    hot_dims: usize,
-) -> Row {
+fn record(subject: SubjectId, enrolment: &Enrolment, flags: u32) -> Row {
     Row {
         subject: *subject.as_bytes(),
         class_bits: enrolment.class_bits,
@@ -402,7 +387,5 @@ fn record(
         expiry_s: enrolment.expiry_s,
         group: enrolment.group,
         flags,
-        rest_norm: rest_norm(&template.values()[hot_dims..]),
-        reserved: 0,
     }
 }

@@ -6,7 +6,10 @@ use bytemuck::Zeroable;
 use zeroize::optimization_barrier;
 
 use crate::{
-    ops::tile::{ROW_VACANT, Row, TileLayout, TilePart, TileRef},
+    ops::{
+        score::rest_norm,
+        tile::{Common, ROW_VACANT, Row, TileLayout, TilePart, TileRef},
+    },
     types::Template,
 };
 
@@ -15,6 +18,8 @@ pub(super) struct Tile {
     /// Room for a full tile from the start: growing would leave copies behind.
     hot: Vec<u8>,
     cold: Vec<u8>,
+    /// Of the cold values, for the end of the hot part.
+    norms: Vec<[u8; 2]>,
     rows: Vec<Row>,
     used: usize,
     content: u64,
@@ -24,8 +29,9 @@ pub(super) struct Tile {
 impl Tile {
     fn empty(layout: TileLayout, content: u64) -> Self {
         Self {
-            hot: vec![0; layout.part_bytes(TilePart::Hot, layout.rows)],
+            hot: vec![0; layout.rows * layout.hot_dims],
             cold: vec![0; layout.part_bytes(TilePart::Cold, layout.rows)],
+            norms: vec![[0; 2]; layout.rows],
             rows: vec![Row::zeroed(); layout.rows],
             used: 0,
             content,
@@ -36,17 +42,18 @@ impl Tile {
     /// The same rows under a new content number.
     fn copy(&self, content: u64) -> Self {
         let mut tile = Self::empty(self.layout, content);
-        let used = self.layout.part_bytes(TilePart::Hot, self.used);
+        let used = self.used * self.layout.hot_dims;
         tile.hot[..used].copy_from_slice(&self.hot[..used]);
         let used = self.layout.part_bytes(TilePart::Cold, self.used);
         tile.cold[..used].copy_from_slice(&self.cold[..used]);
+        tile.norms[..self.used].copy_from_slice(&self.norms[..self.used]);
         tile.rows[..self.used].copy_from_slice(&self.rows[..self.used]);
         tile.used = self.used;
         tile
     }
 
     pub(super) fn name(&self) -> TileRef {
-        TileRef { rows: self.used, content: self.content }
+        TileRef { rows: self.used, content: self.content, common: Common::of(self.rows()) }
     }
 
     pub(super) fn row(&self, row: usize) -> &Row {
@@ -57,13 +64,16 @@ impl Tile {
         &self.rows[..self.used]
     }
 
-    /// The bytes of a part in use.
-    pub(super) fn part(&self, part: TilePart) -> &[u8] {
-        let bytes = self.layout.part_bytes(part, self.used);
+    /// Writes a part into `scratch`, which is of the part's size.
+    pub(super) fn read(&self, part: TilePart, scratch: &mut [u8]) {
         match part {
-            TilePart::Hot => &self.hot[..bytes],
-            TilePart::Cold => &self.cold[..bytes],
-            TilePart::Rows => bytemuck::cast_slice(self.rows()),
+            TilePart::Hot => {
+                let (values, norms) = scratch.split_at_mut(self.used * self.layout.hot_dims);
+                values.copy_from_slice(&self.hot[..values.len()]);
+                norms.copy_from_slice(self.norms[..self.used].as_flattened());
+            }
+            TilePart::Cold => scratch.copy_from_slice(&self.cold[..scratch.len()]),
+            TilePart::Rows => scratch.copy_from_slice(bytemuck::cast_slice(self.rows())),
         }
     }
 
@@ -82,6 +92,8 @@ impl Tile {
         let (first, rest) = template.values().split_at(hot);
         self.hot[row * hot..][..hot].copy_from_slice(bytemuck::cast_slice(first));
         self.cold[row * cold..][..cold].copy_from_slice(bytemuck::cast_slice(rest));
+        let norm = u16::try_from(rest_norm(&template.values()[hot..])).expect("at most 5,748");
+        self.norms[row] = norm.to_le_bytes();
         self.rows[row] = entry;
         self.used = self.used.max(row + 1);
     }
@@ -90,6 +102,7 @@ impl Tile {
         let (hot, cold) = (self.layout.hot_dims, self.layout.dims - self.layout.hot_dims);
         self.hot[row * hot..][..hot].fill(0);
         self.cold[row * cold..][..cold].fill(0);
+        self.norms[row] = [0; 2];
         self.rows[row] = Row { flags: ROW_VACANT, ..Row::zeroed() };
     }
 }
@@ -98,9 +111,11 @@ impl Drop for Tile {
     fn drop(&mut self) {
         self.hot.fill(0);
         self.cold.fill(0);
+        self.norms.fill([0; 2]);
         self.rows.fill(Row::zeroed());
         optimization_barrier(self.hot.as_slice());
         optimization_barrier(self.cold.as_slice());
+        optimization_barrier(self.norms.as_slice());
         optimization_barrier(self.rows.as_slice());
     }
 }

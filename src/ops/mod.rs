@@ -10,7 +10,8 @@
 //! planning.
 //!
 //! Beside the ops stand the words they share: [`item`] (one buffer), [`program`] and [`check`] (a
-//! network as data, and whether it is one), [`step`] (from a step to its function) and [`tile`].
+//! network as data, and whether it is one), [`step`] (from a step to its function), [`tile`] and
+//! [`transform`].
 
 pub mod activation;
 pub mod add;
@@ -32,6 +33,7 @@ pub mod search;
 pub mod softmax;
 pub mod step;
 pub mod tile;
+pub mod transform;
 pub mod upsample;
 pub mod warp;
 

@@ -26,7 +26,10 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{
     score::{rest_norm, score},
-    tile::{ROW_RESTRICTED, ROW_VACANT, Row, TileError, TileLayout, TilePart, TileSet, TileSource},
+    tile::{
+        Common, ROW_RESTRICTED, ROW_VACANT, Row, TileError, TileLayout, TilePart, TileSet,
+        TileSource,
+    },
 };
 use crate::{
     limits::CANDIDATES_MAX,
@@ -113,6 +116,33 @@ pub fn eligible(probe: &Probe<'_>, row: &Row) -> bool {
         && probe.now_s < row.expiry_s
 }
 
+/// What a tile's [`Common`] says about its rows and a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eligible {
+    /// Every row may be found.
+    All,
+    /// No row may be found.
+    None,
+    /// The row table must be asked.
+    Each,
+}
+
+/// Whether all rows of a tile are eligible, or none, as far as what they have in common tells. A
+/// shortcut, never another answer than [`eligible`] for each row.
+#[must_use]
+pub fn eligibility(probe: &Probe<'_>, common: &Common) -> Eligible {
+    let foreign = |group| common.group.is_some_and(|own| own != group);
+    if common.class_bits_any & probe.class_bits == 0 || probe.group.is_some_and(foreign) {
+        return Eligible::None;
+    }
+    let all = common.flags_any & (ROW_RESTRICTED | ROW_VACANT) == 0
+        && common.class_bits_all & probe.class_bits != 0
+        && probe.group.is_none_or(|group| common.group == Some(group))
+        && common.not_before_s_max <= probe.now_s
+        && probe.now_s < common.expiry_s_min;
+    if all { Eligible::All } else { Eligible::Each }
+}
+
 impl RowHits {
     /// Keeps `hit` if it is among the `best` so far. Hits may come in any order.
     pub fn keep(&mut self, hit: RowHit, best: usize) {
@@ -165,13 +195,15 @@ fn scan_tile(
     let cold_dims = layout.dims - layout.hot_dims;
     let (probe_hot, probe_cold) = probe.template.values().split_at(layout.hot_dims);
     let probe_rest_norm = rest_norm(probe_cold);
+    let (hot_values, norms) = layout.split_hot(&tile.hot, tile.rows.len());
     for (r, row) in tile.rows.iter().enumerate() {
         if !eligible(probe, row) {
             answer.certificate.ineligible += 1;
             continue;
         }
-        let hot = score(probe_hot, &tile.hot[r * layout.hot_dims..][..layout.hot_dims]);
-        let most = i64::from(hot.0) + i64::from(probe_rest_norm) * i64::from(row.rest_norm);
+        let hot = score(probe_hot, &hot_values[r * layout.hot_dims..][..layout.hot_dims]);
+        let rest = i64::from(probe_rest_norm) * i64::from(u16::from_le_bytes(norms[r]));
+        let most = i64::from(hot.0) + rest;
         if most < i64::from(probe.threshold.0) {
             answer.certificate.pruned += 1;
             continue;
@@ -191,7 +223,7 @@ fn scan_tile(
 #[derive(Default)]
 struct Plaintext {
     rows: Vec<Row>,
-    hot: Zeroizing<Vec<i8>>,
+    hot: Zeroizing<Vec<u8>>,
     cold: Zeroizing<Vec<i8>>,
 }
 
@@ -207,7 +239,7 @@ impl Plaintext {
         self.hot.resize(layout.part_bytes(TilePart::Hot, rows), 0);
         self.cold.resize(layout.part_bytes(TilePart::Cold, rows), 0);
         source.open(tile, TilePart::Rows, cast_slice_mut(&mut self.rows))?;
-        source.open(tile, TilePart::Hot, cast_slice_mut(&mut self.hot))?;
+        source.open(tile, TilePart::Hot, &mut self.hot)?;
         source.open(tile, TilePart::Cold, cast_slice_mut(&mut self.cold))
     }
 
@@ -247,7 +279,11 @@ mod tests {
 
     impl Pairs {
         fn new(rows: Vec<(Row, [i8; 2])>) -> Self {
-            let tiles = rows.chunks(2).map(|tile| TileRef { rows: tile.len(), content: 0 });
+            let tiles = rows.chunks(2).map(|tile| TileRef {
+                rows: tile.len(),
+                content: 0,
+                common: Common::of(&tile.iter().map(|(row, _)| *row).collect::<Vec<_>>()),
+            });
             let layout = TileLayout { dims: 2, hot_dims: 1, rows: 2 };
             let set = TileSet { generation: 9, kind: KIND, layout, tiles: tiles.collect() };
             Self { set, rows }
@@ -263,7 +299,10 @@ mod tests {
             let rows = &self.rows[tile * 2..][..self.set.tiles[tile].rows];
             let value = |plane: usize| rows.iter().map(move |(_, x)| x[plane].cast_unsigned());
             let bytes: Vec<u8> = match part {
-                TilePart::Hot => value(0).collect(),
+                TilePart::Hot => {
+                    let norms = rows.iter().flat_map(|(_, x)| [x[1].unsigned_abs(), 0]);
+                    value(0).chain(norms).collect()
+                }
                 TilePart::Cold => value(1).collect(),
                 TilePart::Rows => {
                     rows.iter().flat_map(|(row, _)| bytemuck::bytes_of(row).to_vec()).collect()
@@ -275,12 +314,7 @@ mod tests {
     }
 
     fn row(values: [i8; 2], change: impl FnOnce(&mut Row)) -> (Row, [i8; 2]) {
-        let mut row = Row {
-            class_bits: 0b01,
-            expiry_s: 100,
-            rest_norm: rest_norm(&values[1..]),
-            ..Row::zeroed()
-        };
+        let mut row = Row { class_bits: 0b01, expiry_s: 100, ..Row::zeroed() };
         change(&mut row);
         (row, values)
     }
@@ -338,7 +372,14 @@ mod tests {
         let changed = |change: fn(&mut Row)| {
             let (mut row, _) = row([0, 0], whole);
             change(&mut row);
-            eligible(&all, &row)
+            // What one row has in common with itself must say the same.
+            let alone = match eligibility(&all, &Common::of(&[row])) {
+                Eligible::All => true,
+                Eligible::None => false,
+                Eligible::Each => eligible(&all, &row),
+            };
+            assert_eq!(alone, eligible(&all, &row));
+            alone
         };
         assert!(changed(|_| {}));
         assert!(!changed(|row| row.class_bits = 0b01));

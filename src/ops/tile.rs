@@ -2,9 +2,13 @@
 //! one part of one tile at a time into the caller's scratch.
 //!
 //! A tile is [`TileLayout::rows`] rows (the last may hold fewer) in three parts:
-//! - `Hot`: the first `hot_dims` int8 values of each row, row after row;
+//! - `Hot`: the first `hot_dims` int8 values of each row, row after row, then the norm of each row's
+//!   cold values as a little-endian u16: all that the bound needs;
 //! - `Cold`: the other `dims - hot_dims` values of each row;
 //! - `Rows`: one [`Row`] per row.
+//!
+//! What the rows of a tile have in common stands in its [`TileRef`], so that a scan opens the row
+//! table only where it must ask each row.
 //!
 //! An update publishes a **new** set; a tile that is equal in both keeps its [`TileRef::content`],
 //! so a backend that holds it resident shares it. A running scan keeps its set alive by holding it.
@@ -13,6 +17,7 @@ use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
+use super::transform::SignedPermutation;
 use crate::types::TemplateKind;
 
 /// Present, but left out of every search (GDPR Art. 18).
@@ -36,10 +41,40 @@ pub struct Row {
     pub group: u32,
     /// `ROW_RESTRICTED`, `ROW_VACANT`.
     pub flags: u32,
-    /// Norm of the row's cold values, rounded up: `ceil(sqrt(Σ x²))`.
-    pub rest_norm: u32,
-    /// Zero; keeps the row a multiple of eight bytes.
-    pub reserved: u32,
+}
+
+/// What the rows of a tile have in common: enough to tell, for most tiles and probes, that every
+/// row is eligible or that none is ([`super::search::eligibility`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Common {
+    /// Classes that every row is in.
+    pub class_bits_all: u64,
+    /// Classes that some row is in.
+    pub class_bits_any: u64,
+    /// Latest begin of a row's validity.
+    pub not_before_s_max: i64,
+    /// Earliest end of a row's validity.
+    pub expiry_s_min: i64,
+    /// The group of all rows, if they are of one.
+    pub group: Option<u32>,
+    /// Flags that some row has.
+    pub flags_any: u32,
+}
+
+impl Common {
+    /// Sums `rows` up. A vacant row is in nobody's way only by its flag; what else it says counts.
+    #[must_use]
+    pub fn of(rows: &[Row]) -> Self {
+        let group = rows.first().map_or(0, |row| row.group);
+        Self {
+            class_bits_all: rows.iter().fold(u64::MAX, |all, row| all & row.class_bits),
+            class_bits_any: rows.iter().fold(0, |any, row| any | row.class_bits),
+            not_before_s_max: rows.iter().map(|row| row.not_before_s).max().unwrap_or(i64::MIN),
+            expiry_s_min: rows.iter().map(|row| row.expiry_s).min().unwrap_or(i64::MAX),
+            group: rows.iter().all(|row| row.group == group).then_some(group),
+            flags_any: rows.iter().fold(0, |any, row| any | row.flags),
+        }
+    }
 }
 
 /// Sizes of one tile.
@@ -58,17 +93,30 @@ impl TileLayout {
     #[must_use]
     pub fn part_bytes(&self, part: TilePart, rows: usize) -> usize {
         match part {
-            TilePart::Hot => rows * self.hot_dims,
+            TilePart::Hot => rows * (self.hot_dims + size_of::<u16>()),
             TilePart::Cold => rows * (self.dims - self.hot_dims),
             TilePart::Rows => rows * size_of::<Row>(),
         }
     }
 }
 
+impl TileLayout {
+    /// The values and the norms of a hot part of `rows` rows.
+    ///
+    /// # Panics
+    /// When `hot` is not of the part's size.
+    #[must_use]
+    pub fn split_hot<'a>(&self, hot: &'a [u8], rows: usize) -> (&'a [i8], &'a [[u8; 2]]) {
+        assert_eq!(hot.len(), self.part_bytes(TilePart::Hot, rows), "a hot part of {rows} rows");
+        let (values, norms) = hot.split_at(rows * self.hot_dims);
+        (bytemuck::cast_slice(values), bytemuck::cast_slice(norms))
+    }
+}
+
 /// One of the three parts of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TilePart {
-    /// First values of every row.
+    /// First values of every row, and the norms of the others.
     Hot,
     /// The rest of the values.
     Cold,
@@ -83,6 +131,8 @@ pub struct TileRef {
     pub rows: usize,
     /// Equal content has an equal number, within one gallery and for as long as it is open.
     pub content: u64,
+    /// What its rows have in common.
+    pub common: Common,
 }
 
 /// An immutable generation of a gallery.
@@ -158,5 +208,24 @@ pub trait TileSource: Send + Sync {
     /// for a source that stands alone.
     fn newer(&self) -> Option<Arc<dyn TileSource>> {
         None
+    }
+
+    /// `part` of `tile` where it lies as plaintext already, in memory that is locked and wiped by
+    /// its owner; `None` where it must be opened. Either for every part of a source, or for none.
+    fn resident(&self, tile: usize, part: TilePart) -> Option<&[u8]> {
+        let _ = (tile, part);
+        None
+    }
+
+    /// How this gallery disguises its templates. A probe goes through it before it is searched;
+    /// scans compare in the gallery's own space.
+    fn transform(&self) -> Option<&SignedPermutation> {
+        None
+    }
+
+    /// One number for all generations of one open gallery, so that a scan can tell that two sources
+    /// belong together; zero for a source that stands alone.
+    fn origin(&self) -> u64 {
+        0
     }
 }

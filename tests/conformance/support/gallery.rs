@@ -7,8 +7,8 @@ use portcullis::{
     ops::{
         search::Probe,
         tile::{
-            ROW_RESTRICTED, ROW_VACANT, Row, TileError, TileLayout, TilePart, TileRef, TileSet,
-            TileSource,
+            Common, ROW_RESTRICTED, ROW_VACANT, Row, TileError, TileLayout, TilePart, TileRef,
+            TileSet, TileSource,
         },
     },
     types::{Hash256, Template, TemplateKind},
@@ -99,7 +99,7 @@ pub(crate) fn values(dice: &mut Dice, layout: TileLayout, spread: Spread) -> Vec
 }
 
 /// A row that is eligible for [`Query::whole`].
-fn row(dice: &mut Dice, layout: TileLayout, values: &[i8]) -> Row {
+fn row(dice: &mut Dice) -> Row {
     Row {
         subject: dice.bytes(16).try_into().expect("sixteen bytes"),
         class_bits: u64::MAX,
@@ -107,8 +107,6 @@ fn row(dice: &mut Dice, layout: TileLayout, values: &[i8]) -> Row {
         expiry_s: i64::MAX,
         group: 0,
         flags: 0,
-        rest_norm: norm_rounded_up(&values[layout.hot_dims..]),
-        reserved: 0,
     }
 }
 
@@ -132,15 +130,11 @@ impl Gallery {
     /// Exactly these templates, all eligible.
     pub(crate) fn of(dice: &mut Dice, layout: TileLayout, templates: Vec<Vec<i8>>) -> Self {
         let rows: Vec<(Row, Vec<i8>)> =
-            templates.into_iter().map(|values| (row(dice, layout, &values), values)).collect();
-        let tiles: Vec<TileRef> = rows
-            .chunks(layout.rows)
-            .enumerate()
-            .map(|(number, tile)| TileRef { rows: tile.len(), content: number as u64 })
-            .collect();
+            templates.into_iter().map(|values| (row(dice), values)).collect();
+        let tiles = tiles(layout, &rows);
         let kind = kind(layout.dims);
         let generation = 1 + dice.below(1000) as u64;
-        let set = TileSet { generation, kind, layout, tiles: Arc::from(tiles) };
+        let set = TileSet { generation, kind, layout, tiles };
         Self { set, rows, damaged: None }
     }
 
@@ -154,11 +148,28 @@ impl Gallery {
             row.not_before_s = dice.pick(&[i64::MIN, 0, 999, 1000, 1001]);
             row.expiry_s = dice.pick(&[999, 1000, 1001, 5000, i64::MAX]);
         }
+        // Some tiles all of one mind, as when a flight was enrolled in one go.
+        for tile in self.rows.chunks_mut(self.set.layout.rows) {
+            if dice.coin() {
+                let first = tile[0].0;
+                tile.iter_mut().for_each(|(row, _)| *row = Row { subject: row.subject, ..first });
+            }
+        }
+        self.set.tiles = tiles(self.set.layout, &self.rows);
     }
 
     pub(crate) fn layout(&self) -> TileLayout {
         self.set.layout
     }
+}
+
+/// The tiles of `rows`, each with what its rows have in common.
+fn tiles(layout: TileLayout, rows: &[(Row, Vec<i8>)]) -> Arc<[TileRef]> {
+    let tile = |(number, held): (usize, &[(Row, Vec<i8>)])| {
+        let rows: Vec<Row> = held.iter().map(|(row, _)| *row).collect();
+        TileRef { rows: rows.len(), content: number as u64, common: Common::of(&rows) }
+    };
+    rows.chunks(layout.rows).enumerate().map(tile).collect()
 }
 
 impl TileSource for Gallery {
@@ -180,18 +191,16 @@ impl TileSource for Gallery {
         if scratch.len() != needed {
             return Err(TileError::Scratch { tile, part, needed, held: scratch.len() });
         }
-        let bytes: Vec<u8> = rows
-            .iter()
-            .flat_map(|(row, values)| match part {
-                TilePart::Hot => {
-                    values[..layout.hot_dims].iter().map(|x| x.cast_unsigned()).collect()
-                }
-                TilePart::Cold => {
-                    values[layout.hot_dims..].iter().map(|x| x.cast_unsigned()).collect()
-                }
-                TilePart::Rows => bytes_of(row).to_vec(),
-            })
-            .collect();
+        let plane = |range: std::ops::Range<usize>| {
+            rows.iter().flat_map(move |(_, x)| x[range.clone()].iter().map(|x| x.cast_unsigned()))
+        };
+        let norm = |values: &[i8]| u16::try_from(norm_rounded_up(values)).expect("at most 5,748");
+        let norms = rows.iter().flat_map(|(_, x)| norm(&x[layout.hot_dims..]).to_le_bytes());
+        let bytes: Vec<u8> = match part {
+            TilePart::Hot => plane(0..layout.hot_dims).chain(norms).collect(),
+            TilePart::Cold => plane(layout.hot_dims..layout.dims).collect(),
+            TilePart::Rows => rows.iter().flat_map(|(row, _)| bytes_of(row).to_vec()).collect(),
+        };
         scratch.copy_from_slice(&bytes);
         Ok(())
     }
@@ -256,7 +265,8 @@ pub(crate) fn brute_force(gallery: &Gallery, query: &Query) -> Truth {
             truth.ineligible += 1;
             continue;
         }
-        let most = dot(&probe[..hot_dims], &values[..hot_dims]) + rest * i64::from(row.rest_norm);
+        let row_rest = i64::from(norm_rounded_up(&values[hot_dims..]));
+        let most = dot(&probe[..hot_dims], &values[..hot_dims]) + rest * row_rest;
         let score = dot(probe, values);
         assert!(score <= most, "the bound holds");
         if most < i64::from(query.threshold) {
