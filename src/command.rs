@@ -13,7 +13,7 @@ mod service;
 use std::fmt;
 
 pub use keeping::{
-    Erased, GalleryDescription, HOLDER_SECRET_BYTES, HolderSecret, PresentedToken,
+    Erased, GalleryDescription, HOLDER_SECRET_BYTES, HolderSecret, KeptBy, PresentedToken,
 };
 pub use service::{Readiness, Service, Version};
 
@@ -119,6 +119,8 @@ pub enum Command {
     CreateGallery {
         /// Its name.
         gallery: GalleryId,
+        /// Who keeps the keys of its records.
+        kept_by: KeptBy,
     },
     /// Erase a gallery and everybody in it.
     DeleteGallery {
@@ -253,7 +255,7 @@ impl Command {
     #[must_use]
     pub fn gallery(&self) -> Option<&GalleryId> {
         match self {
-            Self::CreateGallery { gallery }
+            Self::CreateGallery { gallery, .. }
             | Self::DeleteGallery { gallery }
             | Self::DescribeGallery { gallery }
             | Self::Enrol { gallery, .. }
@@ -545,6 +547,14 @@ pub enum Refusal {
         /// Why not, and what the operator does next.
         why: String,
     },
+    /// The act needs a gallery whose records are kept by others than this one's are.
+    #[error("gallery {gallery} {why}")]
+    GalleryKind {
+        /// Its name.
+        gallery: GalleryId,
+        /// What it keeps, and which endpoint does what was meant.
+        why: &'static str,
+    },
     /// A search over records that only their holders can open.
     #[error(
         "gallery {gallery} holds records that only their holders can open, and no searchable row: \
@@ -687,6 +697,7 @@ impl Refusal {
                 GalleryError::NotValid { .. } => "SUBJECT_NOT_VALID",
             },
             Self::GalleryUnavailable { .. } => "GALLERY_UNAVAILABLE",
+            Self::GalleryKind { .. } => "GALLERY_KIND",
             Self::IdentifyNotPossible { .. } => "IDENTIFY_NOT_POSSIBLE",
             Self::HolderUnopened { .. } => "HOLDER_UNOPENED",
             Self::HolderToken { .. } => "HOLDER_TOKEN_REFUSED",

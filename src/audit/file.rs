@@ -187,7 +187,8 @@ enum LineSelection {
 
 #[derive(Serialize)]
 struct LineErasure<'a> {
-    rows: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<u64>,
     generation: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     epoch_destroyed: Option<u64>,
@@ -335,7 +336,7 @@ mod tests {
             }],
             candidates: Some(0),
             erasure: Some(AuditErasure {
-                rows: 2,
+                rows: Some(2),
                 generation: 4,
                 epoch_destroyed: Some(3),
                 custodian: "file".to_owned(),

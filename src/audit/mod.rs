@@ -22,8 +22,8 @@ pub struct AuditComparison {
 /// An erasure, as evidence: what was there before it can be read by nobody any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditErasure {
-    /// References that were erased.
-    pub rows: u64,
+    /// References that were erased; `None` where the gallery could not be read any more.
+    pub rows: Option<u64>,
     /// First generation without them.
     pub generation: u64,
     /// Every key up to this epoch's was destroyed with them; `None` where the gallery went as a

@@ -41,6 +41,16 @@ impl fmt::Debug for HolderSecret {
     }
 }
 
+/// Who keeps the keys of a gallery's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeptBy {
+    /// The appliance's custodian: the records can be searched.
+    #[default]
+    Custodian,
+    /// Each record's own holder: no search is possible.
+    Holders,
+}
+
 /// A holder's token as it was presented: signed and sealed, and not believed yet.
 pub struct PresentedToken(Vec<u8>);
 
@@ -73,8 +83,8 @@ pub struct Erased {
     pub gallery: GalleryId,
     /// Whom it named, where it named somebody.
     pub subject: Option<SubjectId>,
-    /// References that were erased.
-    pub rows: u64,
+    /// References that were erased; `None` where the gallery could not be read any more.
+    pub rows: Option<u64>,
     /// First generation without them.
     pub generation: u64,
     /// Every key up to this epoch's was destroyed with them; `None` where the gallery went as a
@@ -91,14 +101,14 @@ pub struct Erased {
 pub struct GalleryDescription {
     /// Its name.
     pub gallery: GalleryId,
-    /// Enrolled subjects.
+    /// Enrolled subjects; for records kept by holders, how many there are.
     pub subjects: u64,
     /// Rows that a search can find.
     pub rows: u64,
     /// Rows that hold nobody; the next enrolments fill them.
     pub vacant: u64,
-    /// Records that only their holders can open.
-    pub holders: u64,
+    /// Who keeps the keys of its records.
+    pub kept_by: KeptBy,
     /// Grows with every update.
     pub generation: u64,
     /// Grows with every erasure; each has its own key.

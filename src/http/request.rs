@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     command::{
-        Command, EncodedImage, Enrolment, HOLDER_SECRET_BYTES, HolderSecret, PresentedToken, ReferenceSource, Scope,
+        Command, EncodedImage, Enrolment, HOLDER_SECRET_BYTES, HolderSecret, KeptBy, PresentedToken, ReferenceSource, Scope,
         UnsupportedReference,
     },
     limits::CANDIDATES_MAX,
@@ -70,6 +70,48 @@ impl PurposeName {
                           watchlist";
             Problem::new("PURPOSE_MISSING", detail)
         })
+    }
+}
+
+/// Who keeps the keys of a gallery's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeysName {
+    /// The appliance's custodian: the records can be searched.
+    #[default]
+    Custodian,
+    /// Each record's own holder: no search is possible.
+    Holders,
+}
+
+impl KeysName {
+    fn parse(text: Option<&str>) -> Result<Self, Problem> {
+        match text {
+            None | Some("custodian") => Ok(Self::Custodian),
+            Some("holders") => Ok(Self::Holders),
+            Some(_) => {
+                let detail = "`keys` is custodian (searchable) or holders (never searchable)";
+                Err(Problem::new("FIELD_INVALID", detail))
+            }
+        }
+    }
+}
+
+impl From<KeysName> for KeptBy {
+    fn from(name: KeysName) -> Self {
+        match name {
+            KeysName::Custodian => Self::Custodian,
+            KeysName::Holders => Self::Holders,
+        }
+    }
+}
+
+impl From<KeptBy> for KeysName {
+    fn from(kept_by: KeptBy) -> Self {
+        match kept_by {
+            KeptBy::Custodian => Self::Custodian,
+            KeptBy::Holders => Self::Holders,
+        }
     }
 }
 
@@ -285,6 +327,9 @@ pub struct CreateGalleryBody<'a> {
     gallery: Cow<'a, str>,
     /// Why.
     purpose: PurposeName,
+    /// Who keeps the keys of its records; it cannot be changed later.
+    #[serde(default)]
+    keys: KeysName,
 }
 
 /// `POST /v1/embed`.
@@ -440,18 +485,19 @@ pub(super) fn enrol(gallery: GalleryId, form: Form) -> Result<(Purpose, Command)
 
 /// The purpose and command of making a gallery.
 pub(super) fn create_gallery(form: Form) -> Result<(Purpose, Command), Problem> {
-    let (purpose, gallery) = match form {
+    let (purpose, gallery, keys) = match form {
         Form::Json(bytes) => {
             let body: CreateGalleryBody<'_> = json(&bytes)?;
-            (body.purpose, gallery_id(&body.gallery)?)
+            (body.purpose, gallery_id(&body.gallery)?, body.keys)
         }
         Form::Multipart(fields) => {
-            fields.only(&["gallery", "purpose"])?;
+            fields.only(&["gallery", "purpose", "keys"])?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;
-            (purpose, gallery_id(fields.text("gallery")?.unwrap_or_default())?)
+            let gallery = gallery_id(fields.text("gallery")?.unwrap_or_default())?;
+            (purpose, gallery, KeysName::parse(fields.text("keys")?)?)
         }
     };
-    Ok((purpose.into(), Command::CreateGallery { gallery }))
+    Ok((purpose.into(), Command::CreateGallery { gallery, kept_by: keys.into() }))
 }
 
 /// The purpose and command of handing out a template.
