@@ -2,9 +2,17 @@
 //!
 //! [`wipe`] is the process allocator: what it frees is zero first, so that a request body, a
 //! decoder's scratch or a template leaves nothing behind in memory that is used again.
+//! [`memory`] holds keys in locked pages, [`aead`] uses them without leaving them on the stack.
+//! [`custodian`] keeps the key of each epoch of a gallery, and destroys it for ever.
 //! [`secret`] holds what a caller proves itself with.
 //!
 //! Invariant: nothing here can be printed; a bearer token is kept only as its SHA-256.
 
+pub mod aead;
+pub mod custodian;
+pub mod memory;
 pub mod secret;
 pub mod wipe;
+
+pub use custodian::{Custodian, CustodyError, Stand, Standing};
+pub use memory::{Key, KeyArena, KeySlot, LockError};

@@ -1,0 +1,272 @@
+//! Who keeps the key of a gallery's epoch, and can destroy it.
+//!
+//! A gallery's key tree is sealed under a key that the custodian wraps with the *epoch's* key. The
+//! epoch's key never leaves the custodian, and nothing that outlives the epoch opens it: when it is
+//! destroyed, every older copy of the gallery file is noise.
+//!
+//! One change of a gallery is, in this order:
+//! ```text
+//!  custodian.prepare(stand)   durable: this stand may appear; makes the key of a new epoch
+//!  custodian.wrap(...)        the new root under the epoch's key
+//!  media: tiles, key tree, superblock, sync
+//!  custodian.commit(stand)    this stand is the gallery's; older ones are rollbacks
+//!  custodian.destroy(epoch)   only after a change of epoch
+//! ```
+//! A crash between any two of them leaves a gallery that opens at the committed or at the prepared
+//! stand. Refusing any other stand is the gallery's work: it alone reads superblocks.
+//!
+//! Invariant: a custodian knows 16 bytes of a file's id, epochs and generations; never a template,
+//! a subject, a path or a gallery's name.
+
+use super::memory::{Key, LockError};
+
+/// Where a gallery stands: which epoch's key seals it, and how many changes it has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stand {
+    /// Counts keys.
+    pub epoch: u64,
+    /// Counts changes; never goes back, also not over epochs.
+    pub generation: u64,
+}
+
+/// What a custodian has recorded about one gallery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// The newest stand whose superblock is known to be durable.
+    pub committed: Option<Stand>,
+    /// A stand that was announced and not committed: its superblock may be there or not.
+    pub prepared: Option<Stand>,
+}
+
+/// What destroying a key with a custodian means, in words for a lawyer and an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustodianDescription {
+    /// `memory`, `file` or `pkcs11`.
+    pub name: &'static str,
+    /// Where the keys are.
+    pub place: String,
+    /// What no longer opens after an epoch's key was destroyed.
+    pub covers: &'static str,
+    /// What still does, or might; and what this custodian cannot detect.
+    pub does_not_cover: &'static str,
+}
+
+/// Why a custodian did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CustodyError {
+    /// This custodian has never heard of the gallery.
+    #[error(
+        "the {custodian} custodian knows no gallery {file}: it was created with another custodian, \
+         another key folder or another token, or it was deleted here"
+    )]
+    UnknownGallery {
+        /// Who was asked.
+        custodian: &'static str,
+        /// The gallery's file id.
+        file: String,
+    },
+    /// The epoch's key is not there: destroyed, or never made.
+    #[error(
+        "the key of epoch {epoch} of gallery {file} does not exist with the {custodian} custodian: \
+         it was destroyed, and what it sealed is gone for ever"
+    )]
+    MissingKey {
+        /// Who was asked.
+        custodian: &'static str,
+        /// The gallery's file id.
+        file: String,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// The epoch's key is there and does not open what was presented.
+    #[error(
+        "the key of epoch {epoch} of gallery {file} does not open this superblock: either is \
+         damaged, or they belong to two galleries"
+    )]
+    WrongKey {
+        /// The gallery's file id.
+        file: String,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// The key was wrapped by another kind of custodian.
+    #[error(
+        "this gallery's key was wrapped by the {held} custodian and the {asked} custodian was \
+         asked: name {held} in the configuration"
+    )]
+    WrongCustodian {
+        /// Who was asked.
+        asked: &'static str,
+        /// Who wrapped it.
+        held: &'static str,
+    },
+    /// What should be a wrapped key has another shape.
+    #[error("{bytes} bytes are not a wrapped key of a version that is known here")]
+    NotWrapped {
+        /// Bytes presented.
+        bytes: usize,
+    },
+    /// The stand is older than what is committed, or was never prepared.
+    #[error(
+        "gallery {file} cannot stand at epoch {}, generation {}: {why}", stand.epoch, stand.generation
+    )]
+    OutOfOrder {
+        /// The gallery's file id.
+        file: String,
+        /// The stand that was asked for.
+        stand: Stand,
+        /// What is in the way.
+        why: &'static str,
+    },
+    /// The custodian's own record of a gallery cannot be read.
+    #[error(
+        "the record of gallery {file} with the {custodian} custodian is damaged ({why}): the \
+         gallery cannot be told from an older copy of itself and is not opened"
+    )]
+    Damaged {
+        /// Who was asked.
+        custodian: &'static str,
+        /// The gallery's file id.
+        file: String,
+        /// What does not fit.
+        why: String,
+    },
+    /// A key file or its folder can be read by others, or belongs to somebody else.
+    #[error(
+        "{path} {why}: keys are kept with mode {want:04o} by user {user}; mend it, and ask who read it"
+    )]
+    Permissions {
+        /// The file or folder.
+        path: String,
+        /// What is wrong.
+        why: String,
+        /// The mode that is demanded.
+        want: u32,
+        /// The user that this process runs as.
+        user: u32,
+    },
+    /// The passphrase does not open the key folder.
+    #[error("the passphrase does not open the key folder {path}")]
+    PassphraseWrong {
+        /// The folder.
+        path: String,
+    },
+    /// The key folder is under a passphrase and none was given, or the other way about.
+    #[error("the key folder {path} {why}")]
+    Passphrase {
+        /// The folder.
+        path: String,
+        /// What does not fit.
+        why: &'static str,
+    },
+    /// The token or its library is not there, or has gone.
+    #[error("the token {token} is not available: {why}")]
+    TokenUnavailable {
+        /// The token's label, or the library's path.
+        token: String,
+        /// What the library said, and what to do.
+        why: String,
+    },
+    /// The token refused the PIN.
+    #[error("the token {token} refused the PIN: {why}")]
+    PinWrong {
+        /// The token's label.
+        token: String,
+        /// How it stands with further tries.
+        why: &'static str,
+    },
+    /// The token is there and refused an operation.
+    #[error("the token {token} refused to {what}: {why}")]
+    TokenRefused {
+        /// The token's label.
+        token: String,
+        /// What it was asked for.
+        what: &'static str,
+        /// What it answered.
+        why: String,
+    },
+    /// The disk did not do what it was asked to.
+    #[error("{path} cannot be {what}: {why}")]
+    Storage {
+        /// The file.
+        path: String,
+        /// `read`, `written`, `synced`, …
+        what: &'static str,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// No locked memory for a key.
+    #[error(transparent)]
+    Memory(#[from] LockError),
+}
+
+/// Keeps one key per gallery and epoch, and destroys it for ever.
+pub trait Custodian: Send + Sync {
+    /// Who this is, and what destruction by it covers.
+    fn describe(&self) -> CustodianDescription;
+
+    /// What is recorded about `file`; both fields are empty for a gallery that is not known here.
+    ///
+    /// # Errors
+    /// [`CustodyError`]; a record that is there and cannot be read is an error, not an empty one.
+    fn newest(&self, file: &[u8; 16]) -> Result<Standing, CustodyError>;
+
+    /// Durably announces `stand`, before its superblock is written, and makes the epoch's key if it
+    /// is new.
+    ///
+    /// # Errors
+    /// [`CustodyError::OutOfOrder`] for an epoch or a generation before the committed one, and what
+    /// the keeping place answers. The gallery must then write nothing.
+    fn prepare(&self, file: &[u8; 16], stand: Stand) -> Result<(), CustodyError>;
+
+    /// Records that `stand` is durable in the gallery file. Saying so twice is no error.
+    ///
+    /// # Errors
+    /// [`CustodyError::OutOfOrder`] for a stand that was not prepared. Where the keeping place
+    /// fails, the stand remains prepared, which opens as well.
+    fn commit(&self, file: &[u8; 16], stand: Stand) -> Result<(), CustodyError>;
+
+    /// Wraps `key` under the epoch's key; `bound` must be presented again to unwrap. The result has
+    /// [`WRAPPED_BYTES`] bytes with every custodian.
+    ///
+    /// # Errors
+    /// [`CustodyError::MissingKey`] and what the keeping place answers.
+    fn wrap(
+        &self,
+        file: &[u8; 16],
+        epoch: u64,
+        key: &Key,
+        bound: &[u8],
+    ) -> Result<Vec<u8>, CustodyError>;
+
+    /// Opens what [`Custodian::wrap`] made.
+    ///
+    /// # Errors
+    /// [`CustodyError::WrongCustodian`], [`CustodyError::UnknownGallery`],
+    /// [`CustodyError::MissingKey`] and [`CustodyError::WrongKey`], in this order, and what the
+    /// keeping place answers.
+    fn unwrap(
+        &self,
+        file: &[u8; 16],
+        epoch: u64,
+        wrapped: &[u8],
+        bound: &[u8],
+    ) -> Result<Key, CustodyError>;
+
+    /// Destroys the epoch's key for ever; when this returns it is gone. No error if it is not there.
+    ///
+    /// # Errors
+    /// What the keeping place answers; the key must then be taken to exist, and destroying it again
+    /// is right.
+    fn destroy(&self, file: &[u8; 16], epoch: u64) -> Result<(), CustodyError>;
+
+    /// Forgets a gallery altogether: its record and every key of it.
+    ///
+    /// # Errors
+    /// As [`Custodian::destroy`].
+    fn forget(&self, file: &[u8; 16]) -> Result<(), CustodyError>;
+}
+
+/// Bytes of a wrapped key with every custodian.
+pub const WRAPPED_BYTES: usize = 64;

@@ -1,0 +1,325 @@
+//! Memory for secrets: locked into RAM, left out of core dumps and of forks, zero before it is
+//! given back.
+//!
+//! Why not a `Box` and the wiping allocator: a page of the heap can be swapped out, dumped with the
+//! process and copied into a child. These pages cannot.
+//!
+//! Invariant: a secret of this module is readable only through a borrow of its owner, and the owner
+//! can be neither copied, nor printed, nor serialised. Nothing here needs unsafe code of ours:
+//! `memmap2` offers locking and the two advices as safe calls.
+//!
+//! What is absent: registers, and copies that a cipher makes of a key while it works ([`super::aead`]
+//! wipes the stack that it used). A hypervisor and a debugger with privilege read everything.
+
+use std::{
+    io,
+    ops::{Deref, DerefMut},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use memmap2::{Advice, MmapMut};
+use rustix::process::{Resource, getrlimit};
+use zeroize::Zeroize;
+
+use crate::random::Entropy;
+
+/// Bytes of a key: 256 bits.
+pub const KEY_BYTES: usize = 32;
+/// Bytes of a page; memory is locked by the page.
+const PAGE_BYTES: usize = 4096;
+/// Bytes of an arena's largest region: 8,192 keys.
+const CHUNK_BYTES_MAX: usize = 64 * PAGE_BYTES;
+
+/// Why memory for secrets could not be had. The operator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// The process may not lock as much as it needs.
+    #[error(
+        "{need_bytes} more bytes of memory must be locked and this process may lock {limit_bytes} \
+         in all: raise the limit (`ulimit -l unlimited` in the shell that starts it, \
+         `LimitMEMLOCK=infinity` in its systemd unit, `--ulimit memlock=-1` for a container)"
+    )]
+    Limit {
+        /// Bytes of the region that did not fit.
+        need_bytes: usize,
+        /// The soft limit `RLIMIT_MEMLOCK`.
+        limit_bytes: u64,
+    },
+    /// The system has no memory to give, or knows no locking.
+    #[error("{need_bytes} bytes of locked memory cannot be had: {why}")]
+    Unavailable {
+        /// Bytes of the region.
+        need_bytes: usize,
+        /// What the system said.
+        why: io::Error,
+    },
+}
+
+/// Zeroed bytes in locked, non-dumpable memory; zero again before the pages go back.
+///
+/// It cannot be printed or copied:
+/// ```compile_fail
+/// fn leak(bytes: &portcullis::keys::memory::LockedBytes) -> String {
+///     format!("{bytes:?}")
+/// }
+/// ```
+/// ```compile_fail
+/// fn copy(bytes: &portcullis::keys::memory::LockedBytes) -> portcullis::keys::memory::LockedBytes {
+///     bytes.clone()
+/// }
+/// ```
+pub struct LockedBytes {
+    map: MmapMut,
+    bytes: usize,
+}
+
+impl LockedBytes {
+    /// `bytes` zero bytes. Whole pages are locked.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn zeroed(bytes: usize) -> Result<Self, LockError> {
+        let need_bytes = bytes.max(1).next_multiple_of(PAGE_BYTES);
+        let unavailable = |why| LockError::Unavailable { need_bytes, why };
+        let map = MmapMut::map_anon(need_bytes).map_err(unavailable)?;
+        // Before the lock, which brings the pages in: no page is ever there and dumpable.
+        map.advise(Advice::DontDump).map_err(unavailable)?;
+        map.advise(Advice::DontFork).map_err(unavailable)?;
+        map.lock().map_err(|why| refused(need_bytes, why))?;
+        Ok(Self { map, bytes })
+    }
+}
+
+/// `mlock` answers ENOMEM or EPERM where the limit is in the way.
+fn refused(need_bytes: usize, why: io::Error) -> LockError {
+    let limit = getrlimit(Resource::Memlock).current;
+    let limits = [io::ErrorKind::OutOfMemory, io::ErrorKind::PermissionDenied];
+    match limit {
+        Some(limit_bytes) if limits.contains(&why.kind()) => {
+            LockError::Limit { need_bytes, limit_bytes }
+        }
+        _ => LockError::Unavailable { need_bytes, why },
+    }
+}
+
+impl Deref for LockedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.map[..self.bytes]
+    }
+}
+
+impl DerefMut for LockedBytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.map[..self.bytes]
+    }
+}
+
+impl Drop for LockedBytes {
+    fn drop(&mut self) {
+        self.map.zeroize();
+    }
+}
+
+/// One key: 32 secret bytes in a locked page of their own, for keys that stand alone (an epoch's,
+/// a root). [`KeyArena`] holds many.
+///
+/// It can be neither copied, nor printed, nor serialised:
+/// ```compile_fail
+/// fn copy(key: &portcullis::keys::Key) -> portcullis::keys::Key {
+///     key.clone()
+/// }
+/// ```
+/// ```compile_fail
+/// fn leak(key: &portcullis::keys::Key) -> String {
+///     format!("{key:?}")
+/// }
+/// ```
+/// ```compile_fail
+/// fn leak(key: &portcullis::keys::Key) -> String {
+///     serde_json::to_string(key).unwrap()
+/// }
+/// ```
+pub struct Key(LockedBytes);
+
+impl Key {
+    /// A fresh key.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn random(entropy: &dyn Entropy) -> Result<Self, LockError> {
+        let mut region = LockedBytes::zeroed(KEY_BYTES)?;
+        entropy.fill(&mut region);
+        Ok(Self(region))
+    }
+
+    /// Takes `source` over and wipes it, also when no memory can be had.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn from_bytes(source: &mut [u8; KEY_BYTES]) -> Result<Self, LockError> {
+        let region = LockedBytes::zeroed(KEY_BYTES);
+        let region = region.map(|mut region| {
+            region.copy_from_slice(source);
+            region
+        });
+        source.zeroize();
+        region.map(Self)
+    }
+
+    /// A key whose bytes `fill` writes in place.
+    ///
+    /// # Errors
+    /// What `fill` answers, or [`LockError`]; the bytes are then wiped.
+    pub fn filled<E: From<LockError>>(
+        fill: impl FnOnce(&mut [u8; KEY_BYTES]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut region = LockedBytes::zeroed(KEY_BYTES)?;
+        fill((&mut region[..]).try_into().expect("a region of a key's bytes"))?;
+        Ok(Self(region))
+    }
+
+    /// The bytes. Hand them to a cipher; never copy them.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; KEY_BYTES] {
+        (&self.0[..]).try_into().expect("a region of a key's bytes")
+    }
+}
+
+/// Many keys, packed into few locked regions: the data keys of an open gallery.
+///
+/// A key is put in once, and lives as long as its [`KeySlot`]: snapshots share slots by `Arc`, and
+/// when the last of them lets go the 32 bytes are zero. Regions grow from one page to 256 KiB, so
+/// that a small gallery asks for little of the lock limit.
+#[derive(Default)]
+pub struct KeyArena {
+    chunks: Mutex<Vec<Arc<Chunk>>>,
+}
+
+/// One region and which of its places are free.
+struct Chunk(RwLock<Places>);
+
+struct Places {
+    region: LockedBytes,
+    free: Vec<u32>,
+}
+
+impl Chunk {
+    fn of(bytes: usize) -> Result<Self, LockError> {
+        let region = LockedBytes::zeroed(bytes)?;
+        let places = u32::try_from(bytes / KEY_BYTES).expect("a chunk has 8,192 places at most");
+        Ok(Self(RwLock::new(Places { region, free: (0..places).rev().collect() })))
+    }
+
+    /// Fills a free place, or tells that there is none.
+    fn put(self: &Arc<Self>, fill: impl FnOnce(&mut [u8])) -> Result<KeySlot, ()> {
+        let mut places = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let place = places.free.pop().ok_or(())?;
+        let at = place as usize * KEY_BYTES;
+        fill(&mut places.region[at..at + KEY_BYTES]);
+        Ok(KeySlot { chunk: Arc::clone(self), place })
+    }
+}
+
+impl KeyArena {
+    /// An arena that holds nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A fresh key.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn random(&self, entropy: &dyn Entropy) -> Result<KeySlot, LockError> {
+        self.put(|place| entropy.fill(place))
+    }
+
+    /// Takes `source` over and wipes it, also when no memory can be had.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn admit(&self, source: &mut [u8; KEY_BYTES]) -> Result<KeySlot, LockError> {
+        let slot = self.put(|place| place.copy_from_slice(source));
+        source.zeroize();
+        slot
+    }
+
+    /// Bytes that are locked now.
+    #[must_use]
+    pub fn locked_bytes(&self) -> usize {
+        let chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = |chunk: &Arc<Chunk>| {
+            chunk.0.read().unwrap_or_else(PoisonError::into_inner).region.map.len()
+        };
+        chunks.iter().map(bytes).sum()
+    }
+
+    fn put(&self, mut fill: impl FnMut(&mut [u8])) -> Result<KeySlot, LockError> {
+        let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+        // The newest first: the older ones are mostly full.
+        for chunk in chunks.iter().rev() {
+            if let Ok(slot) = chunk.put(&mut fill) {
+                return Ok(slot);
+            }
+        }
+        let bytes = (PAGE_BYTES << chunks.len().min(6)).min(CHUNK_BYTES_MAX);
+        let chunk = Arc::new(Chunk::of(bytes)?);
+        let slot = chunk.put(&mut fill);
+        chunks.push(chunk);
+        Ok(slot.unwrap_or_else(|()| unreachable!("a new region has free places")))
+    }
+}
+
+/// One key of a [`KeyArena`]; zeroed, and its place free again, when dropped.
+///
+/// ```compile_fail
+/// fn copy(slot: &portcullis::keys::KeySlot) -> portcullis::keys::KeySlot {
+///     slot.clone()
+/// }
+/// ```
+/// ```compile_fail
+/// fn leak(slot: &portcullis::keys::KeySlot) -> String {
+///     format!("{slot:?}")
+/// }
+/// ```
+pub struct KeySlot {
+    chunk: Arc<Chunk>,
+    place: u32,
+}
+
+impl KeySlot {
+    /// The key, for as long as the borrow lives. Hold it for one call of a cipher and no longer: a
+    /// key that is put into or taken out of the same region waits meanwhile.
+    #[must_use]
+    pub fn expose(&self) -> Exposed<'_> {
+        let places = self.chunk.0.read().unwrap_or_else(PoisonError::into_inner);
+        Exposed { places, at: self.place as usize * KEY_BYTES }
+    }
+}
+
+impl Drop for KeySlot {
+    fn drop(&mut self) {
+        let mut places = self.chunk.0.write().unwrap_or_else(PoisonError::into_inner);
+        let at = self.place as usize * KEY_BYTES;
+        places.region[at..at + KEY_BYTES].zeroize();
+        places.free.push(self.place);
+    }
+}
+
+/// A borrowed key of an arena.
+pub struct Exposed<'a> {
+    places: RwLockReadGuard<'a, Places>,
+    at: usize,
+}
+
+impl Deref for Exposed<'_> {
+    type Target = [u8; KEY_BYTES];
+
+    fn deref(&self) -> &[u8; KEY_BYTES] {
+        let key = &self.places.region[self.at..self.at + KEY_BYTES];
+        key.try_into().expect("a place of a key's bytes")
+    }
+}
