@@ -19,7 +19,7 @@ pub use service::{Readiness, Service, Version};
 
 use crate::{
     document::image::ImageError,
-    gallery::GalleryError,
+    gallery::{GalleryError, HolderError},
     types::{
         Action, Asked, Attack, Caller, Candidate, CaptureFact, Certificate, GalleryId, Purpose,
         Reason, Score, Selection, SubjectId, Template, TemplateError, TemplateKind, Threshold,
@@ -437,7 +437,7 @@ impl fmt::Display for Part {
 }
 
 /// Why nothing was decided. Each has one stable code ([`Refusal::code`]).
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     // The caller must change the request.
     /// The picture cannot be read.
@@ -564,12 +564,6 @@ pub enum Refusal {
         /// Its name.
         gallery: GalleryId,
     },
-    /// No record of that id that this secret opens: which of the two, nobody is told.
-    #[error("{part}: no record with this id opens with this secret")]
-    HolderUnopened {
-        /// Which reference.
-        part: Part,
-    },
     /// Not a token of this appliance's issuer, or not whole.
     #[error("{part}: {why}")]
     HolderToken {
@@ -584,6 +578,14 @@ pub enum Refusal {
          `portcullis token keygen` and set holder.issuer_key"
     )]
     TokensDisabled,
+    /// The file of holders' records does not take or hold what was asked for.
+    #[error("gallery {gallery}: {error}")]
+    Holders {
+        /// Where.
+        gallery: GalleryId,
+        /// Why not.
+        error: HolderError,
+    },
     // The caller may not.
     /// The policy does not allow it.
     #[error("not permitted: {}", reasons_text(.0))]
@@ -630,6 +632,14 @@ pub enum Refusal {
         why: &'static str,
     },
     // A fault of the appliance.
+    /// The gallery's medium, its keys or its file failed; it is as it was, unless `why` says more.
+    #[error("gallery {gallery}: {why}")]
+    GalleryFault {
+        /// Where.
+        gallery: GalleryId,
+        /// What failed, and what to do next.
+        why: String,
+    },
     /// An engine failed, or a stage panicked.
     #[error("the appliance failed: {what}; the log holds more")]
     Fault {
@@ -664,6 +674,16 @@ fn reasons_text(reasons: &[Reason]) -> String {
 }
 
 impl Refusal {
+    /// What a gallery refused.
+    pub(crate) fn of_gallery(name: &GalleryId, error: GalleryError) -> Self {
+        Self::Gallery { gallery: name.clone(), error }
+    }
+
+    /// What a file of holders' records refused.
+    pub(crate) fn of_holders(name: &GalleryId, error: HolderError) -> Self {
+        Self::Holders { gallery: name.clone(), error }
+    }
+
     /// The stable code: the contract with integrators, never translated, never reused.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -695,11 +715,21 @@ impl Refusal {
                 GalleryError::UnknownSubject { .. } => "SUBJECT_UNKNOWN",
                 GalleryError::Restricted { .. } => "SUBJECT_RESTRICTED",
                 GalleryError::NotValid { .. } => "SUBJECT_NOT_VALID",
+                GalleryError::NotDestroyed { .. } => "ERASURE_PENDING",
+                _ => "GALLERY_FAULT",
+            },
+            Self::Holders { error, .. } => match error {
+                HolderError::Kind(error) => template_code(error),
+                HolderError::Full => "GALLERY_FULL",
+                HolderError::Validity { .. } => "VALIDITY_EMPTY",
+                HolderError::UnknownRecord { .. } => "SUBJECT_UNKNOWN",
+                HolderError::Unopened => "HOLDER_UNOPENED",
+                HolderError::NotValid => "SUBJECT_NOT_VALID",
+                _ => "GALLERY_FAULT",
             },
             Self::GalleryUnavailable { .. } => "GALLERY_UNAVAILABLE",
             Self::GalleryKind { .. } => "GALLERY_KIND",
             Self::IdentifyNotPossible { .. } => "IDENTIFY_NOT_POSSIBLE",
-            Self::HolderUnopened { .. } => "HOLDER_UNOPENED",
             Self::HolderToken { .. } => "HOLDER_TOKEN_REFUSED",
             Self::TokensDisabled => "TOKENS_DISABLED",
             Self::Forbidden(_) => "FORBIDDEN",
@@ -711,6 +741,7 @@ impl Refusal {
             Self::Late { .. } => "DEADLINE_PASSED",
             Self::ErasurePending { .. } => "ERASURE_PENDING",
             Self::NotReady { .. } => "NOT_READY",
+            Self::GalleryFault { .. } => "GALLERY_FAULT",
             Self::Fault { .. } => "FAULT",
         }
     }

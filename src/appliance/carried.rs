@@ -1,0 +1,111 @@
+//! Commands about what travellers carry, carried out: tokens, and records whose keys are theirs.
+
+use std::sync::Arc;
+
+use super::{Appliance, execute::Errand, galleries::Kept};
+use crate::{
+    command::{
+        Answer, EncodedImage, Enrolment, HOLDER_SECRET_BYTES, HolderSecret, Part, PresentedToken,
+        Refusal,
+    },
+    gallery::{Gallery, HolderError},
+    keys::holder::Issuer,
+    types::{GalleryId, SubjectId, Template},
+};
+
+impl Appliance {
+    /// The gallery, where it can be searched. Records of holders cannot, by construction.
+    pub(super) fn to_search(&self, name: &GalleryId) -> Result<Arc<Gallery>, Refusal> {
+        match self.galleries.kept(name)? {
+            Kept::ByHolders(_) => Err(Refusal::IdentifyNotPossible { gallery: name.clone() }),
+            Kept::Searchable(_) | Kept::Unavailable(_) => self.galleries.searchable(name),
+        }
+    }
+
+    /// A record that only its holder can open; the secret leaves with the answer, and is forgotten.
+    pub(super) fn enrol_holder(
+        &self,
+        errand: &Errand,
+        name: &GalleryId,
+        image: &EncodedImage,
+        terms: Enrolment,
+    ) -> Result<Answer, Refusal> {
+        let records = self.galleries.by_holders(name)?;
+        let (template, face) = self.template(errand, image, Part::Image(0))?;
+        let mut secret = [0; HOLDER_SECRET_BYTES];
+        self.world.entropy.fill(&mut secret);
+        let secret = HolderSecret::new(&mut secret);
+        // The id is made by the file; the entry after it names it, the one before it the act.
+        self.record(errand, None, vec!["HOLDER_RECORD_ORDERED"])?;
+        let valid = (terms.not_before_s, terms.expiry_s);
+        let (subject, _) = records
+            .enrol(&template, secret.expose(), valid)
+            .map_err(|error| Refusal::of_holders(name, error))?;
+        if let Err(refusal) = self.record(errand, Some(subject), vec!["HOLDER_RECORD_KEPT"]) {
+            // Nobody was given the secret: the record is nobody's, and goes.
+            records.erase(subject).map_err(|error| Refusal::of_holders(name, error))?;
+            return Err(refusal);
+        }
+        self.galleries.count(&self.world.meter);
+        Ok(Answer::HolderEnrolled { transaction: errand.transaction, subject, secret, face })
+    }
+
+    /// The template of a holder's record, for the one verification that asks.
+    pub(super) fn opened(
+        &self,
+        errand: &Errand,
+        name: &GalleryId,
+        subject: SubjectId,
+        secret: &HolderSecret,
+    ) -> Result<Template, Refusal> {
+        let records = self.galleries.by_holders(name)?;
+        let now_s = self.world.clock.civil_s();
+        match records.open_record(subject, secret.expose(), now_s) {
+            Ok(template) => Ok(template),
+            Err(error) => {
+                if matches!(error, HolderError::Unopened) {
+                    // Somebody may be trying secrets; an id that may not exist is not written.
+                    self.record(errand, None, vec!["HOLDER_UNOPENED"])?;
+                }
+                Err(Refusal::of_holders(name, error))
+            }
+        }
+    }
+
+    pub(super) fn issue_token(
+        &self,
+        errand: &Errand,
+        image: &EncodedImage,
+        (not_before_s, expiry_s): (i64, i64),
+    ) -> Result<Answer, Refusal> {
+        let issuer = self.issuer()?;
+        let (template, face) = self.template(errand, image, Part::Image(0))?;
+        let issued = issuer.issue(&template, (not_before_s, expiry_s), self.world.entropy.as_ref());
+        let token = issued.map_err(|error| Refusal::Unissued { why: error.to_string() })?;
+        self.record(errand, None, vec!["TOKEN_ISSUED"])?;
+        Ok(Answer::TokenIssued { transaction: errand.transaction, token, face })
+    }
+
+    /// The template in a token; the signature is checked before anything of it is believed.
+    pub(super) fn presented(
+        &self,
+        errand: &Errand,
+        part: Part,
+        token: &PresentedToken,
+    ) -> Result<Template, Refusal> {
+        let issuer = self.issuer()?;
+        let kind = self.calibration.kind();
+        let now_s = self.world.clock.civil_s();
+        match issuer.accept(token.bytes(), &kind, now_s) {
+            Ok(template) => Ok(template),
+            Err(error) => {
+                self.record(errand, None, vec!["HOLDER_TOKEN_REFUSED"])?;
+                Err(Refusal::HolderToken { part, why: error.to_string() })
+            }
+        }
+    }
+
+    fn issuer(&self) -> Result<&Issuer, Refusal> {
+        self.issuer.as_deref().ok_or(Refusal::TokensDisabled)
+    }
+}
