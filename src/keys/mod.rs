@@ -11,8 +11,10 @@
 pub mod aead;
 pub mod custodian;
 pub mod memory;
+pub mod phrase;
 pub mod secret;
 pub mod wipe;
 
 pub use custodian::{Custodian, CustodyError, Stand, Standing};
 pub use memory::{Key, KeyArena, KeySlot, LockError};
+pub use phrase::Phrase;

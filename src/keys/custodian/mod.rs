@@ -18,7 +18,25 @@
 //! Invariant: a custodian knows 16 bytes of a file's id, epochs and generations; never a template,
 //! a subject, a path or a gallery's name.
 
+mod epoch_file;
+mod file;
+mod guard;
+mod memory;
+mod record;
+#[cfg(test)]
+mod tests;
+pub mod vault;
+mod wrapped;
+
+pub use file::FileCustodian;
+pub use memory::MemoryCustodian;
+
 use super::memory::{Key, LockError};
+use vault::{Vault, VaultError};
+use wrapped::Kind;
+
+/// Bytes of a wrapped key with every custodian.
+pub const WRAPPED_BYTES: usize = 64;
 
 /// Where a gallery stands: which epoch's key seals it, and how many changes it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,7 +272,9 @@ pub trait Custodian: Send + Sync {
         bound: &[u8],
     ) -> Result<Key, CustodyError>;
 
-    /// Destroys the epoch's key for ever; when this returns it is gone. No error if it is not there.
+    /// Destroys the epoch's key for ever, and every older one that a crash may have left; when this
+    /// returns they are gone. No error if they are not there. A gallery that was opened after a
+    /// crash calls this for the epoch before its own.
     ///
     /// # Errors
     /// What the keeping place answers; the key must then be taken to exist, and destroying it again
@@ -268,5 +288,26 @@ pub trait Custodian: Send + Sync {
     fn forget(&self, file: &[u8; 16]) -> Result<(), CustodyError>;
 }
 
-/// Bytes of a wrapped key with every custodian.
-pub const WRAPPED_BYTES: usize = 64;
+/// A file id as its owner reads it.
+fn hex(file: &[u8; 16]) -> String {
+    file.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unknown(kind: Kind, file: &[u8; 16]) -> CustodyError {
+    CustodyError::UnknownGallery { custodian: kind.name(), file: hex(file) }
+}
+
+fn storage(vault: &dyn Vault, name: &str, what: &'static str, error: VaultError) -> CustodyError {
+    let path = vault.place();
+    let path = if name.is_empty() { path } else { format!("{path}/{name}") };
+    storage_at(path, what, error)
+}
+
+fn storage_at(path: String, what: &'static str, error: VaultError) -> CustodyError {
+    match error {
+        VaultError::Io(why) => CustodyError::Storage { path, what, why },
+        VaultError::Exposed { why, want } => {
+            CustodyError::Permissions { path, why, want, user: vault::user() }
+        }
+    }
+}
