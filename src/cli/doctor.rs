@@ -8,7 +8,7 @@ use super::{
     Config, ConfigError, Ended, Failure, Outcome, models,
     tell::{Ink, Tell},
 };
-use crate::{appliance, backend::FACTORIES, config::Environment};
+use crate::{appliance, backend::FACTORIES, config::Environment, keys::process};
 
 /// One thing that was looked at.
 #[derive(Serialize)]
@@ -148,6 +148,18 @@ fn memory(findings: &mut Vec<Finding>) {
         Ok("off".to_owned())
     };
     findings.push(Finding::new("memory", "swap", state));
+    findings.push(Finding::new("memory", "core dumps", core_dumps()));
+}
+
+/// Whether this process could be dumped or read by another; every verb begins by switching it off.
+fn core_dumps() -> Result<String, String> {
+    match process::exposure() {
+        Ok(exposure) if exposure.is_none() => {
+            Ok("off, and no other process of this user can attach".to_owned())
+        }
+        Ok(exposure) => Err(format!("possible: {exposure:?}")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn model_files(config: &Config, environment: &Environment, findings: &mut Vec<Finding>) {

@@ -4,6 +4,7 @@
 //! decoder's scratch or a template leaves nothing behind in memory that is used again.
 //! [`memory`] holds keys in locked pages, [`aead`] uses them without leaving them on the stack.
 //! [`custodian`] keeps the key of each epoch of a gallery, and destroys it for ever.
+//! [`process`] keeps core dumps and other processes out.
 //! [`secret`] holds what a caller proves itself with.
 //!
 //! Invariant: nothing here can be printed; a bearer token is kept only as its SHA-256.
@@ -12,6 +13,7 @@ pub mod aead;
 pub mod custodian;
 pub mod memory;
 pub mod phrase;
+pub mod process;
 pub mod secret;
 pub mod wipe;
 

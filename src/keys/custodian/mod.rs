@@ -22,6 +22,7 @@ mod epoch_file;
 mod file;
 mod guard;
 mod memory;
+mod pkcs11;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ mod wrapped;
 
 pub use file::FileCustodian;
 pub use memory::MemoryCustodian;
+pub use pkcs11::{Pkcs11Custodian, TokenAddress};
 
 use super::memory::{Key, LockError};
 use vault::{Vault, VaultError};
