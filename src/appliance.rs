@@ -2,7 +2,7 @@
 //!
 //! `models.rs` reads model files, `keeping.rs` finds custodian and folders, `places.rs` shares out
 //! frame slots, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
-//! `execute.rs` carries out what is decided, `administer.rs` what is kept, `carried.rs` what
+//! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is decided, `administer.rs` what is kept, `carried.rs` what
 //! travellers carry. Here they are put together, from a configuration or, for tests and simulations,
 //! from parts.
 //!
@@ -15,6 +15,7 @@ mod execute;
 mod galleries;
 pub mod keeping;
 pub mod models;
+pub mod offline;
 mod places;
 mod watched;
 

@@ -281,11 +281,13 @@ fn action(action: Action) -> &'static str {
         Action::Embed => "embed",
         Action::Enrol => "enrol",
         Action::Erase => "erase",
+        Action::ExportGallery => "export_gallery",
         Action::Identify => "identify",
         Action::IssueToken => "issue_token",
         Action::Regroup => "regroup",
         Action::Replace => "replace",
         Action::Restrict => "restrict",
+        Action::RotateKeys => "rotate_keys",
         Action::Verify => "verify",
     }
 }

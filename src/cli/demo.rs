@@ -105,6 +105,8 @@ pub(super) fn run(arguments: &Arguments, scene: &mut Scene<'_>) -> Outcome {
 }
 
 fn adapt(arguments: &Arguments, scene: &mut Scene<'_>) {
+    // A demonstration leaves nothing behind, and opens nothing that is not its own.
+    scene.config.gallery = local::in_memory();
     // There is no attack model here; with the duty to detect attacks nobody would be admitted.
     scene.config.policy.attack_detection = AttackDetection::NotRequired;
     if let Some(listen) = arguments.listen {

@@ -181,8 +181,10 @@ mod tests {
             | Action::DeleteGallery
             | Action::DescribeGallery
             | Action::Erase
+            | Action::ExportGallery
             | Action::Regroup
-            | Action::Restrict => true,
+            | Action::Restrict
+            | Action::RotateKeys => true,
         };
         facts.engine != EngineFact::Sound
             || facts.probe != CaptureFact::Usable

@@ -43,6 +43,8 @@ pub enum Action {
     Enrol,
     /// Remove a subject from a gallery.
     Erase,
+    /// Write a gallery out for another appliance; offline only.
+    ExportGallery,
     /// Search a gallery, 1:N.
     Identify,
     /// Hand the traveller's own template to the traveller, signed and sealed.
@@ -53,6 +55,8 @@ pub enum Action {
     Replace,
     /// Keep a subject without using it, or lift that again (GDPR Art. 18).
     Restrict,
+    /// Begin a new epoch, or draw a new transform; offline only.
+    RotateKeys,
     /// Compare with named references, 1:1.
     Verify,
 }

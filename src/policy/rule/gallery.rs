@@ -13,10 +13,12 @@ pub(in crate::policy) fn object(asked: &Asked) -> Option<Reason> {
         | Action::DescribeGallery
         | Action::Enrol
         | Action::Erase
+        | Action::ExportGallery
         | Action::Identify
         | Action::Regroup
         | Action::Replace
-        | Action::Restrict => true,
+        | Action::Restrict
+        | Action::RotateKeys => true,
         Action::Embed | Action::IssueToken | Action::Verify => false,
     };
     (needed && asked.gallery.is_none()).then_some(NOT_NAMED)

@@ -18,11 +18,13 @@ pub(in crate::policy) fn object(asked: &Asked) -> Option<Reason> {
             | Action::Embed
             | Action::Enrol
             | Action::Erase
+            | Action::ExportGallery
             | Action::Identify
             | Action::IssueToken
             | Action::Regroup
             | Action::Replace
             | Action::Restrict
+            | Action::RotateKeys
             | Action::Verify,
             Purpose::AccessControl
             | Purpose::Boarding

@@ -16,9 +16,11 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::DeleteGallery
         | Action::DescribeGallery
         | Action::Erase
+        | Action::ExportGallery
         | Action::Identify
         | Action::Regroup
         | Action::Restrict
+        | Action::RotateKeys
         | Action::Verify => None,
     }
 }

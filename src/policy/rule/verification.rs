@@ -35,11 +35,13 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::Embed
         | Action::Enrol
         | Action::Erase
+        | Action::ExportGallery
         | Action::Identify
         | Action::IssueToken
         | Action::Regroup
         | Action::Replace
-        | Action::Restrict => (!facts.comparisons.is_empty()).then_some(FOREIGN_ANSWER),
+        | Action::Restrict
+        | Action::RotateKeys => (!facts.comparisons.is_empty()).then_some(FOREIGN_ANSWER),
     }
 }
 
