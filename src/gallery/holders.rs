@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use crate::types::SubjectId;
+
 /// Generations that somebody holds: the gallery itself, an order on its way, a scan.
 #[derive(Debug, Default)]
 pub(super) struct Holders {
@@ -18,6 +20,11 @@ pub(super) struct Holders {
 impl Holders {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, usize>> {
         self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The oldest generation that somebody holds.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.lock().keys().next().copied()
     }
 
     pub(super) fn hold(&self, generation: u64) {
@@ -38,7 +45,25 @@ impl Holders {
     }
 }
 
-/// The receipt of an erasure. New searches do not find the erased any more; this tells whether
+/// What the audit keeps of an erasure: from this generation on the rows are neither in the file nor
+/// in any earlier copy of it, because the key of the epoch that could open them is destroyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Who has no row in the gallery any more, in order.
+    pub subjects: Vec<SubjectId>,
+    /// Rows that were vacated, or written anew.
+    pub rows: u64,
+    /// First generation without them.
+    pub generation: u64,
+    /// The epoch whose key was destroyed.
+    pub epoch_destroyed: u64,
+    /// Who destroyed it; [`crate::keys::Custodian::describe`] says what that covers.
+    pub custodian: &'static str,
+    /// When, civil seconds.
+    pub at_s: i64,
+}
+
+/// An erasure that is durable. New searches do not find the erased any more; this tells whether
 /// older generations that held it are still in somebody's hands.
 #[must_use = "an erasure is complete only once nobody holds the older generations"]
 #[derive(Clone)]
@@ -46,9 +71,7 @@ pub struct Erasure {
     pub(super) holders: Arc<Holders>,
     /// First generation that held an erased row.
     pub(super) since: u64,
-    /// The generation without it.
-    pub(super) generation: u64,
-    pub(super) rows: u64,
+    pub(super) receipt: Receipt,
 }
 
 /// An erasure that is not complete yet.
@@ -66,13 +89,19 @@ impl Erasure {
     /// Rows that were vacated.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.rows
+        self.receipt.rows
     }
 
     /// First generation without them.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.generation
+        self.receipt.generation
+    }
+
+    /// What the audit keeps.
+    #[must_use]
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
     }
 
     /// Whether every copy that held an erased row has been zeroed.
@@ -98,12 +127,12 @@ impl Erasure {
     }
 
     fn held(&self, alive: &BTreeMap<u64, usize>) -> usize {
-        alive.range(self.since..self.generation).map(|(_, count)| count).sum()
+        alive.range(self.since..self.receipt.generation).map(|(_, count)| count).sum()
     }
 }
 
 impl fmt::Debug for Erasure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Erasure({} rows, generation {})", self.rows, self.generation)
+        write!(f, "Erasure({} rows, generation {})", self.rows(), self.generation())
     }
 }

@@ -1,27 +1,112 @@
-//! Galleries: who is enrolled, in immutable generations.
+//! Galleries: who is enrolled, in immutable generations; ciphertext on disk, in the page cache and
+//! in the memory map, and true after any crash.
 //!
-//! Every update publishes a new generation; a scan that runs keeps the one it began with. Tiles
-//! that an update does not touch are shared between generations and keep their content number. What
-//! a generation held is zeroed when its last holder lets go, and [`Erasure`] tells when that is.
+//! A gallery is a file of sealed tiles under a two-level key tree ([`format`]), changed copy on
+//! write: what a generation holds is never written over while somebody can reach it ([`space`]). A
+//! change is one pass from tiles to superblock with one sync ([`writer`], which has the table of
+//! crashes). Every change publishes a new generation; a scan that runs keeps the one it began with.
+//! Tiles that a change does not touch are shared between generations and keep their content number.
 //!
-//! [`Gallery`] keeps its tiles in the process's memory, in plaintext; the encrypted, file-backed
-//! one takes its place behind the same [`crate::ops::tile::TileSource`].
+//! **Erasing is destroying a key.** Each part of each tile is sealed under a key of its own, those
+//! keys under the tree, the tree under the key of an epoch, and that one with a custodian. An
+//! erasure rewrites the tile under fresh keys, begins a new epoch and has the custodian destroy the
+//! key of the old one: every older copy of the file is noise. [`Erasure`] tells when the last search
+//! that began before has let go; then nothing in memory holds the row either.
+//!
+//! **The transform** ([`crate::ops::transform`]) disguises templates with a secret signed permutation
+//! per gallery, so that those of two galleries do not compare and a leak can be answered by
+//! [`Gallery::rekey`]. It is unlinkability under encryption. It is not encryption.
+//!
+//! Two residencies: sealed, where each scan opens the tiles it needs into its own scratch, and
+//! locked, where all of them lie opened in locked memory that is zero before it is given back.
 //!
 //! Invariant: a row is either somebody's or vacant and zero; a subject has at most
-//! [`crate::limits::REFERENCES_PER_SUBJECT_MAX`] rows. Absent on purpose: a name, a document
-//! number, an image, an index other than the subject's id.
+//! [`crate::limits::REFERENCES_PER_SUBJECT_MAX`] rows. Readers never wait for a writer's disk. Absent
+//! on purpose: a name, a document number, an image; an index on disk (it would have to be erased,
+//! too); recovery of a damaged file (restore it, `verify` says what is wrong).
 
+mod carry;
+mod crypt;
+mod disk;
+mod edit;
+mod erase;
+mod error;
+mod format;
+mod gallery;
 mod holders;
-mod memory;
-mod planes;
+mod index;
+mod maintain;
+mod map;
+mod media;
+mod open;
+mod plain;
+mod recent;
+mod shelf;
+mod space;
 pub mod synthetic;
 #[cfg(test)]
 mod tests;
+mod tree;
+mod verify;
+mod writer;
 
-pub use holders::{Erasure, StillHeld};
-pub use memory::{Gallery, Newcomer};
+use std::sync::Arc;
 
-use crate::types::{SubjectId, TemplateError};
+pub use carry::Exported;
+pub use error::{CarryError, GalleryError, Node, OpenError};
+pub use format::{Head, NodeError};
+pub use gallery::{Gallery, Newcomer};
+pub use holders::{Erasure, Receipt, StillHeld};
+pub use media::{FileMedia, Mapped, Media, MediaError, MemoryMedia};
+pub use verify::{Fault, Report};
+
+use crate::{
+    keys::Custodian,
+    limits::GALLERY_ROWS_MAX,
+    ops::tile::{ROW_RESTRICTED, Row},
+    random::Entropy,
+    time::Clock,
+    types::TemplateKind,
+};
+
+/// What a gallery needs of the world beside its medium.
+#[derive(Clone)]
+pub struct Means {
+    /// Who keeps the keys of its epochs.
+    pub custodian: Arc<dyn Custodian>,
+    /// Where its keys come from. A seed is for tests.
+    pub entropy: Arc<dyn Entropy>,
+    /// The time of receipts.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Where plaintext templates lie while a gallery is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Residency {
+    /// Nowhere but in a scan's scratch, one tile at a time. Needs no privilege and little memory.
+    #[default]
+    Sealed,
+    /// All of them in locked memory that is left out of core dumps. Needs a lock limit of the
+    /// gallery's size.
+    Locked,
+}
+
+/// How a gallery is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Where plaintext lies.
+    pub residency: Residency,
+    /// References that it takes.
+    pub rows_max: u64,
+    /// Refuse, by name and before any key is asked for, what is not of this kind.
+    pub kind: Option<TemplateKind>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { residency: Residency::Sealed, rows_max: GALLERY_ROWS_MAX, kind: None }
+    }
+}
 
 /// What is kept about a reference beside its template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +128,25 @@ impl Default for Enrolment {
     }
 }
 
+/// What a gallery keeps about one reference, as it tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Row in the newest generation.
+    pub row: u64,
+    /// What it was enrolled with.
+    pub enrolment: Enrolment,
+    /// Present, but neither searched nor compared.
+    pub restricted: bool,
+}
+
+impl Record {
+    fn of(row: u64, held: &Row) -> Self {
+        let &Row { class_bits, group, not_before_s, expiry_s, flags, .. } = held;
+        let enrolment = Enrolment { class_bits, group, not_before_s, expiry_s };
+        Self { row, enrolment, restricted: flags & ROW_RESTRICTED != 0 }
+    }
+}
+
 /// How much a gallery holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
@@ -54,66 +158,31 @@ pub struct Stats {
     pub vacant: u64,
     /// Enrolled subjects.
     pub subjects: u64,
+    /// Tiles.
+    pub tiles: u64,
+    /// Bytes of the medium up to the last extent.
+    pub bytes: u64,
+    /// Of those, bytes that the next changes may write to.
+    pub bytes_free: u64,
+    /// Whether plaintext lies in locked memory.
+    pub locked: bool,
 }
 
-/// Why a gallery did not do what it was asked. It is then as it was.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum GalleryError {
-    /// A reference without a class would never be found.
-    #[error("class_bits is zero, so that no search could find the subject; set at least one bit")]
-    NoClass,
-    /// Nothing to enrol.
-    #[error("no template to enrol; give at least one reference")]
-    NoTemplate,
-    /// The validity ends before it begins.
-    #[error("the reference would be valid from second {not_before_s} until before {expiry_s}")]
-    Validity {
-        /// Begin.
-        not_before_s: i64,
-        /// End.
-        expiry_s: i64,
-    },
-    /// More references than a subject may have.
-    #[error("subject {subject} has {held} references and would get {more} more; at most {most}")]
-    References {
-        /// Whose.
-        subject: SubjectId,
-        /// References now.
-        held: usize,
-        /// References to add.
-        more: usize,
-        /// The limit.
-        most: usize,
-    },
-    /// No room.
-    #[error("the gallery holds {held} rows of at most {most}; {more} more do not fit")]
-    Full {
-        /// Rows in use.
-        held: u64,
-        /// Rows to add.
-        more: u64,
-        /// The limit.
-        most: u64,
-    },
-    /// A template of another model or calibration.
-    #[error(transparent)]
-    Kind(#[from] TemplateError),
-    /// Nobody of that name.
-    #[error("subject {subject} is not enrolled in this gallery")]
-    UnknownSubject {
-        /// Asked for.
-        subject: SubjectId,
-    },
-    /// The subject's records may be kept, but not used (GDPR Art. 18).
-    #[error("subject {subject} is restricted; lift the restriction before comparing with it")]
-    Restricted {
-        /// Asked for.
-        subject: SubjectId,
-    },
-    /// Every reference is outside its validity.
-    #[error("subject {subject} has no reference that is valid now")]
-    NotValid {
-        /// Asked for.
-        subject: SubjectId,
-    },
+/// What changes wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Durable generations.
+    pub commits: u64,
+    /// Bytes of tile parts.
+    pub tile_bytes: u64,
+    /// Bytes of the key tree and superblocks.
+    pub tree_bytes: u64,
+}
+
+impl Written {
+    fn add(&mut self, more: Self) {
+        self.commits += more.commits;
+        self.tile_bytes += more.tile_bytes;
+        self.tree_bytes += more.tree_bytes;
+    }
 }

@@ -1,0 +1,150 @@
+//! Erasures: rows go, and with them the key that could open any older copy of the file.
+
+use zeroize::Zeroize;
+
+use super::{
+    Erasure, Gallery, GalleryError,
+    edit::Plan,
+    shelf::IndexUpdate,
+    writer::{Change, Forget},
+};
+use crate::{
+    ops::tile::{Common, ROW_VACANT, Row},
+    types::SubjectId,
+};
+
+/// Which rows an erasure takes.
+enum Choice {
+    Everybody,
+    Expired { now_s: i64 },
+    Group(u32),
+    Class(u64),
+    BegunBefore(i64),
+}
+
+impl Choice {
+    fn takes(&self, row: &Row) -> bool {
+        if row.flags & ROW_VACANT != 0 {
+            return false;
+        }
+        match *self {
+            Self::Everybody => true,
+            Self::Expired { now_s } => row.expiry_s <= now_s,
+            Self::Group(group) => row.group == group,
+            Self::Class(class_bits) => row.class_bits & class_bits != 0,
+            Self::BegunBefore(second) => row.not_before_s < second,
+        }
+    }
+
+    /// Whether a tile can hold such a row, so that its row table must be asked.
+    fn may_take(&self, common: &Common) -> bool {
+        match *self {
+            Self::Everybody | Self::BegunBefore(_) => true,
+            Self::Expired { now_s } => common.expiry_s_min <= now_s,
+            Self::Group(group) => common.group.is_none_or(|held| held == group),
+            Self::Class(class_bits) => common.class_bits_any & class_bits != 0,
+        }
+    }
+}
+
+impl Gallery {
+    /// Removes `subject`. When this returns, its rows are in no search that begins, and neither in the
+    /// file nor in any older copy of it; [`Erasure::wait`] tells when no running search holds them.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownSubject`], and what the medium and the custodian answer.
+    pub fn erase(&self, subject: SubjectId) -> Result<Erasure, GalleryError> {
+        let mut writer = self.shelf.writer();
+        let (rows, newest) = self.rows_of(subject)?;
+        let mut plan = Plan::new(&self.shelf);
+        for (row, _) in rows {
+            plan.vacate(subject, row);
+        }
+        let subjects = newest.counts.subjects - 1;
+        drop(newest);
+        self.erased(&mut writer, plan, subjects, vec![subject])
+    }
+
+    /// Removes everybody, and gives back the rows.
+    ///
+    /// # Errors
+    /// What the medium and the custodian answer.
+    pub fn erase_all(&self) -> Result<Erasure, GalleryError> {
+        let mut writer = self.shelf.writer();
+        let taken = self.chosen(&Choice::Everybody)?;
+        let mut subjects: Vec<SubjectId> = taken.iter().map(|&(subject, _)| subject).collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        let mut change = Change::begin(&self.shelf, &mut writer, Forget::Before)?;
+        change.counts.subjects = 0;
+        change.truncate(0);
+        let done = change.commit(IndexUpdate::Anew, &[])?;
+        Ok(self.erasure(done, 0, taken.len() as u64, subjects))
+    }
+
+    /// Removes every reference whose validity has ended at `now_s`, and with them subjects without
+    /// any other. `None` when there is none.
+    ///
+    /// # Errors
+    /// What the medium and the custodian answer.
+    pub fn erase_expired(&self, now_s: i64) -> Result<Option<Erasure>, GalleryError> {
+        self.erase_chosen(&Choice::Expired { now_s })
+    }
+
+    /// Removes every reference of a group: a flight has departed.
+    ///
+    /// # Errors
+    /// What the medium and the custodian answer.
+    pub fn erase_group(&self, group: u32) -> Result<Option<Erasure>, GalleryError> {
+        self.erase_chosen(&Choice::Group(group))
+    }
+
+    /// Removes every reference that is in any of the classes.
+    ///
+    /// # Errors
+    /// What the medium and the custodian answer.
+    pub fn erase_class(&self, class_bits: u64) -> Result<Option<Erasure>, GalleryError> {
+        self.erase_chosen(&Choice::Class(class_bits))
+    }
+
+    /// Removes every reference whose validity began before `second`.
+    ///
+    /// # Errors
+    /// What the medium and the custodian answer.
+    pub fn erase_begun_before(&self, second: i64) -> Result<Option<Erasure>, GalleryError> {
+        self.erase_chosen(&Choice::BegunBefore(second))
+    }
+
+    fn erase_chosen(&self, choice: &Choice) -> Result<Option<Erasure>, GalleryError> {
+        let mut writer = self.shelf.writer();
+        let taken = self.chosen(choice)?;
+        if taken.is_empty() {
+            return Ok(None);
+        }
+        let gone = self.gone(&taken)?;
+        let subjects = self.shelf.newest().counts.subjects - gone.len() as u64;
+        let mut plan = Plan::new(&self.shelf);
+        for (subject, row) in taken {
+            plan.vacate(subject, row);
+        }
+        self.erased(&mut writer, plan, subjects, gone).map(Some)
+    }
+
+    /// The rows of a choice, and whose they are.
+    fn chosen(&self, choice: &Choice) -> Result<Vec<(SubjectId, u64)>, GalleryError> {
+        let newest = self.shelf.newest();
+        let mut chosen = Vec::new();
+        let mut rows = Vec::with_capacity(self.shelf.layout.rows);
+        for (tile, held) in newest.tiles.iter().enumerate() {
+            if !choice.may_take(&held.common) {
+                continue;
+            }
+            newest.table(tile, &mut rows)?;
+            let first = tile as u64 * self.shelf.layout.rows as u64;
+            let taken = (first..).zip(&rows).filter(|(_, row)| choice.takes(row));
+            chosen.extend(taken.map(|(at, row)| (SubjectId::from_bytes(row.subject), at)));
+        }
+        bytemuck::cast_slice_mut::<Row, u8>(&mut rows).zeroize();
+        Ok(chosen)
+    }
+}

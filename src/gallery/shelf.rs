@@ -1,0 +1,298 @@
+//! What an open gallery shares with its snapshots, and the snapshots themselves.
+
+use std::{
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{
+    Means, Residency, Settings,
+    holders::Holders,
+    index::Index,
+    space::Space,
+    tree::{Reader, Tile},
+    writer::Writer,
+};
+use crate::{
+    keys::KeyArena,
+    limits::REFERENCES_PER_SUBJECT_MAX,
+    ops::{
+        tile::{ROW_VACANT, Row, TileError, TileLayout, TilePart, TileSet, TileSource},
+        transform::SignedPermutation,
+    },
+    types::{SubjectId, TemplateKind},
+};
+
+/// Origins are numbers of this process: a backend that serves many galleries tells them apart.
+static NEXT_ORIGIN: AtomicU64 = AtomicU64::new(1);
+
+/// How many rows there are, of which kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counts {
+    pub(super) rows: u64,
+    pub(super) vacant: u64,
+    pub(super) subjects: u64,
+}
+
+/// One open gallery.
+///
+/// Locks, in the order in which they are taken: `writer` (held through a whole change, disk
+/// included), `index`, `newest`. Readers take the last two only, and the writer holds those only to
+/// swap pointers: nobody who reads waits for a disk.
+pub(super) struct Shelf {
+    pub(super) file: [u8; 16],
+    pub(super) kind: TemplateKind,
+    pub(super) layout: TileLayout,
+    pub(super) settings: Settings,
+    pub(super) means: Means,
+    pub(super) space: Arc<Space>,
+    pub(super) arena: KeyArena,
+    pub(super) holders: Arc<Holders>,
+    pub(super) origin: u64,
+    pub(super) writer: Mutex<Writer>,
+    /// Subjects to rows of the newest generation, from the first time that somebody asks.
+    pub(super) index: RwLock<Option<Index>>,
+    pub(super) newest: RwLock<Arc<Snapshot>>,
+}
+
+/// What a shelf is made of.
+pub(super) struct Parts {
+    pub(super) file: [u8; 16],
+    pub(super) kind: TemplateKind,
+    pub(super) layout: TileLayout,
+    pub(super) settings: Settings,
+    pub(super) means: Means,
+    pub(super) space: Arc<Space>,
+    pub(super) arena: KeyArena,
+    pub(super) writer: Writer,
+    pub(super) first: Contents,
+}
+
+/// What one generation holds.
+pub(super) struct Contents {
+    pub(super) generation: u64,
+    pub(super) tiles: Vec<Arc<Tile>>,
+    pub(super) counts: Counts,
+    pub(super) transform: Arc<SignedPermutation>,
+    pub(super) reader: Reader,
+}
+
+impl Shelf {
+    pub(super) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { file, kind, layout, settings, means, space, arena, writer, first } = parts;
+        let holders = Arc::new(Holders::default());
+        let origin = NEXT_ORIGIN.fetch_add(1, Ordering::Relaxed);
+        Arc::new_cyclic(|shelf| {
+            let stand = (kind, layout, origin);
+            let first = Snapshot::new(stand, first, Arc::clone(&holders), Weak::clone(shelf));
+            Self {
+                file,
+                kind,
+                layout,
+                settings,
+                means,
+                space,
+                arena,
+                holders,
+                origin,
+                writer: Mutex::new(writer),
+                index: RwLock::new(None),
+                newest: RwLock::new(Arc::new(first)),
+            }
+        })
+    }
+
+    pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn newest(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.newest.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn is_locked(&self) -> bool {
+        self.settings.residency == Residency::Locked
+    }
+
+    /// Swaps in what a commit made durable; `update` brings the index along in the same step, so
+    /// that whoever holds the index's lock sees a pair that belongs together.
+    pub(super) fn publish(self: &Arc<Self>, contents: Contents, update: IndexUpdate) {
+        let stand = (self.kind, self.layout, self.origin);
+        let holders = Arc::clone(&self.holders);
+        let next = Arc::new(Snapshot::new(stand, contents, holders, Arc::downgrade(self)));
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        update.apply(&mut index);
+        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+        let older = mem::replace(&mut *newest, next);
+        drop((newest, index));
+        drop(older); // zeroes what only it held, outside the locks
+    }
+
+    /// Calls `ask` with the index and the generation that it belongs to; makes the index first, if
+    /// nobody has asked before.
+    pub(super) fn with_index<T>(
+        &self,
+        ask: impl FnOnce(&Index, &Arc<Snapshot>) -> Result<T, TileError>,
+    ) -> Result<T, TileError> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = &*index {
+            return ask(index, &self.newest());
+        }
+        drop(index);
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let newest = self.newest();
+        if index.is_none() {
+            *index = Some(newest.index()?);
+        }
+        ask(index.as_ref().expect("made just now"), &newest)
+    }
+
+    /// The rows of `subject` in the newest generation, in row order.
+    pub(super) fn rows_of(
+        &self,
+        subject: SubjectId,
+    ) -> Result<(Vec<(u64, Row)>, Arc<Snapshot>), TileError> {
+        self.with_index(|index, newest| {
+            let mut rows = Vec::new();
+            for row in index.candidates(subject) {
+                let record = newest.record(row)?;
+                if record.subject == *subject.as_bytes() && record.flags & ROW_VACANT == 0 {
+                    rows.push((row, record));
+                }
+            }
+            rows.sort_unstable_by_key(|&(row, _)| row);
+            debug_assert!(rows.len() <= REFERENCES_PER_SUBJECT_MAX, "{} references", rows.len());
+            Ok((rows, Arc::clone(newest)))
+        })
+    }
+}
+
+/// How a change brings the index along.
+pub(super) enum IndexUpdate {
+    /// These rows were given to subjects, and these taken from them before.
+    Rows { taken: Vec<(SubjectId, u64)>, given: Vec<(SubjectId, u64)> },
+    /// Every row may have moved; the next who asks makes a new one.
+    Anew,
+}
+
+impl IndexUpdate {
+    pub(super) const NONE: Self = Self::Rows { taken: Vec::new(), given: Vec::new() };
+
+    fn apply(self, index: &mut Option<Index>) {
+        match (self, index) {
+            (Self::Rows { taken, given }, Some(index)) => {
+                for (subject, row) in taken {
+                    index.remove(subject.as_bytes(), row);
+                }
+                for (subject, row) in given {
+                    index.insert(subject.as_bytes(), row);
+                }
+            }
+            (Self::Rows { .. }, None) => {}
+            (Self::Anew, index) => *index = None,
+        }
+    }
+}
+
+/// One generation. Holding it keeps its tiles; the last holder zeroes what no other shares.
+pub(super) struct Snapshot {
+    pub(super) set: TileSet,
+    pub(super) tiles: Vec<Arc<Tile>>,
+    pub(super) counts: Counts,
+    pub(super) transform: Arc<SignedPermutation>,
+    pub(super) reader: Reader,
+    origin: u64,
+    holders: Arc<Holders>,
+    shelf: Weak<Shelf>,
+}
+
+impl Snapshot {
+    fn new(
+        (kind, layout, origin): (TemplateKind, TileLayout, u64),
+        contents: Contents,
+        holders: Arc<Holders>,
+        shelf: Weak<Shelf>,
+    ) -> Self {
+        let Contents { generation, tiles, counts, transform, reader } = contents;
+        let names = tiles.iter().map(|tile| tile.name()).collect();
+        let set = TileSet { generation, kind, layout, tiles: names };
+        holders.hold(generation);
+        Self { set, tiles, counts, transform, reader, origin, holders, shelf }
+    }
+
+    /// Tile and place in it of a row.
+    pub(super) fn locate(&self, row: u64) -> (usize, usize) {
+        let rows = self.set.layout.rows as u64;
+        ((row / rows) as usize, (row % rows) as usize)
+    }
+
+    /// The record of a row; opens the row table of its tile.
+    pub(super) fn record(&self, row: u64) -> Result<Row, TileError> {
+        let (tile, at) = self.locate(row);
+        let mut table = Vec::new();
+        self.table(tile, &mut table)?;
+        Ok(table[at])
+    }
+
+    /// The row table of a tile, into `rows`.
+    pub(super) fn table(&self, tile: usize, rows: &mut Vec<Row>) -> Result<(), TileError> {
+        rows.clear();
+        rows.resize(self.tiles[tile].rows, bytemuck::Zeroable::zeroed());
+        self.open(tile, TilePart::Rows, bytemuck::cast_slice_mut(rows))
+    }
+
+    /// An index of its rows.
+    fn index(&self) -> Result<Index, TileError> {
+        let mut index = Index::with_room(self.counts.rows as usize);
+        let mut rows = Vec::with_capacity(self.set.layout.rows);
+        for tile in 0..self.tiles.len() {
+            self.table(tile, &mut rows)?;
+            let first = tile as u64 * self.set.layout.rows as u64;
+            for (row, record) in (first..).zip(&rows) {
+                if record.flags & ROW_VACANT == 0 {
+                    index.insert(&record.subject, row);
+                }
+            }
+        }
+        Ok(index)
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        drop(mem::take(&mut self.tiles)); // zeroed before anybody is told
+        self.holders.release(self.set.generation);
+    }
+}
+
+impl TileSource for Snapshot {
+    fn set(&self) -> &TileSet {
+        &self.set
+    }
+
+    fn open(&self, tile: usize, part: TilePart, scratch: &mut [u8]) -> Result<(), TileError> {
+        let (generation, tiles) = (self.set.generation, self.tiles.len());
+        let held = self.tiles.get(tile).ok_or(TileError::Absent { tile, generation, tiles })?;
+        self.reader.tile_part(self.set.layout, tile, part, held, scratch)
+    }
+
+    fn newer(&self) -> Option<Arc<dyn TileSource>> {
+        let newest = self.shelf.upgrade()?.newest();
+        (newest.set.generation > self.set.generation).then_some(newest as Arc<dyn TileSource>)
+    }
+
+    fn resident(&self, tile: usize, part: TilePart) -> Option<&[u8]> {
+        self.tiles.get(tile)?.part(part).plain.as_deref()
+    }
+
+    fn transform(&self) -> Option<&SignedPermutation> {
+        Some(&self.transform)
+    }
+
+    fn origin(&self) -> u64 {
+        self.origin
+    }
+}
