@@ -35,7 +35,6 @@ use crate::{
     config::{AttackDetection, Config, ConfigError, EngineName, Environment, FaceRulesName},
     face::{Detector, FaceModelError, FaceRules},
     gallery::Gallery,
-    keys::holder::Issuer,
     limits::{BATCH_FRAMES_MAX, SLOT_BYTES, SLOTS},
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
@@ -47,6 +46,7 @@ use crate::{
 };
 pub use galleries::GalleryPlace;
 use galleries::Galleries;
+use keeping::HolderKeys;
 use models::Models;
 use places::Places;
 use watched::Watched;
@@ -165,8 +165,8 @@ pub struct Assembly {
     pub audit: Arc<dyn AuditSink>,
     /// Where galleries are kept, and who keeps their keys.
     pub galleries: GalleryPlace,
-    /// Who signs and opens holder tokens; `None` for no tokens.
-    pub issuer: Option<Arc<Issuer>>,
+    /// Keys of holder tokens.
+    pub holder_keys: HolderKeys,
     /// Threshold of requests that name no rate.
     pub fmr: f64,
     /// Whether administrators may be handed templates.
@@ -182,7 +182,7 @@ pub struct Appliance {
     slots: Arc<SlotPool>,
     galleries: Galleries,
     calibration: Arc<Calibration>,
-    issuer: Option<Arc<Issuer>>,
+    holder_keys: HolderKeys,
     policy: Arc<dyn Policy>,
     audit: Arc<Watched>,
     world: World,
@@ -207,7 +207,7 @@ impl Appliance {
         config.check()?;
         let audit = open_audit(config, environment)?;
         let galleries = keeping::place(config, environment, &world)?;
-        let issuer = keeping::issuer(config)?.map(Arc::new);
+        let holder_keys = keeping::holder_keys(config)?;
         let backend = backend(config)?;
         let models = Models::load(&config.models, environment)?;
         let began_us = world.clock.monotonic_us();
@@ -233,7 +233,7 @@ impl Appliance {
             })),
             audit: Arc::new(audit),
             galleries,
-            issuer,
+            holder_keys,
             fmr: config.policy.fmr,
             embed_enabled: config.policy.embed_enabled,
             deadline_ms: config.limits.deadline_ms,
@@ -274,7 +274,7 @@ impl Appliance {
             slots,
             galleries,
             calibration,
-            issuer: assembly.issuer,
+            holder_keys: assembly.holder_keys,
             policy: assembly.policy,
             audit,
             world,

@@ -20,6 +20,7 @@ pub use service::{Readiness, Service, Version};
 use crate::{
     document::image::ImageError,
     gallery::{GalleryError, HolderError},
+    keys::holder::TokenError,
     types::{
         Action, Asked, Attack, Caller, Candidate, CaptureFact, Certificate, GalleryId, Purpose,
         Reason, Score, Selection, SubjectId, Template, TemplateError, TemplateKind, Threshold,
@@ -186,8 +187,8 @@ pub enum Command {
     IssueToken {
         /// The picture.
         image: EncodedImage,
-        /// First second (civil, UTC) at which it is accepted.
-        not_before_s: i64,
+        /// First second (civil, UTC) at which it is accepted; `None` for now.
+        not_before_s: Option<i64>,
         /// First second at which it is not accepted any more.
         expiry_s: i64,
     },
@@ -564,18 +565,18 @@ pub enum Refusal {
         /// Its name.
         gallery: GalleryId,
     },
-    /// Not a token of this appliance's issuer, or not whole.
-    #[error("{part}: {why}")]
+    /// The token cannot be made as asked, or is not accepted here.
+    #[error("{part}: {error}")]
     HolderToken {
-        /// Which reference.
+        /// Which reference, or which picture.
         part: Part,
         /// Why not.
-        why: String,
+        error: TokenError,
     },
-    /// Tokens need an issuer's key.
+    /// Tokens need keys.
     #[error(
-        "this appliance has no issuer key for holder tokens; the operator may make one with \
-         `portcullis token keygen` and set holder.issuer_key"
+        "this appliance has no keys for holder tokens; the operator may make them with `portcullis \
+         token keygen` and set holder.issuer_key (to issue) or holder.reader_keys (to accept)"
     )]
     TokensDisabled,
     /// The file of holders' records does not take or hold what was asked for.

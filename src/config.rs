@@ -194,8 +194,10 @@ pub struct Galleries {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Holder {
-    /// File of the key that signs and opens holder tokens; empty for no tokens.
+    /// File of the key that signs and seals holder tokens; empty where none are issued.
     pub issuer_key: PathBuf,
+    /// Files of the keys that open and verify them, one per issuer that is accepted.
+    pub reader_keys: Vec<PathBuf>,
 }
 
 /// `[log]`.

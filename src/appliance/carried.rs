@@ -9,7 +9,7 @@ use crate::{
         Refusal,
     },
     gallery::{Gallery, HolderError},
-    keys::holder::Issuer,
+    keys::holder::{Validity, token},
     types::{GalleryId, SubjectId, Template},
 };
 
@@ -76,36 +76,39 @@ impl Appliance {
         &self,
         errand: &Errand,
         image: &EncodedImage,
-        (not_before_s, expiry_s): (i64, i64),
+        (not_before_s, expiry_s): (Option<i64>, i64),
     ) -> Result<Answer, Refusal> {
-        let issuer = self.issuer()?;
+        let issuer = self.holder_keys.issuer.as_ref().ok_or(Refusal::TokensDisabled)?;
+        let not_before_s = not_before_s.unwrap_or_else(|| self.world.clock.civil_s());
+        let refuse = |error| Refusal::HolderToken { part: Part::Image(0), error };
+        let purpose = errand.asked.purpose;
+        let validity = Validity { not_before_s, expiry_s, purpose };
         let (template, face) = self.template(errand, image, Part::Image(0))?;
-        let issued = issuer.issue(&template, (not_before_s, expiry_s), self.world.entropy.as_ref());
-        let token = issued.map_err(|error| Refusal::Unissued { why: error.to_string() })?;
+        let token = issuer.issue(&template, validity, self.world.entropy.as_ref());
+        let token = token.map_err(refuse)?;
         self.record(errand, None, vec!["TOKEN_ISSUED"])?;
         Ok(Answer::TokenIssued { transaction: errand.transaction, token, face })
     }
 
-    /// The template in a token; the signature is checked before anything of it is believed.
+    /// The template in a token; seal, signature, model, time and purpose are checked before anything
+    /// of it is believed.
     pub(super) fn presented(
         &self,
         errand: &Errand,
         part: Part,
         token: &PresentedToken,
     ) -> Result<Template, Refusal> {
-        let issuer = self.issuer()?;
-        let kind = self.calibration.kind();
-        let now_s = self.world.clock.civil_s();
-        match issuer.accept(token.bytes(), &kind, now_s) {
-            Ok(template) => Ok(template),
+        let readers = &self.holder_keys.readers;
+        if readers.is_empty() {
+            return Err(Refusal::TokensDisabled);
+        }
+        let (kind, now_s) = (self.calibration.kind(), self.world.clock.civil_s());
+        match token::open(token.bytes(), readers, &kind, errand.asked.purpose, now_s) {
+            Ok(held) => Ok(held.template),
             Err(error) => {
                 self.record(errand, None, vec!["HOLDER_TOKEN_REFUSED"])?;
-                Err(Refusal::HolderToken { part, why: error.to_string() })
+                Err(Refusal::HolderToken { part, error })
             }
         }
-    }
-
-    fn issuer(&self) -> Result<&Issuer, Refusal> {
-        self.issuer.as_deref().ok_or(Refusal::TokensDisabled)
     }
 }

@@ -18,8 +18,7 @@ use std::{
 use crate::{
     command::{KeptBy, Refusal},
     gallery::{
-        Gallery, GalleryError, HolderRecords, Means, Residency, Settings,
-        media::{FileMedia, Media, MemoryMedia},
+        FileMedia, Gallery, HolderRecords, Means, Media, MemoryMedia, Residency, Settings,
     },
     limits::{GALLERIES_MAX, GALLERY_ROWS_MAX},
     meter::Meter,

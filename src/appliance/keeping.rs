@@ -16,7 +16,7 @@ use crate::{
     keys::{
         Custodian, CustodyError,
         custodian::{FileCustodian, MemoryCustodian, Pkcs11Custodian, TokenAddress},
-        holder::{Issuer, IssuerError},
+        holder::{IssuerError, IssuerKey, ReaderKey},
         phrase::{Phrase, PhraseError},
     },
     random::Entropy,
@@ -57,12 +57,12 @@ pub enum KeepingError {
         /// Why not.
         error: PhraseError,
     },
-    /// The issuer's key is not usable.
-    #[error("holder.issuer_key = {path}: {error}")]
-    Issuer {
-        /// The file.
-        path: String,
-        /// Why not.
+    /// A key of holder tokens is not usable.
+    #[error("{key}: {error}")]
+    Holder {
+        /// The configuration's key.
+        key: &'static str,
+        /// Why not, naming the file.
         error: IssuerError,
     },
 }
@@ -176,16 +176,46 @@ pub fn place(
     Ok(GalleryPlace { folder, means, residency: residency(config) })
 }
 
-/// Who signs and opens holder tokens; `None` where no key is configured.
+/// The keys of holder tokens that this appliance has.
+#[derive(Default)]
+pub struct HolderKeys {
+    /// What signs and seals; `None` where none are issued.
+    pub issuer: Option<IssuerKey>,
+    /// What opens and verifies, one per issuer that is accepted.
+    pub readers: Vec<ReaderKey>,
+}
+
+impl HolderKeys {
+    /// The keys of a desk that issues, and accepts what it issued.
+    ///
+    /// # Errors
+    /// [`KeepingError::Holder`]: no locked memory.
+    pub fn of_issuer(issuer: IssuerKey) -> Result<Self, KeepingError> {
+        let refuse = |error| KeepingError::Holder { key: ISSUER_KEY, error };
+        let own = issuer.reader().map_err(|error| refuse(error.into()))?;
+        Ok(Self { issuer: Some(issuer), readers: vec![own] })
+    }
+}
+
+const ISSUER_KEY: &str = "holder.issuer_key";
+
+/// The keys of holder tokens that the configuration names.
 ///
 /// # Errors
-/// [`KeepingError::Issuer`].
-pub fn issuer(config: &Config) -> Result<Option<Issuer>, KeepingError> {
+/// [`KeepingError::Holder`].
+pub fn holder_keys(config: &Config) -> Result<HolderKeys, KeepingError> {
     let path = config.holder.issuer_key.as_path();
-    if path.as_os_str().is_empty() {
-        return Ok(None);
+    let mut keys = if path.as_os_str().is_empty() {
+        HolderKeys::default()
+    } else {
+        let read = IssuerKey::read(path);
+        let refuse = |error| KeepingError::Holder { key: ISSUER_KEY, error };
+        HolderKeys::of_issuer(read.map_err(refuse)?)?
+    };
+    for path in &config.holder.reader_keys {
+        let read = ReaderKey::read(path);
+        let refuse = |error| KeepingError::Holder { key: "holder.reader_keys", error };
+        keys.readers.push(read.map_err(refuse)?);
     }
-    let read = Issuer::read(path);
-    let refuse = |error| KeepingError::Issuer { path: path.display().to_string(), error };
-    read.map(Some).map_err(refuse)
+    Ok(keys)
 }

@@ -18,8 +18,7 @@ use crate::{
     command::KeptBy,
     config::{Config, ConfigError, CustodianName, Environment},
     gallery::{
-        Gallery, GalleryError, Receipt, Residency, Settings,
-        media::{FileMedia, Media, MediaError},
+        FileMedia, Gallery, GalleryError, Media, MediaError, Receipt, Residency, Settings,
     },
     limits::GALLERY_ROWS_MAX,
     model::Calibration,

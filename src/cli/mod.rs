@@ -90,7 +90,7 @@ enum Verb {
     /// Work on a gallery's file while no appliance serves it.
     #[command(subcommand)]
     Gallery(gallery::Verb),
-    /// Make the issuer's key of holder tokens; look at a token.
+    /// Make and look at the keys of holder tokens.
     #[command(subcommand)]
     Token(token::Verb),
     /// Run the appliance.

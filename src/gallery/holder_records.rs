@@ -31,7 +31,7 @@ use std::{
 use format::{ENTRY_BYTES, Entry, RECORDS_AT, SUPERBLOCK_BYTES, Superblock};
 use zeroize::Zeroize;
 
-use super::{Means, media::Media};
+use super::{Means, Media};
 use crate::{
     keys::{
         CustodyError, Key, LockError, Stand,

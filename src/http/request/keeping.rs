@@ -264,8 +264,7 @@ pub(in crate::http) fn issue_token(form: Form) -> Result<(Purpose, Command), Pro
             (purpose, fields.image("image")?, from, until.ok_or_else(needed)?)
         }
     };
-    let not_before_s = from.unwrap_or(i64::MIN);
-    Ok((purpose.into(), Command::IssueToken { image, not_before_s, expiry_s }))
+    Ok((purpose.into(), Command::IssueToken { image, not_before_s: from, expiry_s }))
 }
 
 #[cfg(test)]
