@@ -56,6 +56,8 @@ pub const HOLDERS_MAX: usize = 16_384;
 pub const AUDIT_OWED_MAX: usize = 10_000;
 /// Galleries of one appliance.
 pub const GALLERIES_MAX: usize = 256;
+/// Records of one store that opens only with their holders' secrets.
+pub const HOLDER_RECORDS_MAX: u64 = 1_000_000;
 /// Default time a request may take, in milliseconds.
 pub const DEADLINE_MS_DEFAULT: u64 = 8_000;
 /// Longest deadline a caller may ask for, in milliseconds.

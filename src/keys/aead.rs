@@ -22,6 +22,9 @@ pub const TAG_BYTES: usize = 16;
 /// optimised, a few thousand when not.
 const STACK_BYTES: usize = 8 * 1024;
 
+/// As much for a signature, which takes more.
+const DEEP_STACK_BYTES: usize = 32 * 1024;
+
 /// A ciphertext, its nonce, its bound bytes or its key is not what it was when it was sealed; which
 /// of them cannot be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -98,4 +101,21 @@ fn open_on_stack(
 fn wipe_stack() {
     let mut stack = [0_u8; STACK_BYTES];
     black_box(&mut stack).zeroize();
+}
+
+/// Runs `work`, which uses a secret through other people's code, and wipes the stack that it used,
+/// as far as that is [`DEEP_STACK_BYTES`].
+pub(super) fn leaving_no_trace<T>(work: impl FnOnce() -> T) -> T {
+    #[inline(never)]
+    fn at_work<T>(work: impl FnOnce() -> T) -> T {
+        work()
+    }
+    #[inline(never)]
+    fn wipe_deep_stack() {
+        let mut stack = [0_u8; DEEP_STACK_BYTES];
+        black_box(&mut stack).zeroize();
+    }
+    let done = at_work(work);
+    wipe_deep_stack();
+    done
 }

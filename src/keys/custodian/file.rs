@@ -135,7 +135,7 @@ impl FileCustodian {
     /// Reads `name` into locked memory; what is past the file's end is zero.
     fn read(&self, name: &str, bytes: usize) -> Result<Option<LockedBytes>, CustodyError> {
         let mut held = LockedBytes::zeroed(bytes)?;
-        let read = self.vault.read(name, &mut held).map_err(self.failed(name, "read"))?;
+        let read = self.vault.read(name, 0, &mut held).map_err(self.failed(name, "read"))?;
         Ok(read.map(|_| held))
     }
 
@@ -256,13 +256,18 @@ impl FileCustodian {
 
     /// Durably zeroes a key file that holds anything.
     fn blank(&self, name: &str) -> Result<(), CustodyError> {
-        let held = self.read(name, EPOCH_FILE_BYTES)?;
-        if held.is_some_and(|bytes| bytes.iter().any(|&byte| byte != 0)) {
+        let Some(held) = self.read(name, EPOCH_FILE_BYTES)? else { return Ok(()) };
+        if held.iter().any(|&byte| byte != 0) {
             let written = self.vault.write(name, 0, &[0; EPOCH_FILE_BYTES]);
             written.map_err(self.failed(name, "overwritten"))?;
         }
         // Also when it reads as zeros: an earlier destruction may have failed before its sync.
         self.vault.sync(name).map_err(self.failed(name, "synced"))
+    }
+
+    /// Destroys the key of a change that will not come back; its file's name stays for the next.
+    fn give_up(&self, file: &[u8; 16], epoch: Option<u64>) -> Result<(), CustodyError> {
+        epoch.map_or(Ok(()), |epoch| self.blank(&key_name(file, epoch)))
     }
 
     /// Destroys the keys of all epochs up to `last`.
@@ -333,13 +338,7 @@ impl Custodian for FileCustodian {
             self.make_key(file, stand.epoch)?;
         }
         self.put_durably(file, known, record.followed_by(after))?;
-        match before.prepared {
-            // A change that was given up must not come back.
-            Some(given_up) if given_up.epoch > stand.epoch => {
-                self.blank(&key_name(file, given_up.epoch))
-            }
-            _ => Ok(()),
-        }
+        self.give_up(file, before.given_up(after))
     }
 
     fn commit(&self, file: &[u8; 16], stand: Stand) -> Result<(), CustodyError> {
@@ -355,7 +354,8 @@ impl Custodian for FileCustodian {
         if before.is_some_and(|before| before.epoch != stand.epoch) {
             self.put(file, known, record.followed_by(after)).map(|_| ())
         } else {
-            self.put_durably(file, known, record.followed_by(after))
+            self.put_durably(file, known, record.followed_by(after))?;
+            self.give_up(file, record.standing.given_up(after))
         }
     }
 
