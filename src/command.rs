@@ -19,8 +19,11 @@ pub use service::{Readiness, Service, Version};
 
 use crate::{
     document::image::ImageError,
-    gallery::{GalleryError, HolderError},
-    keys::holder::TokenError,
+    gallery::GalleryError,
+    keys::holder::{
+        TokenError,
+        record::{RecordRefused, RecordsError},
+    },
     types::{
         Action, Asked, Attack, Caller, Candidate, CaptureFact, Certificate, GalleryId, Purpose,
         Reason, Score, Selection, SubjectId, Template, TemplateError, TemplateKind, Threshold,
@@ -579,13 +582,21 @@ pub enum Refusal {
          token keygen` and set holder.issuer_key (to issue) or holder.reader_keys (to accept)"
     )]
     TokensDisabled,
-    /// The file of holders' records does not take or hold what was asked for.
+    /// No record was opened; for an unknown id and a wrong secret there is one answer.
     #[error("gallery {gallery}: {error}")]
-    Holders {
+    HolderRecord {
         /// Where.
         gallery: GalleryId,
         /// Why not.
-        error: HolderError,
+        error: RecordRefused,
+    },
+    /// The file of holders' records does not take what was asked for.
+    #[error("gallery {gallery}: {error}")]
+    HolderRecords {
+        /// Where.
+        gallery: GalleryId,
+        /// Why not.
+        error: RecordsError,
     },
     // The caller may not.
     /// The policy does not allow it.
@@ -658,6 +669,15 @@ fn template_code(error: &TemplateError) -> &'static str {
     }
 }
 
+fn records_code(error: &RecordsError) -> &'static str {
+    match error {
+        RecordsError::Template(error) => template_code(error),
+        RecordsError::Full => "GALLERY_FULL",
+        RecordsError::Validity { .. } => "VALIDITY_EMPTY",
+        _ => "GALLERY_FAULT",
+    }
+}
+
 fn capture_text(capture: CaptureFact) -> &'static str {
     match capture {
         CaptureFact::Usable => "usable",
@@ -681,8 +701,8 @@ impl Refusal {
     }
 
     /// What a file of holders' records refused.
-    pub(crate) fn of_holders(name: &GalleryId, error: HolderError) -> Self {
-        Self::Holders { gallery: name.clone(), error }
+    pub(crate) fn of_records(name: &GalleryId, error: RecordsError) -> Self {
+        Self::HolderRecords { gallery: name.clone(), error }
     }
 
     /// The stable code: the contract with integrators, never translated, never reused.
@@ -719,15 +739,14 @@ impl Refusal {
                 GalleryError::NotDestroyed { .. } => "ERASURE_PENDING",
                 _ => "GALLERY_FAULT",
             },
-            Self::Holders { error, .. } => match error {
-                HolderError::Kind(error) => template_code(error),
-                HolderError::Full => "GALLERY_FULL",
-                HolderError::Validity { .. } => "VALIDITY_EMPTY",
-                HolderError::UnknownRecord { .. } => "SUBJECT_UNKNOWN",
-                HolderError::Unopened => "HOLDER_UNOPENED",
-                HolderError::NotValid => "SUBJECT_NOT_VALID",
-                _ => "GALLERY_FAULT",
+            Self::HolderRecord { error, .. } => match error {
+                RecordRefused::NotOpened => "HOLDER_UNOPENED",
+                RecordRefused::NotYetValid { .. } | RecordRefused::Expired { .. } => {
+                    "SUBJECT_NOT_VALID"
+                }
+                RecordRefused::Records(error) => records_code(error),
             },
+            Self::HolderRecords { error, .. } => records_code(error),
             Self::GalleryUnavailable { .. } => "GALLERY_UNAVAILABLE",
             Self::GalleryKind { .. } => "GALLERY_KIND",
             Self::IdentifyNotPossible { .. } => "IDENTIFY_NOT_POSSIBLE",

@@ -49,9 +49,6 @@ pub const DIMS_MAX: usize = 2048;
 pub const TILE_ROWS: u32 = 1024;
 /// Rows of one gallery.
 pub const GALLERY_ROWS_MAX: u64 = 16_000_000;
-/// Records of one file that only their holders open: every change writes the table of all of them,
-/// 64 bytes each.
-pub const HOLDERS_MAX: usize = 16_384;
 /// Results of erasures that are remembered while the audit cannot be written.
 pub const AUDIT_OWED_MAX: usize = 10_000;
 /// Galleries of one appliance.

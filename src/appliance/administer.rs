@@ -8,7 +8,7 @@
 //! is not held up at all. What an erasure destroyed is kept and written later where it cannot be
 //! written at once ([`super::Watched`]); the erasure stands.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{
     Appliance,
@@ -21,13 +21,20 @@ use crate::{
         Answer, EncodedImage, Enrolment, Erased, FaceReport, GalleryDescription, KeptBy, Part,
         Refusal,
     },
-    gallery::{Erasure, Gallery, HolderRecords},
+    gallery::{Erasure, Gallery, GalleryError, Residency},
+    keys::holder::record::{HolderRecords, RecordId},
     limits::REFERENCES_PER_SUBJECT_MAX,
     random::random_id,
     types::{
         Action, Attack, GalleryId, Selection, SubjectId, Template, TransactionId,
     },
 };
+
+/// Who keeps the key of a holder's record.
+const HOLDER: &str = "holder";
+const HOLDER_DESTROYS: &str = "the record in the file, which is overwritten and synced";
+const HOLDER_LEAVES: &str = "a copy of the file made before, together with the traveller's own \
+                             secret; nothing else opens it";
 
 /// Whom an erasure concerns.
 #[derive(Clone, Copy, Default)]
@@ -81,7 +88,10 @@ impl Appliance {
             generation: stand.0,
             epoch: stand.1,
             bytes: 0,
-            residency: place.residency.name(),
+            residency: match place.residency {
+                Residency::Sealed => "sealed",
+                Residency::Locked => "locked",
+            },
             custodian: custodian.name.to_owned(),
             destroys: custodian.covers.to_owned(),
             leaves: custodian.does_not_cover.to_owned(),
@@ -90,7 +100,7 @@ impl Appliance {
         match kept {
             Kept::Searchable(gallery) => {
                 let stats = gallery.stats();
-                let stand = (stats.generation, stats.epoch);
+                let stand = (stats.generation, gallery.epoch());
                 Ok(GalleryDescription {
                     rows: stats.rows - stats.vacant,
                     vacant: stats.vacant,
@@ -99,11 +109,13 @@ impl Appliance {
                 })
             }
             Kept::ByHolders(records) => {
-                let stand = (records.stand().generation, records.stand().epoch);
+                let kind = self.calibration.kind();
                 Ok(GalleryDescription {
-                    bytes: records.bytes(),
                     residency: "sealed",
-                    ..of(KeptBy::Holders, records.len(), stand, *records.kind())
+                    custodian: HOLDER.to_owned(),
+                    destroys: HOLDER_DESTROYS.to_owned(),
+                    leaves: HOLDER_LEAVES.to_owned(),
+                    ..of(KeptBy::Holders, records.held().live, (0, 0), kind)
                 })
             }
             Kept::Unavailable(why) => Err(Refusal::GalleryUnavailable {
@@ -221,9 +233,12 @@ impl Appliance {
                 Ok(done(errand.transaction, name, meant, erasure))
             }
             Kept::ByHolders(records) => {
-                let destroyed = records.erase(subject);
-                let destroyed = destroyed.map_err(|error| Refusal::of_holders(name, error))?;
-                Ok(self.destroyed(errand.transaction, name, meant, &destroyed))
+                let erased = records.erase(RecordId::from_bytes(*subject.as_bytes()));
+                if !erased.map_err(|error| Refusal::of_records(name, error))? {
+                    let unknown = GalleryError::UnknownSubject { subject };
+                    return Err(Refusal::of_gallery(name, unknown));
+                }
+                Ok(self.zeroed(errand.transaction, name, meant, 1))
             }
             Kept::Unavailable(_) => Err(self.galleries.searchable(name).err().unwrap_or_else(
                 || Refusal::UnknownGallery { gallery: name.clone() },
@@ -286,21 +301,17 @@ impl Appliance {
         records: &HolderRecords,
         selection: Selection,
     ) -> Result<Done, Refusal> {
-        let now_s = self.world.clock.civil_s();
-        let destroyed = match selection {
-            Selection::Everybody => records.erase_where(|_, _| true),
-            Selection::Expired => records.erase_where(|_, expiry_s| expiry_s <= now_s),
-            Selection::EnrolledBefore(at_s) => records.erase_where(|from_s, _| from_s < at_s),
-            Selection::Classes(_) | Selection::Group(_) => {
-                return Err(Refusal::GalleryKind {
-                    gallery: name.clone(),
-                    why: "holds records of holders, which are in no group and no class",
-                });
-            }
-        };
-        let destroyed = destroyed.map_err(|error| Refusal::of_holders(name, error))?;
+        if selection != Selection::Expired {
+            return Err(Refusal::GalleryKind {
+                gallery: name.clone(),
+                why: "holds records of holders, which are in no group and no class: erase them by id, \
+                      erase what has expired, or delete the gallery",
+            });
+        }
+        let erased = records.erase_expired(self.world.clock.civil_s());
+        let rows = erased.map_err(|error| Refusal::of_records(name, error))?;
         let meant = Meant { subject: None, selection: Some(selection) };
-        Ok(self.destroyed(transaction, name, meant, &destroyed))
+        Ok(self.zeroed(transaction, name, meant, rows))
     }
 
     /// Erases everybody, destroys every key, removes the file. A gallery that does not open goes as
@@ -329,8 +340,8 @@ impl Appliance {
                     }
                 }
                 Kept::ByHolders(records) => {
-                    erased.rows = Some(records.len());
-                    erased.generation = records.stand().generation;
+                    erased.rows = Some(records.held().live);
+                    erased.custodian = HOLDER.to_owned();
                 }
                 Kept::Unavailable(_) => erased.rows = None,
             }
@@ -437,18 +448,17 @@ impl Appliance {
         self.galleries.place().means.custodian.describe().name.to_owned()
     }
 
-    fn destroyed(
+    /// The receipt of records that were overwritten: their keys were never here.
+    fn zeroed(
         &self,
         transaction: TransactionId,
         name: &GalleryId,
         meant: Meant,
-        destroyed: &crate::gallery::Destroyed,
+        rows: u64,
     ) -> Done {
         let now_s = self.world.clock.civil_s();
-        let mut erased = nothing(transaction, name, meant, now_s, self.custodian());
-        erased.rows = Some(destroyed.rows);
-        erased.generation = destroyed.generation;
-        erased.epoch_destroyed = destroyed.epoch;
+        let mut erased = nothing(transaction, name, meant, now_s, HOLDER.to_owned());
+        erased.rows = Some(rows);
         Done { erased, erasure: None }
     }
 }
@@ -482,7 +492,7 @@ fn done(transaction: TransactionId, name: &GalleryId, meant: Meant, erasure: Era
         rows: Some(receipt.rows),
         generation: receipt.generation,
         epoch_destroyed: Some(receipt.epoch_destroyed),
-        custodian: receipt.custodian.clone(),
+        custodian: receipt.custodian.to_owned(),
         at_s: receipt.at_s,
     };
     Done { erased, erasure: Some(erasure) }

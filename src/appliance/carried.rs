@@ -5,11 +5,14 @@ use std::sync::Arc;
 use super::{Appliance, execute::Errand, galleries::Kept};
 use crate::{
     command::{
-        Answer, EncodedImage, Enrolment, HOLDER_SECRET_BYTES, HolderSecret, Part, PresentedToken,
-        Refusal,
+        Answer, EncodedImage, Enrolment, HolderSecret, Part, PresentedToken, Refusal,
     },
-    gallery::{Gallery, HolderError},
-    keys::holder::{Validity, token},
+    gallery::Gallery,
+    keys::holder::{
+        Validity,
+        record::{RecordId, RecordRefused},
+        token,
+    },
     types::{GalleryId, SubjectId, Template},
 };
 
@@ -32,20 +35,18 @@ impl Appliance {
     ) -> Result<Answer, Refusal> {
         let records = self.galleries.by_holders(name)?;
         let (template, face) = self.template(errand, image, Part::Image(0))?;
-        let mut secret = [0; HOLDER_SECRET_BYTES];
-        self.world.entropy.fill(&mut secret);
-        let secret = HolderSecret::new(&mut secret);
-        // The id is made by the file; the entry after it names it, the one before it the act.
+        // The file makes the id: one entry before it names the act, one after it the record.
         self.record(errand, None, vec!["HOLDER_RECORD_ORDERED"])?;
-        let valid = (terms.not_before_s, terms.expiry_s);
-        let (subject, _) = records
-            .enrol(&template, secret.expose(), valid)
-            .map_err(|error| Refusal::of_holders(name, error))?;
+        let (id, secret) = records
+            .enrol(&template, terms.not_before_s, terms.expiry_s)
+            .map_err(|error| Refusal::of_records(name, error))?;
+        let subject = SubjectId::from_bytes(*id.as_bytes());
         if let Err(refusal) = self.record(errand, Some(subject), vec!["HOLDER_RECORD_KEPT"]) {
             // Nobody was given the secret: the record is nobody's, and goes.
-            records.erase(subject).map_err(|error| Refusal::of_holders(name, error))?;
+            records.erase(id).map_err(|error| Refusal::of_records(name, error))?;
             return Err(refusal);
         }
+        let secret = HolderSecret(secret);
         self.galleries.count(&self.world.meter);
         Ok(Answer::HolderEnrolled { transaction: errand.transaction, subject, secret, face })
     }
@@ -60,16 +61,14 @@ impl Appliance {
     ) -> Result<Template, Refusal> {
         let records = self.galleries.by_holders(name)?;
         let now_s = self.world.clock.civil_s();
-        match records.open_record(subject, secret.expose(), now_s) {
-            Ok(template) => Ok(template),
-            Err(error) => {
-                if matches!(error, HolderError::Unopened) {
-                    // Somebody may be trying secrets; an id that may not exist is not written.
-                    self.record(errand, None, vec!["HOLDER_UNOPENED"])?;
-                }
-                Err(Refusal::of_holders(name, error))
+        let id = RecordId::from_bytes(*subject.as_bytes());
+        records.reference(id, &secret.0, now_s).or_else(|error| {
+            if matches!(error, RecordRefused::NotOpened) {
+                // Somebody may be trying secrets; an id that may not exist is not written.
+                self.record(errand, None, vec!["HOLDER_UNOPENED"])?;
             }
-        }
+            Err(Refusal::HolderRecord { gallery: name.clone(), error })
+        })
     }
 
     pub(super) fn issue_token(

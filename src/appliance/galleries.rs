@@ -18,7 +18,11 @@ use std::{
 use crate::{
     command::{KeptBy, Refusal},
     gallery::{
-        FileMedia, Gallery, HolderRecords, Means, Media, MemoryMedia, Residency, Settings,
+        FileMedia, Gallery, Means, Media, MemoryMedia, Residency, Settings,
+    },
+    keys::{
+        custodian::vault::{FolderVault, MemoryVault, Vault},
+        holder::record::HolderRecords,
     },
     limits::{GALLERIES_MAX, GALLERY_ROWS_MAX},
     meter::Meter,
@@ -29,7 +33,7 @@ use crate::{
 /// Name ending of a gallery that can be searched.
 pub const GALLERY_SUFFIX: &str = "gallery";
 /// Name ending of a gallery of records that only their holders open.
-pub const HOLDERS_SUFFIX: &str = "holders";
+pub const HOLDERS_SUFFIX: &str = "records";
 
 /// Where galleries are kept, and by what means.
 #[derive(Clone)]
@@ -83,7 +87,7 @@ impl Galleries {
         if let Some(folder) = &galleries.place.folder {
             private_folder(folder)?;
             for (name, kept_by, path) in listed(folder)? {
-                let kept = galleries.open_file(&path, kept_by);
+                let kept = galleries.open_file(&name, &path, kept_by);
                 if let Kept::Unavailable(why) = &kept {
                     tracing::error!(gallery = %name, %why, "a gallery is not served");
                 }
@@ -102,75 +106,85 @@ impl Galleries {
         }
     }
 
-    fn open_file(&self, path: &Path, kept_by: KeptBy) -> Kept {
-        let media = match FileMedia::open(path) {
-            Ok(media) => Arc::new(media) as Arc<dyn Media>,
-            Err(error) => return Kept::Unavailable(error.to_string().into()),
-        };
-        let means = self.place.means.clone();
+    fn open_file(&self, name: &GalleryId, path: &Path, kept_by: KeptBy) -> Kept {
         let opened = match kept_by {
-            KeptBy::Custodian => Gallery::open(media, means, self.settings())
+            KeptBy::Custodian => FileMedia::open(path)
+                .map_err(|error| error.to_string())
+                .and_then(|media| {
+                    let (means, settings) = (self.place.means.clone(), self.settings());
+                    let opened = Gallery::open(Arc::new(media), means, settings);
+                    opened.map_err(|error| error.to_string())
+                })
                 .map(|gallery| Kept::Searchable(Arc::new(gallery))),
-            KeptBy::Holders => HolderRecords::open(media, means, self.kind)
-                .map(|records| Kept::ByHolders(Arc::new(records))),
+            KeptBy::Holders => self.records(name).map_err(|error| error.to_string()),
         };
-        opened.unwrap_or_else(|error| Kept::Unavailable(error.to_string().into()))
+        opened.unwrap_or_else(|why| Kept::Unavailable(why.into()))
     }
 
-    fn make(&self, media: Arc<dyn Media>, kept_by: KeptBy) -> Result<Kept, GalleryError> {
-        let means = self.place.means.clone();
-        Ok(match kept_by {
-            KeptBy::Custodian => Kept::Searchable(Arc::new(Gallery::create(
-                media,
-                means,
-                self.kind,
-                self.layout,
-                self.settings(),
-            )?)),
-            KeptBy::Holders => {
-                Kept::ByHolders(Arc::new(HolderRecords::create(media, means, self.kind)?))
+    /// Opens the file of holders' records, or makes it.
+    fn records(&self, name: &GalleryId) -> Result<Kept, Refusal> {
+        let fault =
+            |why: String| Refusal::GalleryFault { gallery: name.clone(), why };
+        let vault: Arc<dyn Vault> = match &self.place.folder {
+            Some(folder) => {
+                Arc::new(FolderVault::open(folder).map_err(|error| fault(error.to_string()))?)
             }
-        })
+            None => Arc::new(MemoryVault::default()),
+        };
+        let entropy = Arc::clone(&self.place.means.entropy);
+        let records = HolderRecords::open(vault, name.as_str(), self.kind, entropy);
+        let records = records.map_err(|error| Refusal::of_records(name, error))?;
+        Ok(Kept::ByHolders(Arc::new(records)))
+    }
+
+    fn searchable_anew(&self, name: &GalleryId) -> Result<Kept, Refusal> {
+        let path = self.path(name, KeptBy::Custodian);
+        let fault = |why: String| Refusal::GalleryFault { gallery: name.clone(), why };
+        let media: Arc<dyn Media> = match &path {
+            Some(path) => {
+                Arc::new(FileMedia::create(path).map_err(|error| fault(error.to_string()))?)
+            }
+            None => Arc::new(MemoryMedia::new()),
+        };
+        let means = self.place.means.clone();
+        let made = Gallery::create(media, means, self.kind, self.layout, self.settings());
+        let gallery = made.map_err(|error| {
+            if let Some(path) = &path {
+                // Nobody was enrolled; a file that stayed behind would only take the name.
+                let _left = fs::remove_file(path);
+            }
+            Refusal::of_gallery(name, error)
+        })?;
+        Ok(Kept::Searchable(Arc::new(gallery)))
     }
 
     /// Makes an empty gallery; its file where there is a folder.
     pub(super) fn create(&self, name: &GalleryId, kept_by: KeptBy) -> Result<Kept, Refusal> {
         let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (taken, full) = {
-            let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-            (held.contains_key(name), held.len() >= GALLERIES_MAX)
+        self.refuse_taken(name)?;
+        let kept = match kept_by {
+            KeptBy::Custodian => self.searchable_anew(name)?,
+            KeptBy::Holders => self.records(name)?,
         };
-        if taken {
-            return Err(Refusal::GalleryExists { gallery: name.clone() });
-        }
-        if full {
-            return Err(Refusal::GalleriesFull { most: GALLERIES_MAX });
-        }
-        let path = self.path(name, kept_by);
-        let unmade = |error: String| Refusal::GalleryFault { gallery: name.clone(), why: error };
-        let media: Arc<dyn Media> = match &path {
-            Some(path) => {
-                Arc::new(FileMedia::create(path).map_err(|error| unmade(error.to_string()))?)
-            }
-            None => Arc::new(MemoryMedia::new()),
-        };
-        let kept = self.make(media, kept_by).map_err(|error| {
-            if let Some(path) = &path {
-                // Nothing was enrolled; a file that stays behind would only take the name.
-                let _left = fs::remove_file(path);
-            }
-            Refusal::of_gallery(name, error)
-        })?;
         self.insert(name.clone(), kept.clone());
         Ok(kept)
+    }
+
+    fn refuse_taken(&self, name: &GalleryId) -> Result<(), Refusal> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        if held.contains_key(name) {
+            return Err(Refusal::GalleryExists { gallery: name.clone() });
+        }
+        if held.len() >= GALLERIES_MAX {
+            return Err(Refusal::GalleriesFull { most: GALLERIES_MAX });
+        }
+        Ok(())
     }
 
     /// Puts a gallery under its name that was filled elsewhere.
     pub(super) fn install(&self, name: GalleryId, gallery: Gallery) -> Result<(), Refusal> {
         let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.kept(&name).is_ok() {
-            return Err(Refusal::GalleryExists { gallery: name });
-        }
+        self.refuse_taken(&name)?;
         self.insert(name, Kept::Searchable(Arc::new(gallery)));
         Ok(())
     }
@@ -222,7 +236,8 @@ impl Galleries {
         let fault = |why: String| Refusal::GalleryFault { gallery: name.clone(), why };
         let (file, paths) = match &kept {
             Kept::Searchable(gallery) => (Some(gallery.file()), vec![KeptBy::Custodian]),
-            Kept::ByHolders(records) => (Some(records.file()), vec![KeptBy::Holders]),
+            // Their keys are not here: the file is all there is.
+            Kept::ByHolders(_) => (None, vec![KeptBy::Holders]),
             Kept::Unavailable(_) => (None, vec![KeptBy::Custodian, KeptBy::Holders]),
         };
         let forget = |file| {
@@ -232,7 +247,7 @@ impl Galleries {
             forget(file)?;
         }
         for path in paths.into_iter().filter_map(|kept_by| self.path(name, kept_by)) {
-            if file.is_none() {
+            if matches!(kept, Kept::Unavailable(_)) {
                 self.forget_unread(&path, &forget)?;
             }
             match fs::remove_file(&path) {
@@ -254,9 +269,8 @@ impl Galleries {
         forget: &dyn Fn(&[u8; 16]) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let Ok(media) = FileMedia::open(path) else { return Ok(()) };
-        let head = Gallery::head(&media).map(|head| head.file);
-        match head.or_else(|_| HolderRecords::head(&media)) {
-            Ok(file) => forget(&file),
+        match Gallery::head(&media) {
+            Ok(head) => forget(&head.file),
             Err(error) => {
                 let path = path.display();
                 tracing::warn!(%path, %error, "its keys cannot be told apart; they stay");
@@ -289,8 +303,7 @@ impl Galleries {
                     served += 1;
                 }
                 Kept::ByHolders(records) => {
-                    holders += records.len();
-                    bytes += records.bytes();
+                    holders += records.held().live;
                     served += 1;
                 }
                 Kept::Unavailable(_) => unavailable += 1,
@@ -321,7 +334,7 @@ fn unavailable(name: &GalleryId, why: &str) -> Refusal {
 
 /// Two files of one name: neither is the one that was meant.
 fn twice(kept: &mut Kept) {
-    let why = "a .gallery and a .holders file have this name; move one of them away";
+    let why = "a .gallery and a .records file have this name; move one of them away";
     *kept = Kept::Unavailable(why.into());
 }
 

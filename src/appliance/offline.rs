@@ -259,7 +259,7 @@ impl Offline {
             rows: Some(receipt.rows),
             generation: receipt.generation,
             epoch_destroyed: Some(receipt.epoch_destroyed),
-            custodian: receipt.custodian.clone(),
+            custodian: receipt.custodian.to_owned(),
             at_s: receipt.at_s,
         });
         let entry = AuditEntry {

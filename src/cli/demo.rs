@@ -122,7 +122,7 @@ fn adapt(arguments: &Arguments, scene: &mut Scene<'_>) {
 
 fn fill(appliance: &Appliance, rows: u64, tell: Tell) -> Result<(), Failure> {
     let calibration = appliance.calibration();
-    let gallery = Gallery::new(calibration.kind(), calibration.layout());
+    let gallery = Gallery::in_memory(calibration.kind(), calibration.layout());
     let bar = tell.progress("synthetic gallery", rows);
     synthetic::fill(&gallery, calibration, rows, SEED, &mut |done| bar.set_position(done))?;
     bar.finish_and_clear();

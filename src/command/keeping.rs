@@ -2,36 +2,30 @@
 
 use std::fmt;
 
-use zeroize::Zeroize;
-
-use crate::types::{GalleryId, SubjectId, TemplateKind, TransactionId};
+use crate::{
+    keys::{LockError, holder},
+    types::{GalleryId, SubjectId, TemplateKind, TransactionId},
+};
 
 /// Bytes of the secret of a holder's record.
 pub const HOLDER_SECRET_BYTES: usize = 32;
 
-/// The secret that opens a holder's record: the traveller carries it, the appliance forgets it. It
-/// cannot be printed or copied by accident, and is wiped.
-pub struct HolderSecret([u8; HOLDER_SECRET_BYTES]);
+/// The secret that opens a holder's record: the traveller carries it, the appliance forgets it.
+pub struct HolderSecret(pub(crate) holder::HolderSecret);
 
 impl HolderSecret {
-    /// Takes the secret; the caller's copy is wiped.
-    #[must_use]
-    pub fn new(bytes: &mut [u8; HOLDER_SECRET_BYTES]) -> Self {
-        let secret = Self(*bytes);
-        bytes.zeroize();
-        secret
+    /// What a traveller presented; the caller's copy is wiped.
+    ///
+    /// # Errors
+    /// [`LockError`]: no locked memory for it.
+    pub fn new(bytes: &mut [u8; HOLDER_SECRET_BYTES]) -> Result<Self, LockError> {
+        holder::HolderSecret::from_bytes(bytes).map(Self)
     }
 
-    /// The bytes, for the record's seal and for the one answer that carries them.
+    /// The bytes, for the one answer that carries them.
     #[must_use]
     pub fn expose(&self) -> &[u8; HOLDER_SECRET_BYTES] {
-        &self.0
-    }
-}
-
-impl Drop for HolderSecret {
-    fn drop(&mut self) {
-        self.0.zeroize();
+        self.0.expose()
     }
 }
 
@@ -115,7 +109,7 @@ pub struct GalleryDescription {
     pub epoch: u64,
     /// Bytes of its medium.
     pub bytes: u64,
-    /// `sealed` or `locked`.
+    /// `sealed` or `locked`, where templates lie once opened.
     pub residency: &'static str,
     /// Who keeps its keys.
     pub custodian: String,
@@ -134,7 +128,7 @@ mod tests {
     #[test]
     fn a_secret_is_taken_not_copied_and_cannot_be_printed() {
         let mut bytes = [7; HOLDER_SECRET_BYTES];
-        let secret = HolderSecret::new(&mut bytes);
+        let secret = HolderSecret::new(&mut bytes).expect("a page can be locked");
         assert_eq!((bytes, secret.expose()), ([0; 32], &[7; 32]));
         assert_eq!(format!("{secret:?}"), "HolderSecret(32 bytes)");
         assert_eq!(format!("{:?}", PresentedToken::new(vec![7; 5])), "PresentedToken(5 bytes)");

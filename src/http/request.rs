@@ -377,7 +377,7 @@ fn holder_secret(field: &str, text: &str) -> Result<HolderSecret, Problem> {
         let detail = format!("{field} has {} bytes, not {HOLDER_SECRET_BYTES}", held.len());
         Problem::new("FIELD_INVALID", detail)
     })?;
-    Ok(HolderSecret::new(&mut bytes))
+    HolderSecret::new(&mut bytes).map_err(|error| Problem::new("FAULT", error.to_string()))
 }
 
 /// Classes as bits; `None` as `otherwise`.

@@ -230,12 +230,12 @@ pub(super) fn compact(bench: &Bench<'_>) -> Outcome {
 
 pub(super) fn rotate(bench: &Bench<'_>) -> Outcome {
     let gallery = bench.gallery(None)?;
-    let before = gallery.stats().epoch;
+    let before = gallery.epoch();
     let everybody = (None, None);
     let ordered = bench.offline.ordered(&bench.located, Action::RotateKeys, everybody)?;
     let generation = bench.told(gallery.rotate())?;
     bench.offline.done(ordered, None)?;
-    let epoch = gallery.stats().epoch;
+    let epoch = gallery.epoch();
     let what = format!("epoch {epoch} began; the key of epoch {before} is destroyed");
     changed(bench, &what, generation);
     Ok(Ended::Done)

@@ -83,7 +83,7 @@ pub(super) fn stats(bench: &Bench<'_>) -> Outcome {
             "bytesFree": stats.bytes_free,
             "overheadBytes": overhead,
             "generation": stats.generation,
-            "epoch": stats.epoch,
+            "epoch": gallery.epoch(),
             "residency": residency,
             "custodian": {
                 "name": held.name,
@@ -101,7 +101,7 @@ pub(super) fn stats(bench: &Bench<'_>) -> Outcome {
     line("file", bench.located.path.display().to_string());
     line("subjects", stats.subjects.to_string());
     line("references", format!("{} ({} vacant rows)", stats.rows - stats.vacant, stats.vacant));
-    line("generation", format!("{}, epoch {}", stats.generation, stats.epoch));
+    line("generation", format!("{}, epoch {}", stats.generation, gallery.epoch()));
     line(
         "bytes",
         format!(
