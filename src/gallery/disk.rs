@@ -75,9 +75,4 @@ impl Disk {
     ) -> io::Result<()> {
         self.media.write(slot as u64 * SUPERBLOCK_BYTES as u64, block)
     }
-
-    /// Bytes of the medium.
-    pub(super) fn len(&self) -> u64 {
-        self.len
-    }
 }

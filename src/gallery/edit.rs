@@ -94,7 +94,7 @@ impl<'a> Plan<'a> {
             } else {
                 plain.clear();
             }
-            let mut parts = &PARTS[2..];
+            let mut parts: &[_] = &[TilePart::Rows]; // all that a change of records alone touches
             for (&at, edit) in edits {
                 if apply(edit, at, &mut plain, change.transform(), &mut values) {
                     parts = &PARTS;
@@ -134,9 +134,6 @@ fn apply(
     }
     false
 }
-
-/// The parts of a tile that a change of records alone rewrites.
-pub(super) const RECORDS: &[TilePart] = &[TilePart::Rows];
 
 /// Which rows the next references get: vacant ones, then new ones behind the last.
 ///

@@ -8,7 +8,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    Enrolment, Erasure, GalleryError, Head, Means, OpenError, Receipt, Record, Residency, Settings,
+    Enrolment, Erasure, GalleryError, Head, Means, Receipt, Record, Residency, Settings,
     Stats, Written,
     edit::{self, Places, Plan},
     media::{Media, MemoryMedia},
@@ -171,6 +171,15 @@ impl Gallery {
     /// # Errors
     /// The first [`GalleryError`] found.
     pub fn enrol_all(&self, newcomers: &[Newcomer]) -> Result<u64, GalleryError> {
+        self.enrol_batch(newcomers, &HashSet::new())
+    }
+
+    /// The same, with some of them restricted from the begin.
+    pub(super) fn enrol_batch(
+        &self,
+        newcomers: &[Newcomer],
+        restricted: &HashSet<SubjectId>,
+    ) -> Result<u64, GalleryError> {
         let mut writer = self.shelf.writer();
         let newest = self.shelf.newest();
         let held = self.check(&newest, newcomers)?;
@@ -178,8 +187,10 @@ impl Gallery {
         let mut places = Places::new(&newest, needed);
         let mut plan = Plan::new(&self.shelf);
         for (subject, templates, enrolment) in newcomers {
+            let flags = if restricted.contains(subject) { ROW_RESTRICTED } else { 0 };
+            let flags = held[subject].flags | flags;
             for template in templates {
-                let record = edit::record(*subject, enrolment, held[subject].flags);
+                let record = edit::record(*subject, enrolment, flags);
                 plan.write(places.take()?, record, template);
             }
         }

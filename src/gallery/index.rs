@@ -127,7 +127,8 @@ impl Index {
     }
 
     /// Bytes that it takes.
-    pub(super) fn bytes(&self) -> usize {
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
         self.slots.len() * size_of::<u64>()
     }
 }

@@ -46,13 +46,14 @@ mod space;
 pub mod synthetic;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_open;
 mod tree;
 mod verify;
 mod writer;
 
 use std::sync::Arc;
 
-pub use carry::Exported;
 pub use error::{CarryError, GalleryError, Node, OpenError};
 pub use format::{Head, NodeError};
 pub use gallery::{Gallery, Newcomer};

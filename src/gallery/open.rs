@@ -190,7 +190,6 @@ struct Opened {
 
 /// What opening needs at hand.
 struct Opening<'a> {
-    media: &'a Arc<dyn Media>,
     means: &'a Means,
     slots: &'a Slots,
     file: [u8; 16],
@@ -201,10 +200,9 @@ struct Opening<'a> {
 }
 
 impl<'a> Opening<'a> {
-    fn new(media: &'a Arc<dyn Media>, means: &'a Means, slots: &'a Slots, head: &Head) -> Self {
+    fn new(media: &Arc<dyn Media>, means: &'a Means, slots: &'a Slots, head: &Head) -> Self {
         let reader = Reader { file: head.file, media: Arc::clone(media), map: None };
         Self {
-            media,
             means,
             slots,
             file: head.file,
@@ -495,7 +493,7 @@ fn trim(media: &dyn Media, space: &Space, len: u64) -> Result<u64, OpenError> {
 
 /// The generation that is to be believed, opened; what was interrupted is finished.
 fn choose<'a>(
-    media: &'a Arc<dyn Media>,
+    media: &Arc<dyn Media>,
     means: &'a Means,
     slots: &'a Slots,
     head: &Head,

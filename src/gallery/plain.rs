@@ -41,7 +41,7 @@ impl Plain {
     pub(super) fn clear(&mut self) {
         self.hot.as_mut_slice().zeroize();
         self.cold.as_mut_slice().zeroize();
-        self.norms.as_mut_slice().zeroize();
+        self.norms.as_flattened_mut().zeroize();
         bytemuck::cast_slice_mut::<Row, u8>(&mut self.rows).zeroize();
         self.used = 0;
     }

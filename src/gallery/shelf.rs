@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use zeroize::Zeroizing;
+
 use super::{
     Means, Residency, Settings,
     holders::Holders,
@@ -235,6 +237,23 @@ impl Snapshot {
         let mut table = Vec::new();
         self.table(tile, &mut table)?;
         Ok(table[at])
+    }
+
+    /// The values of a row, hot then cold, as they are stored.
+    pub(super) fn values(
+        &self,
+        tile: usize,
+        at: usize,
+        values: &mut [i8],
+    ) -> Result<(), TileError> {
+        let (hot, cold) = values.split_at_mut(self.set.layout.hot_dims);
+        for (part, values) in [(TilePart::Hot, hot), (TilePart::Cold, cold)] {
+            let bytes = self.set.layout.part_bytes(part, self.tiles[tile].rows);
+            let mut plain = Zeroizing::new(vec![0_u8; bytes]);
+            self.open(tile, part, &mut plain)?;
+            values.copy_from_slice(bytemuck::cast_slice(&plain[at * values.len()..][..values.len()]));
+        }
+        Ok(())
     }
 
     /// The row table of a tile, into `rows`.

@@ -1,0 +1,361 @@
+//! Galleries that are closed and opened again: what they hold, what is refused, and why.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{
+    tests::{LAYOUT, enrol, found, kind, means, rows, subject, template},
+    *,
+};
+use crate::{
+    ops::tile::{TileLayout, TilePart},
+    types::{Hash256, SubjectId},
+};
+
+/// A gallery of `subjects` on a medium of its own.
+fn made(subjects: u8) -> (MemoryMedia, Means, Gallery) {
+    let (media, means) = (MemoryMedia::new(), means());
+    let on = Arc::new(media.clone());
+    let gallery = Gallery::create(on, means.clone(), kind(), LAYOUT, Settings::default());
+    let gallery = gallery.expect("created");
+    for number in 0..subjects {
+        enrol(&gallery, number);
+    }
+    (media, means, gallery)
+}
+
+fn open(bytes: &[u8], means: &Means) -> Result<Gallery, GalleryError> {
+    let media = Arc::new(MemoryMedia::of(bytes));
+    Gallery::open(media, means.clone(), Settings::default())
+}
+
+fn refused(bytes: &[u8], means: &Means) -> OpenError {
+    match open(bytes, means) {
+        Err(GalleryError::Open(error)) => error,
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("opened"),
+    }
+}
+
+#[test]
+fn a_gallery_is_the_same_after_it_was_closed() {
+    let (media, means, gallery) = made(7);
+    gallery.erase(subject(3)).expect("enrolled").wait(std::time::Duration::ZERO).expect("free");
+    gallery.restrict(subject(5), true).expect("enrolled");
+    gallery.regroup(subject(6), 77).expect("enrolled");
+    let (before, stats) = (rows(gallery.source().as_ref()), gallery.stats());
+    drop(gallery);
+    let gallery = open(&media.bytes(), &means).expect("opened");
+    assert_eq!(rows(gallery.source().as_ref()), before);
+    assert_eq!((gallery.stats().generation, gallery.stats().subjects), (10, 6));
+    assert_eq!(gallery.stats().rows, stats.rows);
+    assert_eq!(gallery.records_of(subject(6)).expect("enrolled")[0].enrolment.group, 77);
+    assert_eq!(found(&gallery, 2), [subject(1)]);
+    enrol(&gallery, 9);
+    assert!(gallery.verify(&mut |_, _| {}).expect("read").faults.is_empty());
+}
+
+#[test]
+fn an_erased_row_is_in_no_older_copy_that_still_opens() {
+    let (media, means, gallery) = made(5);
+    let before = media.bytes();
+    let erasure = gallery.erase(subject(2)).expect("enrolled");
+    let receipt = erasure.receipt();
+    assert_eq!((receipt.epoch_destroyed, receipt.at_s, receipt.custodian), (1, 1_000, "memory"));
+    assert!(matches!(refused(&before, &means), OpenError::RolledBack { .. }));
+    // Even with a custodian that would believe in it: the epoch's key is gone.
+    let slots = open::Slots::read(&MemoryMedia::of(&before)).expect("read");
+    for (_, superblock) in slots.held() {
+        let bound = format::Superblock::wrap_bound(&gallery.file(), 1);
+        let opened = means.custodian.unwrap(&gallery.file(), 1, &superblock.wrapped, &bound);
+        assert!(opened.is_err());
+    }
+}
+
+#[test]
+fn an_older_copy_within_an_epoch_is_a_rollback_too() {
+    let (media, means, gallery) = made(2);
+    let before = media.bytes();
+    enrol(&gallery, 2);
+    let error = refused(&before, &means);
+    let OpenError::RolledBack { held, newest } = error else { panic!("{error}") };
+    assert_eq!((held.generation, newest.generation), (2, 3));
+}
+
+#[test]
+fn what_is_not_this_gallery_is_refused_by_name() {
+    let (media, means, gallery) = made(3);
+    let bytes = media.bytes();
+    drop(gallery);
+    let stranger = super::tests::means();
+    assert!(matches!(refused(&bytes, &stranger), OpenError::UnknownGallery { .. }));
+    assert!(matches!(refused(&bytes[..8191], &means), OpenError::Short { bytes: 8191 }));
+    assert!(matches!(refused(&[0; 8192], &means), OpenError::Unfinished));
+    assert!(matches!(refused(&[7; 8192], &means), OpenError::NoSuperblock { .. }));
+    let settings = Settings {
+        kind: Some(TemplateKind { model: Hash256::from_bytes([9; 32]), ..kind() }),
+        ..Settings::default()
+    };
+    let media = Arc::new(MemoryMedia::of(&bytes));
+    let error = Gallery::open(media, stranger, settings).err().expect("refused");
+    assert!(matches!(error, GalleryError::Open(OpenError::Kind(_))), "before any key: {error}");
+    let other = made(3).0.bytes();
+    let mixed = [&bytes[..4096], &other[4096..]].concat();
+    assert!(matches!(refused(&mixed, &means), OpenError::TwoGalleries));
+    let mut cut = bytes.clone();
+    for len in (0..bytes.len()).step_by(97) {
+        cut.truncate(bytes.len() - len);
+        if let Ok(gallery) = open(&cut, &means) {
+            assert!(gallery.verify(&mut |_, _| {}).expect("read").faults.is_empty(), "{len}");
+        }
+    }
+}
+
+#[test]
+fn damage_is_found_by_verify_and_named() {
+    let (media, _, gallery) = made(7);
+    let tile = &gallery.shelf.newest().tiles[1];
+    let place = tile.part(TilePart::Rows).extent.place;
+    media.write(place.at + 3, &[0xA5]).expect("within");
+    let report = gallery.verify(&mut |_, _| {}).expect("read");
+    let [Fault::Part { tile: 1, part: TilePart::Rows, at, .. }] = report.faults[..] else {
+        panic!("{:?}", report.faults)
+    };
+    assert_eq!((at, report.parts, report.tiles), (place.at, 8, 3));
+    let leaf = gallery.shelf.writer().leaves[0].extent.place;
+    media.write(leaf.at, &[0xA5; 2]).expect("within");
+    let report = gallery.verify(&mut |_, _| {}).expect("read");
+    assert!(matches!(report.faults[0], Fault::Node { node: Node::Leaf(0), .. }));
+}
+
+#[test]
+fn replacing_is_an_erasure_and_keeps_a_restriction() {
+    let (_, _, gallery) = made(4);
+    gallery.restrict(subject(1), true).expect("enrolled");
+    let erasure = gallery
+        .replace(subject(1), vec![template(50), template(51)], Enrolment::default())
+        .expect("replaced");
+    assert_eq!((erasure.rows(), erasure.receipt().subjects.len()), (1, 0));
+    assert_eq!(gallery.epoch(), 2);
+    let records = gallery.records_of(subject(1)).expect("enrolled");
+    assert!(records.len() == 2 && records.iter().all(|record| record.restricted));
+    gallery.restrict(subject(1), false).expect("enrolled");
+    let held = gallery.templates_of(subject(1), 0).expect("two");
+    assert!(held.iter().zip([50, 51]).all(|(held, seed)| held.values() == template(seed).values()));
+    assert_eq!(gallery.stats().subjects, 4);
+}
+
+#[test]
+fn groups_classes_and_times_are_erased_and_nobody_else() {
+    let (_, _, gallery) = made(2);
+    let flight = Enrolment { group: 5, class_bits: 4, not_before_s: 50, ..Enrolment::default() };
+    for number in 10..15 {
+        gallery.enrol(subject(number), vec![template(9)], flight).expect("room");
+    }
+    gallery.enrol(subject(10), vec![template(8)], Enrolment::default()).expect("room");
+    assert!(gallery.erase_group(6).expect("nobody").is_none());
+    let erasure = gallery.erase_group(5).expect("erased").expect("five");
+    let gone: Vec<_> = (11..15).map(subject).collect();
+    assert_eq!((erasure.rows(), &erasure.receipt().subjects), (5, &gone));
+    assert_eq!(gallery.stats().subjects, 3);
+    gallery.enrol(subject(20), vec![template(7)], flight).expect("room");
+    assert_eq!(gallery.erase_class(4).expect("erased").expect("one").rows(), 1);
+    let rest = gallery.erase_begun_before(0).expect("erased").expect("those without a begin");
+    assert_eq!((rest.rows(), gallery.stats().subjects), (3, 0));
+    assert!(gallery.verify(&mut |_, _| {}).expect("read").faults.is_empty());
+}
+
+#[test]
+fn compacting_keeps_the_order_and_gives_the_rows_back() {
+    let (media, means, gallery) = made(11);
+    for number in [0, 4, 5, 9] {
+        drop(gallery.erase(subject(number)).expect("enrolled"));
+    }
+    assert_eq!(gallery.compact().expect("compacted"), 4);
+    let order = |gallery: &Gallery| -> Vec<u8> {
+        rows(gallery.source().as_ref()).iter().map(|(row, _)| row.subject[0]).collect()
+    };
+    assert_eq!(order(&gallery), [1, 2, 3, 6, 7, 8, 10]);
+    assert_eq!((gallery.stats().rows, gallery.stats().vacant), (7, 0));
+    assert_eq!(gallery.compact().expect("nothing to do"), 0);
+    assert_eq!(found(&gallery, 9), [subject(8)]);
+    assert_eq!(gallery.records_of(subject(10)).expect("enrolled")[0].row, 6);
+    let gallery = open(&media.bytes(), &means).expect("opened");
+    assert_eq!(order(&gallery), [1, 2, 3, 6, 7, 8, 10]);
+}
+
+#[test]
+fn a_new_epoch_writes_no_tile_and_a_new_transform_writes_all() {
+    let (media, means, gallery) = made(8);
+    let (before, written) = (rows(gallery.source().as_ref()), gallery.written());
+    let raw = |gallery: &Gallery| {
+        let mut plane = vec![0; LAYOUT.part_bytes(TilePart::Hot, 3)];
+        gallery.source().open(0, TilePart::Hot, &mut plane).expect("a tile");
+        plane
+    };
+    let disguised = raw(&gallery);
+    gallery.rotate().expect("rotated");
+    assert_eq!((gallery.epoch(), gallery.written().tile_bytes), (2, written.tile_bytes));
+    assert_eq!(raw(&gallery), disguised);
+    let mut told = Vec::new();
+    drop(gallery.rekey(&mut |done, all| told.push((done, all))).expect("renewed"));
+    assert_eq!((told, gallery.epoch()), (vec![(1, 3), (2, 3), (3, 3)], 3));
+    assert_eq!(rows(gallery.source().as_ref()), before);
+    let reopened = open(&media.bytes(), &means).expect("opened");
+    assert_eq!(rows(reopened.source().as_ref()), before);
+    assert_eq!(raw(&reopened), raw(&gallery));
+}
+
+#[test]
+fn resident_tiles_are_served_in_place_and_change_with_the_gallery() {
+    let (media, means, gallery) = made(5);
+    drop(gallery);
+    let settings = Settings { residency: Residency::Locked, ..Settings::default() };
+    let gallery = match Gallery::open(Arc::new(media), means, settings) {
+        Err(GalleryError::Open(OpenError::Memory(error))) => {
+            assert!(error.to_string().contains("ulimit"), "{error}");
+            return;
+        }
+        opened => opened.expect("opened"),
+    };
+    enrol(&gallery, 5);
+    drop(gallery.erase(subject(1)).expect("enrolled"));
+    let source = gallery.source();
+    for tile in 0..2 {
+        for part in [TilePart::Hot, TilePart::Cold, TilePart::Rows] {
+            let resident = source.resident(tile, part).expect("resident");
+            let mut opened = vec![0; resident.len()];
+            source.open(tile, part, &mut opened).expect("a tile");
+            assert_eq!(resident, opened);
+        }
+    }
+    assert_eq!((found(&gallery, 6), found(&gallery, 2)), (vec![subject(5)], vec![]));
+    assert!(gallery.stats().locked && gallery.verify(&mut |_, _| {}).expect("read").faults.is_empty());
+}
+
+#[test]
+fn a_gallery_moves_to_another_appliance() {
+    let (_, _, gallery) = made(5);
+    gallery.restrict(subject(2), true).expect("enrolled");
+    drop(gallery.erase(subject(3)).expect("enrolled"));
+    let identity = age::x25519::Identity::generate();
+    let mut stream = Vec::new();
+    let recipient = identity.to_public().to_string();
+    assert_eq!(gallery.export(&recipient, &mut stream, &mut |_, _| {}).expect("exported"), 4);
+    use age::secrecy::ExposeSecret;
+    let secret = identity.to_string();
+    let import = |stream: &[u8]| {
+        let media = Arc::new(MemoryMedia::new());
+        let settings = Settings::default();
+        let secret = secret.expose_secret();
+        Gallery::import(&mut &*stream, secret, media, means(), settings, &mut |_, _| {})
+    };
+    let moved = import(&stream).expect("imported");
+    assert_ne!(moved.file(), gallery.file());
+    let seen = |gallery: &Gallery| {
+        let mut seen = rows(gallery.source().as_ref());
+        seen.retain(|(row, _)| row.subject != [0; 16] || row.flags == 0);
+        seen
+    };
+    assert_eq!(seen(&moved), seen(&gallery));
+    stream.truncate(stream.len() - 20);
+    assert!(matches!(import(&stream), Err(GalleryError::Carry(_))));
+    let refused = gallery.export("age1nobody", &mut Vec::new(), &mut |_, _| {});
+    assert!(matches!(refused, Err(GalleryError::Carry(CarryError::Identity(_)))));
+}
+
+/// A medium that refuses the `n`th write or sync.
+struct Failing {
+    inner: MemoryMedia,
+    left: AtomicU64,
+}
+
+impl Failing {
+    fn step(&self) -> io::Result<()> {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+}
+
+impl Media for Failing {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+    fn read(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.inner.read(at, bytes)
+    }
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.step()?;
+        self.inner.write(at, bytes)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.step()
+    }
+}
+
+#[test]
+fn a_refused_write_leaves_the_gallery_as_it_was_or_asks_to_open_it_again() {
+    // Per erase: three parts, a leaf, a root, the superblock, the sync.
+    for fails_at in 1..=7 {
+        let (memory, means, gallery) = made(5);
+        drop(gallery);
+        let media = Arc::new(Failing { inner: memory.clone(), left: AtomicU64::new(u64::MAX) });
+        let opened = Gallery::open(media.clone(), means.clone(), Settings::default());
+        let gallery = opened.expect("opened");
+        media.left.store(fails_at, Ordering::SeqCst);
+        let error = gallery.erase(subject(1)).expect_err("refused");
+        assert_eq!(gallery.stats().subjects, 5);
+        assert_eq!(found(&gallery, 2), [subject(1)]);
+        if fails_at <= 5 {
+            assert!(matches!(error, GalleryError::Medium { .. }), "{fails_at}: {error}");
+            drop(gallery.erase(subject(1)).expect("there is room again"));
+            assert_eq!(gallery.stats().subjects, 4);
+        } else {
+            assert!(matches!(error, GalleryError::Unknown { .. }), "{fails_at}: {error}");
+            let again = gallery.enrol(subject(9), vec![template(9)], Enrolment::default());
+            assert!(matches!(again, Err(GalleryError::Unknown { .. })));
+        }
+        drop(gallery);
+        let gallery = open(&memory.bytes(), &means).expect("opened");
+        let subjects = gallery.stats().subjects;
+        assert!(subjects == 4 || (fails_at > 5 && subjects == 5), "{fails_at}: {subjects}");
+        assert!(gallery.verify(&mut |_, _| {}).expect("read").faults.is_empty());
+    }
+}
+
+#[test]
+fn tags_and_padding_cost_half_a_percent_at_most() {
+    for dims in [128_u16, 512] {
+        let layout = TileLayout { dims: dims.into(), hot_dims: 128, rows: 1024 };
+        let kind = TemplateKind { dims, ..kind() };
+        let gallery = Gallery::in_memory(kind, layout);
+        let newcomers: Vec<Newcomer> = (0..4096_u64)
+            .map(|number| {
+                let values = vec![(number % 100) as i8; dims.into()].into_boxed_slice();
+                let template = Template::new(values, kind).expect("a template");
+                let id = SubjectId::from_bytes((u128::from(number) + 1).to_le_bytes());
+                (id, vec![template], Enrolment::default())
+            })
+            .collect();
+        gallery.enrol_all(&newcomers).expect("room");
+        let content: usize = [TilePart::Hot, TilePart::Cold, TilePart::Rows]
+            .map(|part| layout.part_bytes(part, 1024))
+            .iter()
+            .sum();
+        let used = gallery.stats().bytes - gallery.stats().bytes_free - 8192;
+        let tree: u64 = gallery.shelf.writer().leaves[0].extent.place.bytes + 1024;
+        let overhead = used - tree - 4 * content as u64;
+        let templates = 4096 * u64::from(dims);
+        assert!(overhead * 200 <= templates, "{overhead} bytes beside {templates}");
+    }
+}
