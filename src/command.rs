@@ -26,7 +26,7 @@ use crate::{
     },
     types::{
         Action, Asked, Attack, Caller, Candidate, CaptureFact, Certificate, GalleryId, Purpose,
-        Reason, Score, Selection, SubjectId, Template, TemplateError, TemplateKind, Threshold,
+        Reason, Score, Selection, SubjectId, Template, TemplateError, Threshold,
         TransactionId, Verdict,
     },
 };

@@ -15,6 +15,10 @@ mod door;
 mod galleries;
 #[path = "http_api/harness.rs"]
 mod harness;
+#[path = "http_api/holders.rs"]
+mod holders;
+#[path = "http_api/keeping.rs"]
+mod keeping;
 #[path = "http_api/pictures.rs"]
 mod pictures;
 #[path = "common/places.rs"]

@@ -360,8 +360,8 @@ impl Appliance {
             let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
             let done = match &kept {
                 Kept::Searchable(gallery) => {
-                    let tiles = &gallery.source().set().tiles;
-                    if !tiles.iter().any(|tile| tile.common.expiry_s_min <= now_s) {
+                    let source = gallery.source();
+                    if !source.set().tiles.iter().any(|tile| tile.common.expiry_s_min <= now_s) {
                         continue;
                     }
                     self.erase_rows(transaction, &name, gallery, meant)

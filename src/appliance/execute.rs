@@ -1,7 +1,7 @@
 //! Commands, carried out: permitted first, then decoded into slots, then through the pipeline.
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::mpsc,
     time::Duration,
 };
 
@@ -9,12 +9,11 @@ use super::{Appliance, places::Held};
 use crate::{
     audit::{AuditEntry, AuditSink},
     command::{
-        Answer, Command, Compared, Decision, EncodedImage, Enrolment, GalleryDescription, Part,
+        Answer, Command, Compared, Decision, EncodedImage, Part,
         ReferenceSource, Refusal, Request, Scope,
     },
     document::image,
-    gallery::Gallery,
-    limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX, REFERENCES_PER_SUBJECT_MAX},
+    limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX},
     pipeline::{
         Order, Reference, Refused, Reply, Task,
         slot::{CaptureError, Captured},

@@ -240,15 +240,12 @@ impl Galleries {
             Kept::ByHolders(_) => (None, vec![KeptBy::Holders]),
             Kept::Unavailable(_) => (None, vec![KeptBy::Custodian, KeptBy::Holders]),
         };
-        let forget = |file| {
-            self.place.means.custodian.forget(file).map_err(|error| fault(error.to_string()))
-        };
         if let Some(file) = &file {
-            forget(file)?;
+            self.forget(name, file)?;
         }
         for path in paths.into_iter().filter_map(|kept_by| self.path(name, kept_by)) {
             if matches!(kept, Kept::Unavailable(_)) {
-                self.forget_unread(&path, &forget)?;
+                self.forget_unread(name, &path)?;
             }
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -261,16 +258,20 @@ impl Galleries {
         Ok(())
     }
 
+    fn forget(&self, name: &GalleryId, file: &[u8; 16]) -> Result<(), Refusal> {
+        let forgotten = self.place.means.custodian.forget(file);
+        forgotten.map_err(|error| Refusal::GalleryFault {
+            gallery: name.clone(),
+            why: format!("its keys could not be destroyed: {error}"),
+        })
+    }
+
     /// The keys of a file that does not open are found by its head, which needs none. Where the head
     /// is gone as well, nobody can tell which keys were its own; they open nothing that is left.
-    fn forget_unread(
-        &self,
-        path: &Path,
-        forget: &dyn Fn(&[u8; 16]) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
+    fn forget_unread(&self, name: &GalleryId, path: &Path) -> Result<(), Refusal> {
         let Ok(media) = FileMedia::open(path) else { return Ok(()) };
         match Gallery::head(&media) {
-            Ok(head) => forget(&head.file),
+            Ok(head) => self.forget(name, &head.file),
             Err(error) => {
                 let path = path.display();
                 tracing::warn!(%path, %error, "its keys cannot be told apart; they stay");

@@ -36,7 +36,7 @@ impl fmt::Debug for HolderSecret {
 }
 
 /// Who keeps the keys of a gallery's records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum KeptBy {
     /// The appliance's custodian: the records can be searched.
     #[default]

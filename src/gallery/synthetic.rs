@@ -43,7 +43,7 @@ const DRAW_DEVIATION: f32 = 295.600_6;
 const JITTERS_MAX: u32 = 6;
 
 /// Why no synthetic gallery was made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SyntheticError {
     /// The calibration carries no statistics.
     #[error(
