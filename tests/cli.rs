@@ -1,6 +1,8 @@
 //! The built binary, as a user meets it: exit codes, messages, and that nothing reads like a crash.
 
 mod common;
+#[path = "cli/gallery.rs"]
+mod gallery;
 #[path = "common/places.rs"]
 mod places;
 

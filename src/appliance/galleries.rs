@@ -31,9 +31,9 @@ use crate::{
 };
 
 /// Name ending of a gallery that can be searched.
-pub const GALLERY_SUFFIX: &str = "gallery";
+pub(super) const GALLERY_SUFFIX: &str = "gallery";
 /// Name ending of a gallery of records that only their holders open.
-pub const HOLDERS_SUFFIX: &str = "records";
+pub(super) const HOLDERS_SUFFIX: &str = "records";
 
 /// Where galleries are kept, and by what means.
 #[derive(Clone)]
@@ -341,7 +341,7 @@ fn twice(kept: &mut Kept) {
 
 /// The file of the gallery `name`.
 #[must_use]
-pub fn path(folder: &Path, name: &GalleryId, kept_by: KeptBy) -> PathBuf {
+pub(super) fn path(folder: &Path, name: &GalleryId, kept_by: KeptBy) -> PathBuf {
     let suffix = match kept_by {
         KeptBy::Custodian => GALLERY_SUFFIX,
         KeptBy::Holders => HOLDERS_SUFFIX,
