@@ -19,6 +19,7 @@ pub(crate) const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("meter", "types", "outcomes are counted by name"),
     ("model", "ops", "a network file becomes an `ops::Program`"),
     ("face", "ops", "an aligned face is what `ops::warp` makes of a frame"),
+    ("gallery", "keys", "a gallery's keys are kept by a custodian, and lie in locked memory"),
     ("capture", "pipeline", "what is captured lies in one of the pipeline's slots"),
     ("http", "command", "an endpoint is a command with a route"),
     ("http", "config", "limits and identities of the listener"),
