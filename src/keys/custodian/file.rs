@@ -33,6 +33,9 @@
 //! *prepared*, which opens as well, and once the old key is gone nothing but the new epoch can be
 //! meant. `commit` within an epoch has no such witness and is synced.
 //!
+//! After a sync the record is written into the other slot too, unsynced: between changes both say
+//! the same, and a damaged one costs nothing.
+//!
 //! Assumptions about the medium: what was synced reads back; a write that was not synced may be
 //! there in part, whole, or not at all, in any order; bytes outside a write do not change; writing
 //! over bytes of a file replaces them on the medium ([`FileCustodian::describe`] says where that is
@@ -208,6 +211,8 @@ impl FileCustodian {
         let slot = self.put(file, known, record)?;
         self.vault.sync(&name).map_err(self.failed(&name, "synced"))?;
         known.slot = Some(slot);
+        // The second copy is a guard against damage alone; the record is durable without it.
+        let _mirrored = self.put(file, known, record);
         Ok(())
     }
 

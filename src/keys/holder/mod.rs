@@ -11,6 +11,8 @@
 
 pub mod issuer;
 pub mod record;
+#[cfg(test)]
+mod tests;
 pub mod token;
 
 pub use issuer::{IssuerError, IssuerId, IssuerKey, ReaderKey};
