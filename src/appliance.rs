@@ -2,9 +2,9 @@
 //!
 //! `models.rs` reads model files, `keeping.rs` finds custodian and folders, `places.rs` shares out
 //! frame slots, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
-//! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is decided, `administer.rs` what is kept, `carried.rs` what
-//! travellers carry. Here they are put together, from a configuration or, for tests and simulations,
-//! from parts.
+//! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
+//! decided, `administer.rs` what is kept, `carried.rs` what travellers carry. Here they are put
+//! together, from a configuration or, for tests and simulations, from parts.
 //!
 //! Invariant: no answer leaves that the audit does not hold. Beside the pipeline's own entries,
 //! every administrative act and every refused permission is recorded here.
@@ -44,8 +44,8 @@ use crate::{
     time::Clock,
     types::{GalleryId, Threshold},
 };
-pub use galleries::GalleryPlace;
 use galleries::Galleries;
+pub use galleries::GalleryPlace;
 use keeping::HolderKeys;
 use models::Models;
 use places::Places;

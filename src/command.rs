@@ -26,8 +26,8 @@ use crate::{
     },
     types::{
         Action, Asked, Attack, Caller, Candidate, CaptureFact, Certificate, GalleryId, Purpose,
-        Reason, Score, Selection, SubjectId, Template, TemplateError, Threshold,
-        TransactionId, Verdict,
+        Reason, Score, Selection, SubjectId, Template, TemplateError, Threshold, TransactionId,
+        Verdict,
     },
 };
 pub use crate::{

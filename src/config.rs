@@ -417,7 +417,11 @@ impl Galleries {
                 return refuse(key, value, "the custodian pkcs11 needs it");
             }
             if !is_token && is_set(value) {
-                return refuse(key, value, "belongs to custodian = \"pkcs11\", which is not chosen");
+                return refuse(
+                    key,
+                    value,
+                    "belongs to custodian = \"pkcs11\", which is not chosen",
+                );
             }
         }
         for (key, value) in of_file {
@@ -631,7 +635,10 @@ impl Environment {
     /// [`ConfigError::NoFolder`].
     pub fn state_folder(&self) -> Result<PathBuf, ConfigError> {
         let folder = self.folder("XDG_STATE_HOME", ".local/state");
-        folder.ok_or(ConfigError::NoFolder { what: "the audit and galleries", variable: "XDG_STATE_HOME" })
+        folder.ok_or(ConfigError::NoFolder {
+            what: "the audit and galleries",
+            variable: "XDG_STATE_HOME",
+        })
     }
 
     fn config_file(&self) -> Option<PathBuf> {

@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use hdrhistogram::Histogram;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// Seconds in each stage, from 50 µs to 10 s.
@@ -179,8 +180,8 @@ impl Meter {
         self.frames.with_label_values(&[fate]).inc();
     }
 
-    /// Sets the number of rows in `state`: `searchable`, `vacant`, or `holders` for records that only
-    /// their holders open.
+    /// Sets the number of rows in `state`: `searchable`, `vacant`, or `holders` for records that
+    /// only their holders open.
     pub fn gallery_rows(&self, state: &'static str, rows: u64) {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         self.gallery_rows.with_label_values(&[state]).set(rows);

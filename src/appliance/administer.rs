@@ -1,20 +1,16 @@
 //! Commands about who is enrolled, carried out.
 //!
 //! An erasure is told to the audit twice: that it was ordered, before anything is touched, and what
-//! it destroyed, after the key is gone. Where the order cannot be written nothing is erased, and the
-//! caller is told so: the audit is the evidence that it will be asked for. That does not hold an
-//! erasure up for ever: the appliance is not ready until its audit can be written (which
+//! it destroyed, after the key is gone. Where the order cannot be written nothing is erased, and
+//! the caller is told so: the audit is the evidence that it will be asked for. That does not hold
+//! an erasure up for ever: the appliance is not ready until its audit can be written (which
 //! `audit.path` can mend at once), and what the law erases by the calendar ([`Appliance::expire`])
 //! is not held up at all. What an erasure destroyed is kept and written later where it cannot be
 //! written at once ([`super::Watched`]); the erasure stands.
 
 use std::time::Duration;
 
-use super::{
-    Appliance,
-    execute::Errand,
-    galleries::Kept,
-};
+use super::{Appliance, execute::Errand, galleries::Kept};
 use crate::{
     audit::{AuditEntry, AuditErasure},
     command::{
@@ -25,9 +21,7 @@ use crate::{
     keys::holder::record::{HolderRecords, RecordId},
     limits::REFERENCES_PER_SUBJECT_MAX,
     random::random_id,
-    types::{
-        Action, Attack, GalleryId, Selection, SubjectId, Template, TransactionId,
-    },
+    types::{Action, Attack, GalleryId, Selection, SubjectId, Template, TransactionId},
 };
 
 /// Who keeps the key of a holder's record.
@@ -118,10 +112,9 @@ impl Appliance {
                     ..of(KeptBy::Holders, records.held().live, (0, 0), kind)
                 })
             }
-            Kept::Unavailable(why) => Err(Refusal::GalleryUnavailable {
-                gallery: name.clone(),
-                why: why.to_string(),
-            }),
+            Kept::Unavailable(why) => {
+                Err(Refusal::GalleryUnavailable { gallery: name.clone(), why: why.to_string() })
+            }
         }
     }
 
@@ -240,9 +233,11 @@ impl Appliance {
                 }
                 Ok(self.zeroed(errand.transaction, name, meant, 1))
             }
-            Kept::Unavailable(_) => Err(self.galleries.searchable(name).err().unwrap_or_else(
-                || Refusal::UnknownGallery { gallery: name.clone() },
-            )),
+            Kept::Unavailable(_) => Err(self
+                .galleries
+                .searchable(name)
+                .err()
+                .unwrap_or_else(|| Refusal::UnknownGallery { gallery: name.clone() })),
         })?;
         self.settled(errand, done).map(Answer::Erased)
     }
@@ -260,10 +255,9 @@ impl Appliance {
             Kept::ByHolders(records) => {
                 self.erase_records(errand.transaction, name, records, selection)
             }
-            Kept::Unavailable(why) => Err(Refusal::GalleryUnavailable {
-                gallery: name.clone(),
-                why: why.to_string(),
-            }),
+            Kept::Unavailable(why) => {
+                Err(Refusal::GalleryUnavailable { gallery: name.clone(), why: why.to_string() })
+            }
         })?;
         self.settled(errand, done).map(Answer::Erased)
     }

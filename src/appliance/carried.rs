@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::{Appliance, execute::Errand, galleries::Kept};
 use crate::{
-    command::{
-        Answer, EncodedImage, Enrolment, HolderSecret, Part, PresentedToken, Refusal,
-    },
+    command::{Answer, EncodedImage, Enrolment, HolderSecret, Part, PresentedToken, Refusal},
     gallery::Gallery,
     keys::holder::{
         Validity,
@@ -89,8 +87,8 @@ impl Appliance {
         Ok(Answer::TokenIssued { transaction: errand.transaction, token, face })
     }
 
-    /// The template in a token; seal, signature, model, time and purpose are checked before anything
-    /// of it is believed.
+    /// The template in a token; seal, signature, model, time and purpose are checked before
+    /// anything of it is believed.
     pub(super) fn presented(
         &self,
         errand: &Errand,

@@ -1,16 +1,13 @@
 //! Commands, carried out: permitted first, then decoded into slots, then through the pipeline.
 
-use std::{
-    sync::mpsc,
-    time::Duration,
-};
+use std::{sync::mpsc, time::Duration};
 
 use super::{Appliance, places::Held};
 use crate::{
     audit::{AuditEntry, AuditSink},
     command::{
-        Answer, Command, Compared, Decision, EncodedImage, Part,
-        ReferenceSource, Refusal, Request, Scope,
+        Answer, Command, Compared, Decision, EncodedImage, Part, ReferenceSource, Refusal, Request,
+        Scope,
     },
     document::image,
     limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX},

@@ -17,9 +17,7 @@ use std::{
 
 use crate::{
     command::{KeptBy, Refusal},
-    gallery::{
-        FileMedia, Gallery, Means, Media, MemoryMedia, Residency, Settings,
-    },
+    gallery::{FileMedia, Gallery, Means, Media, MemoryMedia, Residency, Settings},
     keys::{
         custodian::vault::{FolderVault, MemoryVault, Vault},
         holder::record::HolderRecords,
@@ -77,13 +75,8 @@ impl Galleries {
         kind: TemplateKind,
         layout: TileLayout,
     ) -> io::Result<Self> {
-        let galleries = Self {
-            place,
-            kind,
-            layout,
-            held: RwLock::default(),
-            changing: Mutex::default(),
-        };
+        let galleries =
+            Self { place, kind, layout, held: RwLock::default(), changing: Mutex::default() };
         if let Some(folder) = &galleries.place.folder {
             private_folder(folder)?;
             for (name, kept_by, path) in listed(folder)? {
@@ -123,8 +116,7 @@ impl Galleries {
 
     /// Opens the file of holders' records, or makes it.
     fn records(&self, name: &GalleryId) -> Result<Kept, Refusal> {
-        let fault =
-            |why: String| Refusal::GalleryFault { gallery: name.clone(), why };
+        let fault = |why: String| Refusal::GalleryFault { gallery: name.clone(), why };
         let vault: Arc<dyn Vault> = match &self.place.folder {
             Some(folder) => {
                 Arc::new(FolderVault::open(folder).map_err(|error| fault(error.to_string()))?)
@@ -228,8 +220,8 @@ impl Galleries {
         }
     }
 
-    /// Takes the gallery off the list, destroys every key of it, and its file. What a running search
-    /// still holds is its caller's to wait for.
+    /// Takes the gallery off the list, destroys every key of it, and its file. What a running
+    /// search still holds is its caller's to wait for.
     pub(super) fn destroy(&self, name: &GalleryId) -> Result<(), Refusal> {
         let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = self.kept(name)?;
@@ -266,8 +258,9 @@ impl Galleries {
         })
     }
 
-    /// The keys of a file that does not open are found by its head, which needs none. Where the head
-    /// is gone as well, nobody can tell which keys were its own; they open nothing that is left.
+    /// The keys of a file that does not open are found by its head, which needs none. Where the
+    /// head is gone as well, nobody can tell which keys were its own; they open nothing that is
+    /// left.
     fn forget_unread(&self, name: &GalleryId, path: &Path) -> Result<(), Refusal> {
         let Ok(media) = FileMedia::open(path) else { return Ok(()) };
         match Gallery::head(&media) {

@@ -1,7 +1,7 @@
 //! What keeps galleries and their keys: folders and custodian, as the configuration names them.
 //!
-//! The command line's offline verbs ask here as the appliance does, so that both find the same files
-//! and the same keys.
+//! The command line's offline verbs ask here as the appliance does, so that both find the same
+//! files and the same keys.
 
 use std::{
     io,
@@ -78,10 +78,7 @@ impl KeepingError {
 ///
 /// # Errors
 /// [`ConfigError::NoFolder`].
-pub fn gallery_folder(
-    config: &Config,
-    environment: &Environment,
-) -> Result<PathBuf, ConfigError> {
+pub fn gallery_folder(config: &Config, environment: &Environment) -> Result<PathBuf, ConfigError> {
     of_state(&config.gallery.directory, environment, GALLERIES_FOLDER)
 }
 
@@ -137,8 +134,7 @@ pub fn custodian(
                 made.map_err(|error| KeepingError::folder(Some(above), &error))?;
             }
             let opened = FileCustodian::open(&folder, passphrase.as_ref(), entropy);
-            let opened =
-                opened.map_err(|error| KeepingError::Custodian { name: "file", error })?;
+            let opened = opened.map_err(|error| KeepingError::Custodian { name: "file", error })?;
             Ok(Arc::new(opened))
         }
         CustodianName::Pkcs11 => {

@@ -2,10 +2,13 @@
 //! same audit.
 //!
 //! Whoever can read the key files (or knows the token's PIN) is the operator here; no policy is
-//! asked. What was done is told to the audit all the same, in the name of the command line: an order
-//! before the act, its result after it.
+//! asked. What was done is told to the audit all the same, in the name of the command line: an
+//! order before the act, its result after it.
 
-use std::{path::{Path, PathBuf}, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     StartError, World,
@@ -17,9 +20,7 @@ use crate::{
     audit::{AuditEntry, AuditErasure, AuditSink},
     command::KeptBy,
     config::{Config, ConfigError, CustodianName, Environment},
-    gallery::{
-        FileMedia, Gallery, GalleryError, Media, MediaError, Receipt, Residency, Settings,
-    },
+    gallery::{FileMedia, Gallery, GalleryError, Media, MediaError, Receipt, Residency, Settings},
     limits::GALLERY_ROWS_MAX,
     model::Calibration,
     random::random_id,
@@ -67,7 +68,9 @@ pub enum OfflineError {
         error: GalleryError,
     },
     /// The audit refused; nothing was done.
-    #[error("the audit could not be written, and nothing was done: set audit.path to a place that can")]
+    #[error(
+        "the audit could not be written, and nothing was done: set audit.path to a place that can"
+    )]
     Audit,
 }
 
@@ -109,8 +112,7 @@ impl Offline {
         }
         let place = keeping::place(config, environment, &world)?;
         let folder = keeping::gallery_folder(config, environment)?;
-        private_folder(&folder)
-            .map_err(|error| KeepingError::folder(Some(&folder), &error))?;
+        private_folder(&folder).map_err(|error| KeepingError::folder(Some(&folder), &error))?;
         let audit = Arc::new(super::open_audit(config, environment)?);
         let calibration = models::calibration(&config.models)?;
         Ok(Self { place, folder, audit, world, calibration })

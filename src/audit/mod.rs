@@ -4,8 +4,7 @@
 pub mod file;
 
 use crate::types::{
-    Action, Attack, Caller, GalleryId, Outcome, Purpose, Score, Selection, SubjectId,
-    TransactionId,
+    Action, Attack, Caller, GalleryId, Outcome, Purpose, Score, Selection, SubjectId, TransactionId,
 };
 
 /// One comparison, as evidence: the score, what it was held against, and what that means.

@@ -28,7 +28,8 @@ pub(super) fn run(arguments: &Arguments, scene: &Scene<'_>) -> Outcome {
     } else {
         scene.tell.line(format!("erased {subject} from {gallery}; no search holds it any more"));
         scene.tell.line(format!(
-            "receipt: transaction {}, generation {}, keys up to epoch {} destroyed by the {} custodian",
+            "receipt: transaction {}, generation {}, keys up to epoch {} destroyed by the {} \
+             custodian",
             receipt["transaction"].as_str().unwrap_or_default(),
             receipt["generation"],
             receipt["epochDestroyed"],

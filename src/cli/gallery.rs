@@ -40,7 +40,8 @@ pub(super) enum Verb {
     Stats(Target),
     /// Let rows that hold nobody fall away.
     Compact(Target),
-    /// Begin a new epoch: the key of the old one is destroyed, and older copies of the file with it.
+    /// Begin a new epoch: the key of the old one is destroyed, and older copies of the file with
+    /// it.
     Rotate(Target),
     /// Draw a new transform and write every template anew: templates of before do not compare.
     Rekey(Target),

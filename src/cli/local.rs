@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 use super::{Failure, Scene};
 use crate::{
     appliance::{Appliance, World},
-    config::{Config, CustodianName, Galleries},
     command::{Answer, Command, Decision, EncodedImage, Request, Service},
+    config::{Config, CustodianName, Galleries},
     limits::IMAGE_BYTES_MAX,
     meter::Meter,
     random::SystemEntropy,
@@ -26,8 +26,8 @@ pub(super) fn world() -> World {
     }
 }
 
-/// Starts the appliance of this scene's configuration, without its galleries: they belong to `serve`
-/// and to `gallery`, and what a verb enrols here ends with it.
+/// Starts the appliance of this scene's configuration, without its galleries: they belong to
+/// `serve` and to `gallery`, and what a verb enrols here ends with it.
 pub(super) fn appliance(scene: &Scene<'_>) -> Result<Appliance, Failure> {
     let config = Config { gallery: in_memory(), ..scene.config.clone() };
     Ok(Appliance::start(&config, scene.environment, world())?)

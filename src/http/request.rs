@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 
 mod keeping;
 
-pub(super) use keeping::{enrol_holder, erase_selected, issue_token, regroup, replace, restrict};
 pub use keeping::{
     EnrolHolderBody, EraseBody, IssueTokenBody, RegroupBody, ReplaceBody, RestrictBody,
 };
+pub(super) use keeping::{enrol_holder, erase_selected, issue_token, regroup, replace, restrict};
 
 use super::{
     body::{Fields, Form, base64, json},
@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     command::{
-        Command, EncodedImage, Enrolment, HOLDER_SECRET_BYTES, HolderSecret, KeptBy, PresentedToken, ReferenceSource, Scope,
-        UnsupportedReference,
+        Command, EncodedImage, Enrolment, HOLDER_SECRET_BYTES, HolderSecret, KeptBy,
+        PresentedToken, ReferenceSource, Scope, UnsupportedReference,
     },
     limits::CANDIDATES_MAX,
     types::{GalleryId, Hash256, Purpose, SubjectId, Template, TemplateKind},

@@ -4,10 +4,7 @@
 use std::{fmt::Write as _, fs, path::PathBuf};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use portcullis::{
-    gallery::FileMedia,
-    model::Calibration,
-};
+use portcullis::{gallery::FileMedia, model::Calibration};
 use serde_json::Value;
 
 use super::{Home, shown};
@@ -70,7 +67,10 @@ fn a_life_from_creation_to_erasure() {
     let home = filled();
     let held = stats(&home);
     assert_eq!((&held["subjects"], &held["rows"]), (&10.into(), &10.into()), "{held:#}");
-    assert_eq!((&held["residency"], &held["custodian"]["name"]), (&"sealed".into(), &"file".into()));
+    assert_eq!(
+        (&held["residency"], &held["custodian"]["name"]),
+        (&"sealed".into(), &"file".into())
+    );
     for key in ["bytes", "overheadBytes", "epoch", "generation", "vacant"] {
         assert!(held[key].is_u64(), "{key}: {held:#}");
     }
@@ -105,7 +105,8 @@ fn a_life_from_creation_to_erasure() {
     assert_eq!(stats(&home)["subjects"], 0);
 
     let entries = audit(&home);
-    let evidence: Vec<&Value> = entries.iter().filter(|entry| entry["erasure"].is_object()).collect();
+    let evidence: Vec<&Value> =
+        entries.iter().filter(|entry| entry["erasure"].is_object()).collect();
     assert!(evidence.len() >= 5, "{entries:#?}");
     for entry in &evidence {
         assert_eq!(entry["gallery"], "staff");
@@ -119,7 +120,8 @@ fn a_life_from_creation_to_erasure() {
 fn mistakes_are_told_with_what_to_do_next() {
     let home = filled();
     home.run(&["gallery", "create", "staff"]).fails_with(&["staff.gallery", "exists already"]);
-    home.run(&["gallery", "stats", "crew"]).fails_with(&["crew.gallery", "create the gallery first"]);
+    home.run(&["gallery", "stats", "crew"])
+        .fails_with(&["crew.gallery", "create the gallery first"]);
     home.run(&["gallery", "stats", "No!"]).fails_with(&["No!", "a-z, 0-9"]);
     home.run(&["gallery", "erase", "staff"]).fails_with(&["Usage"]);
     home.run(&["gallery", "erase", "staff", "--group", "7", "--everybody"]).fails_with(&["cannot"]);
@@ -236,8 +238,7 @@ fn a_gallery_moves_to_another_appliance() {
 fn keys_of_holder_tokens_are_made_once_and_told_apart() {
     let home = Home::new();
     let (issuer, reader) = (home.path("issuer.key"), home.path("reader.key"));
-    let keygen =
-        ["token", "keygen", "--issuer", shown(&issuer), "--reader", shown(&reader)];
+    let keygen = ["token", "keygen", "--issuer", shown(&issuer), "--reader", shown(&reader)];
     assert!(home.run(&keygen).ends(0).contains("holder.reader_keys"));
     home.run(&keygen).fails_with(&["issuer.key"]);
     let inspect = |file: &PathBuf| home.run(&["token", "inspect", shown(file)]).ends(0).to_owned();

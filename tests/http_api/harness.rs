@@ -15,8 +15,8 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis::{
     appliance::{Appliance, Assembly, GalleryPlace, World, keeping::HolderKeys},
-    command::Service,
     audit::AuditSink,
+    command::Service,
     config,
     gallery::{Means, Residency},
     http::{Access, Api, route, server},

@@ -52,7 +52,8 @@ fn a_token_is_a_reference_that_nobody_kept() {
 #[test]
 fn tokens_end_and_need_keys() {
     let server = Server::start(Setup::default());
-    issue(&server, 4, &json!({ "notBefore": 10, "expiry": 10 })).problem(422, "HOLDER_TOKEN_REFUSED");
+    issue(&server, 4, &json!({ "notBefore": 10, "expiry": 10 }))
+        .problem(422, "HOLDER_TOKEN_REFUSED");
     let old = issue(&server, 4, &json!({ "notBefore": 0, "expiry": 10 })).ok(201);
     let refused = verify(&server, 4, json!({ "holderToken": old["token"] }));
     assert!(refused.problem(422, "HOLDER_TOKEN_REFUSED").contains("expired"));

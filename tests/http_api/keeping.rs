@@ -1,5 +1,5 @@
-//! Who is kept, and how: restriction, groups, replacement, erasure with its receipt, and that all of
-//! it outlives the appliance.
+//! Who is kept, and how: restriction, groups, replacement, erasure with its receipt, and that all
+//! of it outlives the appliance.
 
 use std::{
     fs,

@@ -50,9 +50,8 @@ pub(super) fn export(arguments: &ExportArguments, scene: &Scene<'_>) -> Outcome 
     let file = options.open(&arguments.out).map_err(refused)?;
     let ordered = bench.offline.ordered(&bench.located, Action::ExportGallery, (None, None))?;
     let mut out = BufWriter::new(file);
-    let written = bench.shown("exporting", |progress| {
-        gallery.export(&arguments.to, &mut out, progress)
-    });
+    let written =
+        bench.shown("exporting", |progress| gallery.export(&arguments.to, &mut out, progress));
     let rows = match bench.told(written) {
         Ok(rows) => rows,
         Err(failure) => {
@@ -69,7 +68,9 @@ pub(super) fn export(arguments: &ExportArguments, scene: &Scene<'_>) -> Outcome 
         tell.document(&serde_json::json!({ "references": rows, "path": path, "to": arguments.to }));
     } else {
         tell.line(format!("wrote {rows} references to {shown}, for {} alone", arguments.to));
-        tell.line("when it is imported there, erase it here: `portcullis gallery erase --everybody`");
+        tell.line(
+            "when it is imported there, erase it here: `portcullis gallery erase --everybody`",
+        );
     }
     Ok(Ended::Done)
 }

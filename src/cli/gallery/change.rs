@@ -30,7 +30,8 @@ pub(in crate::cli) struct EraseArguments {
     #[arg(long, value_name = "NUMBER", group = "whom")]
     group: Option<u32>,
     /// Every subject of a class, 0 to 63.
-    #[arg(long, value_name = "CLASS", group = "whom", value_parser = clap::value_parser!(u8).range(0..64))]
+    #[arg(long, value_name = "CLASS", group = "whom",
+        value_parser = clap::value_parser!(u8).range(0..64))]
     class: Option<u8>,
     /// Every reference whose validity began before this second (UTC).
     #[arg(long, value_name = "SECONDS", group = "whom", allow_hyphen_values = true)]
@@ -106,9 +107,9 @@ fn ids(file: &Path) -> Result<Vec<SubjectId>, Failure> {
         if line.is_empty() {
             continue;
         }
-        let id: SubjectId = line
-            .parse()
-            .map_err(|error| Failure::new(format!("{shown}:{}: {error}; nothing was erased", at + 1)))?;
+        let id: SubjectId = line.parse().map_err(|error| {
+            Failure::new(format!("{shown}:{}: {error}; nothing was erased", at + 1))
+        })?;
         if seen.insert(id) {
             ids.push(id);
         }

@@ -158,7 +158,8 @@ fn parse(line: &[u8], terms: Enrolment, kind: &TemplateKind) -> Result<Read1, St
     let held = TemplateKind {
         model: hash(&line.template.model)?,
         calibration: hash(&line.template.calibration)?,
-        dims: u16::try_from(bytes.len()).map_err(|_| "template.values is no template".to_owned())?,
+        dims: u16::try_from(bytes.len())
+            .map_err(|_| "template.values is no template".to_owned())?,
     };
     kind.accept(&held).map_err(|error| error.to_string())?;
     let values: Box<[i8]> = bytes.iter().map(|&byte| byte.cast_signed()).collect();

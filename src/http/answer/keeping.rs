@@ -24,8 +24,8 @@ pub struct ErasedAnswer {
     pub rows: Option<u64>,
     /// First generation without them.
     pub generation: u64,
-    /// Every key up to this epoch's was destroyed with them. Null where the gallery went as a whole,
-    /// with every key it ever had, or where nothing was there to erase.
+    /// Every key up to this epoch's was destroyed with them. Null where the gallery went as a
+    /// whole, with every key it ever had, or where nothing was there to erase.
     pub epoch_destroyed: Option<u64>,
     /// Who held the key.
     pub custodian: String,

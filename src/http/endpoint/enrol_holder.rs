@@ -20,9 +20,9 @@ use crate::{
 
 /// Make a record that only its holder can open, in a gallery made with `"keys": "holders"`.
 ///
-/// The answer holds the secret, and it is the only copy: give it to the traveller (as a QR code, say)
-/// and keep none. Verify with a reference of `gallery`, `subject` and `secret`; no search finds the
-/// record. Also as multipart/form-data: fields image, purpose, notBefore, expiry.
+/// The answer holds the secret, and it is the only copy: give it to the traveller (as a QR code,
+/// say) and keep none. Verify with a reference of `gallery`, `subject` and `secret`; no search
+/// finds the record. Also as multipart/form-data: fields image, purpose, notBefore, expiry.
 #[utoipa::path(
     post,
     path = "/v1/galleries/{gallery}/holders",

@@ -17,7 +17,8 @@ use crate::{
     },
 };
 
-/// Remove every subject of a group, of classes, or by time, or everybody; the answer is the receipt.
+/// Remove every subject of a group, of classes, or by time, or everybody; the answer is the
+/// receipt.
 ///
 /// Answered when no search holds them any more and the key that could open them is destroyed. That
 /// nobody was meant is not an error: the receipt says 0 rows.

@@ -288,7 +288,8 @@ mod tests {
         assert_eq!(erase(r#","enrolledBefore":-3"#), Ok(Selection::EnrolledBefore(-3)));
         assert_eq!(erase(r#","expired":true"#), Ok(Selection::Expired));
         assert_eq!(erase(r#","everybody":true"#), Ok(Selection::Everybody));
-        for nobody in ["", r#","everybody":false"#, r#","group":7,"classes":[1]"#, r#","group":0"#] {
+        for nobody in ["", r#","everybody":false"#, r#","group":7,"classes":[1]"#, r#","group":0"#]
+        {
             assert_eq!(erase(nobody), Err("FIELD_INVALID"), "{nobody}");
         }
         assert_eq!(erase(r#","classes":[]"#), Err("CLASSES_EMPTY"));

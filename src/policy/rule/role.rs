@@ -44,8 +44,9 @@ mod tests {
     use crate::types::{Caller, Purpose};
 
     /// One row per role; columns in the order of `cases::ACTIONS`: create, delete, describe, embed,
-    /// enrol, erase, export, identify, issue a token, regroup, replace, restrict, rotate keys, verify.
-    /// Exporting and rotating are done offline, by whoever holds the keys: no role may ask for them.
+    /// enrol, erase, export, identify, issue a token, regroup, replace, restrict, rotate keys,
+    /// verify. Exporting and rotating are done offline, by whoever holds the keys: no role may ask
+    /// for them.
     const TABLE: [(Role, [u8; 14]); 6] = [
         (Role::Administrator, [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
         (Role::Auditor, [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),

@@ -11,7 +11,9 @@ const FORMED: Finding =
 
 pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
     match facts.asked.action {
-        Action::Embed | Action::Enrol | Action::IssueToken | Action::Replace => (facts.probe == CaptureFact::Usable).then_some(FORMED),
+        Action::Embed | Action::Enrol | Action::IssueToken | Action::Replace => {
+            (facts.probe == CaptureFact::Usable).then_some(FORMED)
+        }
         Action::CreateGallery
         | Action::DeleteGallery
         | Action::DescribeGallery
