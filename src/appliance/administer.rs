@@ -10,7 +10,11 @@
 
 use std::time::Duration;
 
-use super::{Appliance, execute::Errand, galleries::Kept};
+use super::{
+    Appliance,
+    execute::Errand,
+    galleries::{Kept, unavailable},
+};
 use crate::{
     audit::{AuditEntry, AuditErasure},
     command::{
@@ -112,9 +116,7 @@ impl Appliance {
                     ..of(KeptBy::Holders, records.held().live, (0, 0), kind)
                 })
             }
-            Kept::Unavailable(why) => {
-                Err(Refusal::GalleryUnavailable { gallery: name.clone(), why: why.to_string() })
-            }
+            Kept::Unavailable(why) => Err(unavailable(name, why)),
         }
     }
 
@@ -233,11 +235,7 @@ impl Appliance {
                 }
                 Ok(self.zeroed(errand.transaction, name, meant, 1))
             }
-            Kept::Unavailable(_) => Err(self
-                .galleries
-                .searchable(name)
-                .err()
-                .unwrap_or_else(|| Refusal::UnknownGallery { gallery: name.clone() })),
+            Kept::Unavailable(why) => Err(unavailable(name, why)),
         })?;
         self.settled(errand, done).map(Answer::Erased)
     }
@@ -255,9 +253,7 @@ impl Appliance {
             Kept::ByHolders(records) => {
                 self.erase_records(errand.transaction, name, records, selection)
             }
-            Kept::Unavailable(why) => {
-                Err(Refusal::GalleryUnavailable { gallery: name.clone(), why: why.to_string() })
-            }
+            Kept::Unavailable(why) => Err(unavailable(name, why)),
         })?;
         self.settled(errand, done).map(Answer::Erased)
     }

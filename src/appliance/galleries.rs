@@ -322,7 +322,7 @@ impl Galleries {
     }
 }
 
-fn unavailable(name: &GalleryId, why: &str) -> Refusal {
+pub(super) fn unavailable(name: &GalleryId, why: &str) -> Refusal {
     Refusal::GalleryUnavailable { gallery: name.clone(), why: why.to_owned() }
 }
 
