@@ -18,7 +18,7 @@ pub use keeping::{
 pub use service::{Readiness, Service, Version};
 
 use crate::{
-    document::image::ImageError,
+    document::{error::DocumentError, image::ImageError},
     gallery::GalleryError,
     keys::holder::{
         TokenError,
@@ -40,7 +40,7 @@ pub use crate::{
 pub struct EncodedImage(Vec<u8>);
 
 impl EncodedImage {
-    /// Takes the bytes of a JPEG or PNG file.
+    /// Takes the bytes of a JPEG, JPEG 2000 or PNG file.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
@@ -59,11 +59,41 @@ impl fmt::Debug for EncodedImage {
     }
 }
 
+/// A file of a passport chip as it arrived. Its bytes cannot be printed; the process allocator
+/// wipes them.
+pub struct EncodedFile(Vec<u8>);
+
+impl EncodedFile {
+    /// Takes the bytes of the file.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for EncodedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EncodedFile({} bytes)", self.0.len())
+    }
+}
+
 /// What a probe is held against, as the caller names it.
 #[derive(Debug)]
 pub enum ReferenceSource {
     /// A picture.
     Image(EncodedImage),
+    /// Data group 2 of a passport chip. Each of its photographs is a reference: the issuing state
+    /// signed all of them as the holder's, and Doc 9303 prefers none.
+    Dg2 {
+        /// EF.DG2, or a bare record of ISO/IEC 19794-5 or 39794-5.
+        file: EncodedFile,
+    },
     /// Every reference of an enrolled subject.
     Subject {
         /// Where it is enrolled.
@@ -84,25 +114,6 @@ pub enum ReferenceSource {
     },
     /// A template that the traveller carries.
     HolderToken(PresentedToken),
-    /// A kind that this appliance knows by name and cannot read yet.
-    Unsupported(UnsupportedReference),
-}
-
-/// Kinds of reference that are named in the API and answered 501.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnsupportedReference {
-    /// Data group 2 of a passport chip.
-    Dg2,
-}
-
-impl UnsupportedReference {
-    /// The member's name in the API.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Dg2 => "dg2",
-        }
-    }
 }
 
 /// What a search is limited to.
@@ -274,9 +285,9 @@ impl Command {
                 ReferenceSource::Subject { gallery, .. }
                 | ReferenceSource::Holder { gallery, .. } => Some(gallery),
                 ReferenceSource::Image(_)
+                | ReferenceSource::Dg2 { .. }
                 | ReferenceSource::Template(_)
-                | ReferenceSource::HolderToken(_)
-                | ReferenceSource::Unsupported(_) => None,
+                | ReferenceSource::HolderToken(_) => None,
             }),
             Self::Embed { .. } | Self::IssueToken { .. } => None,
         }
@@ -313,7 +324,8 @@ impl Request {
 /// One comparison, with the reference it belongs to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
-    /// Number of the reference in the request, from 0; a subject's references share one.
+    /// Number of the reference in the request, from 0; a subject's references share one, and so do
+    /// the photographs of a data group 2.
     pub reference: usize,
     /// What the reference's capture gave; a template counts as usable.
     pub capture: CaptureFact,
@@ -452,6 +464,14 @@ pub enum Refusal {
         /// Why not.
         error: ImageError,
     },
+    /// The file of a passport chip cannot be read.
+    #[error("{part}: {error}")]
+    Document {
+        /// Which reference.
+        part: Part,
+        /// Why not.
+        error: DocumentError,
+    },
     /// The picture shows no usable face, and the act needs one.
     #[error("{part} shows no usable face: {}", capture_text(*.capture))]
     Capture {
@@ -468,22 +488,10 @@ pub enum Refusal {
         /// Why not.
         error: TemplateError,
     },
-    /// A kind of reference that is not read yet.
-    #[error(
-        "{part}: `{}` references are not read by this version; send an image, a template, a \
-         gallery subject or a holder token",
-        .kind.name()
-    )]
-    UnsupportedReference {
-        /// Which reference.
-        part: Part,
-        /// Its kind.
-        kind: UnsupportedReference,
-    },
     /// None, or more than one verification takes.
     #[error(
         "{held} references; a verification takes 1 to {most}, and each reference of an enrolled \
-         subject counts"
+         subject and each photograph of a data group 2 counts"
     )]
     References {
         /// How many there are.
@@ -710,6 +718,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Image { error, .. } => error.code(),
+            Self::Document { error, .. } => error.code(),
             Self::Capture { capture, .. } => match capture {
                 CaptureFact::Usable | CaptureFact::PoorQuality => "CAPTURE_POOR_QUALITY",
                 CaptureFact::NoFace => "CAPTURE_NO_FACE",
@@ -718,7 +727,6 @@ impl Refusal {
                 CaptureFact::OffCentre => "CAPTURE_OFF_CENTRE",
             },
             Self::Template { error, .. } => template_code(error),
-            Self::UnsupportedReference { .. } => "UNSUPPORTED_REFERENCE",
             Self::References { .. } => "REFERENCES_COUNT",
             Self::Images { .. } => "IMAGES_COUNT",
             Self::Candidates { .. } => "CANDIDATES_COUNT",
@@ -775,6 +783,8 @@ mod tests {
     fn a_picture_cannot_be_printed() {
         let image = EncodedImage::new(vec![231; 3]);
         assert_eq!(format!("{image:?}"), "EncodedImage(3 bytes)");
+        let file = EncodedFile::new(vec![231; 3]);
+        assert_eq!(format!("{file:?}"), "EncodedFile(3 bytes)");
     }
 
     #[test]

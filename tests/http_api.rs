@@ -9,6 +9,10 @@ mod bodies;
 mod common;
 #[path = "http_api/decide.rs"]
 mod decide;
+#[path = "common/dg2.rs"]
+mod dg2;
+#[path = "http_api/documents.rs"]
+mod documents;
 #[path = "http_api/door.rs"]
 mod door;
 #[path = "http_api/galleries.rs"]
@@ -19,6 +23,8 @@ mod harness;
 mod holders;
 #[path = "http_api/keeping.rs"]
 mod keeping;
+#[path = "common/jpeg2000.rs"]
+mod jpeg2000;
 #[path = "http_api/pictures.rs"]
 mod pictures;
 #[path = "common/places.rs"]

@@ -6,10 +6,14 @@ use super::{Appliance, places::Held};
 use crate::{
     audit::{AuditEntry, AuditSink},
     command::{
-        Answer, Command, Compared, Decision, EncodedImage, Part, ReferenceSource, Refusal, Request,
-        Scope,
+        Answer, Command, Compared, Decision, EncodedFile, EncodedImage, Part, ReferenceSource,
+        Refusal, Request, Scope,
     },
-    document::image,
+    document::{
+        dg2::Dg2,
+        error::DocumentError,
+        image::{self, ImageError},
+    },
     limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX},
     pipeline::{
         Order, Reference, Refused, Reply, Task,
@@ -170,13 +174,12 @@ impl Appliance {
         sources: Vec<ReferenceSource>,
         threshold: Threshold,
     ) -> Result<Answer, Refusal> {
-        let is_image = |source: &&ReferenceSource| matches!(source, ReferenceSource::Image(_));
-        let images = sources.iter().filter(is_image).count();
         if !(1..=REFERENCES_MAX).contains(&sources.len()) {
             return Err(Refusal::References { held: sources.len(), most: REFERENCES_MAX });
         }
+        let images = pictures(&sources)?;
         let _places = self.places(errand, 1 + images)?;
-        let probe = self.capture(probe, Part::Probe)?;
+        let probe = self.picture(errand, probe, Part::Probe)?;
         let (numbers, references) = self.references(errand, sources)?;
         let task = Task::Verify { references, threshold: threshold.clone() };
         let reply = self.decide(errand, probe, task)?;
@@ -203,7 +206,12 @@ impl Appliance {
             let part = Part::Reference(number);
             match source {
                 ReferenceSource::Image(image) => {
-                    references.push(Reference::Image(self.capture(&image, part)?));
+                    references.push(Reference::Image(self.picture(errand, &image, part)?));
+                }
+                ReferenceSource::Dg2 { file } => {
+                    for captured in self.portraits(errand, &file, part)? {
+                        references.push(Reference::Image(captured));
+                    }
                 }
                 ReferenceSource::Template(template) => {
                     let accepted = self.calibration.kind().accept(template.kind());
@@ -222,9 +230,6 @@ impl Appliance {
                 }
                 ReferenceSource::HolderToken(token) => {
                     references.push(Reference::Template(self.presented(errand, part, &token)?));
-                }
-                ReferenceSource::Unsupported(kind) => {
-                    return Err(Refusal::UnsupportedReference { part, kind });
                 }
             }
             numbers.resize(references.len(), number);
@@ -248,7 +253,7 @@ impl Appliance {
         }
         let gallery = self.to_search(gallery)?;
         let _places = self.places(errand, 1)?;
-        let probe = self.capture(probe, Part::Probe)?;
+        let probe = self.picture(errand, probe, Part::Probe)?;
         let task = Task::Identify {
             tiles: gallery.source(),
             threshold: threshold.clone(),
@@ -288,7 +293,7 @@ impl Appliance {
         part: Part,
     ) -> Result<(crate::types::Template, Option<crate::command::FaceReport>), Refusal> {
         let _places = self.places(errand, 1)?;
-        let captured = self.capture(image, part)?;
+        let captured = self.picture(errand, image, part)?;
         let reply = self.decide(errand, captured, Task::Template)?;
         if let Some(template) = reply.template {
             return Ok((template, reply.face));
@@ -313,15 +318,51 @@ impl Appliance {
         self.places.take(count, left).ok_or(Refusal::Busy)
     }
 
-    fn capture(&self, image: &EncodedImage, part: Part) -> Result<Captured, Refusal> {
+    /// Every photograph of a data group 2, in its order.
+    fn portraits(
+        &self,
+        errand: &Errand,
+        file: &EncodedFile,
+        part: Part,
+    ) -> Result<Vec<Captured>, Refusal> {
+        let document = |error| Refusal::Document { part, error };
+        let dg2 = Dg2::read(file.bytes()).map_err(document)?;
+        let captured = dg2.portraits.iter().enumerate().map(|(portrait, held)| {
+            let refusal = |error| document(DocumentError::Image { portrait, error });
+            self.capture(errand, held.image, refusal)
+        });
+        captured.collect()
+    }
+
+    fn picture(
+        &self,
+        errand: &Errand,
+        image: &EncodedImage,
+        part: Part,
+    ) -> Result<Captured, Refusal> {
+        self.capture(errand, image.bytes(), |error| Refusal::Image { part, error })
+    }
+
+    /// Decodes one picture into a slot, unless the answer would come too late already: pictures
+    /// that are made to be slow cost their sender's deadline and one picture more, whatever their
+    /// number.
+    fn capture(
+        &self,
+        errand: &Errand,
+        image: &[u8],
+        refusal: impl FnOnce(ImageError) -> Refusal,
+    ) -> Result<Captured, Refusal> {
         let began_us = self.world.clock.monotonic_us();
-        let captured = self.slots.capture(|pixels| image::decode_into(image.bytes(), pixels));
+        if began_us > errand.deadline_us {
+            return Err(Refusal::Late { deadline_ms: errand.deadline_ms });
+        }
+        let captured = self.slots.capture(|pixels| image::decode_into(image, pixels));
         match captured {
             Ok(captured) => {
                 Ok(captured.timed(self.world.clock.monotonic_us().saturating_sub(began_us)))
             }
             Err(CaptureError::Busy { .. }) => Err(Refusal::Busy),
-            Err(CaptureError::Fill(error)) => Err(Refusal::Image { part, error }),
+            Err(CaptureError::Fill(error)) => Err(refusal(error)),
             Err(CaptureError::Extent { .. }) => {
                 Err(Refusal::Fault { what: "a decoder reported another size than it wrote" })
             }
@@ -349,4 +390,28 @@ impl Appliance {
             mpsc::RecvTimeoutError::Disconnected => Refusal::Fault { what: "the pipeline ended" },
         })
     }
+}
+
+/// Slots that the pictures of `sources` take. A data group is read here to be counted, and again to
+/// be decoded: reading borrows, allocates next to nothing and takes microseconds.
+fn pictures(sources: &[ReferenceSource]) -> Result<usize, Refusal> {
+    let mut count = 0;
+    for (number, source) in sources.iter().enumerate() {
+        count += match source {
+            ReferenceSource::Image(_) => 1,
+            ReferenceSource::Dg2 { file } => {
+                let part = Part::Reference(number);
+                let dg2 = Dg2::read(file.bytes());
+                dg2.map_err(|error| Refusal::Document { part, error })?.portraits.len()
+            }
+            ReferenceSource::Subject { .. }
+            | ReferenceSource::Holder { .. }
+            | ReferenceSource::HolderToken(_)
+            | ReferenceSource::Template(_) => 0,
+        };
+    }
+    if count > REFERENCES_MAX {
+        return Err(Refusal::References { held: count, most: REFERENCES_MAX });
+    }
+    Ok(count)
 }
