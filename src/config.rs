@@ -96,6 +96,10 @@ pub struct Config {
     pub policy: PolicyChoice,
     /// Where decisions are written.
     pub audit: Audit,
+    /// Who is enrolled, and who keeps the keys.
+    pub gallery: Galleries,
+    /// Templates that travellers carry.
+    pub holder: Holder,
     /// What is told on standard error.
     pub log: Log,
     /// Bounds lowered beneath the product's.
@@ -164,6 +168,38 @@ pub struct Audit {
     pub path: PathBuf,
 }
 
+/// `[gallery]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Galleries {
+    /// Folder of the gallery files; empty for the default one.
+    pub directory: PathBuf,
+    /// Where opened tiles lie.
+    pub residency: ResidencyName,
+    /// Who keeps the keys.
+    pub custodian: CustodianName,
+    /// Custodian `file`: folder of the key files; empty for the default one.
+    pub key_directory: PathBuf,
+    /// Custodian `file`: file with the passphrase of the key files; empty for none.
+    pub key_passphrase_file: PathBuf,
+    /// Custodian `pkcs11`: the token's library.
+    pub pkcs11_module: PathBuf,
+    /// Custodian `pkcs11`: label of the token.
+    pub pkcs11_token: String,
+    /// Custodian `pkcs11`: file with the user's PIN.
+    pub pkcs11_pin_file: PathBuf,
+}
+
+/// `[holder]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Holder {
+    /// File of the key that signs and seals holder tokens; empty where none are issued.
+    pub issuer_key: PathBuf,
+    /// Files of the keys that open and verify them, one per issuer that is accepted.
+    pub reader_keys: Vec<PathBuf>,
+}
+
 /// `[log]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -224,6 +260,30 @@ choice! {
         Still,
         /// Live capture at a gate.
         Egate,
+    }
+}
+choice! {
+    /// Where opened tiles lie.
+    #[derive(Default)]
+    ResidencyName {
+        /// Nowhere: each search opens what it needs and wipes it.
+        #[default]
+        Sealed,
+        /// In locked memory, from the opening to the end.
+        Locked,
+    }
+}
+choice! {
+    /// Who keeps the keys of galleries.
+    #[derive(Default)]
+    CustodianName {
+        /// This process alone: what it ends, nobody opens again.
+        Memory,
+        /// One file per epoch.
+        #[default]
+        File,
+        /// A token (a security module) behind PKCS #11.
+        Pkcs11,
     }
 }
 choice! {
@@ -334,6 +394,45 @@ impl Default for Limits {
     }
 }
 
+impl Galleries {
+    /// A custodian is given what it needs, and nothing that it would not look at.
+    fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |key, value: &Path, why: &str| {
+            let value = value.display().to_string();
+            Err(ConfigError::Value { key, value, why: why.to_owned() })
+        };
+        let is_set = |path: &Path| !path.as_os_str().is_empty();
+        let of_token = [
+            ("gallery.pkcs11_module", self.pkcs11_module.as_path()),
+            ("gallery.pkcs11_token", Path::new(&self.pkcs11_token)),
+            ("gallery.pkcs11_pin_file", self.pkcs11_pin_file.as_path()),
+        ];
+        let of_file = [
+            ("gallery.key_directory", self.key_directory.as_path()),
+            ("gallery.key_passphrase_file", self.key_passphrase_file.as_path()),
+        ];
+        let is_token = self.custodian == CustodianName::Pkcs11;
+        for (key, value) in of_token {
+            if is_token && !is_set(value) {
+                return refuse(key, value, "the custodian pkcs11 needs it");
+            }
+            if !is_token && is_set(value) {
+                return refuse(
+                    key,
+                    value,
+                    "belongs to custodian = \"pkcs11\", which is not chosen",
+                );
+            }
+        }
+        for (key, value) in of_file {
+            if self.custodian != CustodianName::File && is_set(value) {
+                return refuse(key, value, "belongs to custodian = \"file\", which is not chosen");
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Config {
     /// The file's keys over the defaults, the environment's over both. `file` is the one named on
     /// the command line; without it, the user's own is read where there is one.
@@ -437,6 +536,7 @@ impl Config {
             let why = "tls_certificate and tls_key belong together: set both or neither";
             return refuse("server.tls_certificate", tls.0.display().to_string(), why);
         }
+        self.gallery.check()?;
         self.check_exposure()
     }
 
@@ -529,13 +629,16 @@ impl Environment {
         folder.ok_or(ConfigError::NoFolder { what: "cached models", variable: "PORTCULLIS_CACHE" })
     }
 
-    /// Where the audit file is kept.
+    /// Where what must outlive the process is kept: the audit, galleries, their keys.
     ///
     /// # Errors
     /// [`ConfigError::NoFolder`].
     pub fn state_folder(&self) -> Result<PathBuf, ConfigError> {
         let folder = self.folder("XDG_STATE_HOME", ".local/state");
-        folder.ok_or(ConfigError::NoFolder { what: "the audit", variable: "XDG_STATE_HOME" })
+        folder.ok_or(ConfigError::NoFolder {
+            what: "the audit and galleries",
+            variable: "XDG_STATE_HOME",
+        })
     }
 
     fn config_file(&self) -> Option<PathBuf> {
@@ -594,12 +697,45 @@ mod tests {
             ("PORTCULLIS_ENGINE_NAME", "abacus", "unknown variant `abacus`"),
             ("PORTCULLIS_MODELS_DETECT_PX", "100", "a multiple of 32"),
             ("PORTCULLIS_LIMITS_BODY_BYTES", "99999999999", "lowered, not raised"),
+            ("PORTCULLIS_GALLERY_CUSTODIAN", "vault", "unknown variant `vault`"),
+            ("PORTCULLIS_GALLERY_CUSTODIAN", "pkcs11", "gallery.pkcs11_module"),
+            ("PORTCULLIS_GALLERY_PKCS11_TOKEN", "gates", "which is not chosen"),
             ("PORTCULLIS_SERVER_LISTEN", "0.0.0.0:1", "server.tls_certificate, server.tls_key"),
         ] {
             let text = set(name, value).expect_err(name).to_string();
             assert!(text.contains(expected), "{text}");
         }
+        assert_eq!(
+            set("PORTCULLIS_GALLERY_RESIDENCY", "locked").expect("one").gallery.residency,
+            ResidencyName::Locked
+        );
         assert!(set("PORTCULLIS_SHARED", "/elsewhere").is_ok(), "not a section: not ours");
+    }
+
+    #[test]
+    fn a_custodian_is_given_what_it_needs_and_nothing_else() {
+        let with = |more: &str| {
+            let text = format!("[gallery]\n{more}");
+            Config::parse(&text, "a.toml").expect("known keys").check()
+        };
+        let whole = "pkcs11_module = \"/lib/a.so\"\npkcs11_token = \"gates\"\n\
+                     pkcs11_pin_file = \"/etc/pin\"\n";
+        assert_eq!(with(&format!("custodian = \"pkcs11\"\n{whole}")), Ok(()));
+        assert_eq!(with("key_directory = \"/keys\"\nkey_passphrase_file = \"/pass\""), Ok(()));
+        for (text, key) in [
+            ("custodian = \"pkcs11\"", "gallery.pkcs11_module"),
+            (whole, "gallery.pkcs11_module"),
+            ("custodian = \"memory\"\nkey_directory = \"/keys\"", "gallery.key_directory"),
+            (
+                "custodian = \"memory\"\nkey_passphrase_file = \"/pass\"",
+                "gallery.key_passphrase_file",
+            ),
+        ] {
+            match with(text) {
+                Err(ConfigError::Value { key: found, .. }) => assert_eq!(found, key, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub const DIMS_MAX: usize = 2048;
 pub const TILE_ROWS: u32 = 1024;
 /// Rows of one gallery.
 pub const GALLERY_ROWS_MAX: u64 = 16_000_000;
+/// Results of erasures that are remembered while the audit cannot be written.
+pub const AUDIT_OWED_MAX: usize = 10_000;
 /// Galleries of one appliance.
 pub const GALLERIES_MAX: usize = 256;
 /// Records of one store that opens only with their holders' secrets.

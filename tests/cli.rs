@@ -5,6 +5,8 @@ mod common;
 mod dg2;
 #[path = "common/jpeg2000.rs"]
 mod jpeg2000;
+#[path = "cli/gallery.rs"]
+mod gallery;
 #[path = "common/places.rs"]
 mod places;
 

@@ -19,6 +19,10 @@ mod door;
 mod galleries;
 #[path = "http_api/harness.rs"]
 mod harness;
+#[path = "http_api/holders.rs"]
+mod holders;
+#[path = "http_api/keeping.rs"]
+mod keeping;
 #[path = "common/jpeg2000.rs"]
 mod jpeg2000;
 #[path = "http_api/pictures.rs"]

@@ -1,5 +1,7 @@
 //! `portcullis doctor`: what this machine has, and why something is not available.
 
+mod keeping;
+
 use std::{fs, net::TcpListener, path::Path};
 
 use serde::Serialize;
@@ -48,6 +50,7 @@ pub(super) fn run(
     memory(&mut findings);
     model_files(&config, environment, &mut findings);
     places(&config, environment, &mut findings);
+    keeping::look(&config, environment, &mut findings);
     if tell.json {
         tell.document(&findings);
     } else {
@@ -60,7 +63,7 @@ pub(super) fn run(
             ));
         }
     }
-    let needed = ["configuration", "model", "audit", "engine"];
+    let needed = ["configuration", "model", "audit", "engine", "gallery", "custodian"];
     match findings.iter().find(|finding| !finding.ok && needed.contains(&finding.topic)) {
         None => Ok(Ended::Done),
         Some(finding) => Err(Failure::new(format!(

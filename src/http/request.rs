@@ -7,13 +7,21 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+mod keeping;
+
+pub use keeping::{
+    EnrolHolderBody, EraseBody, IssueTokenBody, RegroupBody, ReplaceBody, RestrictBody,
+};
+pub(super) use keeping::{enrol_holder, erase_selected, issue_token, regroup, replace, restrict};
+
 use super::{
     body::{Fields, Form, base64, json},
     problem::Problem,
 };
 use crate::{
     command::{
-        Command, EncodedFile, EncodedImage, Enrolment, ReferenceSource, Scope, UnsupportedReference,
+        Command, EncodedFile, EncodedImage, Enrolment, HOLDER_SECRET_BYTES, HolderSecret, KeptBy,
+        PresentedToken, ReferenceSource, Scope,
     },
     limits::CANDIDATES_MAX,
     types::{GalleryId, Hash256, Purpose, SubjectId, Template, TemplateKind},
@@ -62,6 +70,48 @@ impl PurposeName {
                           watchlist";
             Problem::new("PURPOSE_MISSING", detail)
         })
+    }
+}
+
+/// Who keeps the keys of a gallery's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeysName {
+    /// The appliance's custodian: the records can be searched.
+    #[default]
+    Custodian,
+    /// Each record's own holder: no search is possible.
+    Holders,
+}
+
+impl KeysName {
+    fn parse(text: Option<&str>) -> Result<Self, Problem> {
+        match text {
+            None | Some("custodian") => Ok(Self::Custodian),
+            Some("holders") => Ok(Self::Holders),
+            Some(_) => {
+                let detail = "`keys` is custodian (searchable) or holders (never searchable)";
+                Err(Problem::new("FIELD_INVALID", detail))
+            }
+        }
+    }
+}
+
+impl From<KeysName> for KeptBy {
+    fn from(name: KeysName) -> Self {
+        match name {
+            KeysName::Custodian => Self::Custodian,
+            KeysName::Holders => Self::Holders,
+        }
+    }
+}
+
+impl From<KeptBy> for KeysName {
+    fn from(kept_by: KeptBy) -> Self {
+        match kept_by {
+            KeptBy::Custodian => Self::Custodian,
+            KeptBy::Holders => Self::Holders,
+        }
     }
 }
 
@@ -117,8 +167,8 @@ impl TemplateBody<'_> {
     }
 }
 
-/// One reference: exactly one of `image`, `template`, `gallery` with `subject`, `dg2`,
-/// `holderToken`. The last one is answered 501 by this version.
+/// One reference: exactly one of `image`, `template`, `gallery` with `subject` (and, for a holder's
+/// record, with `secret`), `dg2`, `holderToken`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceBody<'a> {
@@ -137,15 +187,19 @@ pub struct ReferenceBody<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{32}$")]
     subject: Option<Cow<'a, str>>,
+    /// The secret of a holder's record, base64: the record is named by `gallery` and `subject`.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, content_encoding = "base64")]
+    secret: Option<Cow<'a, str>>,
     /// Data group 2 of a passport chip as base64: EF.DG2, or a bare record of ISO/IEC 19794-5 or
     /// 39794-5. Each of its photographs counts as a reference.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, content_encoding = "base64")]
     dg2: Option<Cow<'a, str>>,
-    /// A template sealed to a secret that the traveller carries; not read by this version.
-    #[serde(default, rename = "holderToken")]
-    #[schema(value_type = Option<Object>)]
-    holder_token: Option<serde::de::IgnoredAny>,
+    /// A token that the traveller carries, base64, as `POST /v1/holder-tokens` made it.
+    #[serde(borrow, default, rename = "holderToken")]
+    #[schema(value_type = Option<String>, content_encoding = "base64")]
+    holder_token: Option<Cow<'a, str>>,
 }
 
 impl ReferenceBody<'_> {
@@ -153,14 +207,14 @@ impl ReferenceBody<'_> {
         let kinds = [
             self.image.is_some(),
             self.template.is_some(),
-            self.gallery.is_some() || self.subject.is_some(),
+            self.gallery.is_some() || self.subject.is_some() || self.secret.is_some(),
             self.dg2.is_some(),
             self.holder_token.is_some(),
         ];
         if kinds.iter().filter(|&&present| present).count() != 1 {
             let detail = format!(
                 "references[{at}] must hold exactly one of image, template, gallery with subject, \
-                 dg2, holderToken"
+                 holderToken, dg2"
             );
             return Err(Problem::new("REFERENCE_INVALID", detail));
         }
@@ -175,17 +229,23 @@ impl ReferenceBody<'_> {
             let file = EncodedFile::new(base64(&format!("references[{at}].dg2"), dg2)?);
             return Ok(ReferenceSource::Dg2 { file });
         }
-        if self.holder_token.is_some() {
-            return Ok(ReferenceSource::Unsupported(UnsupportedReference::HolderToken));
+        if let Some(token) = &self.holder_token {
+            let token = base64(&format!("references[{at}].holderToken"), token)?;
+            return Ok(ReferenceSource::HolderToken(PresentedToken::new(token)));
         }
         let (Some(gallery), Some(subject)) = (&self.gallery, &self.subject) else {
             let detail = format!("references[{at}]: gallery and subject belong together");
             return Err(Problem::new("REFERENCE_INVALID", detail));
         };
-        Ok(ReferenceSource::Subject {
-            gallery: gallery_id(gallery)?,
-            subject: subject_id(subject)?,
-        })
+        let (gallery, subject) = (gallery_id(gallery)?, subject_id(subject)?);
+        match &self.secret {
+            None => Ok(ReferenceSource::Subject { gallery, subject }),
+            Some(secret) => {
+                let field = format!("references[{at}].secret");
+                let secret = holder_secret(&field, secret)?;
+                Ok(ReferenceSource::Holder { gallery, subject, secret })
+            }
+        }
     }
 }
 
@@ -269,6 +329,9 @@ pub struct CreateGalleryBody<'a> {
     gallery: Cow<'a, str>,
     /// Why.
     purpose: PurposeName,
+    /// Who keeps the keys of its records; it cannot be changed later.
+    #[serde(default)]
+    keys: KeysName,
 }
 
 /// `POST /v1/embed`.
@@ -311,6 +374,16 @@ pub(super) fn gallery_id(text: &str) -> Result<GalleryId, Problem> {
 /// A subject's id from a path or a body.
 pub(super) fn subject_id(text: &str) -> Result<SubjectId, Problem> {
     text.parse().map_err(|error| Problem::new("IDENTIFIER_INVALID", format!("{error}")))
+}
+
+/// The secret of a holder's record. One of another length is no secret, whatever the record.
+fn holder_secret(field: &str, text: &str) -> Result<HolderSecret, Problem> {
+    let bytes = base64(field, text)?;
+    let mut bytes: [u8; HOLDER_SECRET_BYTES] = bytes.try_into().map_err(|held: Vec<u8>| {
+        let detail = format!("{field} has {} bytes, not {HOLDER_SECRET_BYTES}", held.len());
+        Problem::new("FIELD_INVALID", detail)
+    })?;
+    HolderSecret::new(&mut bytes).map_err(|error| Problem::new("FAULT", error.to_string()))
 }
 
 /// Classes as bits; `None` as `otherwise`.
@@ -420,18 +493,19 @@ pub(super) fn enrol(gallery: GalleryId, form: Form) -> Result<(Purpose, Command)
 
 /// The purpose and command of making a gallery.
 pub(super) fn create_gallery(form: Form) -> Result<(Purpose, Command), Problem> {
-    let (purpose, gallery) = match form {
+    let (purpose, gallery, keys) = match form {
         Form::Json(bytes) => {
             let body: CreateGalleryBody<'_> = json(&bytes)?;
-            (body.purpose, gallery_id(&body.gallery)?)
+            (body.purpose, gallery_id(&body.gallery)?, body.keys)
         }
         Form::Multipart(fields) => {
-            fields.only(&["gallery", "purpose"])?;
+            fields.only(&["gallery", "purpose", "keys"])?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;
-            (purpose, gallery_id(fields.text("gallery")?.unwrap_or_default())?)
+            let gallery = gallery_id(fields.text("gallery")?.unwrap_or_default())?;
+            (purpose, gallery, KeysName::parse(fields.text("keys")?)?)
         }
     };
-    Ok((purpose.into(), Command::CreateGallery { gallery }))
+    Ok((purpose.into(), Command::CreateGallery { gallery, kept_by: keys.into() }))
 }
 
 /// The purpose and command of handing out a template.

@@ -133,16 +133,18 @@ fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry 
     AuditEntry {
         transaction: job.transaction,
         at_s: now_s,
-        caller: job.asked.caller.clone(),
+        caller: Some(job.asked.caller.clone()),
         action: job.asked.action,
-        purpose: job.asked.purpose,
+        purpose: Some(job.asked.purpose),
         gallery: job.asked.gallery.clone(),
         subject: None,
+        selection: None,
         outcome: decided.then_some(verdict.outcome),
         reasons: verdict.reasons.iter().map(|reason| reason.code).collect(),
         attack: facts.attack,
         comparisons,
         candidates: facts.identification.map(|search| search.candidates),
+        erasure: None,
     }
 }
 

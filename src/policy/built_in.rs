@@ -176,11 +176,15 @@ mod tests {
                 !search.current
                     || (search.candidates == 0) != (facts.asked.purpose == Purpose::Watchlist)
             }),
-            Action::Embed | Action::Enrol => false,
+            Action::Embed | Action::Enrol | Action::IssueToken | Action::Replace => false,
             Action::CreateGallery
             | Action::DeleteGallery
             | Action::DescribeGallery
-            | Action::Erase => true,
+            | Action::Erase
+            | Action::ExportGallery
+            | Action::Regroup
+            | Action::Restrict
+            | Action::RotateKeys => true,
         };
         facts.engine != EngineFact::Sound
             || facts.probe != CaptureFact::Usable

@@ -13,7 +13,7 @@ mod verdict;
 pub use candidate::{Candidate, Certificate};
 pub use facts::{
     Action, Asked, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
-    IdentificationFact, Permission, Purpose, Role,
+    IdentificationFact, Permission, Purpose, Role, Selection,
 };
 pub use frame::{Frame, FrameError, FrameView};
 pub use ids::{ClientId, GalleryId, Hash256, IdError, LaneId, SubjectId, TransactionId};

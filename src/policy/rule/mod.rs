@@ -30,14 +30,20 @@ pub(super) mod cases {
         CaptureFact::PoorQuality,
     ];
 
-    pub(in crate::policy) const ACTIONS: [Action; 8] = [
+    pub(in crate::policy) const ACTIONS: [Action; 14] = [
         Action::CreateGallery,
         Action::DeleteGallery,
         Action::DescribeGallery,
         Action::Embed,
         Action::Enrol,
         Action::Erase,
+        Action::ExportGallery,
         Action::Identify,
+        Action::IssueToken,
+        Action::Regroup,
+        Action::Replace,
+        Action::Restrict,
+        Action::RotateKeys,
         Action::Verify,
     ];
 
