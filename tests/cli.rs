@@ -323,7 +323,7 @@ fn verify_answers_with_its_exit_code() {
     absent.fails_with(&["absent.jpg", "cannot be read"]);
     let text = home.write("text.jpg", b"hello");
     let wrong = home.run(&["verify", "--json", shown(&text), &face("img16.jpg")]);
-    wrong.fails_with(&["the probe", "JPEG or PNG"]);
+    wrong.fails_with(&["the probe", "JPEG 2000 or PNG"]);
     let error: serde_json::Value = serde_json::from_str(&wrong.out).expect("JSON");
     assert!(error["error"].is_string());
     let audit = fs::read_to_string(home.path(".local/state/portcullis/audit.jsonl")).expect("kept");

@@ -10,6 +10,7 @@ mod check_config;
 mod client;
 mod demo;
 mod doctor;
+mod document;
 mod enrol;
 mod erase;
 mod eval;
@@ -89,6 +90,9 @@ enum Verb {
     Serve(serve::Arguments),
     /// Run the appliance with a synthetic gallery and two simulated lanes.
     Demo(demo::Arguments),
+    /// Look at the files of a passport chip.
+    #[command(subcommand)]
+    Document(document::Verb),
     /// Fetch, list and check the default models.
     #[command(subcommand)]
     Models(models::Verb),
@@ -155,6 +159,7 @@ fn with_config(verb: Verb, mut scene: Scene<'_>) -> Outcome {
         Verb::Serve(arguments) => serve::run(&arguments, &mut scene),
         Verb::Demo(arguments) => demo::run(&arguments, &mut scene),
         Verb::Models(verb) => models::run(&verb, &scene),
+        Verb::Document(verb) => document::run(&verb, scene.tell),
         Verb::Eval(arguments) => eval::run(&arguments, &mut scene),
         Verb::Openapi | Verb::Config(_) | Verb::Doctor => Ok(Ended::Done), // carried out above
     }
