@@ -11,6 +11,7 @@ mod execute;
 mod galleries;
 pub mod models;
 mod places;
+pub mod trust;
 
 use std::{
     fmt, io,
@@ -25,14 +26,18 @@ use crate::{
     audit::{AuditEntry, AuditError, AuditSink, file::FileAudit},
     backend::{Backend, BackendError, Description, Engine, FACTORIES, Unavailable},
     command::{Answer, Readiness, Refusal, Request, Service, Version},
-    config::{AttackDetection, Config, ConfigError, EngineName, Environment, FaceRulesName},
+    config::{
+        AttackDetection, Config, ConfigError, DocumentAuthentication, EngineName, Environment,
+        FaceRulesName, PolicyChoice,
+    },
+    document::authentication::TrustStore,
     face::{Detector, FaceModelError, FaceRules},
     gallery::Gallery,
     limits::{BATCH_FRAMES_MAX, SLOT_BYTES, SLOTS},
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
     pipeline::{Parts, Pipeline, slot::SlotPool},
-    policy::{AttackRule, BuiltIn, Policy},
+    policy::{AttackRule, BuiltIn, DocumentRule, Policy},
     random::Entropy,
     time::Clock,
     types::{GalleryId, Threshold},
@@ -58,6 +63,9 @@ pub enum StartError {
         /// Where it was looked for.
         path: String,
     },
+    /// The country certificates are not all there.
+    #[error(transparent)]
+    Trust(#[from] trust::TrustError),
     /// A file cannot be read.
     #[error("{path} cannot be read: {why}")]
     Unreadable {
@@ -150,12 +158,27 @@ pub struct Assembly {
     pub policy: Arc<dyn Policy>,
     /// Where it is recorded.
     pub audit: Arc<dyn AuditSink>,
+    /// Whose signatures make a document genuine.
+    pub trust: TrustStore,
     /// Threshold of requests that name no rate.
     pub fmr: f64,
     /// Whether administrators may be handed templates.
     pub embed_enabled: bool,
     /// Time of requests that name no deadline, in milliseconds.
     pub deadline_ms: u64,
+}
+
+/// The built-in rules, as configured.
+fn policy(chosen: &PolicyChoice) -> BuiltIn {
+    let attack = match chosen.attack_detection {
+        AttackDetection::Required => AttackRule::Required,
+        AttackDetection::NotRequired => AttackRule::NotRequired,
+    };
+    BuiltIn::new(attack).documents(match chosen.document_authentication {
+        DocumentAuthentication::Required => DocumentRule::Required,
+        DocumentAuthentication::WeakAllowed => DocumentRule::WeakAllowed,
+        DocumentAuthentication::NotRequired => DocumentRule::NotRequired,
+    })
 }
 
 /// The appliance, running. Stops when dropped.
@@ -167,6 +190,7 @@ pub struct Appliance {
     calibration: Arc<Calibration>,
     policy: Arc<dyn Policy>,
     audit: Arc<Watched>,
+    trust: TrustStore,
     world: World,
     threshold: Threshold,
     description: Description,
@@ -188,6 +212,7 @@ impl Appliance {
     ) -> Result<Self, StartError> {
         config.check()?;
         let audit = open_audit(config, environment)?;
+        let trust = trust::trust_store([config.documents.trust_store.as_path()])?;
         let backend = backend(config)?;
         let models = Models::load(&config.models, environment)?;
         let began_us = world.clock.monotonic_us();
@@ -207,11 +232,9 @@ impl Appliance {
                 FaceRulesName::Still => FaceRules::still(),
                 FaceRulesName::Egate => FaceRules::egate(),
             },
-            policy: Arc::new(BuiltIn::new(match config.policy.attack_detection {
-                AttackDetection::Required => AttackRule::Required,
-                AttackDetection::NotRequired => AttackRule::NotRequired,
-            })),
+            policy: Arc::new(policy(&config.policy)),
             audit: Arc::new(audit),
+            trust,
             fmr: config.policy.fmr,
             embed_enabled: config.policy.embed_enabled,
             deadline_ms: config.limits.deadline_ms,
@@ -249,6 +272,7 @@ impl Appliance {
             calibration,
             policy: assembly.policy,
             audit,
+            trust: assembly.trust,
             world,
             threshold,
             description,

@@ -100,6 +100,8 @@ pub const RSA_BITS_MIN: usize = 1024;
 pub const RSA_BITS_MAX: usize = 6144;
 /// Largest file of country certificates in bytes; a national master list has about one million.
 pub const TRUST_FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Files of one folder of country certificates.
+pub const TRUST_FILES_MAX: usize = 4_096;
 /// Country certificates that are held at most; a national master list has about 600.
 pub const TRUST_CERTIFICATES_MAX: usize = 8_192;
 /// Age at which a revocation list that names no next update is stale, in seconds: ICAO Doc 9303-12

@@ -11,6 +11,7 @@ mod client;
 mod demo;
 mod doctor;
 mod document;
+mod document_verify;
 mod enrol;
 mod erase;
 mod eval;
@@ -159,7 +160,7 @@ fn with_config(verb: Verb, mut scene: Scene<'_>) -> Outcome {
         Verb::Serve(arguments) => serve::run(&arguments, &mut scene),
         Verb::Demo(arguments) => demo::run(&arguments, &mut scene),
         Verb::Models(verb) => models::run(&verb, &scene),
-        Verb::Document(verb) => document::run(&verb, scene.tell),
+        Verb::Document(verb) => document::run(&verb, &scene),
         Verb::Eval(arguments) => eval::run(&arguments, &mut scene),
         Verb::Openapi | Verb::Config(_) | Verb::Doctor => Ok(Ended::Done), // carried out above
     }

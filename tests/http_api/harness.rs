@@ -16,6 +16,7 @@ use portcullis::{
     appliance::{Appliance, Assembly, World},
     command::Service,
     config,
+    document::authentication::TrustStore,
     http::{Access, Api, route, server},
     meter::Meter,
     policy::{AttackRule, BuiltIn},
@@ -36,6 +37,7 @@ pub struct Setup {
     pub limits: config::Limits,
     pub attack: AttackRule,
     pub embed_enabled: bool,
+    pub trust: TrustStore,
 }
 
 impl Default for Setup {
@@ -46,6 +48,7 @@ impl Default for Setup {
             limits: config::Limits::default(),
             attack: AttackRule::NotRequired,
             embed_enabled: true,
+            trust: TrustStore::default(),
         }
     }
 }
@@ -72,6 +75,7 @@ impl Server {
             rules: parts.rules,
             policy: Arc::new(BuiltIn::new(setup.attack)),
             audit: parts.audit,
+            trust: setup.trust,
             fmr: 1e-4,
             embed_enabled: setup.embed_enabled,
             deadline_ms: setup.limits.deadline_ms,
