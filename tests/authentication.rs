@@ -1,0 +1,17 @@
+//! Passive authentication, against a state that the tests themselves are, against signatures that
+//! OpenSSL made, and against the shared kit where it is present.
+
+#[path = "authentication/bytes.rs"]
+mod bytes;
+#[path = "common/mod.rs"]
+mod common;
+#[path = "common/issuer.rs"]
+mod issuer;
+#[path = "authentication/kit.rs"]
+mod kit;
+#[path = "authentication/signatures.rs"]
+mod signatures;
+#[path = "authentication/trust.rs"]
+mod trust;
+#[path = "authentication/verdicts.rs"]
+mod verdicts;
