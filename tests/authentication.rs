@@ -9,6 +9,8 @@ mod common;
 mod issuer;
 #[path = "authentication/kit.rs"]
 mod kit;
+#[path = "common/places.rs"]
+mod places;
 #[path = "authentication/signatures.rs"]
 mod signatures;
 #[path = "authentication/trust.rs"]

@@ -9,8 +9,9 @@ use portcullis::{
 use serde_json::Value;
 
 use crate::{
-    common::{shared, skip},
+    common::skip,
     issuer::NOW_S,
+    places,
     verdicts::store,
 };
 
@@ -22,7 +23,7 @@ fn read(folder: &Path, name: &Value) -> Option<Vec<u8>> {
 #[test]
 fn every_case_of_the_kit_gets_its_verdict() {
     const TEST: &str = "every_case_of_the_kit_gets_its_verdict";
-    let Some(folder) = shared("data/pa_kit") else {
+    let Some(folder) = places::shared().map(|held| held.join("data/pa_kit")) else {
         return skip(TEST, "shared", "the shared folder with data/pa_kit is not there");
     };
     let manifest = fs::read(folder.join("manifest.json")).expect("a manifest");
@@ -52,7 +53,7 @@ fn every_case_of_the_kit_gets_its_verdict() {
 #[test]
 fn a_specimen_on_a_curve_of_224_bits_is_refused_by_name() {
     const TEST: &str = "a_specimen_on_a_curve_of_224_bits_is_refused_by_name";
-    let Some(folder) = shared("data/dg2/jmrtd/bsi2008") else {
+    let Some(folder) = places::shared().map(|held| held.join("data/dg2/jmrtd/bsi2008")) else {
         return skip(TEST, "shared", "the shared folder with data/dg2 is not there");
     };
     let file = |name: &str| fs::read(folder.join(name)).expect("a specimen's file");

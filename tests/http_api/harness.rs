@@ -19,7 +19,7 @@ use portcullis::{
     document::authentication::TrustStore,
     http::{Access, Api, route, server},
     meter::Meter,
-    policy::{AttackRule, BuiltIn},
+    policy::{AttackRule, BuiltIn, DocumentRule},
     random::SystemEntropy,
     time::{Clock, SystemClock},
     types::{Caller, Role},
@@ -36,6 +36,7 @@ pub struct Setup {
     pub access: Access,
     pub limits: config::Limits,
     pub attack: AttackRule,
+    pub documents: DocumentRule,
     pub embed_enabled: bool,
     pub trust: TrustStore,
 }
@@ -47,6 +48,7 @@ impl Default for Setup {
             access: Access::Loopback(roles.map(caller).to_vec()),
             limits: config::Limits::default(),
             attack: AttackRule::NotRequired,
+            documents: DocumentRule::NotRequired,
             embed_enabled: true,
             trust: TrustStore::default(),
         }
@@ -73,7 +75,7 @@ impl Server {
             detector: parts.detector,
             calibration: parts.calibration,
             rules: parts.rules,
-            policy: Arc::new(BuiltIn::new(setup.attack)),
+            policy: Arc::new(BuiltIn::new(setup.attack).documents(setup.documents)),
             audit: parts.audit,
             trust: setup.trust,
             fmr: 1e-4,
