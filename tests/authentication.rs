@@ -9,6 +9,9 @@ mod common;
 mod issuer;
 #[path = "authentication/kit.rs"]
 mod kit;
+#[path = "document/memory.rs"]
+#[allow(dead_code, reason = "shared with the tests of the other files; each uses its part")]
+mod memory;
 #[path = "common/places.rs"]
 mod places;
 #[path = "authentication/signatures.rs"]

@@ -7,6 +7,7 @@ use portcullis::{
 
 use crate::{
     issuer::{NOW_S, State, sequence, tlv},
+    memory::within,
     verdicts::store,
 };
 
@@ -28,7 +29,7 @@ impl Document {
 
     fn verdict(&self, sod: &[u8]) -> Authenticity {
         let files = DocumentFiles { sod: Some(sod), dg1: Some(&self.dg1), dg2: &self.dg2 };
-        authenticate(files, &self.store, NOW_S).verdict
+        within(|| authenticate(files, &self.store, NOW_S).verdict)
     }
 }
 
@@ -43,17 +44,12 @@ fn every_truncation_is_malformed() {
     assert_eq!(document.verdict(&longer), Authenticity::Invalid(DocumentFault::MalformedSod));
 }
 
-/// One bit of every octet, another one from octet to octet; all eight where time was set aside.
 #[test]
 fn no_changed_bit_is_valid() {
     let document = Document::genuine();
-    let all = std::env::var_os("PORTCULLIS_LONG").is_some();
     let mut changed = document.sod.clone();
     for at in 0..changed.len() {
         for bit in 0..8 {
-            if !all && bit != at % 8 && bit != 5 {
-                continue;
-            }
             changed[at] ^= 1 << bit;
             let verdict = document.verdict(&changed);
             assert!(matches!(verdict, Authenticity::Invalid(_)), "octet {at} bit {bit}: {verdict}");
@@ -96,11 +92,11 @@ fn depth_costs_nothing() {
     }
     for file in [tlv(0x77, &bomb), bomb.clone(), sequence(&[&bomb])] {
         assert!(matches!(document.verdict(&file), Authenticity::Invalid(_)));
-        assert!(TrustStoreBuilder::default().add(&file).is_err());
+        assert!(within(|| TrustStoreBuilder::default().add(&file)).is_err());
     }
     let indefinite = vec![0x30, 0x80].repeat(30_000);
     assert!(matches!(document.verdict(&indefinite), Authenticity::Invalid(_)));
-    assert!(TrustStoreBuilder::default().add(&indefinite).is_err());
+    assert!(within(|| TrustStoreBuilder::default().add(&indefinite)).is_err());
 }
 
 #[test]

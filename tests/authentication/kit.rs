@@ -8,12 +8,7 @@ use portcullis::{
 };
 use serde_json::Value;
 
-use crate::{
-    common::skip,
-    issuer::NOW_S,
-    places,
-    verdicts::store,
-};
+use crate::{common::skip, issuer::NOW_S, places, verdicts::store};
 
 fn read(folder: &Path, name: &Value) -> Option<Vec<u8>> {
     let name = name.as_str()?;
