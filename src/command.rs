@@ -47,8 +47,8 @@ impl fmt::Debug for EncodedImage {
     }
 }
 
-/// A file of a passport chip as it arrived. Its bytes cannot be printed; the process allocator wipes
-/// them.
+/// A file of a passport chip as it arrived. Its bytes cannot be printed; the process allocator
+/// wipes them.
 pub struct EncodedFile(Vec<u8>);
 
 impl EncodedFile {

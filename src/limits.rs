@@ -32,8 +32,9 @@ pub const JPEG2000_LAYERS_MAX: u16 = 32;
 /// its decoder keeps books on, at about 100 bytes each.
 pub const JPEG2000_BLOCKS_MAX: u64 = 131_072;
 /// Most samples times bit planes of a JPEG 2000 picture: the decoder may have to visit each three
-/// times, however few bytes the file has. The largest portrait in three components may have 23.
-pub const JPEG2000_PLANE_SAMPLES_MAX: u64 = 3 * 23 * JPEG2000_PIXELS_MAX as u64;
+/// times, however few bytes the file has. The largest portrait in three components may have 16; one
+/// of 413 x 531 pixels as many as the format knows, a region of interest included.
+pub const JPEG2000_PLANE_SAMPLES_MAX: u64 = 3 * 16 * JPEG2000_PIXELS_MAX as u64;
 /// Largest file of a passport chip in bytes; photographs have 12 to 30 kB.
 pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 /// Photographs of one data group 2; its number of instances is 1 to 9.

@@ -5,7 +5,9 @@
 //! same run. Figures of different machines or runs are not to be compared; ratios are.
 #![allow(clippy::print_stdout, reason = "a benchmark's report is its standard output")]
 
+mod authenticity;
 mod ceiling;
+mod document;
 mod fail;
 mod networks;
 mod peer;
@@ -36,6 +38,8 @@ enum What {
     Embed(Embed),
     /// A detector at one or several input sizes.
     Detect(Detect),
+    /// A passport's photograph, from the chip's bytes to pixels.
+    Document(document::Options),
     /// Cold start of the release binary, and its size.
     Start(start::Options),
     /// Two photographs through HTTP, beside the same steps in the library alone.
@@ -121,6 +125,7 @@ fn main() -> ExitCode {
         What::Detect(asked) => {
             networks::detect(&asked).map(|()| true).map_err(|why| why.to_string())
         }
+        What::Document(asked) => document::run(&asked).map_err(|why| why.to_string()),
         What::Start(asked) => start::run(&asked).map_err(|why| why.to_string()),
         What::Verify(asked) => verify::run(&asked).map_err(|why| why.to_string()),
         What::Products(asked) => {

@@ -150,8 +150,8 @@ impl Appliance {
         }
         let images = pictures(&sources)?;
         let _places = self.places(errand, 1 + images)?;
-        let probe = self.picture(probe, Part::Probe)?;
-        let (numbers, references) = self.references(sources)?;
+        let probe = self.picture(errand, probe, Part::Probe)?;
+        let (numbers, references) = self.references(errand, sources)?;
         let task = Task::Verify { references, threshold: threshold.clone() };
         let reply = self.decide(errand, probe, task)?;
         let compared = numbers.into_iter().zip(&reply.comparisons);
@@ -168,17 +168,21 @@ impl Appliance {
         Ok(self.decision(reply, threshold, comparisons))
     }
 
-    fn references(&self, sources: Vec<ReferenceSource>) -> Result<Numbered, Refusal> {
+    fn references(
+        &self,
+        errand: &Errand,
+        sources: Vec<ReferenceSource>,
+    ) -> Result<Numbered, Refusal> {
         let (mut numbers, mut references) = (Vec::new(), Vec::new());
         for (number, source) in sources.into_iter().enumerate() {
             let part = Part::Reference(number);
             match source {
                 ReferenceSource::Image(image) => {
-                    references.push(Reference::Image(self.picture(&image, part)?));
+                    references.push(Reference::Image(self.picture(errand, &image, part)?));
                 }
                 ReferenceSource::Dg2 { file, sod, dg1 } => {
                     let authenticity = self.authenticity(&file, sod.as_ref(), dg1.as_ref());
-                    for captured in self.portraits(&file, part)? {
+                    for captured in self.portraits(errand, &file, part)? {
                         references.push(Reference::Portrait(captured, authenticity));
                     }
                 }
@@ -218,7 +222,7 @@ impl Appliance {
         }
         let gallery = self.galleries.find(gallery)?;
         let _places = self.places(errand, 1)?;
-        let probe = self.picture(probe, Part::Probe)?;
+        let probe = self.picture(errand, probe, Part::Probe)?;
         let task = Task::Identify {
             tiles: gallery.source(),
             threshold: threshold.clone(),
@@ -331,7 +335,7 @@ impl Appliance {
         part: Part,
     ) -> Result<(crate::types::Template, Option<crate::command::FaceReport>), Refusal> {
         let _places = self.places(errand, 1)?;
-        let captured = self.picture(image, part)?;
+        let captured = self.picture(errand, image, part)?;
         let reply = self.decide(errand, captured, Task::Template)?;
         if let Some(template) = reply.template {
             return Ok((template, reply.face));
@@ -357,11 +361,17 @@ impl Appliance {
     }
 
     /// Every photograph of a data group 2, in its order.
-    fn portraits(&self, file: &EncodedFile, part: Part) -> Result<Vec<Captured>, Refusal> {
+    fn portraits(
+        &self,
+        errand: &Errand,
+        file: &EncodedFile,
+        part: Part,
+    ) -> Result<Vec<Captured>, Refusal> {
         let document = |error| Refusal::Document { part, error };
         let dg2 = Dg2::read(file.bytes()).map_err(document)?;
         let captured = dg2.portraits.iter().enumerate().map(|(portrait, held)| {
-            self.capture(held.image, |error| document(DocumentError::Image { portrait, error }))
+            let refusal = |error| document(DocumentError::Image { portrait, error });
+            self.capture(errand, held.image, refusal)
         });
         captured.collect()
     }
@@ -381,16 +391,28 @@ impl Appliance {
         authenticate(files, &self.trust, self.world.clock.civil_s()).verdict
     }
 
-    fn picture(&self, image: &EncodedImage, part: Part) -> Result<Captured, Refusal> {
-        self.capture(image.bytes(), |error| Refusal::Image { part, error })
+    fn picture(
+        &self,
+        errand: &Errand,
+        image: &EncodedImage,
+        part: Part,
+    ) -> Result<Captured, Refusal> {
+        self.capture(errand, image.bytes(), |error| Refusal::Image { part, error })
     }
 
+    /// Decodes one picture into a slot, unless the answer would come too late already: pictures
+    /// that are made to be slow cost their sender's deadline and one picture more, whatever their
+    /// number.
     fn capture(
         &self,
+        errand: &Errand,
         image: &[u8],
         refusal: impl FnOnce(ImageError) -> Refusal,
     ) -> Result<Captured, Refusal> {
         let began_us = self.world.clock.monotonic_us();
+        if began_us > errand.deadline_us {
+            return Err(Refusal::Late { deadline_ms: errand.deadline_ms });
+        }
         let captured = self.slots.capture(|pixels| image::decode_into(image, pixels));
         match captured {
             Ok(captured) => {

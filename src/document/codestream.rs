@@ -4,11 +4,11 @@
 //! ```text
 //! FF4F SOC │ FF51 SIZ │ COD QCD [COC QCC RGN COM TLM CRG …] │ SOT … SOD data │ SOT … │ FFD9 EOC
 //! ```
-//! A few bytes can ask for a lot: 60,000 × 60,000 samples; a million tiles, precincts or code blocks,
-//! each of which is a record in the decoder; layers for each block; bit planes that are visited
-//! although no data are left for them. Each has a limit in [`crate::limits`], held against every
-//! header that can change it, those of tile-parts too. With all of them the decoder holds less than
-//! 64 MiB at once.
+//! A few bytes can ask for a lot: 60,000 × 60,000 samples; a million tiles, precincts or code
+//! blocks, each of which is a record in the decoder; layers for each block; bit planes that are
+//! visited although no data are left for them. Each has a limit in [`crate::limits`], held against
+//! every header that can change it, those of tile-parts too. With all of them the decoder holds
+//! less than 64 MiB at once.
 //!
 //! Refused by name, as no portrait needs them and each is a way to ask for more: changes of the
 //! progression order, packed packet headers, high-throughput coding, signed samples.

@@ -18,9 +18,9 @@
 //! * a JPEG or JPEG 2000 that does not reach its end marker is truncated, and so is a PNG without
 //!   `IEND`; a truncated picture is an error, never a grey filler.
 //!
-//! Absent: colour management (profiles and gamma are ignored, as by the models' training). A JPEG whose coded data were shortened *and* closed
-//! with a proper end marker cannot be told from a picture with a flat lower part, and is decoded as
-//! one.
+//! Absent: colour management (profiles and gamma are ignored, as by the models' training). A JPEG
+//! whose coded data were shortened *and* closed with a proper end marker cannot be told from a
+//! picture with a flat lower part, and is decoded as one.
 
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::arithmetic_side_effects)]
 

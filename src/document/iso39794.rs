@@ -11,8 +11,8 @@
 //! ```
 //! Two ways in which the schema grows are followed everywhere: fields that are not known are passed
 //! over, and a choice that was extended (`A1` in place of `A0`) counts as what it falls back to, or
-//! as nothing where it has no fallback. An image representation that is itself an extension holds no
-//! 2-D picture, and is refused.
+//! as nothing where it has no fallback. An image representation that is itself an extension holds
+//! no 2-D picture, and is refused.
 //!
 //! The layout makes use of the schema of ISO/IEC 39794-5 within modifications permitted in that
 //! standard.

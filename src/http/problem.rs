@@ -198,21 +198,42 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{CaptureFact, TemplateError};
+    use crate::{
+        document::{
+            error::{DocumentError, MrzProblem},
+            image::{ImageError, ImageKind},
+        },
+        types::{CaptureFact, TemplateError},
+    };
 
     #[test]
     fn the_table_is_sorted_and_every_code_stands_once() {
         assert!(PROBLEMS.windows(2).all(|pair| pair[0].0 < pair[1].0));
     }
 
+    fn documents() -> [DocumentError; 13] {
+        let (what, at) = ("element", 0);
+        [
+            DocumentError::Empty,
+            DocumentError::BytesTooMany { held: 2, most: 1 },
+            DocumentError::NotRecognised { expected: what, first: 0 },
+            DocumentError::Truncated { what, at, needed: 2, held: 1 },
+            DocumentError::Encoding { at, encoding: what },
+            DocumentError::Unexpected { at, expected: what, found: 0 },
+            DocumentError::Inconsistent { what, stated: 1, held: 2 },
+            DocumentError::Trailing { what, bytes: 9, most: 8 },
+            DocumentError::FormatUnknown { what, found: 0 },
+            DocumentError::PortraitCount { count: 0, most: 9 },
+            DocumentError::Image { portrait: 0, error: ImageError::Empty },
+            DocumentError::ImageKind { portrait: 0, kind: ImageKind::Png },
+            DocumentError::Mrz { problem: MrzProblem::Length { held: 0 } },
+        ]
+    }
+
     #[test]
     fn every_refusal_has_a_row() {
         use crate::{
             command::{Part, UnsupportedReference},
-            document::{
-                error::{DocumentError, MrzProblem},
-                image::{ImageError, ImageKind},
-            },
             gallery::GalleryError,
         };
         let gallery: crate::types::GalleryId = "g".parse().expect("a name");
@@ -248,23 +269,7 @@ mod tests {
             Refusal::Fault { what: "a stage" },
         ];
         refusals.extend(captures.map(|capture| Refusal::Capture { part, capture }));
-        let (what, at) = ("element", 0);
-        let documents = [
-            DocumentError::Empty,
-            DocumentError::BytesTooMany { held: 2, most: 1 },
-            DocumentError::NotRecognised { expected: what, first: 0 },
-            DocumentError::Truncated { what, at, needed: 2, held: 1 },
-            DocumentError::Encoding { at, encoding: what },
-            DocumentError::Unexpected { at, expected: what, found: 0 },
-            DocumentError::Inconsistent { what, stated: 1, held: 2 },
-            DocumentError::Trailing { what, bytes: 9, most: 8 },
-            DocumentError::FormatUnknown { what, found: 0 },
-            DocumentError::PortraitCount { count: 0, most: 9 },
-            DocumentError::Image { portrait: 0, error: ImageError::Empty },
-            DocumentError::ImageKind { portrait: 0, kind: ImageKind::Png },
-            DocumentError::Mrz { problem: MrzProblem::Length { held: 0 } },
-        ];
-        refusals.extend(documents.map(|error| Refusal::Document { part, error }));
+        refusals.extend(documents().map(|error| Refusal::Document { part, error }));
         let errors = [
             GalleryError::NoClass,
             GalleryError::NoTemplate,

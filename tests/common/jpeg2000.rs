@@ -1,7 +1,8 @@
-//! A small JPEG 2000 encoder for tests: 8 bits, one tile, no wavelet, one layer, lossless. What comes
-//! back is what went in, to the last bit, so that a photograph can be put into a document and be
-//! compared as if it had never been. Written from ISO/IEC 15444-1: Annex C (the arithmetic coder),
-//! Annex D (bit planes), Annex B (packets), Annex A (markers), Annex I (the file).
+//! A small JPEG 2000 encoder for tests: 8 bits, one tile, no wavelet, one layer, lossless. What
+//! comes back is what went in, to the last bit, so that a photograph can be put into a document and
+//! be compared as if it had never been in one. Written from ISO/IEC 15444-1: Annex C (the
+//! arithmetic coder), Annex D (bit planes), Annex B (packets), Annex A (markers), Annex I (the
+//! file).
 
 #![allow(dead_code, reason = "every test binary uses its own part of this module")]
 #![allow(unreachable_pub, reason = "a module of several binaries")]

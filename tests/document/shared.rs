@@ -13,7 +13,7 @@ use portcullis::document::{
 
 use crate::{common::skip, memory::within, places, structure::code};
 
-fn data(test: &str, path: &str) -> Option<Vec<u8>> {
+fn sample(test: &str, path: &str) -> Option<Vec<u8>> {
     let folder: Option<PathBuf> = places::shared().map(|shared| shared.join("data/dg2"));
     let Some(folder) = folder.filter(|folder| folder.is_dir()) else {
         skip(test, "shared", "no folder of test data");
@@ -51,7 +51,7 @@ fn specimens_decode_and_their_headers_are_not_believed() {
             (148, 70),
         ),
     ] {
-        let Some(file) = data(test, path) else { return };
+        let Some(file) = sample(test, path) else { return };
         let read = Dg2::read(&file).unwrap_or_else(|error| panic!("{path}: {error}"));
         assert_eq!((read.wrapping, read.instances), (Wrapping::DataGroup, 1), "{path}");
         let portrait = read.portraits[0];
@@ -67,7 +67,7 @@ fn specimens_decode_and_their_headers_are_not_believed() {
 fn a_record_without_its_data_group_reads_the_same() {
     let test = "a_record_without_its_data_group_reads_the_same";
     for (path, begin) in [(ICAO, &[0xa1, 0x82, 0x3a][..]), (BSI, b"FAC\0")] {
-        let Some(file) = data(test, path) else { return };
+        let Some(file) = sample(test, path) else { return };
         let at = file.windows(begin.len()).position(|held| held == begin).expect("a record");
         let (whole, bare) = (Dg2::read(&file), Dg2::read(&file[at..]));
         let (whole, bare) = (whole.expect("sound"), bare.expect("sound"));
@@ -79,9 +79,9 @@ fn a_record_without_its_data_group_reads_the_same() {
 #[test]
 fn a_destroyed_image_is_refused() {
     let test = "a_destroyed_image_is_refused";
-    let Some(file) = data(test, "gmrtd/ISO19794_Test2_Data_InvalidImage.bin") else { return };
+    let Some(file) = sample(test, "gmrtd/ISO19794_Test2_Data_InvalidImage.bin") else { return };
     assert_eq!(code(&file), "IMAGE_KIND_UNKNOWN");
-    let Some(mut file) = data(test, ICAO) else { return };
+    let Some(mut file) = sample(test, ICAO) else { return };
     let at = file.windows(4).position(|held| held == b"jP  ").expect("a signature");
     file[at] = 0;
     assert_eq!(code(&file), "IMAGE_KIND_UNKNOWN");
@@ -91,7 +91,7 @@ fn a_destroyed_image_is_refused() {
 fn every_truncation_of_every_specimen_is_refused() {
     let test = "every_truncation_of_every_specimen_is_refused";
     for path in [ICAO, BSI, DOC_9303] {
-        let Some(file) = data(test, path) else { return };
+        let Some(file) = sample(test, path) else { return };
         within(|| {
             for length in 0..file.len() {
                 assert!(Dg2::read(&file[..length]).is_err(), "{path}, {length} bytes");
@@ -110,11 +110,11 @@ fn every_truncation_of_every_specimen_is_refused() {
 #[test]
 fn the_other_files_of_a_specimen() {
     let test = "the_other_files_of_a_specimen";
-    let Some(file) = data(test, "jmrtd/bsi2008/EF_COM.bin") else { return };
+    let Some(file) = sample(test, "jmrtd/bsi2008/EF_COM.bin") else { return };
     assert_eq!(Com::read(&file).expect("sound").data_groups, [1, 2, 3, 14]);
-    let Some(file) = data(test, "jmrtd/bsi2008/Datagroup1.bin") else { return };
+    let Some(file) = sample(test, "jmrtd/bsi2008/Datagroup1.bin") else { return };
     let zone = dg1::read(&file).expect("sound");
     assert_eq!((zone.format(), zone.issuing_state()), (MrzFormat::Td3, "D"));
-    let Some(file) = data(test, "jmrtd/bsi2008/Datagroup3.bin") else { return };
+    let Some(file) = sample(test, "jmrtd/bsi2008/Datagroup3.bin") else { return };
     assert_eq!(code(&file), "DOCUMENT_NOT_RECOGNISED", "fingerprints are not read");
 }
