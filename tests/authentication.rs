@@ -3,6 +3,8 @@
 
 #[path = "authentication/bytes.rs"]
 mod bytes;
+#[path = "authentication/command.rs"]
+mod command;
 #[path = "common/mod.rs"]
 mod common;
 #[path = "common/issuer.rs"]

@@ -2,7 +2,7 @@
 //! out, on one thread: EF.SOD read, two signatures verified, the data groups hashed.
 //!
 //! The document is the fuzzer's seed, of the tests' own state; its photograph is padded in thought
-//! only: hashing 15 kB takes some tens of microseconds, which the row beside it states.
+//! only: hashing 15 kB takes some tens of microseconds.
 
 use std::{hint::black_box, io};
 

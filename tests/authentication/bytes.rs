@@ -94,7 +94,7 @@ fn depth_costs_nothing() {
         assert!(matches!(document.verdict(&file), Authenticity::Invalid(_)));
         assert!(within(|| TrustStoreBuilder::default().add(&file)).is_err());
     }
-    let indefinite = vec![0x30, 0x80].repeat(30_000);
+    let indefinite = [0x30, 0x80].repeat(30_000);
     assert!(matches!(document.verdict(&indefinite), Authenticity::Invalid(_)));
     assert!(within(|| TrustStoreBuilder::default().add(&indefinite)).is_err());
 }
