@@ -32,7 +32,7 @@ pub(crate) fn run(rounds: usize) -> io::Result<bool> {
     builder.add(CSCA).map_err(io::Error::other)?;
     let store = builder.build();
     let files = DocumentFiles { sod: Some(SOD), dg1: None, dg2: DG2 };
-    // First that it is right; and that a photograph of full size is hashed, and found to be another.
+    // First that it is right. A photograph of full size is hashed, and found to be another.
     let verdict = authenticate(files, &store, NOW_S).verdict;
     if verdict != Authenticity::Valid {
         return Err(io::Error::other(format!("the document is {verdict}")));

@@ -1,8 +1,8 @@
 //! The decide stage: facts → verdict → audit → reply.
 //!
 //! Invariant: nothing leaves before its audit entry is written; when it cannot be written, nothing
-//! leaves but Refer. Whatever a policy says, an engine that was late or lost never opens a gate, nor
-//! does a document that failed its check.
+//! leaves but Refer. Whatever a policy says, an engine that was late or lost never opens a gate,
+//! nor does a document that failed its check.
 //! Frames are zero and templates are dropped before the reply is handed over.
 
 use std::{

@@ -16,7 +16,8 @@ RSA_BITS = [2048, 3072, 4096, 6144]
 def certificate(key, name, *options):
     command = ["openssl", "req", "-x509", "-new", "-key", key, "-days", "3650"]
     command += ["-subj", f"/C=UT/O=Vectors/CN={name}", *options]
-    return f"# {name}\n" + subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    made = subprocess.run(command, check=True, capture_output=True, text=True)
+    return f"# {name}\n" + made.stdout
 
 
 def key(path, *options):
@@ -27,7 +28,8 @@ def key(path, *options):
 def elliptic(folder):
     for curve in CURVES:
         for encoding in ("named_curve", "explicit"):
-            options = ["-pkeyopt", f"ec_paramgen_curve:{curve}", "-pkeyopt", f"ec_param_enc:{encoding}"]
+            options = ["-pkeyopt", f"ec_paramgen_curve:{curve}"]
+            options += ["-pkeyopt", f"ec_param_enc:{encoding}"]
             path = key(f"{folder}/key", "-algorithm", "EC", *options)
             hashes = HASHES if encoding == "explicit" else ["sha256"]
             for name in hashes:

@@ -15,7 +15,7 @@ use crate::{
 fn of_two_namesakes_the_one_that_signed_is_found() {
     let mut state = State::p256();
     let mut other = state.csca.clone();
-    other.key = Key::p256(7).info(Curves::Explicit);
+    other.key = Key::p256(7).spki(Curves::Explicit);
     // With and without key identifiers that would tell them apart.
     for identifier in [[1; 20], [8; 20]] {
         other.extensions[2] = issuer::key_identifier(&identifier);
@@ -43,7 +43,7 @@ fn a_link_carries_trust_from_the_old_key_to_the_new() {
     let mut state = State::p256();
     let old = Key::p256(20);
     let mut root = state.csca.clone();
-    root.key = old.info(Curves::Explicit);
+    root.key = old.spki(Curves::Explicit);
     root.extensions[2] = issuer::key_identifier(&[9; 20]);
     let root = root.sign(&old);
     let link = state.csca.sign(&old);

@@ -75,7 +75,7 @@ fn each_fault_has_its_reason() {
         (Fault::MalformedSod, |state| state.sod.groups.push((17, vec![1]))),
         (Fault::WrongContentType, |state| state.sod.content_type = "1.2.840.113549.1.7.1"),
         (Fault::MessageDigestMismatch, |state| state.sod.swap_content = true),
-        (Fault::SodSignatureInvalid, |state| state.signer.key = Key::p256(9).info(Curves::Named)),
+        (Fault::SodSignatureInvalid, |state| state.signer.key = Key::p256(9).spki(Curves::Named)),
         (Fault::DsCertAbsent, |state| state.sod.serial = 3),
         (Fault::DsCertAbsent, |state| state.sod.issuer = issuer::name("UT", "csca")),
         (Fault::DsKeyUsage, |state| state.signer.extensions[0] = issuer::usage(0x04)),
@@ -148,8 +148,8 @@ fn only_the_six_curves_are_computed_on() {
     ];
     let with = |domain: &issuer::Domain| {
         changed(|state| {
-            let info = state.signer_key.info(Curves::Named);
-            let point = &info[info.len() - 68..];
+            let spki = state.signer_key.spki(Curves::Named);
+            let point = &spki[spki.len() - 68..];
             let algorithm = [issuer::oid("1.2.840.10045.2.1"), domain.write()].concat();
             state.signer.key = issuer::sequence(&[&issuer::tlv(0x30, &algorithm), point]);
         })

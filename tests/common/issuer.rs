@@ -122,7 +122,7 @@ impl Key {
     }
 
     /// `SubjectPublicKeyInfo`.
-    pub fn info(&self, curves: Curves) -> Vec<u8> {
+    pub fn spki(&self, curves: Curves) -> Vec<u8> {
         let (named, explicit, point) = match self {
             Self::P256(key) => ("1.2.840.10045.3.1.7", &P256, public(key)),
             Self::P384(key) => ("1.3.132.0.34", &P256, public(key)),
@@ -372,7 +372,7 @@ impl Sod {
         if self.swap_content {
             *content.last_mut().expect("a content") ^= 1;
         }
-        let info = sequence(&[
+        let signer_info = sequence(&[
             &tlv(2, &[1]),
             &sequence(&[&self.issuer, &tlv(2, &[self.serial])]),
             &sha256,
@@ -385,7 +385,7 @@ impl Sod {
             &set(&[&sha256]),
             &sequence(&[&oid(self.content_type), &tlv(0xa0, &tlv(4, &content))]),
             &tlv(0xa0, &self.certificate),
-            &set(&[&info]),
+            &set(&[&signer_info]),
         ]);
         sequence(&[&oid("1.2.840.113549.1.7.2"), &tlv(0xa0, &body)])
     }
@@ -423,7 +423,7 @@ impl State {
             issuer: root.clone(),
             subject: root.clone(),
             validity_s: [NOW_S - 1000 * DAY_S, NOW_S + 5000 * DAY_S],
-            key: csca_key.info(curves),
+            key: csca_key.spki(curves),
             extensions: vec![usage(0x06), authority(), key_identifier(&[1; 20])],
         };
         let signer = Certified {
@@ -431,7 +431,7 @@ impl State {
             issuer: root.clone(),
             subject: own,
             validity_s: [NOW_S - 100 * DAY_S, NOW_S + 3900 * DAY_S],
-            key: signer_key.info(curves),
+            key: signer_key.spki(curves),
             extensions: vec![usage(0x80), authority_key(&[1; 20]), key_identifier(&[2; 20])],
         };
         let (dg1, dg2) = (dg1("UTO"), tlv(0x75, b"a photograph, for all that EF.SOD knows"));

@@ -1,6 +1,6 @@
 //! Files that country certificates come in, told apart by what they hold: PEM bundles, single DER
-//! certificates and revocation lists, ICAO master lists, LDIF as the ICAO public key directory hands
-//! it out. A file's name says nothing.
+//! certificates and revocation lists, ICAO master lists, LDIF as the ICAO public key directory
+//! hands it out. A file's name says nothing.
 
 use base64::{Engine, engine::general_purpose};
 use der::{Tag, asn1::ObjectIdentifier};
