@@ -349,7 +349,7 @@ mod tests {
         sorted.sort_unstable();
         assert_eq!(sorted, known, "a new key needs a look: the audit holds no biometric data");
         let comparison = line["comparisons"][0].as_object().expect("an object");
-        assert_eq!(comparison.len(), 3, "score, threshold, fmr");
+        assert_eq!(comparison.len(), 4, "document, score, threshold, fmr");
     }
 
     #[test]
