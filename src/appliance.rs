@@ -17,6 +17,7 @@ pub mod keeping;
 pub mod models;
 pub mod offline;
 mod places;
+pub mod trust;
 mod watched;
 
 use std::{
@@ -32,14 +33,18 @@ use crate::{
     audit::{AuditError, AuditSink, file::FileAudit},
     backend::{Backend, BackendError, Description, Engine, FACTORIES, Unavailable},
     command::{Answer, Readiness, Refusal, Request, Service, Version},
-    config::{AttackDetection, Config, ConfigError, EngineName, Environment, FaceRulesName},
+    config::{
+        AttackDetection, Config, ConfigError, DocumentAuthentication, EngineName, Environment,
+        FaceRulesName, PolicyChoice,
+    },
+    document::authentication::TrustStore,
     face::{Detector, FaceModelError, FaceRules},
     gallery::Gallery,
     limits::{BATCH_FRAMES_MAX, SLOT_BYTES, SLOTS},
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
     pipeline::{Parts, Pipeline, slot::SlotPool},
-    policy::{AttackRule, BuiltIn, Policy},
+    policy::{AttackRule, BuiltIn, DocumentRule, Policy},
     random::Entropy,
     time::Clock,
     types::{GalleryId, Threshold},
@@ -68,6 +73,9 @@ pub enum StartError {
         /// Where it was looked for.
         path: String,
     },
+    /// The country certificates are not all there.
+    #[error(transparent)]
+    Trust(#[from] trust::TrustError),
     /// A file cannot be read.
     #[error("{path} cannot be read: {why}")]
     Unreadable {
@@ -167,12 +175,27 @@ pub struct Assembly {
     pub galleries: GalleryPlace,
     /// Keys of holder tokens.
     pub holder_keys: HolderKeys,
+    /// Whose signatures make a document genuine.
+    pub trust: TrustStore,
     /// Threshold of requests that name no rate.
     pub fmr: f64,
     /// Whether administrators may be handed templates.
     pub embed_enabled: bool,
     /// Time of requests that name no deadline, in milliseconds.
     pub deadline_ms: u64,
+}
+
+/// The built-in rules, as configured.
+fn policy(chosen: &PolicyChoice) -> BuiltIn {
+    let attack = match chosen.attack_detection {
+        AttackDetection::Required => AttackRule::Required,
+        AttackDetection::NotRequired => AttackRule::NotRequired,
+    };
+    BuiltIn::new(attack).documents(match chosen.document_authentication {
+        DocumentAuthentication::Required => DocumentRule::Required,
+        DocumentAuthentication::WeakAllowed => DocumentRule::WeakAllowed,
+        DocumentAuthentication::NotRequired => DocumentRule::NotRequired,
+    })
 }
 
 /// The appliance, running. Stops when dropped.
@@ -185,6 +208,7 @@ pub struct Appliance {
     holder_keys: HolderKeys,
     policy: Arc<dyn Policy>,
     audit: Arc<Watched>,
+    trust: TrustStore,
     world: World,
     threshold: Threshold,
     description: Description,
@@ -208,6 +232,7 @@ impl Appliance {
         let audit = open_audit(config, environment)?;
         let galleries = keeping::place(config, environment, &world)?;
         let holder_keys = keeping::holder_keys(config)?;
+        let trust = trust::trust_store([config.documents.trust_store.as_path()])?;
         let backend = backend(config)?;
         let models = Models::load(&config.models, environment)?;
         let began_us = world.clock.monotonic_us();
@@ -227,13 +252,11 @@ impl Appliance {
                 FaceRulesName::Still => FaceRules::still(),
                 FaceRulesName::Egate => FaceRules::egate(),
             },
-            policy: Arc::new(BuiltIn::new(match config.policy.attack_detection {
-                AttackDetection::Required => AttackRule::Required,
-                AttackDetection::NotRequired => AttackRule::NotRequired,
-            })),
+            policy: Arc::new(policy(&config.policy)),
             audit: Arc::new(audit),
             galleries,
             holder_keys,
+            trust,
             fmr: config.policy.fmr,
             embed_enabled: config.policy.embed_enabled,
             deadline_ms: config.limits.deadline_ms,
@@ -277,6 +300,7 @@ impl Appliance {
             holder_keys: assembly.holder_keys,
             policy: assembly.policy,
             audit,
+            trust: assembly.trust,
             world,
             threshold,
             description,

@@ -27,9 +27,9 @@ use crate::{
         record::{RecordRefused, RecordsError},
     },
     types::{
-        Action, Asked, Attack, Caller, Candidate, CaptureFact, Certificate, GalleryId, Purpose,
-        Reason, Score, Selection, SubjectId, Template, TemplateError, Threshold, TransactionId,
-        Verdict,
+        Action, Asked, Attack, Authenticity, Caller, Candidate, CaptureFact, Certificate,
+        GalleryId, Purpose, Reason, Score, Selection, SubjectId, Template, TemplateError,
+        TemplateKind, Threshold, TransactionId, Verdict,
     },
 };
 pub use crate::{
@@ -48,6 +48,10 @@ pub enum ReferenceSource {
     Dg2 {
         /// EF.DG2, or a bare record of ISO/IEC 19794-5 or 39794-5.
         file: EncodedFile,
+        /// EF.SOD, the issuing state's signature; without it the document is not checked.
+        sod: Option<EncodedFile>,
+        /// EF.DG1, whose issuing state must be the one that signed. Nothing else of it is read.
+        dg1: Option<EncodedFile>,
     },
     /// Every reference of an enrolled subject.
     Subject {
@@ -284,6 +288,8 @@ pub struct Compared {
     pub reference: usize,
     /// What the reference's capture gave; a template counts as usable.
     pub capture: CaptureFact,
+    /// What passive authentication said, where the reference is a document's.
+    pub document: Option<Authenticity>,
     /// The face in it, where it is a picture and one was found.
     pub face: Option<FaceReport>,
     /// The score, where there was something to compare.

@@ -94,6 +94,8 @@ pub struct Config {
     pub engine: EngineChoice,
     /// What decides.
     pub policy: PolicyChoice,
+    /// Whose documents are genuine.
+    pub documents: Documents,
     /// Where decisions are written.
     pub audit: Audit,
     /// Who is enrolled, and who keeps the keys.
@@ -152,12 +154,22 @@ pub struct EngineChoice {
 pub struct PolicyChoice {
     /// Whether Admit needs a passed presentation attack detection.
     pub attack_detection: AttackDetection,
+    /// What a document must be found to be before its photograph opens a gate.
+    pub document_authentication: DocumentAuthentication,
     /// False match rate of the threshold.
     pub fmr: f64,
     /// Rules for the face in a frame.
     pub face_rules: FaceRulesName,
     /// Whether administrators may be handed templates.
     pub embed_enabled: bool,
+}
+
+/// `[documents]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Documents {
+    /// File or folder of country certificates and revocation lists; empty for none.
+    pub trust_store: PathBuf,
 }
 
 /// `[audit]`.
@@ -250,6 +262,17 @@ choice! {
         /// It does.
         Required,
         /// Comparison decides alone.
+        NotRequired,
+    }
+}
+choice! {
+    /// What a document must be found to be before its photograph opens a gate.
+    DocumentAuthentication {
+        /// Genuine, without a reservation.
+        Required,
+        /// Genuine; SHA-1, short keys and an old revocation list are accepted.
+        WeakAllowed,
+        /// Not found to be false.
         NotRequired,
     }
 }
@@ -370,6 +393,7 @@ impl Default for PolicyChoice {
     fn default() -> Self {
         Self {
             attack_detection: AttackDetection::Required,
+            document_authentication: DocumentAuthentication::Required,
             fmr: 1e-4,
             face_rules: FaceRulesName::Still,
             embed_enabled: false,

@@ -3,10 +3,10 @@
 mod common;
 #[path = "common/dg2.rs"]
 mod dg2;
-#[path = "common/jpeg2000.rs"]
-mod jpeg2000;
 #[path = "cli/gallery.rs"]
 mod gallery;
+#[path = "common/jpeg2000.rs"]
+mod jpeg2000;
 #[path = "common/places.rs"]
 mod places;
 

@@ -10,6 +10,7 @@ use crate::{
         Refusal, Request, Scope,
     },
     document::{
+        authentication::{DocumentFiles, authenticate},
         dg2::Dg2,
         error::DocumentError,
         image::{self, ImageError},
@@ -21,8 +22,8 @@ use crate::{
     },
     random::random_id,
     types::{
-        Asked, Attack, Caller, CaptureFact, GalleryId, Permission, Role, SubjectId, Threshold,
-        TransactionId,
+        Asked, Attack, Authenticity, Caller, CaptureFact, GalleryId, Permission, Role, SubjectId,
+        Threshold, TransactionId,
     },
 };
 
@@ -188,6 +189,7 @@ impl Appliance {
             .map(|(reference, comparison)| Compared {
                 reference,
                 capture: comparison.reference,
+                document: comparison.document,
                 face: comparison.face,
                 score: comparison.score,
                 matched: comparison.matched,
@@ -208,9 +210,10 @@ impl Appliance {
                 ReferenceSource::Image(image) => {
                     references.push(Reference::Image(self.picture(errand, &image, part)?));
                 }
-                ReferenceSource::Dg2 { file } => {
+                ReferenceSource::Dg2 { file, sod, dg1 } => {
+                    let authenticity = self.authenticity(&file, sod.as_ref(), dg1.as_ref());
                     for captured in self.portraits(errand, &file, part)? {
-                        references.push(Reference::Image(captured));
+                        references.push(Reference::Portrait(captured, authenticity));
                     }
                 }
                 ReferenceSource::Template(template) => {
@@ -334,6 +337,21 @@ impl Appliance {
         captured.collect()
     }
 
+    /// What passive authentication says about a document.
+    fn authenticity(
+        &self,
+        dg2: &EncodedFile,
+        sod: Option<&EncodedFile>,
+        dg1: Option<&EncodedFile>,
+    ) -> Authenticity {
+        let files = DocumentFiles {
+            sod: sod.map(EncodedFile::bytes),
+            dg1: dg1.map(EncodedFile::bytes),
+            dg2: dg2.bytes(),
+        };
+        authenticate(files, &self.trust, self.world.clock.civil_s()).verdict
+    }
+
     fn picture(
         &self,
         errand: &Errand,
@@ -399,7 +417,7 @@ fn pictures(sources: &[ReferenceSource]) -> Result<usize, Refusal> {
     for (number, source) in sources.iter().enumerate() {
         count += match source {
             ReferenceSource::Image(_) => 1,
-            ReferenceSource::Dg2 { file } => {
+            ReferenceSource::Dg2 { file, .. } => {
                 let part = Part::Reference(number);
                 let dg2 = Dg2::read(file.bytes());
                 dg2.map_err(|error| Refusal::Document { part, error })?.portraits.len()

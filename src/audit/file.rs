@@ -205,6 +205,9 @@ enum LineAttack {
 
 #[derive(Serialize)]
 struct LineComparison {
+    /// `VALID`, or the verdict with its reason: `INVALID (DG2_HASH_MISMATCH)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<String>,
     score: Option<i32>,
     threshold: i32,
     fmr: f64,
@@ -213,6 +216,7 @@ struct LineComparison {
 impl<'a> Line<'a> {
     fn of(entry: &'a AuditEntry) -> Self {
         let comparisons = entry.comparisons.iter().map(|comparison| LineComparison {
+            document: comparison.document.map(|document| document.to_string()),
             score: comparison.score.map(|score| score.0),
             threshold: comparison.threshold.0,
             fmr: comparison.fmr,
@@ -315,7 +319,7 @@ mod tests {
     use super::*;
     use crate::{
         audit::{AuditComparison, AuditErasure},
-        types::{Caller, Score, SubjectId, TransactionId},
+        types::{Authenticity, Caller, DocumentFault, Score, SubjectId, TransactionId},
     };
 
     fn entry() -> AuditEntry {
@@ -332,6 +336,7 @@ mod tests {
             reasons: vec!["SCORE_BELOW_THRESHOLD"],
             attack: Attack::NotPerformed,
             comparisons: vec![AuditComparison {
+                document: Some(Authenticity::Invalid(DocumentFault::Dg2HashMismatch)),
                 score: Some(Score(41)),
                 threshold: Score(6860),
                 fmr: 1e-4,
@@ -366,6 +371,7 @@ mod tests {
         assert_eq!(line["outcome"], "refer");
         assert_eq!(line["comparisons"][0]["score"], 41);
         assert_eq!(line["attack"], "not_performed");
+        assert_eq!(line["comparisons"][0]["document"], "INVALID (DG2_HASH_MISMATCH)");
     }
 
     #[test]
@@ -405,7 +411,7 @@ mod tests {
         sorted.sort_unstable();
         assert_eq!(sorted, known, "a new key needs a look: the audit holds no biometric data");
         let comparison = line["comparisons"][0].as_object().expect("an object");
-        assert_eq!(comparison.len(), 3, "score, threshold, fmr");
+        assert_eq!(comparison.len(), 4, "document, score, threshold, fmr");
     }
 
     #[test]

@@ -4,12 +4,15 @@
 pub mod file;
 
 use crate::types::{
-    Action, Attack, Caller, GalleryId, Outcome, Purpose, Score, Selection, SubjectId, TransactionId,
+    Action, Attack, Authenticity, Caller, GalleryId, Outcome, Purpose, Score, Selection, SubjectId,
+    TransactionId,
 };
 
 /// One comparison, as evidence: the score, what it was held against, and what that means.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditComparison {
+    /// What the document was found to be, where the reference is a document's; nothing from it.
+    pub document: Option<Authenticity>,
     /// The comparison score; `None` when there was nothing to compare.
     pub score: Option<Score>,
     /// The threshold.

@@ -12,6 +12,7 @@ mod client;
 mod demo;
 mod doctor;
 mod document;
+mod document_verify;
 mod enrol;
 mod erase;
 mod eval;
@@ -173,7 +174,7 @@ fn with_config(verb: Verb, mut scene: Scene<'_>) -> Outcome {
         Verb::Demo(arguments) => demo::run(&arguments, &mut scene),
         Verb::Models(verb) => models::run(&verb, &scene),
         Verb::Calibrate(arguments) => calibrate::run(&arguments, &mut scene),
-        Verb::Document(verb) => document::run(&verb, scene.tell),
+        Verb::Document(verb) => document::run(&verb, &scene),
         Verb::Eval(arguments) => eval::run(&arguments, &mut scene),
         Verb::Openapi | Verb::Config(_) | Verb::Doctor => Ok(Ended::Done), // carried out above
     }

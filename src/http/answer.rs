@@ -14,8 +14,8 @@ use super::{problem::ReasonText, request::KeysName};
 use crate::{
     command::{Compared, Decision, FaceReport, GalleryDescription, Spent, Version},
     types::{
-        Attack, CaptureFact, Certificate, Outcome, Score, SubjectId, Template, Threshold,
-        TransactionId,
+        Attack, Authenticity, CaptureFact, Certificate, Outcome, Score, SubjectId, Template,
+        Threshold, TransactionId,
     },
 };
 
@@ -131,6 +131,24 @@ pub struct AttackAnswer {
     pub score: Option<f32>,
 }
 
+/// What passive authentication said of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DocumentAnswer {
+    /// `VALID`, `WEAK`, `INVALID` or `NOT_CHECKED`.
+    #[schema(value_type = String)]
+    pub verdict: &'static str,
+    /// Why, as a stable code; absent for a valid document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub reason: Option<&'static str>,
+}
+
+impl From<Authenticity> for DocumentAnswer {
+    fn from(authenticity: Authenticity) -> Self {
+        Self { verdict: authenticity.name(), reason: authenticity.code() }
+    }
+}
+
 /// One comparison.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ComparisonAnswer {
@@ -138,6 +156,9 @@ pub struct ComparisonAnswer {
     pub reference: usize,
     /// What the reference's capture gave.
     pub status: CaptureName,
+    /// What passive authentication said, where the reference is a document's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<DocumentAnswer>,
     /// The face in it, where it is a picture and one was found.
     pub face: Option<FaceAnswer>,
     /// Whether it matched.
@@ -403,6 +424,7 @@ fn comparison(compared: &Compared, decision: &Decision) -> ComparisonAnswer {
     ComparisonAnswer {
         reference: compared.reference,
         status: compared.capture.into(),
+        document: compared.document.map(DocumentAnswer::from),
         face: compared.face.as_ref().map(FaceAnswer::from),
         decision: match (compared.score, compared.matched) {
             (None, _) => ComparisonDecision::NotCompared,

@@ -238,10 +238,7 @@ mod tests {
 
     #[test]
     fn every_refusal_has_a_row() {
-        use crate::{
-            command::Part,
-            gallery::GalleryError,
-        };
+        use crate::{command::Part, gallery::GalleryError};
         let gallery: crate::types::GalleryId = "g".parse().expect("a name");
         let subject = crate::types::SubjectId::from_bytes([0; 16]);
         let part = Part::Probe;

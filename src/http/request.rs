@@ -196,6 +196,15 @@ pub struct ReferenceBody<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, content_encoding = "base64")]
     dg2: Option<Cow<'a, str>>,
+    /// With `dg2`: EF.SOD of the same chip as base64. Without it the document is not authenticated.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, content_encoding = "base64")]
+    sod: Option<Cow<'a, str>>,
+    /// With `dg2`: EF.DG1 of the same chip as base64. Its issuing state is compared with the state
+    /// that signed; nothing else of it is read, and nothing of it is kept.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, content_encoding = "base64")]
+    dg1: Option<Cow<'a, str>>,
     /// A token that the traveller carries, base64, as `POST /v1/holder-tokens` made it.
     #[serde(borrow, default, rename = "holderToken")]
     #[schema(value_type = Option<String>, content_encoding = "base64")]
@@ -218,6 +227,10 @@ impl ReferenceBody<'_> {
             );
             return Err(Problem::new("REFERENCE_INVALID", detail));
         }
+        if self.dg2.is_none() && (self.sod.is_some() || self.dg1.is_some()) {
+            let detail = format!("references[{at}]: sod and dg1 belong to a dg2");
+            return Err(Problem::new("REFERENCE_INVALID", detail));
+        }
         if let Some(image) = &self.image {
             let image = base64(&format!("references[{at}].image"), image)?;
             return Ok(ReferenceSource::Image(EncodedImage::new(image)));
@@ -226,8 +239,12 @@ impl ReferenceBody<'_> {
             return template.decode(at).map(ReferenceSource::Template);
         }
         if let Some(dg2) = &self.dg2 {
-            let file = EncodedFile::new(base64(&format!("references[{at}].dg2"), dg2)?);
-            return Ok(ReferenceSource::Dg2 { file });
+            let file = |name: &str, text: &str| {
+                base64(&format!("references[{at}].{name}"), text).map(EncodedFile::new)
+            };
+            let sod = self.sod.as_deref().map(|sod| file("sod", sod)).transpose()?;
+            let dg1 = self.dg1.as_deref().map(|dg1| file("dg1", dg1)).transpose()?;
+            return Ok(ReferenceSource::Dg2 { file: file("dg2", dg2)?, sod, dg1 });
         }
         if let Some(token) = &self.holder_token {
             let token = base64(&format!("references[{at}].holderToken"), token)?;
@@ -360,6 +377,12 @@ pub struct VerifyForm {
     /// Data groups 2 of passport chips.
     #[schema(value_type = Vec<String>, format = Binary)]
     dg2: Vec<Vec<u8>>,
+    /// EF.SOD of each `dg2`, in their order; without it nothing is authenticated.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    sod: Vec<Vec<u8>>,
+    /// EF.DG1 of each `dg2`, in their order.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    dg1: Vec<Vec<u8>>,
     /// Why.
     purpose: PurposeName,
     /// Administrators only.
@@ -419,17 +442,30 @@ pub(super) fn verify(form: Form) -> Result<(Purpose, Command), Problem> {
             Ok((body.purpose.into(), command))
         }
         Form::Multipart(mut fields) => {
-            fields.only(&["probe", "reference", "dg2", "purpose", "fmr"])?;
+            fields.only(&["probe", "reference", "dg2", "sod", "dg1", "purpose", "fmr"])?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;
             let fmr = fields.parsed("fmr", "a rate such as 1e-4")?;
             let probe = fields.image("probe")?;
             let images = fields.images("reference").into_iter().map(ReferenceSource::Image);
             let mut references: Vec<_> = images.collect();
-            let groups = fields.files("dg2").into_iter().map(EncodedFile::new);
-            references.extend(groups.map(|file| ReferenceSource::Dg2 { file }));
+            references.extend(documents(&mut fields)?);
             Ok((purpose.into(), Command::Verify { probe, references, fmr }))
         }
     }
+}
+
+/// The documents of a form: each `dg2` with the `sod` and the `dg1` of the same number.
+fn documents(fields: &mut Fields) -> Result<Vec<ReferenceSource>, Problem> {
+    let mut files = |name| fields.files(name).into_iter().map(EncodedFile::new);
+    let (groups, mut sods, mut zones) = (files("dg2"), files("sod"), files("dg1"));
+    for (name, held) in [("sod", sods.len()), ("dg1", zones.len())] {
+        if held != 0 && held != groups.len() {
+            let detail = format!("{held} fields `{name}` for {} `dg2`: one each", groups.len());
+            return Err(Problem::new("MULTIPART_INVALID", detail));
+        }
+    }
+    let document = |file| ReferenceSource::Dg2 { file, sod: sods.next(), dg1: zones.next() };
+    Ok(groups.map(document).collect())
 }
 
 /// The purpose and command of a search in `gallery`.
@@ -540,6 +576,7 @@ mod tests {
         };
         assert!(with(r#"{"image":"AAEC"}"#).is_ok());
         assert!(with(r#"{"dg2":"dQA="}"#).is_ok(), "what it holds is not looked at here");
+        assert!(with(r#"{"dg2":"dQA=","sod":"dwA=","dg1":"YQA="}"#).is_ok());
         assert!(with(r#"{"holderToken":{"any":"thing"}}"#).is_ok(), "refused later, by name");
         let id = "00".repeat(16);
         assert!(with(&format!(r#"{{"gallery":"g","subject":"{id}"}}"#)).is_ok());
@@ -550,6 +587,8 @@ mod tests {
             (r#"{"dg2":"?"}"#, "BASE64_INVALID"),
             (r#"{"gallery":"g"}"#, "REFERENCE_INVALID"),
             (r#"{"picture":"AAEC"}"#, "JSON_INVALID"),
+            (r#"{"image":"AAEC","sod":"dwA="}"#, "REFERENCE_INVALID"),
+            (r#"{"dg2":"dQA=","sod":"?"}"#, "BASE64_INVALID"),
             (r#"{"gallery":"G","subject":"00"}"#, "IDENTIFIER_INVALID"),
         ] {
             assert_eq!(with(reference).expect_err(reference).code(), code, "{reference}");

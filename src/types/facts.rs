@@ -1,6 +1,6 @@
 //! What is asked and what was found: the whole input of the policy.
 
-use super::{ClientId, GalleryId, Score};
+use super::{Authenticity, ClientId, GalleryId, Score};
 
 /// What a caller is, as its credential says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,6 +146,9 @@ pub enum CaptureFact {
 pub struct ComparisonFact {
     /// What the reference's own capture gave; a template counts as usable.
     pub reference: CaptureFact,
+    /// What passive authentication said of the document that the reference comes from; `None` for a
+    /// reference that is no document's.
+    pub document: Option<Authenticity>,
     /// The comparison score; `None` when there was nothing to compare.
     pub score: Option<Score>,
     /// The threshold it was held against.

@@ -3,6 +3,7 @@
 //! Invariant: nothing here prints a pixel, a template value or a key.
 
 mod candidate;
+mod document;
 mod facts;
 mod frame;
 mod ids;
@@ -11,6 +12,7 @@ mod template;
 mod verdict;
 
 pub use candidate::{Candidate, Certificate};
+pub use document::{Authenticity, DocumentFault, Unchecked, Weakness};
 pub use facts::{
     Action, Asked, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
     IdentificationFact, Permission, Purpose, Role, Selection,

@@ -18,6 +18,7 @@ use portcullis::{
     audit::AuditSink,
     command::Service,
     config,
+    document::authentication::TrustStore,
     gallery::{Means, Residency},
     http::{Access, Api, route, server},
     keys::{
@@ -26,7 +27,7 @@ use portcullis::{
         holder::IssuerKey,
     },
     meter::Meter,
-    policy::{AttackRule, BuiltIn},
+    policy::{AttackRule, BuiltIn, DocumentRule},
     random::SystemEntropy,
     time::{Clock, SystemClock},
     types::{Caller, Role},
@@ -43,6 +44,7 @@ pub struct Setup {
     pub access: Access,
     pub limits: config::Limits,
     pub attack: AttackRule,
+    pub documents: DocumentRule,
     pub embed_enabled: bool,
     /// Galleries and keys on disk, beneath this folder; without it they are in memory.
     pub folder: Option<PathBuf>,
@@ -50,6 +52,7 @@ pub struct Setup {
     pub audit: Option<Arc<dyn AuditSink>>,
     /// Whether holder tokens are issued and accepted.
     pub holder_tokens: bool,
+    pub trust: TrustStore,
 }
 
 impl Default for Setup {
@@ -59,10 +62,12 @@ impl Default for Setup {
             access: Access::Loopback(roles.map(caller).to_vec()),
             limits: config::Limits::default(),
             attack: AttackRule::NotRequired,
+            documents: DocumentRule::NotRequired,
             embed_enabled: true,
             folder: None,
             audit: None,
             holder_tokens: true,
+            trust: TrustStore::default(),
         }
     }
 }
@@ -117,10 +122,11 @@ impl Server {
             detector: parts.detector,
             calibration: parts.calibration,
             rules: parts.rules,
-            policy: Arc::new(BuiltIn::new(setup.attack)),
+            policy: Arc::new(BuiltIn::new(setup.attack).documents(setup.documents)),
             audit: setup.audit.clone().unwrap_or(parts.audit),
             galleries: setup.place(&world),
             holder_keys: setup.holder_keys(&world),
+            trust: setup.trust.clone(),
             fmr: 1e-4,
             embed_enabled: setup.embed_enabled,
             deadline_ms: setup.limits.deadline_ms,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::tree::Tree;
 
-const DIRECT_DEPENDENCIES_MAX: usize = 50;
+const DIRECT_DEPENDENCIES_MAX: usize = 64;
 const LOCKED_PACKAGES_MAX: usize = 420;
 const README_LINES_MAX: usize = 200;
 

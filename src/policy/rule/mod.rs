@@ -4,6 +4,7 @@
 
 pub(super) mod attack;
 pub(super) mod capture;
+pub(super) mod document;
 pub(super) mod engine;
 pub(super) mod gallery;
 pub(super) mod identification;
@@ -85,6 +86,7 @@ pub(super) mod cases {
     pub(in crate::policy) fn verification(scores: &[Option<i32>]) -> Facts {
         let compare = |score: &Option<i32>| ComparisonFact {
             reference: CaptureFact::Usable,
+            document: None,
             score: score.map(Score),
             threshold: Score(10),
         };
