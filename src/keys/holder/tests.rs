@@ -357,6 +357,6 @@ fn every_flipped_bit_of_a_record_is_noticed_and_a_torn_one_is_nobodys() {
         file[4096 + bytes..4096 + slot_bytes].fill(0);
         let image = [("lane.records".to_owned(), file)].into();
         let store = records(Arc::new(MemoryVault::of(image))).expect("opened");
-        assert!(store.held().live == 0 || bytes > 230, "{bytes} bytes of a slot");
+        assert!(store.held().live == 0 || bytes > 216, "{bytes} bytes of a slot");
     }
 }
