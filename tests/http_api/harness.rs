@@ -114,7 +114,7 @@ pub struct Server {
 
 impl Server {
     /// With the product's own appliance over scripted networks.
-    pub fn start(setup: Setup) -> Self {
+    pub fn start(mut setup: Setup) -> Self {
         let world = world();
         let (scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), Arc::new(|| {}));
         let assembly = Assembly {
@@ -126,7 +126,7 @@ impl Server {
             audit: setup.audit.clone().unwrap_or(parts.audit),
             galleries: setup.place(&world),
             holder_keys: setup.holder_keys(&world),
-            trust: setup.trust.clone(),
+            trust: std::mem::take(&mut setup.trust),
             fmr: 1e-4,
             embed_enabled: setup.embed_enabled,
             deadline_ms: setup.limits.deadline_ms,
