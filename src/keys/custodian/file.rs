@@ -259,14 +259,15 @@ impl FileCustodian {
         self.vault.sync(&name).map_err(self.failed(&name, "synced"))
     }
 
-    /// Durably zeroes a key file that holds anything.
+    /// Durably zeroes a key file. Also one that reads as zeros: an earlier destruction may have
+    /// failed at its sync, and what a failed sync lost is written by the next one only if it is
+    /// written again.
     fn blank(&self, name: &str) -> Result<(), CustodyError> {
-        let Some(held) = self.read(name, EPOCH_FILE_BYTES)? else { return Ok(()) };
-        if held.iter().any(|&byte| byte != 0) {
-            let written = self.vault.write(name, 0, &[0; EPOCH_FILE_BYTES]);
-            written.map_err(self.failed(name, "overwritten"))?;
+        if self.read(name, 1)?.is_none() {
+            return Ok(());
         }
-        // Also when it reads as zeros: an earlier destruction may have failed before its sync.
+        let written = self.vault.write(name, 0, &[0; EPOCH_FILE_BYTES]);
+        written.map_err(self.failed(name, "overwritten"))?;
         self.vault.sync(name).map_err(self.failed(name, "synced"))
     }
 
@@ -275,14 +276,18 @@ impl FileCustodian {
         epoch.map_or(Ok(()), |epoch| self.blank(&key_name(file, epoch)))
     }
 
-    /// Destroys the keys of all epochs up to `last`.
-    fn destroy_through(&self, file: &[u8; 16], last: u64) -> Result<(), CustodyError> {
+    /// Destroys the keys of the epochs that `is_meant` names.
+    fn destroy_where(
+        &self,
+        file: &[u8; 16],
+        is_meant: impl Fn(u64) -> bool,
+    ) -> Result<(), CustodyError> {
         let names = self.vault.list().map_err(self.failed("", "listed"))?;
         let prefix = format!("{}.", hex(file));
         for name in names {
             let epoch = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".key"));
             let epoch: Option<u64> = epoch.and_then(|digits| digits.parse().ok());
-            if epoch.is_some_and(|epoch| epoch <= last) {
+            if epoch.is_some_and(&is_meant) {
                 self.blank(&name)?;
                 self.vault.unlink(&name).map_err(self.failed(&name, "removed"))?;
             }
@@ -335,10 +340,12 @@ impl Custodian for FileCustodian {
         let record = self.record(file, known)?.unwrap_or_default();
         let before = record.standing;
         let after = before.prepared(file, stand)?;
-        if before.needs(stand.epoch) {
+        let has_key = before.needs(stand.epoch) && self.key(file, stand.epoch)?.is_some();
+        if !has_key && before.is_in_force(stand.epoch) {
             let context = Context { kind: Kind::File, file, epoch: stand.epoch, bound: &[] };
-            self.key(file, stand.epoch)?.ok_or_else(|| context.missing_key())?;
-        } else {
+            return Err(context.missing_key());
+        }
+        if !has_key {
             self.name(file, known, stand.epoch)?;
             self.make_key(file, stand.epoch)?;
         }
@@ -391,7 +398,8 @@ impl Custodian for FileCustodian {
         let known = self.gallery(file);
         let known = &mut *lock(&known);
         let named = known.named.take();
-        self.destroy_through(file, epoch)?;
+        let standing = self.record(file, known)?.unwrap_or_default().standing;
+        self.destroy_where(file, |held| standing.destroys(epoch, held))?;
         known.named = named.map(|named| epoch.saturating_add(1).max(*named.start())..=*named.end());
         Ok(())
     }
@@ -400,7 +408,7 @@ impl Custodian for FileCustodian {
         let known = self.gallery(file);
         let known = &mut *lock(&known);
         *known = Known::default();
-        self.destroy_through(file, u64::MAX)?;
+        self.destroy_where(file, |_| true)?;
         let name = standing_name(file);
         self.vault.unlink(&name).map_err(self.failed(&name, "removed"))?;
         self.vault.sync_names().map_err(self.failed("", "synced"))
