@@ -146,9 +146,9 @@ impl Standing {
         }
     }
 
-    /// Whether destroying `asked` destroys the key of `held`: itself, and what a crash left of older
-    /// ones, but never the key in force (an epoch that came to nothing is destroyed while the one
-    /// before it is).
+    /// Whether destroying `asked` destroys the key of `held`: itself, and what a crash left of
+    /// older ones, but never the key in force (an epoch that came to nothing is destroyed while the
+    /// one before it is).
     pub(super) fn destroys(&self, asked: u64, held: u64) -> bool {
         held == asked || (held < asked && !self.is_in_force(held))
     }
