@@ -18,6 +18,30 @@ pub const IMAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Scans of one progressive JPEG; encoders write about ten, and each one costs a walk over the
 /// whole picture however few bytes it has.
 pub const IMAGE_SCANS_MAX: usize = 32;
+/// Largest JPEG 2000 picture in pixels (1,200 x 1,600, the largest portrait that document profiles
+/// recommend). Its decoder holds about 20 bytes for each in three components, 38 MiB.
+pub const JPEG2000_PIXELS_MAX: usize = 1_920_000;
+/// Most tiles of a JPEG 2000 picture; 64 x 64 pixels each would be 469.
+pub const JPEG2000_TILES_MAX: u32 = 512;
+/// Most decomposition levels of a JPEG 2000 picture; encoders write 5 or 6, and after 10 a picture
+/// of the longest edge is 16 pixels wide.
+pub const JPEG2000_LEVELS_MAX: u8 = 10;
+/// Most quality layers of a JPEG 2000 picture.
+pub const JPEG2000_LAYERS_MAX: u16 = 32;
+/// Most precincts and, once for every layer, code blocks in one tile of a JPEG 2000 picture: what
+/// its decoder keeps books on, at about 100 bytes each.
+pub const JPEG2000_BLOCKS_MAX: u64 = 131_072;
+/// Most samples times bit planes of a JPEG 2000 picture: the decoder may have to visit each three
+/// times, however few bytes the file has. The largest portrait in three components may have 16; one
+/// of 413 x 531 pixels as many as the format knows, a region of interest included.
+pub const JPEG2000_PLANE_SAMPLES_MAX: u64 = 3 * 16 * JPEG2000_PIXELS_MAX as u64;
+/// Largest file of a passport chip in bytes; photographs have 12 to 30 kB.
+pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
+/// Photographs of one data group 2; its number of instances is 1 to 9.
+pub const PORTRAITS_MAX: usize = 9;
+/// Bytes after a photograph's record, or after the file, that are passed over: chips are padded,
+/// and some states count their records 1 or 8 bytes short.
+pub const DOCUMENT_TRAILING_BYTES_MAX: usize = 8;
 /// Largest model file in bytes (an iresnet100 has 261 MB of weights).
 pub const MODEL_BYTES_MAX: u64 = 1 << 30;
 /// Most nodes of a model graph.
@@ -49,8 +73,12 @@ pub const DIMS_MAX: usize = 2048;
 pub const TILE_ROWS: u32 = 1024;
 /// Rows of one gallery.
 pub const GALLERY_ROWS_MAX: u64 = 16_000_000;
+/// Results of erasures that are remembered while the audit cannot be written.
+pub const AUDIT_OWED_MAX: usize = 10_000;
 /// Galleries of one appliance.
 pub const GALLERIES_MAX: usize = 256;
+/// Records of one store that opens only with their holders' secrets.
+pub const HOLDER_RECORDS_MAX: u64 = 1_000_000;
 /// Default time a request may take, in milliseconds.
 pub const DEADLINE_MS_DEFAULT: u64 = 8_000;
 /// Longest deadline a caller may ask for, in milliseconds.
@@ -66,6 +94,27 @@ pub const BODY_MS_MAX: u64 = 10_000;
 pub const DRAIN_MS_MAX: u64 = 3_000;
 /// Longest that open requests may take to end when the appliance stops, in milliseconds.
 pub const STOP_MS_MAX: u64 = 10_000;
+/// Largest EF.SOD in bytes; real ones have two to ten thousand.
+pub const SOD_BYTES_MAX: usize = 64 * 1024;
+/// Data groups that a chip can have.
+pub const DATA_GROUPS_MAX: usize = 16;
+/// Signers of one signed message; documents have one.
+pub const SIGNERS_MAX: usize = 8;
+/// Shortest RSA key that is verified at all, in bits; below 2048 a document is weak.
+pub const RSA_BITS_MIN: usize = 1024;
+/// Longest RSA key that is verified, in bits: the largest that a country certificate has.
+pub const RSA_BITS_MAX: usize = 6144;
+/// Largest file of country certificates in bytes; a national master list has about one million.
+pub const TRUST_FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Files of one folder of country certificates.
+pub const TRUST_FILES_MAX: usize = 4_096;
+/// Country certificates that are held at most; a national master list has about 600.
+pub const TRUST_CERTIFICATES_MAX: usize = 8_192;
+/// Age at which a revocation list that names no next update is stale, in seconds: ICAO Doc 9303-12
+/// has every country publish one at least every 90 days.
+pub const CRL_AGE_S_MAX: i64 = 90 * 24 * 60 * 60;
+/// Country certificates that are tried for one document signer.
+pub const TRUST_TRIES_MAX: usize = 16;
 /// Compute threads of one engine.
 pub const ENGINE_THREADS_MAX: usize = 64;
 

@@ -121,8 +121,8 @@ fn large_galleries_are_the_oracle() {
         let probe = gallery.rows[rows / 2].1.clone();
         let whole: i32 = probe.iter().map(|&x| i32::from(x).pow(2)).sum();
         let source: Arc<dyn TileSource> = Arc::new(gallery);
-        let queries =
-            [(whole / 2, 10), (whole / 4, 0)].map(|(least, best)| Query::whole(&probe, least, best));
+        let queries = [(whole / 2, 10), (whole / 4, 0)]
+            .map(|(least, best)| Query::whole(&probe, least, best));
         expect_oracle(&fastest(), &source, &queries, &format!("{rows} rows of {dims}"));
     }
 }

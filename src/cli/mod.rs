@@ -6,19 +6,24 @@
 //! Exit codes: 0 a match, or done; 1 no match; 2 an error, which is told in one sentence with what
 //! to do next.
 
+mod calibrate;
 mod check_config;
 mod client;
 mod demo;
 mod doctor;
+mod document;
+mod document_verify;
 mod enrol;
 mod erase;
 mod eval;
+mod gallery;
 mod identify;
 mod local;
 mod models;
 mod serve;
 mod table;
 mod tell;
+mod token;
 mod verify;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -85,15 +90,26 @@ enum Verb {
     Enrol(enrol::Arguments),
     /// Remove a subject from a gallery of a running appliance.
     Erase(erase::Arguments),
+    /// Work on a gallery's file while no appliance serves it.
+    #[command(subcommand)]
+    Gallery(gallery::Verb),
+    /// Make and look at the keys of holder tokens.
+    #[command(subcommand)]
+    Token(token::Verb),
     /// Run the appliance.
     Serve(serve::Arguments),
     /// Run the appliance with a synthetic gallery and two simulated lanes.
     Demo(demo::Arguments),
+    /// Look at the files of a passport chip.
+    #[command(subcommand)]
+    Document(document::Verb),
     /// Fetch, list and check the default models.
     #[command(subcommand)]
     Models(models::Verb),
     /// Tell what this machine has: backends, memory, models, configuration, ports.
     Doctor,
+    /// Derive a calibration of an embedder: rotation, scale, plane split, thresholds.
+    Calibrate(calibrate::Arguments),
     /// Measure FMR, FNMR, EER and identification errors on labelled photographs.
     Eval(eval::Arguments),
     /// Print the OpenAPI document of the API.
@@ -152,9 +168,13 @@ fn with_config(verb: Verb, mut scene: Scene<'_>) -> Outcome {
         Verb::Identify(arguments) => identify::run(&arguments, &scene),
         Verb::Enrol(arguments) => enrol::run(&arguments, &scene),
         Verb::Erase(arguments) => erase::run(&arguments, &scene),
+        Verb::Gallery(verb) => gallery::run(&verb, &scene),
+        Verb::Token(verb) => token::run(&verb, &scene),
         Verb::Serve(arguments) => serve::run(&arguments, &mut scene),
         Verb::Demo(arguments) => demo::run(&arguments, &mut scene),
         Verb::Models(verb) => models::run(&verb, &scene),
+        Verb::Calibrate(arguments) => calibrate::run(&arguments, &mut scene),
+        Verb::Document(verb) => document::run(&verb, &scene),
         Verb::Eval(arguments) => eval::run(&arguments, &mut scene),
         Verb::Openapi | Verb::Config(_) | Verb::Doctor => Ok(Ended::Done), // carried out above
     }

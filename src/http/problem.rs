@@ -35,6 +35,18 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("DEADLINE_INVALID", 400, "Not a deadline"),
     ("DEADLINE_OUT_OF_RANGE", 422, "Deadline out of range"),
     ("DEADLINE_PASSED", 504, "Deadline passed"),
+    ("DOCUMENT_BYTES_TOO_MANY", 413, "The document's file has too many bytes"),
+    ("DOCUMENT_EMPTY", 422, "The document's file is empty"),
+    ("DOCUMENT_ENCODING", 422, "The document's file is not encoded as it must be"),
+    ("DOCUMENT_FORMAT_UNKNOWN", 415, "Not a face in a format that is read"),
+    ("DOCUMENT_IMAGE_KIND", 415, "Not a kind of image that a document holds"),
+    ("DOCUMENT_INCONSISTENT", 422, "The document's file contradicts itself"),
+    ("DOCUMENT_MRZ", 422, "Not a machine readable zone"),
+    ("DOCUMENT_NOT_RECOGNISED", 415, "Not a file of a passport chip"),
+    ("DOCUMENT_PORTRAIT_COUNT", 422, "Not a number of photographs"),
+    ("DOCUMENT_STRUCTURE", 422, "The document's file is not built as it must be"),
+    ("DOCUMENT_TRAILING", 422, "Something follows the document's file"),
+    ("DOCUMENT_TRUNCATED", 422, "The document's file is cut off"),
     ("EMBED_DISABLED", 403, "Handing out templates is switched off"),
     ("ERASURE_PENDING", 503, "Erased, but a search still runs"),
     ("FAULT", 500, "The appliance failed"),
@@ -44,9 +56,15 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("FORBIDDEN", 403, "Not permitted"),
     ("GALLERIES_FULL", 409, "No room for another gallery"),
     ("GALLERY_EXISTS", 409, "The gallery exists"),
+    ("GALLERY_FAULT", 500, "The gallery failed"),
     ("GALLERY_FULL", 409, "No room in the gallery"),
+    ("GALLERY_KIND", 409, "The gallery keeps another kind of record"),
+    ("GALLERY_UNAVAILABLE", 503, "The gallery is not served"),
     ("GALLERY_UNKNOWN", 404, "No such gallery"),
+    ("HOLDER_TOKEN_REFUSED", 422, "The holder token is refused"),
+    ("HOLDER_UNOPENED", 404, "No record opens"),
     ("IDENTIFIER_INVALID", 400, "Not an identifier"),
+    ("IDENTIFY_NOT_POSSIBLE", 409, "A search is not possible"),
     ("IMAGES_COUNT", 422, "Not a number of images"),
     ("IMAGE_ANIMATED", 415, "The image is animated"),
     ("IMAGE_BYTES_TOO_MANY", 413, "The image has too many bytes"),
@@ -76,10 +94,10 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("TEMPLATE_FOREIGN_MODEL", 409, "A template of another model"),
     ("TEMPLATE_LENGTH", 422, "Not a template"),
     ("TEMPLATE_OUT_OF_RANGE", 422, "Not a template"),
+    ("TOKENS_DISABLED", 501, "No issuer of holder tokens"),
     ("TOKEN_EXPIRED", 401, "The token has expired"),
     ("TOKEN_MISSING", 401, "A token is needed"),
     ("TOKEN_UNKNOWN", 401, "The token is not known"),
-    ("UNSUPPORTED_REFERENCE", 501, "The kind of reference is not supported"),
     ("VALIDITY_EMPTY", 422, "The validity is empty"),
 ];
 
@@ -186,19 +204,41 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{CaptureFact, TemplateError};
+    use crate::{
+        document::{
+            error::{DocumentError, MrzProblem},
+            image::{ImageError, ImageKind},
+        },
+        types::{CaptureFact, TemplateError},
+    };
 
     #[test]
     fn the_table_is_sorted_and_every_code_stands_once() {
         assert!(PROBLEMS.windows(2).all(|pair| pair[0].0 < pair[1].0));
     }
 
+    fn documents() -> [DocumentError; 13] {
+        let (what, at) = ("element", 0);
+        [
+            DocumentError::Empty,
+            DocumentError::BytesTooMany { held: 2, most: 1 },
+            DocumentError::NotRecognised { expected: what, first: 0 },
+            DocumentError::Truncated { what, at, needed: 2, held: 1 },
+            DocumentError::Encoding { at, encoding: what },
+            DocumentError::Unexpected { at, expected: what, found: 0 },
+            DocumentError::Inconsistent { what, stated: 1, held: 2 },
+            DocumentError::Trailing { what, bytes: 9, most: 8 },
+            DocumentError::FormatUnknown { what, found: 0 },
+            DocumentError::PortraitCount { count: 0, most: 9 },
+            DocumentError::Image { portrait: 0, error: ImageError::Empty },
+            DocumentError::ImageKind { portrait: 0, kind: ImageKind::Png },
+            DocumentError::Mrz { problem: MrzProblem::Length { held: 0 } },
+        ]
+    }
+
     #[test]
     fn every_refusal_has_a_row() {
-        use crate::{
-            command::{Part, UnsupportedReference},
-            gallery::GalleryError,
-        };
+        use crate::{command::Part, gallery::GalleryError};
         let gallery: crate::types::GalleryId = "g".parse().expect("a name");
         let subject = crate::types::SubjectId::from_bytes([0; 16]);
         let part = Part::Probe;
@@ -212,7 +252,11 @@ mod tests {
         let mut refusals = vec![
             Refusal::Template { part, error: TemplateError::OutOfRange { index: 0 } },
             Refusal::Template { part, error: TemplateError::Length { expected: 1, held: 2 } },
-            Refusal::UnsupportedReference { part, kind: UnsupportedReference::Dg2 },
+            Refusal::TokensDisabled,
+            Refusal::IdentifyNotPossible { gallery: gallery.clone() },
+            Refusal::GalleryKind { gallery: gallery.clone(), why: "" },
+            Refusal::GalleryUnavailable { gallery: gallery.clone(), why: String::new() },
+            Refusal::GalleryFault { gallery: gallery.clone(), why: String::new() },
             Refusal::References { held: 0, most: 8 },
             Refusal::Images { held: 0, most: 4 },
             Refusal::Candidates { held: 0, most: 256 },
@@ -232,6 +276,7 @@ mod tests {
             Refusal::Fault { what: "a stage" },
         ];
         refusals.extend(captures.map(|capture| Refusal::Capture { part, capture }));
+        refusals.extend(documents().map(|error| Refusal::Document { part, error }));
         let errors = [
             GalleryError::NoClass,
             GalleryError::NoTemplate,

@@ -22,6 +22,9 @@ pub const TAG_BYTES: usize = 16;
 /// optimised, a few thousand when not.
 const STACK_BYTES: usize = 8 * 1024;
 
+/// As much for a signature, which takes more.
+const DEEP_STACK_BYTES: usize = 32 * 1024;
+
 /// A ciphertext, its nonce, its bound bytes or its key is not what it was when it was sealed; which
 /// of them cannot be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +55,8 @@ pub fn open(
     bytes: &mut [u8],
     tag: &[u8; TAG_BYTES],
 ) -> Result<(), NotOpened> {
+    #[cfg(test)]
+    tests::OPENED.set(tests::OPENED.get() + 1);
     let opened = open_on_stack(key, nonce, bound, bytes, tag);
     wipe_stack();
     if opened.is_err() {
@@ -98,4 +103,100 @@ fn open_on_stack(
 fn wipe_stack() {
     let mut stack = [0_u8; STACK_BYTES];
     black_box(&mut stack).zeroize();
+}
+
+/// Runs `work`, which uses a secret through other people's code, and wipes the stack that it used,
+/// as far as that is [`DEEP_STACK_BYTES`].
+pub(super) fn leaving_no_trace<T>(work: impl FnOnce() -> T) -> T {
+    #[inline(never)]
+    fn at_work<T>(work: impl FnOnce() -> T) -> T {
+        work()
+    }
+    #[inline(never)]
+    fn wipe_deep_stack() {
+        let mut stack = [0_u8; DEEP_STACK_BYTES];
+        black_box(&mut stack).zeroize();
+    }
+    let done = at_work(work);
+    wipe_deep_stack();
+    done
+}
+
+#[cfg(test)]
+pub(super) use tests::opened_by_this_thread;
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, fs::File, os::unix::fs::FileExt};
+
+    use super::*;
+    use crate::{
+        keys::Key,
+        random::{Entropy, SystemEntropy},
+    };
+
+    thread_local! {
+        pub(super) static OPENED: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// How often this thread has opened anything: the work that two answers are compared by.
+    pub(in crate::keys) fn opened_by_this_thread() -> u64 {
+        OPENED.get()
+    }
+
+    #[test]
+    fn what_was_sealed_opens_and_nothing_else_does() {
+        let key = Key::random(&SystemEntropy).expect("a key");
+        let (nonce, bound) = ([7; NONCE_BYTES], b"a gallery's file");
+        let mut bytes = *b"a template";
+        let tag = seal(key.expose(), &nonce, bound, &mut bytes);
+        let sealed = bytes;
+        open(key.expose(), &nonce, bound, &mut bytes, &tag).expect("opened");
+        assert_eq!(&bytes, b"a template");
+        for bit in 0..sealed.len() * 8 {
+            let mut altered = sealed;
+            altered[bit / 8] ^= 1 << (bit % 8);
+            let opened = open(key.expose(), &nonce, bound, &mut altered, &tag);
+            assert_eq!((opened, altered), (Err(NotOpened), [0; 10]), "wiped");
+        }
+        let mut other = sealed;
+        assert!(open(key.expose(), &nonce, b"another", &mut other, &tag).is_err());
+    }
+
+    /// How often the first 16 bytes of `masked` stand on this thread's stack below `here`.
+    fn on_the_stack(masked: &[u8; 16], here: usize) -> usize {
+        let memory = File::open("/proc/self/mem").expect("Linux");
+        let mut window = vec![0; 64 * 1024];
+        let from = here - window.len();
+        memory.read_exact_at(&mut window, from as u64).expect("the stack was used this deep");
+        let is_key =
+            |window: &[u8]| window.iter().zip(masked).all(|(byte, masked)| byte ^ 0x5A == *masked);
+        window.windows(16).filter(|window| is_key(window)).count()
+    }
+
+    /// Uses 64 KiB of stack, so that it can be read.
+    #[inline(never)]
+    fn deep() {
+        black_box([1_u8; 96 * 1024]);
+    }
+
+    #[test]
+    fn no_key_is_left_on_the_stack() {
+        let key = Key::random(&SystemEntropy).expect("a key");
+        let mut masked = [0; 16];
+        for (masked, byte) in masked.iter_mut().zip(key.expose()) {
+            *masked = byte ^ 0x5A;
+        }
+        let (mut bytes, nonce) = (vec![0; 100], [1; NONCE_BYTES]);
+        SystemEntropy.fill(&mut bytes);
+        deep();
+        let mark = 0_u8;
+        let here = std::ptr::from_ref(&mark).addr();
+        let tag = black_box(seal_on_stack(key.expose(), &nonce, b"", &mut bytes));
+        let control = on_the_stack(&masked, here);
+        assert!(control > 0, "the sweep sees what the cipher alone leaves");
+        wipe_stack();
+        open(key.expose(), &nonce, b"", &mut bytes, &tag).expect("opened");
+        assert_eq!(on_the_stack(&masked, here), 0);
+    }
 }

@@ -8,8 +8,8 @@
 //! can be neither copied, nor printed, nor serialised. Nothing here needs unsafe code of ours:
 //! `memmap2` offers locking and the two advices as safe calls.
 //!
-//! What is absent: registers, and copies that a cipher makes of a key while it works ([`super::aead`]
-//! wipes the stack that it used). A hypervisor and a debugger with privilege read everything.
+//! What is absent: registers, and copies that a cipher makes of a key while it works
+//! ([`super::aead`] wipes the stack that it used). A hypervisor and a debugger with privilege read everything.
 
 use std::{
     io,
@@ -64,7 +64,8 @@ pub enum LockError {
 /// }
 /// ```
 /// ```compile_fail
-/// fn copy(bytes: &portcullis::keys::memory::LockedBytes) -> portcullis::keys::memory::LockedBytes {
+/// use portcullis::keys::memory::LockedBytes;
+/// fn copy(bytes: &LockedBytes) -> LockedBytes {
 ///     bytes.clone()
 /// }
 /// ```
@@ -321,5 +322,99 @@ impl Deref for Exposed<'_> {
     fn deref(&self) -> &[u8; KEY_BYTES] {
         let key = &self.places.region[self.at..self.at + KEY_BYTES];
         key.try_into().expect("a place of a key's bytes")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::random::SystemEntropy;
+
+    /// The kernel's flags of the mapping that `at` lies in.
+    fn flags(at: usize) -> String {
+        let maps = fs::read_to_string("/proc/self/smaps").expect("Linux");
+        let mut is_ours = false;
+        for line in maps.lines() {
+            let range = line.split_whitespace().next().and_then(|word| word.split_once('-'));
+            let bounds = range.and_then(|(from, to)| {
+                let parse = |text| usize::from_str_radix(text, 16).ok();
+                Some(parse(from)?..parse(to)?)
+            });
+            if let Some(bounds) = bounds {
+                is_ours = bounds.contains(&at);
+            } else if let (true, Some(flags)) = (is_ours, line.strip_prefix("VmFlags:")) {
+                return format!("{flags} ");
+            }
+        }
+        panic!("no mapping at {at:x}");
+    }
+
+    #[test]
+    fn keys_lie_in_memory_that_is_locked_and_neither_dumped_nor_inherited() {
+        let key = Key::random(&SystemEntropy).expect("a key");
+        let arena = KeyArena::new();
+        let slot = arena.random(&SystemEntropy).expect("a key");
+        for at in [key.expose().as_ptr().addr(), slot.expose().as_ptr().addr()] {
+            let flags = flags(at);
+            for flag in [" lo ", " dd ", " dc "] {
+                assert!(flags.contains(flag), "{flag} in {flags}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_source_is_wiped_when_it_is_taken_over() {
+        let mut source = [7; KEY_BYTES];
+        let key = Key::from_bytes(&mut source).expect("a key");
+        assert_eq!((key.expose(), source), (&[7; KEY_BYTES], [0; KEY_BYTES]));
+        let arena = KeyArena::new();
+        let mut source = [8; KEY_BYTES];
+        let slot = arena.admit(&mut source).expect("a key");
+        assert_eq!((*slot.expose(), source), ([8; KEY_BYTES], [0; KEY_BYTES]));
+    }
+
+    #[test]
+    fn an_arena_keeps_its_keys_apart_grows_and_forgets() {
+        let arena = KeyArena::new();
+        let of = |at: usize| {
+            let mut key = [0; KEY_BYTES];
+            key[..8].copy_from_slice(&(at as u64 + 1).to_le_bytes());
+            key
+        };
+        let slots: Vec<_> = (0..1000).map(|at| arena.admit(&mut of(at)).expect("room")).collect();
+        assert!(slots.iter().enumerate().all(|(at, slot)| *slot.expose() == of(at)));
+        let locked = arena.locked_bytes();
+        assert!((1000 * KEY_BYTES..16 * PAGE_BYTES).contains(&locked), "{locked}");
+        let chunk = Arc::clone(&slots[500].chunk);
+        let place = slots[500].place as usize * KEY_BYTES;
+        drop(slots);
+        let places = chunk.0.read().expect("not poisoned");
+        assert_eq!(places.region[place..place + KEY_BYTES], [0; KEY_BYTES]);
+        assert!(places.region.iter().all(|&byte| byte == 0));
+        drop(places);
+        let again: Vec<_> = (0..1000).map(|at| arena.admit(&mut of(at)).expect("room")).collect();
+        assert_eq!(arena.locked_bytes(), locked, "places are used again");
+        assert_eq!(*again[999].expose(), of(999));
+    }
+
+    #[test]
+    fn a_lock_that_is_refused_names_limit_need_and_remedy() {
+        let error = refused(8192, io::ErrorKind::OutOfMemory.into());
+        let told = error.to_string();
+        assert!(told.contains("8192"), "{told}");
+        match getrlimit(Resource::Memlock).current {
+            Some(limit) => {
+                for word in [&limit.to_string(), "ulimit -l", "LimitMEMLOCK"] {
+                    assert!(told.contains(word), "{word} in {told}");
+                }
+            }
+            None => assert!(matches!(error, LockError::Unavailable { .. })),
+        }
+        let other = refused(8192, io::ErrorKind::Unsupported.into());
+        assert!(matches!(other, LockError::Unavailable { need_bytes: 8192, .. }));
+        // More than there are addresses.
+        assert!(LockedBytes::zeroed(1 << 60).is_err());
     }
 }

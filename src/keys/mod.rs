@@ -4,6 +4,7 @@
 //! decoder's scratch or a template leaves nothing behind in memory that is used again.
 //! [`memory`] holds keys in locked pages, [`aead`] uses them without leaving them on the stack.
 //! [`custodian`] keeps the key of each epoch of a gallery, and destroys it for ever.
+//! [`holder`] is for what the traveller keeps instead of the appliance.
 //! [`process`] keeps core dumps and other processes out.
 //! [`secret`] holds what a caller proves itself with.
 //!
@@ -11,6 +12,7 @@
 
 pub mod aead;
 pub mod custodian;
+pub mod holder;
 pub mod memory;
 pub mod phrase;
 pub mod process;
@@ -18,5 +20,6 @@ pub mod secret;
 pub mod wipe;
 
 pub use custodian::{Custodian, CustodyError, Stand, Standing};
+pub use holder::{HolderRecords, HolderSecret, IssuerKey, ReaderKey};
 pub use memory::{Key, KeyArena, KeySlot, LockError};
 pub use phrase::Phrase;

@@ -71,7 +71,7 @@ impl Phrase {
         let refuse = |why: String| PhraseError::File { path: path.display().to_string(), why };
         let opened = open_owned(path, false).map_err(|error| match error {
             VaultError::Io(error) => refuse(format!("cannot be read: {error}")),
-            VaultError::Exposed { why, .. } => refuse(why),
+            error => refuse(error.to_string()),
         })?;
         let mut file = opened.ok_or_else(|| refuse("does not exist".to_owned()))?;
         // One byte more than is allowed, and a line end of two.

@@ -193,7 +193,7 @@ mod tests {
         let threshold =
             Threshold { score: Score(1), similarity: 0.1, fmr: 1e-4, basis: "a test".into() };
         Goal::Identify {
-            tiles: crate::gallery::Gallery::new(kind, layout).source(),
+            tiles: crate::gallery::Gallery::in_memory(kind, layout).source(),
             threshold,
             best,
             class_bits: 1,

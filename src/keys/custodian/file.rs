@@ -33,6 +33,9 @@
 //! *prepared*, which opens as well, and once the old key is gone nothing but the new epoch can be
 //! meant. `commit` within an epoch has no such witness and is synced.
 //!
+//! After a sync the record is written into the other slot too, unsynced: between changes both say
+//! the same, and a damaged one costs nothing.
+//!
 //! Assumptions about the medium: what was synced reads back; a write that was not synced may be
 //! there in part, whole, or not at all, in any order; bytes outside a write do not change; writing
 //! over bytes of a file replaces them on the medium ([`FileCustodian::describe`] says where that is
@@ -135,7 +138,7 @@ impl FileCustodian {
     /// Reads `name` into locked memory; what is past the file's end is zero.
     fn read(&self, name: &str, bytes: usize) -> Result<Option<LockedBytes>, CustodyError> {
         let mut held = LockedBytes::zeroed(bytes)?;
-        let read = self.vault.read(name, &mut held).map_err(self.failed(name, "read"))?;
+        let read = self.vault.read(name, 0, &mut held).map_err(self.failed(name, "read"))?;
         Ok(read.map(|_| held))
     }
 
@@ -208,6 +211,8 @@ impl FileCustodian {
         let slot = self.put(file, known, record)?;
         self.vault.sync(&name).map_err(self.failed(&name, "synced"))?;
         known.slot = Some(slot);
+        // The second copy is a guard against damage alone; the record is durable without it.
+        let _mirrored = self.put(file, known, record);
         Ok(())
     }
 
@@ -254,25 +259,36 @@ impl FileCustodian {
         self.vault.sync(&name).map_err(self.failed(&name, "synced"))
     }
 
-    /// Durably zeroes a key file that holds anything.
+    /// Durably zeroes a key file. Also one that reads as zeros: an earlier destruction may have
+    /// failed at its sync, and what a failed sync lost is written by the next one only if it is
+    /// written again.
     fn blank(&self, name: &str) -> Result<(), CustodyError> {
-        let held = self.read(name, EPOCH_FILE_BYTES)?;
-        if held.is_some_and(|bytes| bytes.iter().any(|&byte| byte != 0)) {
-            let written = self.vault.write(name, 0, &[0; EPOCH_FILE_BYTES]);
-            written.map_err(self.failed(name, "overwritten"))?;
+        if self.read(name, 1)?.is_none() {
+            return Ok(());
         }
-        // Also when it reads as zeros: an earlier destruction may have failed before its sync.
+        let written = self.vault.write(name, 0, &[0; EPOCH_FILE_BYTES]);
+        written.map_err(self.failed(name, "overwritten"))?;
         self.vault.sync(name).map_err(self.failed(name, "synced"))
     }
 
-    /// Destroys the keys of all epochs up to `last`.
-    fn destroy_through(&self, file: &[u8; 16], last: u64) -> Result<(), CustodyError> {
+    /// Destroys the key of a change that will not come back; its file's name stays for the next.
+    fn give_up(&self, file: &[u8; 16], epoch: Option<u64>) -> Result<(), CustodyError> {
+        epoch.map_or(Ok(()), |epoch| self.blank(&key_name(file, epoch)))
+    }
+
+    /// Destroys the keys of all epochs up to `last`, but for that of `kept`.
+    fn destroy_through(
+        &self,
+        file: &[u8; 16],
+        last: u64,
+        kept: Option<u64>,
+    ) -> Result<(), CustodyError> {
         let names = self.vault.list().map_err(self.failed("", "listed"))?;
         let prefix = format!("{}.", hex(file));
         for name in names {
             let epoch = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".key"));
             let epoch: Option<u64> = epoch.and_then(|digits| digits.parse().ok());
-            if epoch.is_some_and(|epoch| epoch <= last) {
+            if epoch.is_some_and(|epoch| epoch <= last && Some(epoch) != kept) {
                 self.blank(&name)?;
                 self.vault.unlink(&name).map_err(self.failed(&name, "removed"))?;
             }
@@ -333,13 +349,7 @@ impl Custodian for FileCustodian {
             self.make_key(file, stand.epoch)?;
         }
         self.put_durably(file, known, record.followed_by(after))?;
-        match before.prepared {
-            // A change that was given up must not come back.
-            Some(given_up) if given_up.epoch > stand.epoch => {
-                self.blank(&key_name(file, given_up.epoch))
-            }
-            _ => Ok(()),
-        }
+        self.give_up(file, before.given_up(after))
     }
 
     fn commit(&self, file: &[u8; 16], stand: Stand) -> Result<(), CustodyError> {
@@ -355,7 +365,8 @@ impl Custodian for FileCustodian {
         if before.is_some_and(|before| before.epoch != stand.epoch) {
             self.put(file, known, record.followed_by(after)).map(|_| ())
         } else {
-            self.put_durably(file, known, record.followed_by(after))
+            self.put_durably(file, known, record.followed_by(after))?;
+            self.give_up(file, record.standing.given_up(after))
         }
     }
 
@@ -386,7 +397,11 @@ impl Custodian for FileCustodian {
         let known = self.gallery(file);
         let known = &mut *lock(&known);
         let named = known.named.take();
-        self.destroy_through(file, epoch)?;
+        // An announced epoch that came to nothing is destroyed while the one before it is in force.
+        let record = self.record(file, known)?;
+        let committed = record.and_then(|record| record.standing.committed);
+        let kept = committed.map(|stand| stand.epoch).filter(|&committed| committed != epoch);
+        self.destroy_through(file, epoch, kept)?;
         known.named = named.map(|named| epoch.saturating_add(1).max(*named.start())..=*named.end());
         Ok(())
     }
@@ -395,7 +410,7 @@ impl Custodian for FileCustodian {
         let known = self.gallery(file);
         let known = &mut *lock(&known);
         *known = Known::default();
-        self.destroy_through(file, u64::MAX)?;
+        self.destroy_through(file, u64::MAX, None)?;
         let name = standing_name(file);
         self.vault.unlink(&name).map_err(self.failed(&name, "removed"))?;
         self.vault.sync_names().map_err(self.failed("", "synced"))

@@ -69,7 +69,7 @@ pub(super) fn open(
 
 fn read(vault: &dyn Vault, passphrase: &Phrase) -> Result<Found, CustodyError> {
     let mut bytes = [0; FILE_BYTES_MAX];
-    let read = vault.read(NAME, &mut bytes);
+    let read = vault.read(NAME, 0, &mut bytes);
     let held = read.map_err(|error| super::storage(vault, NAME, "read", error))?;
     let Some(held) = held else { return Ok(Found::Nothing) };
     let mut identity = Identity::new(secret(passphrase));

@@ -80,8 +80,7 @@ impl Custodian for MemoryCustodian {
         }
         let kept = galleries.entry(*file).or_default();
         kept.standing = after;
-        // A prepared epoch that is given up must not come back.
-        kept.keys.retain(|&epoch, _| after.needs(epoch) || epoch < stand.epoch);
+        before.given_up(after).and_then(|epoch| kept.keys.remove(&epoch));
         kept.keys.extend(fresh.map(|key| (stand.epoch, key)));
         Ok(())
     }
@@ -89,7 +88,9 @@ impl Custodian for MemoryCustodian {
     fn commit(&self, file: &[u8; 16], stand: Stand) -> Result<(), CustodyError> {
         let mut galleries = self.galleries();
         let kept = galleries.get_mut(file).ok_or_else(|| super::unknown(Kind::Memory, file))?;
-        kept.standing = kept.standing.committed(file, stand)?;
+        let (before, after) = (kept.standing, kept.standing.committed(file, stand)?);
+        before.given_up(after).and_then(|epoch| kept.keys.remove(&epoch));
+        kept.standing = after;
         Ok(())
     }
 

@@ -4,14 +4,15 @@
 //! epoch's key never leaves the custodian, and nothing that outlives the epoch opens it: when it is
 //! destroyed, every older copy of the gallery file is noise.
 //!
-//! One change of a gallery is, in this order:
+//! A change of epoch is, in this order:
 //! ```text
-//!  custodian.prepare(stand)   durable: this stand may appear; makes the key of a new epoch
+//!  custodian.prepare(stand)   durable: this stand may appear; makes the key of the new epoch
 //!  custodian.wrap(...)        the new root under the epoch's key
 //!  media: tiles, key tree, superblock, sync
 //!  custodian.commit(stand)    this stand is the gallery's; older ones are rollbacks
-//!  custodian.destroy(epoch)   only after a change of epoch
+//!  custodian.destroy(epoch)   the epoch before
 //! ```
+//! A change within an epoch needs no `prepare`: until it is committed it is not accepted.
 //! A crash between any two of them leaves a gallery that opens at the committed or at the prepared
 //! stand. Refusing any other stand is the gallery's work: it alone reads superblocks.
 //!
@@ -24,8 +25,6 @@ mod guard;
 mod memory;
 mod pkcs11;
 mod record;
-#[cfg(test)]
-mod tests;
 pub mod vault;
 mod wrapped;
 
@@ -129,7 +128,8 @@ pub enum CustodyError {
     },
     /// The stand is older than what is committed, or was never prepared.
     #[error(
-        "gallery {file} cannot stand at epoch {}, generation {}: {why}", stand.epoch, stand.generation
+        "gallery {file} cannot stand at epoch {}, generation {}: {why}",
+        stand.epoch, stand.generation
     )]
     OutOfOrder {
         /// The gallery's file id.
@@ -154,7 +154,8 @@ pub enum CustodyError {
     },
     /// A key file or its folder can be read by others, or belongs to somebody else.
     #[error(
-        "{path} {why}: keys are kept with mode {want:04o} by user {user}; mend it, and ask who read it"
+        "{path} {why}: keys are kept with mode {want:04o} by user {user}; mend it, and ask who \
+         read it"
     )]
     Permissions {
         /// The file or folder.
@@ -243,8 +244,9 @@ pub trait Custodian: Send + Sync {
     /// Records that `stand` is durable in the gallery file. Saying so twice is no error.
     ///
     /// # Errors
-    /// [`CustodyError::OutOfOrder`] for a stand that was not prepared. Where the keeping place
-    /// fails, the stand remains prepared, which opens as well.
+    /// [`CustodyError::OutOfOrder`] for a stand that was neither prepared nor follows the committed
+    /// one within its epoch. Where the keeping place fails, a prepared stand remains prepared,
+    /// which opens as well.
     fn commit(&self, file: &[u8; 16], stand: Stand) -> Result<(), CustodyError>;
 
     /// Wraps `key` under the epoch's key; `bound` must be presented again to unwrap. The result has
@@ -308,6 +310,9 @@ fn storage(vault: &dyn Vault, name: &str, what: &'static str, error: VaultError)
 fn storage_at(path: String, what: &'static str, error: VaultError) -> CustodyError {
     match error {
         VaultError::Io(why) => CustodyError::Storage { path, what, why },
+        error @ VaultError::InUse => {
+            CustodyError::Storage { path, what, why: std::io::Error::other(error) }
+        }
         VaultError::Exposed { why, want } => {
             CustodyError::Permissions { path, why, want, user: vault::user() }
         }

@@ -295,6 +295,11 @@ impl Pkcs11Custodian {
         })
     }
 
+    /// Destroys the key of a change that will not come back.
+    fn give_up(&self, file: &[u8; 16], epoch: Option<u64>) -> Result<(), CustodyError> {
+        epoch.map_or(Ok(()), |epoch| self.destroy_where(file, |held| held == epoch))
+    }
+
     /// Destroys the keys of the epochs that `is_meant` names.
     fn destroy_where(
         &self,
@@ -430,13 +435,7 @@ impl Custodian for Pkcs11Custodian {
             self.make_key(file, stand.epoch)?;
         }
         self.put(file, record.followed_by(after))?;
-        match before.prepared {
-            // A change that was given up must not come back.
-            Some(given_up) if given_up.epoch > stand.epoch => {
-                self.destroy_where(file, |epoch| epoch == given_up.epoch)
-            }
-            _ => Ok(()),
-        }
+        self.give_up(file, before.given_up(after))
     }
 
     fn commit(&self, file: &[u8; 16], stand: Stand) -> Result<(), CustodyError> {
@@ -446,7 +445,8 @@ impl Custodian for Pkcs11Custodian {
         if after == record.standing {
             return Ok(());
         }
-        self.put(file, record.followed_by(after))
+        self.put(file, record.followed_by(after))?;
+        self.give_up(file, record.standing.given_up(after))
     }
 
     fn wrap(

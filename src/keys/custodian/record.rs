@@ -17,7 +17,8 @@
 //! Assumptions about the medium: none beyond reading back what was synced. A slot that was torn, or
 //! of which any bit has changed, fails its hash and does not count.
 //!
-//! Invariant: what was committed never goes back; a stand is committed only after it was prepared.
+//! Invariant: what was committed never goes back; a new epoch is committed only after
+//! it was prepared; within an epoch a later generation may be committed at once.
 
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::arithmetic_side_effects)]
 
@@ -55,8 +56,7 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn encode(&self, file: &[u8; 16]) -> [u8; SLOT_BYTES] {
         let Standing { committed, prepared } = self.standing;
-        let held =
-            u32::from(committed.is_some()) * COMMITTED | u32::from(prepared.is_some()) * PREPARED;
+        let held = committed.map_or(0, |_| COMMITTED) | prepared.map_or(0, |_| PREPARED);
         let mut slot = [0; SLOT_BYTES];
         slot[..VERSION_AT].copy_from_slice(MAGIC);
         slot[VERSION_AT..HELD_AT].copy_from_slice(&VERSION.to_le_bytes());
@@ -134,14 +134,22 @@ impl Standing {
 
     /// This standing once `stand` is durable.
     pub(super) fn committed(self, file: &[u8; 16], stand: Stand) -> Result<Standing, CustodyError> {
-        if self.prepared == Some(stand) {
-            Ok(Standing { committed: Some(stand), prepared: None })
-        } else if self.committed == Some(stand) {
+        let follows =
+            |before: Stand| before.epoch == stand.epoch && before.generation < stand.generation;
+        if self.committed == Some(stand) {
             Ok(self)
+        } else if self.prepared == Some(stand) || self.committed.is_some_and(follows) {
+            Ok(Standing { committed: Some(stand), prepared: None })
         } else {
-            let why = "it was not prepared";
+            let why = "it was not prepared, and does not follow what is committed in one epoch";
             Err(CustodyError::OutOfOrder { file: hex(file), stand, why })
         }
+    }
+
+    /// The epoch that was prepared here and is given up in `after`: its key must not come back.
+    pub(super) fn given_up(&self, after: Standing) -> Option<u64> {
+        let prepared = self.prepared?.epoch;
+        (!after.needs(prepared)).then_some(prepared)
     }
 
     /// Whether the key of `epoch` may be needed to open the gallery.
@@ -206,6 +214,11 @@ mod tests {
         let next = first.prepared(&FILE, stand(2, 2)).expect("the next");
         assert!(next.needs(1) && next.needs(2) && !next.needs(3));
         assert!(next.committed(&FILE, stand(2, 3)).is_err(), "another than was prepared");
+        assert!(next.committed(&FILE, stand(1, 1)).is_ok_and(|same| same == next), "no news");
+        let within = next.committed(&FILE, stand(1, 5)).expect("within the epoch");
+        assert_eq!((within.committed, within.prepared), (Some(stand(1, 5)), None));
+        assert_eq!((next.given_up(within), first.given_up(next)), (Some(2), None));
+        assert!(within.committed(&FILE, stand(1, 4)).is_err(), "back");
         let again = next.prepared(&FILE, stand(1, 2)).expect("a change that was given up");
         assert_eq!(again.prepared, Some(stand(1, 2)));
     }

@@ -1,5 +1,5 @@
-//! Where the file custodian keeps its files: a folder, or memory for tests that record, tear and
-//! replay every write.
+//! Where the file custodian and the holders' records keep their files: a folder, or memory for
+//! tests that record, tear and replay every write.
 //!
 //! Names are flat. A file is written in place; it becomes durable with [`Vault::sync`], its name
 //! with [`Vault::sync_names`].
@@ -9,7 +9,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, ErrorKind},
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -30,6 +30,9 @@ pub enum VaultError {
     /// What the system said.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// Another process has it.
+    #[error("another process uses it: stop that one first")]
+    InUse,
     /// Others could read it, or write it.
     #[error("{why}")]
     Exposed {
@@ -51,12 +54,12 @@ pub trait Vault: Send + Sync {
     /// [`VaultError`].
     fn list(&self) -> Result<Vec<String>, VaultError>;
 
-    /// Reads a file's beginning into `bytes` and says how many were read; none if there is no such
-    /// file.
+    /// Reads a file from `at` into `bytes` and says how many were read, fewer at the file's end;
+    /// none if there is no such file.
     ///
     /// # Errors
     /// [`VaultError`].
-    fn read(&self, name: &str, bytes: &mut [u8]) -> Result<Option<usize>, VaultError>;
+    fn read(&self, name: &str, at: u64, bytes: &mut [u8]) -> Result<Option<usize>, VaultError>;
 
     /// Makes an empty file. No error if it is there already.
     ///
@@ -90,7 +93,11 @@ pub trait Vault: Send + Sync {
 }
 
 /// A folder on disk.
-pub struct FolderVault(PathBuf);
+pub struct FolderVault {
+    folder: PathBuf,
+    /// Open on the folder and locked, where no other process may use it.
+    _lock: Option<File>,
+}
 
 impl FolderVault {
     /// Opens `folder`, and makes it with mode 0700 if it is not there.
@@ -113,12 +120,26 @@ impl FolderVault {
             return Err(io::Error::from(ErrorKind::NotADirectory).into());
         }
         refuse_others(&held, 0o022, FOLDER_MODE)?;
-        Ok(Self(folder.to_owned()))
+        Ok(Self { folder: folder.to_owned(), _lock: None })
+    }
+
+    /// Opens `folder` for this process alone.
+    ///
+    /// # Errors
+    /// As [`FolderVault::open`], and [`VaultError::InUse`].
+    pub fn open_exclusive(folder: &Path) -> Result<Self, VaultError> {
+        let Self { folder, .. } = Self::open(folder)?;
+        let lock = File::open(&folder)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder, _lock: Some(lock) }),
+            Err(TryLockError::WouldBlock) => Err(VaultError::InUse),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
     }
 
     /// Opens a file of the vault, if it is there, and only if nobody else could have.
     fn file(&self, name: &str, writable: bool) -> Result<Option<File>, VaultError> {
-        open_owned(&self.0.join(name), writable)
+        open_owned(&self.folder.join(name), writable)
     }
 
     fn existing(&self, name: &str) -> Result<File, VaultError> {
@@ -170,23 +191,23 @@ pub(in crate::keys) fn create_owned(path: &Path) -> io::Result<File> {
 
 impl Vault for FolderVault {
     fn place(&self) -> String {
-        self.0.display().to_string()
+        self.folder.display().to_string()
     }
 
     fn list(&self) -> Result<Vec<String>, VaultError> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.0)? {
+        for entry in fs::read_dir(&self.folder)? {
             names.extend(entry?.file_name().into_string().ok());
         }
         names.sort_unstable();
         Ok(names)
     }
 
-    fn read(&self, name: &str, bytes: &mut [u8]) -> Result<Option<usize>, VaultError> {
+    fn read(&self, name: &str, at: u64, bytes: &mut [u8]) -> Result<Option<usize>, VaultError> {
         let Some(file) = self.file(name, false)? else { return Ok(None) };
         let mut held = 0;
         while held < bytes.len() {
-            match file.read_at(&mut bytes[held..], held as u64) {
+            match file.read_at(&mut bytes[held..], at.saturating_add(held as u64)) {
                 Ok(0) => break,
                 Ok(more) => held += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -197,7 +218,7 @@ impl Vault for FolderVault {
     }
 
     fn create(&self, name: &str) -> Result<(), VaultError> {
-        match create_owned(&self.0.join(name)) {
+        match create_owned(&self.folder.join(name)) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             made => Ok(made.map(drop)?),
         }
@@ -212,14 +233,14 @@ impl Vault for FolderVault {
     }
 
     fn unlink(&self, name: &str) -> Result<(), VaultError> {
-        match fs::remove_file(self.0.join(name)) {
+        match fs::remove_file(self.folder.join(name)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             removed => Ok(removed?),
         }
     }
 
     fn sync_names(&self) -> Result<(), VaultError> {
-        Ok(File::open(&self.0)?.sync_all()?)
+        Ok(File::open(&self.folder)?.sync_all()?)
     }
 }
 
@@ -260,11 +281,12 @@ impl Vault for MemoryVault {
         Ok(self.files().keys().cloned().collect())
     }
 
-    fn read(&self, name: &str, bytes: &mut [u8]) -> Result<Option<usize>, VaultError> {
+    fn read(&self, name: &str, at: u64, bytes: &mut [u8]) -> Result<Option<usize>, VaultError> {
         let files = self.files();
         let Some(file) = files.get(name) else { return Ok(None) };
-        let held = file.len().min(bytes.len());
-        bytes[..held].copy_from_slice(&file[..held]);
+        let rest = usize::try_from(at).ok().and_then(|at| file.get(at..)).unwrap_or_default();
+        let held = rest.len().min(bytes.len());
+        bytes[..held].copy_from_slice(&rest[..held]);
         Ok(Some(held))
     }
 

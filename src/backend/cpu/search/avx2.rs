@@ -175,18 +175,18 @@ impl Lanes for Avx2 {
     fn product(self, a: &[i8], b: &[i8]) -> i32 {
         assert_eq!(a.len(), b.len(), "rows of one length");
         let whole = a.len() - a.len() % 16;
-            // SAFETY: `self` proves AVX2; 16 values from `at` are inside both slices .
-            let sum = unsafe {
-                let mut sum = _mm256_setzero_si256();
-                for at in (0..whole).step_by(16) {
-                    let x = _mm256_cvtepi8_epi16(_mm_loadu_si128(a.as_ptr().add(at).cast()));
-                    let q = _mm256_cvtepi8_epi16(_mm_loadu_si128(b.as_ptr().add(at).cast()));
-                    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, q));
-                }
-                total(sum)
-            };
-            let left = a[whole..].iter().zip(&b[whole..]);
-            sum + left.map(|(&x, &q)| i32::from(x) * i32::from(q)).sum::<i32>()
+        // SAFETY: `self` proves AVX2; 16 values from `at` are inside both slices .
+        let sum = unsafe {
+            let mut sum = _mm256_setzero_si256();
+            for at in (0..whole).step_by(16) {
+                let x = _mm256_cvtepi8_epi16(_mm_loadu_si128(a.as_ptr().add(at).cast()));
+                let q = _mm256_cvtepi8_epi16(_mm_loadu_si128(b.as_ptr().add(at).cast()));
+                sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, q));
+            }
+            total(sum)
+        };
+        let left = a[whole..].iter().zip(&b[whole..]);
+        sum + left.map(|(&x, &q)| i32::from(x) * i32::from(q)).sum::<i32>()
     }
 
     #[inline(always)]

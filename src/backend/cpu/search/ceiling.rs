@@ -3,7 +3,7 @@
 
 use super::{
     Set,
-    lanes::{Kernel, Lanes, BLOCK_ROWS},
+    lanes::{BLOCK_ROWS, Kernel, Lanes},
 };
 use crate::backend::cpu::pool::Pool;
 

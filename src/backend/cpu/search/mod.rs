@@ -105,15 +105,15 @@ impl Set {
     fn of(isa: Isa) -> Self {
         let found = match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Avx512::detect()
-                .map(Self::Avx512)
-                .or_else(|| Avx2::detect().map(Self::Avx2)),
+            Isa::Avx512 => {
+                Avx512::detect().map(Self::Avx512).or_else(|| Avx2::detect().map(Self::Avx2))
+            }
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Avx2::detect().map(Self::Avx2),
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon => Neon::detect()
-                .map(Self::NeonDot)
-                .or_else(|| Neon::detect().map(Self::Neon)),
+            Isa::Neon => {
+                Neon::detect().map(Self::NeonDot).or_else(|| Neon::detect().map(Self::Neon))
+            }
             _ => None,
         };
         found.unwrap_or(Self::Portable(Portable))
@@ -257,7 +257,8 @@ impl Scans {
 
 /// Scans a stretch for everybody aboard; who shares a tile that does not open, fails.
 fn serve<L: Lanes>(lanes: L, thread: usize, stretch: &mut Stretch, scratch: &mut Scratch) {
-    let riders: Vec<Arc<Rider>> = stretch.seats.iter().map(|seat| Arc::clone(&seat.rider)).collect();
+    let riders: Vec<Arc<Rider>> =
+        stretch.seats.iter().map(|seat| Arc::clone(&seat.rider)).collect();
     let mut tallies: Vec<_> = riders
         .iter()
         .map(|rider| rider.tallies[thread].lock().unwrap_or_else(PoisonError::into_inner))

@@ -133,17 +133,17 @@ impl<const SDOT: bool> Lanes for Neon<SDOT> {
     fn product(self, a: &[i8], b: &[i8]) -> i32 {
         assert_eq!(a.len(), b.len(), "rows of one length");
         let whole = a.len() - a.len() % 16;
-            // SAFETY: `self` proves the features; 16 values from `at` are inside both slices.
-            let sum = unsafe {
-                let mut sum = vdupq_n_s32(0);
-                for at in (0..whole).step_by(16) {
-                    let x = vld1q_s8(a.as_ptr().add(at));
-                    sum = dot::<SDOT>(sum, x, vld1q_s8(b.as_ptr().add(at)));
-                }
-                vaddvq_s32(sum)
-            };
-            let left = a[whole..].iter().zip(&b[whole..]);
-            sum + left.map(|(&x, &q)| i32::from(x) * i32::from(q)).sum::<i32>()
+        // SAFETY: `self` proves the features; 16 values from `at` are inside both slices.
+        let sum = unsafe {
+            let mut sum = vdupq_n_s32(0);
+            for at in (0..whole).step_by(16) {
+                let x = vld1q_s8(a.as_ptr().add(at));
+                sum = dot::<SDOT>(sum, x, vld1q_s8(b.as_ptr().add(at)));
+            }
+            vaddvq_s32(sum)
+        };
+        let left = a[whole..].iter().zip(&b[whole..]);
+        sum + left.map(|(&x, &q)| i32::from(x) * i32::from(q)).sum::<i32>()
     }
 
     // The processor's own prefetching is left alone: nothing was measured here.

@@ -123,7 +123,8 @@ impl<'a> Opened<'a> {
         let set = source.set();
         let bytes = set.layout.part_bytes(part, set.tiles[tile].rows);
         let fits = |held: &&[u8]| {
-            held.len() == bytes && (part != TilePart::Rows || held.as_ptr().cast::<Row>().is_aligned())
+            held.len() == bytes
+                && (part != TilePart::Rows || held.as_ptr().cast::<Row>().is_aligned())
         };
         match source.resident(tile, part).filter(fits) {
             Some(held) => Self::Resident(held),

@@ -229,13 +229,7 @@ pub(super) fn pack<L: Lanes>(
 
 /// One block against up to [`Lanes::PROBES`] probes.
 #[inline(always)]
-fn sift<L: Lanes>(
-    lanes: L,
-    words: &[u32],
-    norms: &[u16],
-    needles: &[&Needle],
-    sieve: &mut Sieve,
-) {
+fn sift<L: Lanes>(lanes: L, words: &[u32], norms: &[u16], needles: &[&Needle], sieve: &mut Sieve) {
     match L::VECTORS {
         4 => sift_by::<L, 4>(lanes, words, norms, needles, sieve),
         2 => sift_by::<L, 2>(lanes, words, norms, needles, sieve),
