@@ -91,7 +91,8 @@ fn synthetic(calibration: &Calibration) -> [Scores; 2] {
         };
         let template = |x: &[f32]| calibration.rotated_template(x).expect("a direction");
         for person in 0..BLOCK {
-            let [probe, mate, other] = [at(&one, person), at(&other, person), at(&other, person + 1)];
+            let [probe, mate, other] =
+                [at(&one, person), at(&other, person), at(&other, person + 1)];
             let [p, m, o] = [&probe, &mate, &other].map(|x| template(x));
             mated.push(calibration, bench::cosine(&probe, &mate), [&p, &m]);
             non_mated.push(calibration, bench::cosine(&probe, &other), [&p, &o]);
