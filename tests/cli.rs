@@ -3,6 +3,8 @@
 mod common;
 #[path = "common/dg2.rs"]
 mod dg2;
+#[path = "cli/gallery.rs"]
+mod gallery;
 #[path = "common/jpeg2000.rs"]
 mod jpeg2000;
 #[path = "common/places.rs"]

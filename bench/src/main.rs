@@ -5,9 +5,11 @@
 //! same run. Figures of different machines or runs are not to be compared; ratios are.
 #![allow(clippy::print_stdout, reason = "a benchmark's report is its standard output")]
 
+mod authenticity;
 mod ceiling;
 mod document;
 mod fail;
+mod gallery;
 mod networks;
 mod peer;
 mod picture;
@@ -45,6 +47,8 @@ enum What {
     Start(start::Options),
     /// Two photographs through HTTP, beside the same steps in the library alone.
     Verify(verify::Options),
+    /// The encrypted gallery on a disk: opening, enrolling, erasing, resident memory.
+    Gallery(gallery::Options),
     /// Matrix products of an embedder's sizes: our register blocks against faer, one thread.
     Products(Products),
     /// Exact 1:N search against FAISS, USearch and NumPy; sealed galleries; growth; 1:1.
@@ -131,6 +135,7 @@ fn main() -> ExitCode {
         What::Document(asked) => document::run(&asked).map_err(|why| why.to_string()),
         What::Start(asked) => start::run(&asked).map_err(|why| why.to_string()),
         What::Verify(asked) => verify::run(&asked).map_err(|why| why.to_string()),
+        What::Gallery(asked) => gallery::run(&asked).map_err(|why| why.to_string()),
         What::Products(asked) => {
             products::products(&asked).map(|()| true).map_err(|why| why.to_string())
         }

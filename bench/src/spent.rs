@@ -32,6 +32,12 @@ impl Measured {
         self.0.get(self.0.len() / 2).map_or(f64::NAN, |&ns| ns as f64 / 1e6)
     }
 
+    /// The one that so many percent do not exceed, in milliseconds.
+    pub(crate) fn percentile_ms(&self, percent: usize) -> f64 {
+        let at = (self.0.len() * percent).div_ceil(100).max(1) - 1;
+        self.0.get(at).map_or(f64::NAN, |&ns| ns as f64 / 1e6)
+    }
+
     /// The least, in milliseconds.
     pub(crate) fn least_ms(&self) -> f64 {
         self.0.first().map_or(f64::NAN, |&ns| ns as f64 / 1e6)

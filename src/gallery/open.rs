@@ -397,9 +397,9 @@ fn unopened(of: Node, place: Place, why: Unopened) -> OpenError {
 fn check_counts(head: &RootHead, tiles: &[Arc<Tile>]) -> Result<(), NodeError> {
     let rows: u64 = tiles.iter().map(|tile| tile.rows as u64).sum();
     let vacant: u64 = tiles.iter().map(|tile| tile.vacant as u64).sum();
-    let full = tiles.split_last().is_none_or(|(_, full)| {
-        full.iter().all(|tile| tile.rows == head.layout.rows)
-    });
+    let full = tiles
+        .split_last()
+        .is_none_or(|(_, full)| full.iter().all(|tile| tile.rows == head.layout.rows));
     let fits = full && (rows, vacant, tiles.len() as u64) == (head.rows, head.vacant, head.tiles);
     if fits { Ok(()) } else { Err(NodeError::Count) }
 }
@@ -501,7 +501,7 @@ fn choose<'a>(
     let custodian = &means.custodian;
     let standing = custodian.newest(&head.file)?;
     if standing.committed.is_none() && standing.prepared.is_none() {
-        return Err(OpenError::UnknownGallery { custodian: custodian.describe().name });
+        return Err(unknown(means, slots, head));
     }
     if let Some(prepared) = standing.prepared
         && let Some((slot, superblock)) = slots.at(prepared)
@@ -527,6 +527,19 @@ fn choose<'a>(
     let opened = opening.open(slot, superblock)?;
     finish(&opening, &opened, standing.prepared)?;
     Ok((opening, opened))
+}
+
+/// Why the custodian does not know the gallery; a wrapped key says which kind of custodian made it.
+fn unknown(means: &Means, slots: &Slots, head: &Head) -> OpenError {
+    let Head { file, epoch, .. } = head;
+    let held = slots.held().find(|(_, held)| stand_of(&held.head) == stand_of(head));
+    let wrapped = held.map(|(_, held)| {
+        means.custodian.unwrap(file, *epoch, &held.wrapped, &Superblock::wrap_bound(file, *epoch))
+    });
+    match wrapped {
+        Some(Err(error @ CustodyError::WrongCustodian { .. })) => error.into(),
+        _ => OpenError::UnknownGallery { custodian: means.custodian.describe().name },
+    }
 }
 
 /// Destroys what must not exist beside the opened epoch: the one before it, and one that was

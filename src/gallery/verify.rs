@@ -1,10 +1,6 @@
 //! Reading everything: every tag is checked, and everything that is said twice is compared.
 
-use std::{
-    collections::hash_map::RandomState,
-    fmt,
-    hash::BuildHasher,
-};
+use std::{collections::hash_map::RandomState, fmt, hash::BuildHasher};
 
 use zeroize::Zeroizing;
 
@@ -129,8 +125,7 @@ impl Gallery {
         let newest = self.shelf.newest();
         let generation = newest.set.generation;
         let tiles = newest.tiles.len() as u64;
-        let mut report =
-            Report { generation, tiles, parts: 0, rows: 0, faults: Vec::new() };
+        let mut report = Report { generation, tiles, parts: 0, rows: 0, faults: Vec::new() };
         self.verify_tree(&writer, &newest, &mut report.faults)?;
         drop(writer);
         let mut subjects = Subjects::default();
@@ -167,7 +162,9 @@ impl Gallery {
             Slot::Held(held) if stand_of(&held.head) != stand => {
                 fault(slot, "is not that of the newest generation");
             }
-            Slot::Held(_) if !format::is_stamped(&slots.blocks[slot], writer.epoch.key.expose()) => {
+            Slot::Held(_)
+                if !format::is_stamped(&slots.blocks[slot], writer.epoch.key.expose()) =>
+            {
                 fault(slot, "does not carry the stamp of its key");
             }
             Slot::Held(held) => self.verify_nodes(writer, held, slots.len, faults),
@@ -175,11 +172,20 @@ impl Gallery {
             Slot::Blank | Slot::Foreign { .. } => fault(slot, "is not a superblock of this format"),
         }
         // The other one is no longer needed, and the next change writes it anew; damage to it is a
-        // sign of a failing medium all the same.
-        if let Slot::Broken(why) = slots.slots[other(slot)] {
-            let why = format!("(the spare one) cannot be used: {why}");
-            faults.push(Fault::Superblock { slot: other(slot), why });
-        }
+        // sign of a failing medium all the same. The key of an epoch before is destroyed, and with
+        // it the means to check a stamp of that epoch.
+        let spare = other(slot);
+        let why = match &slots.slots[spare] {
+            Slot::Broken(why) => format!("(the spare one) cannot be used: {why}"),
+            Slot::Held(held)
+                if held.head.epoch == writer.epoch.number
+                    && !format::is_stamped(&slots.blocks[spare], writer.epoch.key.expose()) =>
+            {
+                "(the spare one) does not carry the stamp of its key".to_owned()
+            }
+            Slot::Held(_) | Slot::Blank | Slot::Foreign { .. } => return Ok(()),
+        };
+        faults.push(Fault::Superblock { slot: spare, why });
         Ok(())
     }
 

@@ -259,14 +259,15 @@ impl FileCustodian {
         self.vault.sync(&name).map_err(self.failed(&name, "synced"))
     }
 
-    /// Durably zeroes a key file that holds anything.
+    /// Durably zeroes a key file. Also one that reads as zeros: an earlier destruction may have
+    /// failed at its sync, and what a failed sync lost is written by the next one only if it is
+    /// written again.
     fn blank(&self, name: &str) -> Result<(), CustodyError> {
-        let Some(held) = self.read(name, EPOCH_FILE_BYTES)? else { return Ok(()) };
-        if held.iter().any(|&byte| byte != 0) {
-            let written = self.vault.write(name, 0, &[0; EPOCH_FILE_BYTES]);
-            written.map_err(self.failed(name, "overwritten"))?;
+        if self.read(name, 1)?.is_none() {
+            return Ok(());
         }
-        // Also when it reads as zeros: an earlier destruction may have failed before its sync.
+        let written = self.vault.write(name, 0, &[0; EPOCH_FILE_BYTES]);
+        written.map_err(self.failed(name, "overwritten"))?;
         self.vault.sync(name).map_err(self.failed(name, "synced"))
     }
 
@@ -275,14 +276,19 @@ impl FileCustodian {
         epoch.map_or(Ok(()), |epoch| self.blank(&key_name(file, epoch)))
     }
 
-    /// Destroys the keys of all epochs up to `last`.
-    fn destroy_through(&self, file: &[u8; 16], last: u64) -> Result<(), CustodyError> {
+    /// Destroys the keys of all epochs up to `last`, but for that of `kept`.
+    fn destroy_through(
+        &self,
+        file: &[u8; 16],
+        last: u64,
+        kept: Option<u64>,
+    ) -> Result<(), CustodyError> {
         let names = self.vault.list().map_err(self.failed("", "listed"))?;
         let prefix = format!("{}.", hex(file));
         for name in names {
             let epoch = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".key"));
             let epoch: Option<u64> = epoch.and_then(|digits| digits.parse().ok());
-            if epoch.is_some_and(|epoch| epoch <= last) {
+            if epoch.is_some_and(|epoch| epoch <= last && Some(epoch) != kept) {
                 self.blank(&name)?;
                 self.vault.unlink(&name).map_err(self.failed(&name, "removed"))?;
             }
@@ -391,7 +397,11 @@ impl Custodian for FileCustodian {
         let known = self.gallery(file);
         let known = &mut *lock(&known);
         let named = known.named.take();
-        self.destroy_through(file, epoch)?;
+        // An announced epoch that came to nothing is destroyed while the one before it is in force.
+        let record = self.record(file, known)?;
+        let committed = record.and_then(|record| record.standing.committed);
+        let kept = committed.map(|stand| stand.epoch).filter(|&committed| committed != epoch);
+        self.destroy_through(file, epoch, kept)?;
         known.named = named.map(|named| epoch.saturating_add(1).max(*named.start())..=*named.end());
         Ok(())
     }
@@ -400,7 +410,7 @@ impl Custodian for FileCustodian {
         let known = self.gallery(file);
         let known = &mut *lock(&known);
         *known = Known::default();
-        self.destroy_through(file, u64::MAX)?;
+        self.destroy_through(file, u64::MAX, None)?;
         let name = standing_name(file);
         self.vault.unlink(&name).map_err(self.failed(&name, "removed"))?;
         self.vault.sync_names().map_err(self.failed("", "synced"))

@@ -56,8 +56,7 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn encode(&self, file: &[u8; 16]) -> [u8; SLOT_BYTES] {
         let Standing { committed, prepared } = self.standing;
-        let held =
-            u32::from(committed.is_some()) * COMMITTED | u32::from(prepared.is_some()) * PREPARED;
+        let held = committed.map_or(0, |_| COMMITTED) | prepared.map_or(0, |_| PREPARED);
         let mut slot = [0; SLOT_BYTES];
         slot[..VERSION_AT].copy_from_slice(MAGIC);
         slot[VERSION_AT..HELD_AT].copy_from_slice(&VERSION.to_le_bytes());

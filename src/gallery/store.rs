@@ -8,18 +8,18 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    Enrolment, Erasure, GalleryError, Head, Means, Receipt, Record, Residency, Settings,
-    Stats, Written,
+    Enrolment, Erasure, GalleryError, Head, Means, Receipt, Record, Residency, Settings, Stats,
+    Written,
     edit::{self, Places, Plan},
     media::{Media, MemoryMedia},
     open::{self, Slots},
-    shelf::{Shelf, Snapshot},
+    shelf::{Found, Shelf, Snapshot},
     writer::{Committed, Forget, Writer},
 };
 use crate::{
     keys::custodian::MemoryCustodian,
     limits::REFERENCES_PER_SUBJECT_MAX,
-    ops::tile::{ROW_RESTRICTED, ROW_VACANT, Row, TileLayout, TileSource},
+    ops::tile::{ROW_RESTRICTED, ROW_VACANT, TileLayout, TileSource},
     random::SystemEntropy,
     time::SystemClock,
     types::{SubjectId, Template, TemplateKind},
@@ -317,10 +317,7 @@ impl Gallery {
     }
 
     /// The rows of `subject`, at least one.
-    pub(super) fn rows_of(
-        &self,
-        subject: SubjectId,
-    ) -> Result<(Vec<(u64, Row)>, Arc<Snapshot>), GalleryError> {
+    pub(super) fn rows_of(&self, subject: SubjectId) -> Result<Found, GalleryError> {
         let found = self.shelf.rows_of(subject)?;
         if found.0.is_empty() { Err(GalleryError::UnknownSubject { subject }) } else { Ok(found) }
     }
@@ -421,10 +418,7 @@ impl Gallery {
     }
 
     /// Of `subjects`, who lose `taken`, those who have no other row.
-    pub(super) fn gone(
-        &self,
-        taken: &[(SubjectId, u64)],
-    ) -> Result<Vec<SubjectId>, GalleryError> {
+    pub(super) fn gone(&self, taken: &[(SubjectId, u64)]) -> Result<Vec<SubjectId>, GalleryError> {
         let rows: HashSet<u64> = taken.iter().map(|&(_, row)| row).collect();
         let subjects: HashSet<SubjectId> = taken.iter().map(|&(subject, _)| subject).collect();
         let mut gone = Vec::with_capacity(subjects.len());
