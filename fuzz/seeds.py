@@ -6,9 +6,11 @@
 
 import base64
 import hashlib
+import io
 import pathlib
 import struct
 import sys
+import zipfile
 
 # Two pictures of 9 x 7 by the small JPEG 2000 encoder of the tests: bare codestreams.
 COLOUR = bytes.fromhex(
@@ -182,6 +184,34 @@ def images():
             "sycc.jp2": jp2(COLOUR, 18)}
 
 
+def archive(method, moment=(0.5, 0.3, 0.3, 0.5), dtype="<f8"):
+    def array(shape, values):
+        header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+        start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+        return start + struct.pack(f"<{len(values)}{'d' if dtype == '<f8' else 'f'}", *values)
+
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", method) as members:
+        for name, shape, values in (
+            ("mean", "(2,)", (0.1, 0.2)),
+            ("second_moment", "(2, 2)", moment),
+            ("within_covariance", "(2, 2)", (0.1, 0.0, 0.0, 0.1)),
+        ):
+            members.writestr(zipfile.ZipInfo(f"{name}.npy"), array(shape, values), method)
+    return whole.getvalue()
+
+
+def archives():
+    sound = archive(zipfile.ZIP_STORED)
+    return {
+        "stored": sound,
+        "deflated": archive(zipfile.ZIP_DEFLATED),
+        "single": archive(zipfile.ZIP_STORED, dtype="<f4"),
+        "lopsided": archive(zipfile.ZIP_STORED, moment=(0.5, 0.3, 0.1, 0.5)),
+        "truncated": sound[:300],
+    }
+
+
 def signatures():
     return {"genuine": SOD, "truncated": SOD[:-1], "untagged": SOD[4:], "content-only": SOD[60:200]}
 
@@ -198,7 +228,7 @@ def certificates():
 def main(corpus):
     for target, seeds in {"calibration": calibrations(), "dg2": documents(),
                           "holder_token": tokens(), "image": images(), "sod": signatures(),
-                          "trust": certificates()}.items():
+                          "statistics": archives(), "trust": certificates()}.items():
         folder = pathlib.Path(corpus) / target
         folder.mkdir(parents=True, exist_ok=True)
         for name, seed in seeds.items():
