@@ -210,7 +210,8 @@ fn ms(ns: u64) -> f64 {
 /// # Errors
 /// [`Failure`].
 pub(crate) fn run(options: &Options) -> Result<bool, Failure> {
-    let small = Options { rows: 5_000, rounds: 5, batch: 512, folder: options.folder.clone(), ..*options };
+    let small =
+        Options { rows: 5_000, rounds: 5, batch: 512, folder: options.folder.clone(), ..*options };
     let options = if options.smoke { &small } else { options };
     let site = Site::new(options);
     if options.resident {

@@ -31,10 +31,8 @@ use bytemuck::Zeroable;
 use zeroize::Zeroizing;
 
 use super::{
-    CarryError, Enrolment, Gallery, GalleryError, Means, Media, Newcomer, Settings,
-    format::PARTS,
-    plain::Plain,
-    shelf::Snapshot,
+    CarryError, Enrolment, Gallery, GalleryError, Means, Media, Newcomer, Settings, format::PARTS,
+    plain::Plain, shelf::Snapshot,
 };
 use crate::{
     ops::tile::{ROW_RESTRICTED, ROW_VACANT, Row, TileLayout},
@@ -75,10 +73,8 @@ impl Gallery {
         let newest = self.shelf.newest();
         let encryptor =
             age::Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient));
-        let encryptor = encryptor.map_err(|error| CarryError::Stream {
-            act: "sealed",
-            why: error.to_string(),
-        })?;
+        let encryptor = encryptor
+            .map_err(|error| CarryError::Stream { act: "sealed", why: error.to_string() })?;
         let out = BufWriter::with_capacity(BUFFER_BYTES, out);
         let mut sealed = encryptor.wrap_output(out).map_err(stream("written"))?;
         let references = newest.counts.rows - newest.counts.vacant;
@@ -112,10 +108,8 @@ impl Gallery {
         let identity: Identity = identity.trim().parse().map_err(|_| {
             CarryError::Identity("the identity is not an age key; it begins with AGE-SECRET-KEY-1")
         })?;
-        let opened = |error: age::DecryptError| CarryError::Stream {
-            act: "opened",
-            why: error.to_string(),
-        };
+        let opened =
+            |error: age::DecryptError| CarryError::Stream { act: "opened", why: error.to_string() };
         let decryptor = age::Decryptor::new(BufReader::with_capacity(BUFFER_BYTES, from));
         let mut plain = decryptor
             .map_err(opened)?
@@ -213,8 +207,7 @@ fn parse_head(head: &[u8; HEAD_BYTES]) -> Result<(TemplateKind, TileLayout, u64)
         dims: u16::from_le_bytes(field(head, 10)),
     };
     let size = |at| usize::try_from(u32::from_le_bytes(field(head, at))).unwrap_or(usize::MAX);
-    let layout =
-        TileLayout { dims: usize::from(kind.dims), hot_dims: size(12), rows: size(16) };
+    let layout = TileLayout { dims: usize::from(kind.dims), hot_dims: size(12), rows: size(16) };
     Ok((kind, layout, u64::from_le_bytes(field(head, 88))))
 }
 

@@ -68,11 +68,7 @@ impl Disk {
     }
 
     /// Writes a superblock. From here on it is not known what the medium holds, until it is synced.
-    pub(super) fn write_slot(
-        &self,
-        slot: usize,
-        block: &[u8; SUPERBLOCK_BYTES],
-    ) -> io::Result<()> {
+    pub(super) fn write_slot(&self, slot: usize, block: &[u8; SUPERBLOCK_BYTES]) -> io::Result<()> {
         self.media.write(slot as u64 * SUPERBLOCK_BYTES as u64, block)
     }
 }

@@ -206,7 +206,9 @@ pub enum OpenError {
         suite: u16,
     },
     /// The slots belong to different galleries.
-    #[error("the two superblocks belong to different galleries; the file was put together from two")]
+    #[error(
+        "the two superblocks belong to different galleries; the file was put together from two"
+    )]
     TwoGalleries,
     /// Of another model or calibration than asked for.
     #[error("the gallery is not of the model and calibration in use: {0}")]

@@ -77,11 +77,7 @@
 //! - Nobody else changes or cuts off the file while it is open; the exclusive lock asks for that.
 //!   What is changed all the same is refused by its tag, at the latest when it is read.
 
-#![warn(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::arithmetic_side_effects
-)]
+#![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::arithmetic_side_effects)]
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;

@@ -8,8 +8,8 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    Enrolment, Erasure, GalleryError, Head, Means, Receipt, Record, Residency, Settings,
-    Stats, Written,
+    Enrolment, Erasure, GalleryError, Head, Means, Receipt, Record, Residency, Settings, Stats,
+    Written,
     edit::{self, Places, Plan},
     media::{Media, MemoryMedia},
     open::{self, Slots},
@@ -421,10 +421,7 @@ impl Gallery {
     }
 
     /// Of `subjects`, who lose `taken`, those who have no other row.
-    pub(super) fn gone(
-        &self,
-        taken: &[(SubjectId, u64)],
-    ) -> Result<Vec<SubjectId>, GalleryError> {
+    pub(super) fn gone(&self, taken: &[(SubjectId, u64)]) -> Result<Vec<SubjectId>, GalleryError> {
         let rows: HashSet<u64> = taken.iter().map(|&(_, row)| row).collect();
         let subjects: HashSet<SubjectId> = taken.iter().map(|&(subject, _)| subject).collect();
         let mut gone = Vec::with_capacity(subjects.len());

@@ -28,11 +28,7 @@ pub(super) struct Index {
 impl Index {
     /// An empty index with room for `rows`.
     pub(super) fn with_room(rows: usize) -> Self {
-        Self {
-            slots: vec![EMPTY; Self::slots_for(rows)],
-            used: 0,
-            hasher: RandomState::new(),
-        }
+        Self { slots: vec![EMPTY; Self::slots_for(rows)], used: 0, hasher: RandomState::new() }
     }
 
     /// At most three of four slots are used.

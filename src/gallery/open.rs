@@ -397,9 +397,9 @@ fn unopened(of: Node, place: Place, why: Unopened) -> OpenError {
 fn check_counts(head: &RootHead, tiles: &[Arc<Tile>]) -> Result<(), NodeError> {
     let rows: u64 = tiles.iter().map(|tile| tile.rows as u64).sum();
     let vacant: u64 = tiles.iter().map(|tile| tile.vacant as u64).sum();
-    let full = tiles.split_last().is_none_or(|(_, full)| {
-        full.iter().all(|tile| tile.rows == head.layout.rows)
-    });
+    let full = tiles
+        .split_last()
+        .is_none_or(|(_, full)| full.iter().all(|tile| tile.rows == head.layout.rows));
     let fits = full && (rows, vacant, tiles.len() as u64) == (head.rows, head.vacant, head.tiles);
     if fits { Ok(()) } else { Err(NodeError::Count) }
 }

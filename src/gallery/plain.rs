@@ -6,11 +6,9 @@
 use bytemuck::Zeroable;
 use zeroize::Zeroize;
 
-use crate::{
-    ops::{
-        score::rest_norm,
-        tile::{Common, ROW_VACANT, Row, TileLayout, TilePart},
-    },
+use crate::ops::{
+    score::rest_norm,
+    tile::{Common, ROW_VACANT, Row, TileLayout, TilePart},
 };
 
 /// Up to `layout.rows` references: hot plane, cold plane, norms, row table.

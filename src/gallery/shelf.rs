@@ -251,7 +251,8 @@ impl Snapshot {
             let bytes = self.set.layout.part_bytes(part, self.tiles[tile].rows);
             let mut plain = Zeroizing::new(vec![0_u8; bytes]);
             self.open(tile, part, &mut plain)?;
-            values.copy_from_slice(bytemuck::cast_slice(&plain[at * values.len()..][..values.len()]));
+            values
+                .copy_from_slice(bytemuck::cast_slice(&plain[at * values.len()..][..values.len()]));
         }
         Ok(())
     }

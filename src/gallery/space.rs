@@ -97,8 +97,7 @@ fn whole(bytes: u64) -> u64 {
 impl Space {
     /// A file without any extent.
     pub(super) fn new() -> Arc<Self> {
-        let free =
-            Free { by_place: BTreeMap::new(), by_bytes: BTreeSet::new(), end: EXTENTS_AT };
+        let free = Free { by_place: BTreeMap::new(), by_bytes: BTreeSet::new(), end: EXTENTS_AT };
         Arc::new(Self { free: Mutex::new(free) })
     }
 

@@ -235,7 +235,9 @@ fn resident_tiles_are_served_in_place_and_change_with_the_gallery() {
         }
     }
     assert_eq!((found(&gallery, 6), found(&gallery, 2)), (vec![subject(5)], vec![]));
-    assert!(gallery.stats().locked && gallery.verify(&mut |_, _| {}).expect("read").faults.is_empty());
+    assert!(
+        gallery.stats().locked && gallery.verify(&mut |_, _| {}).expect("read").faults.is_empty()
+    );
 }
 
 #[test]

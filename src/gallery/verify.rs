@@ -1,10 +1,6 @@
 //! Reading everything: every tag is checked, and everything that is said twice is compared.
 
-use std::{
-    collections::hash_map::RandomState,
-    fmt,
-    hash::BuildHasher,
-};
+use std::{collections::hash_map::RandomState, fmt, hash::BuildHasher};
 
 use zeroize::Zeroizing;
 
@@ -129,8 +125,7 @@ impl Gallery {
         let newest = self.shelf.newest();
         let generation = newest.set.generation;
         let tiles = newest.tiles.len() as u64;
-        let mut report =
-            Report { generation, tiles, parts: 0, rows: 0, faults: Vec::new() };
+        let mut report = Report { generation, tiles, parts: 0, rows: 0, faults: Vec::new() };
         self.verify_tree(&writer, &newest, &mut report.faults)?;
         drop(writer);
         let mut subjects = Subjects::default();
@@ -167,7 +162,9 @@ impl Gallery {
             Slot::Held(held) if stand_of(&held.head) != stand => {
                 fault(slot, "is not that of the newest generation");
             }
-            Slot::Held(_) if !format::is_stamped(&slots.blocks[slot], writer.epoch.key.expose()) => {
+            Slot::Held(_)
+                if !format::is_stamped(&slots.blocks[slot], writer.epoch.key.expose()) =>
+            {
                 fault(slot, "does not carry the stamp of its key");
             }
             Slot::Held(held) => self.verify_nodes(writer, held, slots.len, faults),

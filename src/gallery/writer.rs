@@ -421,8 +421,7 @@ impl<'a> Change<'a> {
     ) -> Result<(), (&'static str, String)> {
         let disk = &self.writer.disk;
         let slot = other(self.writer.slot);
-        disk.write_slot(slot, block)
-            .map_err(|why| ("writing the superblock", why.to_string()))?;
+        disk.write_slot(slot, block).map_err(|why| ("writing the superblock", why.to_string()))?;
         disk.media.sync().map_err(|why| ("syncing the medium", why.to_string()))?;
         let committed = self.shelf.means.custodian.commit(&self.shelf.file, self.stand);
         committed.map_err(|why| ("the custodian's commit", why.to_string()))

@@ -151,7 +151,8 @@ type Faults = Mutex<BTreeMap<usize, String>>;
 
 fn none(faults: Faults) {
     let faults = faults.into_inner().expect("no panic");
-    let told: Vec<String> = faults.iter().map(|(at, fault)| format!("call {at}: {fault}")).collect();
+    let told: Vec<String> =
+        faults.iter().map(|(at, fault)| format!("call {at}: {fault}")).collect();
     assert!(told.is_empty(), "{} faults:\n{}", told.len(), told[..told.len().min(20)].join("\n"));
 }
 
@@ -239,13 +240,7 @@ fn a_second_power_cut_while_it_recovers_changes_nothing() {
 }
 
 /// An operation that meets a fault: what it says, what it leaves, and what comes after.
-fn meet(
-    disk: &Disk,
-    act: &Act,
-    people: &People,
-    call: u64,
-    fault: Fault,
-) -> Result<bool, String> {
+fn meet(disk: &Disk, act: &Act, people: &People, call: u64, fault: Fault) -> Result<bool, String> {
     let site = Site::on(disk);
     let gallery = site.open().map_err(|error| error.to_string())?;
     let begun = disk.image();
@@ -262,7 +257,8 @@ fn meet(
     one_of(&gallery, &allowed).map_err(|difference| format!("live: {difference} ({refusal})"))?;
 
     // The process goes on: the next operation is done as asked, or refused.
-    let next = Act::Enrol(vec![(9_999, vec![Reference { seed: 1, enrolment: Enrolment::default() }])]);
+    let next =
+        Act::Enrol(vec![(9_999, vec![Reference { seed: 1, enrolment: Enrolment::default() }])]);
     if next.to_gallery(&gallery).is_ok() {
         for people in &mut allowed {
             people.act(&next);
@@ -363,7 +359,8 @@ fn after_an_erasure_no_earlier_copy_opens() {
     let recorded = record();
     let acknowledged = recorded.acknowledged();
     let images: Vec<Image> = acknowledged.iter().map(Crash::whole).collect();
-    let erasures = recorded.acts.iter().enumerate().filter(|(_, act)| !matches!(act, Act::Enrol(_)));
+    let erasures =
+        recorded.acts.iter().enumerate().filter(|(_, act)| !matches!(act, Act::Enrol(_)));
     let erasures: Vec<usize> = erasures.map(|(number, _)| number + 1).collect();
     let faults = Faults::default();
     let tried = AtomicUsize::new(0);

@@ -39,8 +39,7 @@ fn act(seed: u64, number: u64, people: &People) -> Act {
     if enrolled.is_empty() || (drawn % 10 < 6 && enrolled.len() < PEOPLE_MAX) {
         let newcomers = 1 + random.next_u32() % 3;
         let newcomer = |_| {
-            let reference =
-                Reference { seed: random.next_u64(), enrolment: Enrolment::default() };
+            let reference = Reference { seed: random.next_u64(), enrolment: Enrolment::default() };
             (random.next_u32(), vec![reference])
         };
         return Act::Enrol((0..newcomers).map(newcomer).collect());

@@ -192,7 +192,8 @@ impl People {
             Act::Enrol(newcomers) => {
                 let mut added = BTreeMap::<u32, usize>::new();
                 newcomers.iter().all(|(number, list)| {
-                    let held = self.0.get(&subject(*number)).map_or(0, |held| held.references.len());
+                    let held =
+                        self.0.get(&subject(*number)).map_or(0, |held| held.references.len());
                     let added = added.entry(*number).or_default();
                     *added += list.len();
                     !list.is_empty() && held + *added <= REFERENCES_MAX
@@ -265,7 +266,8 @@ pub fn seen(source: &dyn TileSource) -> Result<Vec<Seen>, String> {
         for (at, row) in table.iter().enumerate() {
             let cold = &cold[at * cold_dims..][..cold_dims];
             let hot = &planes[at * layout.hot_dims..][..layout.hot_dims];
-            let disguised: Vec<i8> = hot.iter().chain(cold).map(|byte| byte.cast_signed()).collect();
+            let disguised: Vec<i8> =
+                hot.iter().chain(cold).map(|byte| byte.cast_signed()).collect();
             let norm = u16::from_le_bytes([norms[2 * at], norms[2 * at + 1]]);
             if u32::from(norm) != u32::from(rest_norm(&disguised[layout.hot_dims..])) {
                 return Err(format!("tile {number} row {at} has a wrong norm"));
@@ -293,7 +295,9 @@ pub fn compare(gallery: &Gallery, people: &People) -> Result<(), String> {
     let expected = people.rows(gallery.layout());
     if found != expected {
         let names = |rows: &[Seen]| -> Vec<String> {
-            rows.iter().map(|seen| SubjectId::from_bytes(seen.row.subject).to_string()[..8].into()).collect()
+            rows.iter()
+                .map(|seen| SubjectId::from_bytes(seen.row.subject).to_string()[..8].into())
+                .collect()
         };
         return Err(format!("held {:?}, expected {:?}", names(&found), names(&expected)));
     }

@@ -252,9 +252,8 @@ impl Site {
 /// # Errors
 /// The key that is there.
 pub fn no_key_before(epoch: u64, vault: &Files) -> Result<(), String> {
-    let number = |name: &str| -> Option<u64> {
-        name.strip_suffix(".key")?.rsplit_once('.')?.1.parse().ok()
-    };
+    let number =
+        |name: &str| -> Option<u64> { name.strip_suffix(".key")?.rsplit_once('.')?.1.parse().ok() };
     let mut old = vault.iter().filter(|(name, _)| number(name).is_some_and(|held| held < epoch));
     match old.find(|(_, content)| content.iter().any(|&byte| byte != 0)) {
         Some((name, _)) => Err(format!("epoch {epoch} is in force and {name} is still a key")),
