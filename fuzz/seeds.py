@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Seed corpora made by hand: a sound input and its relatives.
+"""The seed corpora, made by hand: sound files and their relatives, one folder per target.
 
     python fuzz/seeds.py fuzz/corpus
 """
@@ -8,6 +8,22 @@ import hashlib
 import pathlib
 import struct
 import sys
+
+# Two pictures of 9 x 7 by the small JPEG 2000 encoder of the tests: bare codestreams.
+COLOUR = bytes.fromhex(
+    "ff4fff51002f0000000000090000000700000000000000000000000900000007000000000000000000030701"
+    "01070101070101ff52000c00000001000004040001ff5c00042040ff90000a0000000000be0001ff93ff01b0"
+    "122bbb140b227500193478f8745127a9e8084dc8612ff619a85fe7e059c294c0e8437f3eacc53cea9bf3d2fe"
+    "2d63780014286cf78b7fff01b890efd826edaf36b81489b252fb0071bf3f199d3377304978ddbe237a36562a"
+    "85188c33a96b26b5d5aef4533165e8a4426434010b90291fff01d09104b3a5c629bae7699dd1dc29805c3c3c"
+    "be64327d0897b07d6dcfee5e3dd9eb5c33af4f761f381fbfb34608d15f34b50ec964a38050145935afffd9"
+)
+GREY = bytes.fromhex(
+    "ff4fff5100290000000000090000000700000000000000000000000900000007000000000000000000010701"
+    "01ff52000c00000001000004040001ff5c00042040ff90000a0000000000470001ff93ff01b0122bbb140b22"
+    "7500193478f8745127a9e8084dc8612ff619a85fe7e059c294c0e8437f3eacc53cea9bf3d2fe2d6378001428"
+    "6cf78b7fffd9"
+)
 
 
 def calibration(dims=2, hot=1, population=1, basis=b"nobody: 3 genuine and 4 impostor comparisons"):
@@ -77,10 +93,75 @@ def tokens():
     }
 
 
-def main(corpora):
-    for target, seeds in (("calibration", calibrations()), ("holder_token", tokens())):
-        folder = pathlib.Path(corpora) / target
-        folder.mkdir(exist_ok=True)
+def element(tag, *parts):
+    """BER-TLV: the tag in hexadecimal digits, the shortest length, the contents."""
+    value = b"".join(parts)
+    size = len(value)
+    length = bytes([size]) if size < 128 else b"\x81" + bytes([size]) if size < 256 else (
+        b"\x82" + struct.pack(">H", size))
+    return bytes.fromhex(tag) + length + value
+
+
+def box(name, body):
+    return struct.pack(">I4s", len(body) + 8, name) + body
+
+
+def jp2(codestream, space):
+    header = box(b"ihdr", struct.pack(">IIH4B", 7, 9, 3, 7, 7, 0, 0))
+    header += box(b"colr", struct.pack(">3BI", 1, 0, 0, space))
+    return (box(b"jP  ", b"\r\n\x87\n") + box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
+            + box(b"jp2h", header) + box(b"jp2c", codestream))
+
+
+def iso19794(image, version=b"010\0"):
+    extra = b"\0\0\1" if version == b"030\0" else b""
+    block = struct.pack(">IH14xBBHHBBHH", 32 + len(image), 0, 1, 1, 9, 7, 1, 2, 0, 0) + image
+    length = 14 + len(extra) + len(block)
+    return b"FAC\0" + version + struct.pack(">IH", length, 1) + extra + block
+
+
+def iso39794(image):
+    about = element("a1", element("a0", element("80", b"\3")),
+                    element("a7", element("80", b"\x09"), element("81", b"\x07")))
+    picture = element("a0", element("80", image), about)
+    block = element("30", element("80", b"\0"), element("a1", element("a0", picture)))
+    version = element("a0", element("80", b"\3"), element("81", b"\x07\xe3"))
+    return element("a1", element("65", version, element("a1", block)))
+
+
+def group(form, *blocks):
+    header = element("a1", element("87", b"\1\1"), element("88", form))
+    instances = b"".join(element("7f60", header, block) for block in blocks)
+    return element("75", element("7f61", element("02", bytes([len(blocks)])), instances))
+
+
+def documents():
+    picture = jp2(COLOUR, 16)
+    record = element("5f2e", iso19794(picture))
+    zone = (b"P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<"
+            b"L898902C36UTO7408122F1204159ZE184226B<<<<<10")
+    return {
+        "iso19794": group(b"\0\x08", record),
+        "iso19794-twice": group(b"\0\x08", record, record),
+        "iso19794-bare": iso19794(GREY, b"030\0"),
+        "iso39794": group(b"\0\x2a", element("7f2e", iso39794(picture))),
+        "iso39794-bare": iso39794(GREY),
+        "dg1": element("61", element("5f1f", zone)),
+        "com": element("60", element("5f01", b"0107"), element("5f36", b"040000"),
+                       element("5c", b"\x61\x75\x63\x6e")),
+    }
+
+
+def images():
+    return {"colour.j2k": COLOUR, "grey.j2k": GREY, "srgb.jp2": jp2(COLOUR, 16),
+            "sycc.jp2": jp2(COLOUR, 18)}
+
+
+def main(corpus):
+    for target, seeds in {"calibration": calibrations(), "dg2": documents(),
+                          "holder_token": tokens(), "image": images()}.items():
+        folder = pathlib.Path(corpus) / target
+        folder.mkdir(parents=True, exist_ok=True)
         for name, seed in seeds.items():
             (folder / name).write_bytes(seed)
 

@@ -10,7 +10,7 @@
 use std::fmt;
 
 use crate::{
-    document::image::ImageError,
+    document::{error::DocumentError, image::ImageError},
     gallery::GalleryError,
     types::{
         Action, Asked, Attack, Caller, Candidate, CaptureFact, Certificate, GalleryId, Purpose,
@@ -28,7 +28,7 @@ pub use crate::{
 pub struct EncodedImage(Vec<u8>);
 
 impl EncodedImage {
-    /// Takes the bytes of a JPEG or PNG file.
+    /// Takes the bytes of a JPEG, JPEG 2000 or PNG file.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
@@ -47,11 +47,41 @@ impl fmt::Debug for EncodedImage {
     }
 }
 
+/// A file of a passport chip as it arrived. Its bytes cannot be printed; the process allocator
+/// wipes them.
+pub struct EncodedFile(Vec<u8>);
+
+impl EncodedFile {
+    /// Takes the bytes of the file.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for EncodedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EncodedFile({} bytes)", self.0.len())
+    }
+}
+
 /// What a probe is held against, as the caller names it.
 #[derive(Debug)]
 pub enum ReferenceSource {
     /// A picture.
     Image(EncodedImage),
+    /// Data group 2 of a passport chip. Each of its photographs is a reference: the issuing state
+    /// signed all of them as the holder's, and Doc 9303 prefers none.
+    Dg2 {
+        /// EF.DG2, or a bare record of ISO/IEC 19794-5 or 39794-5.
+        file: EncodedFile,
+    },
     /// Every reference of an enrolled subject.
     Subject {
         /// Where it is enrolled.
@@ -68,8 +98,6 @@ pub enum ReferenceSource {
 /// Kinds of reference that are named in the API and answered 501.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnsupportedReference {
-    /// Data group 2 of a passport chip.
-    Dg2,
     /// A template sealed to a secret that the traveller carries.
     HolderToken,
 }
@@ -79,7 +107,6 @@ impl UnsupportedReference {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Dg2 => "dg2",
             Self::HolderToken => "holderToken",
         }
     }
@@ -188,6 +215,7 @@ impl Command {
             Self::Verify { references, .. } => references.iter().find_map(|held| match held {
                 ReferenceSource::Subject { gallery, .. } => Some(gallery),
                 ReferenceSource::Image(_)
+                | ReferenceSource::Dg2 { .. }
                 | ReferenceSource::Template(_)
                 | ReferenceSource::Unsupported(_) => None,
             }),
@@ -226,7 +254,8 @@ impl Request {
 /// One comparison, with the reference it belongs to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
-    /// Number of the reference in the request, from 0; a subject's references share one.
+    /// Number of the reference in the request, from 0; a subject's references share one, and so do
+    /// the photographs of a data group 2.
     pub reference: usize,
     /// What the reference's capture gave; a template counts as usable.
     pub capture: CaptureFact,
@@ -347,6 +376,14 @@ pub enum Refusal {
         /// Why not.
         error: ImageError,
     },
+    /// The file of a passport chip cannot be read.
+    #[error("{part}: {error}")]
+    Document {
+        /// Which reference.
+        part: Part,
+        /// Why not.
+        error: DocumentError,
+    },
     /// The picture shows no usable face, and the act needs one.
     #[error("{part} shows no usable face: {}", capture_text(*.capture))]
     Capture {
@@ -378,7 +415,7 @@ pub enum Refusal {
     /// None, or more than one verification takes.
     #[error(
         "{held} references; a verification takes 1 to {most}, and each reference of an enrolled \
-         subject counts"
+         subject and each photograph of a data group 2 counts"
     )]
     References {
         /// How many there are.
@@ -523,6 +560,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Image { error, .. } => error.code(),
+            Self::Document { error, .. } => error.code(),
             Self::Capture { capture, .. } => match capture {
                 CaptureFact::Usable | CaptureFact::PoorQuality => "CAPTURE_POOR_QUALITY",
                 CaptureFact::NoFace => "CAPTURE_NO_FACE",
@@ -614,6 +652,8 @@ mod tests {
     fn a_picture_cannot_be_printed() {
         let image = EncodedImage::new(vec![231; 3]);
         assert_eq!(format!("{image:?}"), "EncodedImage(3 bytes)");
+        let file = EncodedFile::new(vec![231; 3]);
+        assert_eq!(format!("{file:?}"), "EncodedFile(3 bytes)");
     }
 
     #[test]

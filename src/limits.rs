@@ -18,6 +18,30 @@ pub const IMAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Scans of one progressive JPEG; encoders write about ten, and each one costs a walk over the
 /// whole picture however few bytes it has.
 pub const IMAGE_SCANS_MAX: usize = 32;
+/// Largest JPEG 2000 picture in pixels (1,200 x 1,600, the largest portrait that document profiles
+/// recommend). Its decoder holds about 20 bytes for each in three components, 38 MiB.
+pub const JPEG2000_PIXELS_MAX: usize = 1_920_000;
+/// Most tiles of a JPEG 2000 picture; 64 x 64 pixels each would be 469.
+pub const JPEG2000_TILES_MAX: u32 = 512;
+/// Most decomposition levels of a JPEG 2000 picture; encoders write 5 or 6, and after 10 a picture
+/// of the longest edge is 16 pixels wide.
+pub const JPEG2000_LEVELS_MAX: u8 = 10;
+/// Most quality layers of a JPEG 2000 picture.
+pub const JPEG2000_LAYERS_MAX: u16 = 32;
+/// Most precincts and, once for every layer, code blocks in one tile of a JPEG 2000 picture: what
+/// its decoder keeps books on, at about 100 bytes each.
+pub const JPEG2000_BLOCKS_MAX: u64 = 131_072;
+/// Most samples times bit planes of a JPEG 2000 picture: the decoder may have to visit each three
+/// times, however few bytes the file has. The largest portrait in three components may have 16; one
+/// of 413 x 531 pixels as many as the format knows, a region of interest included.
+pub const JPEG2000_PLANE_SAMPLES_MAX: u64 = 3 * 16 * JPEG2000_PIXELS_MAX as u64;
+/// Largest file of a passport chip in bytes; photographs have 12 to 30 kB.
+pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
+/// Photographs of one data group 2; its number of instances is 1 to 9.
+pub const PORTRAITS_MAX: usize = 9;
+/// Bytes after a photograph's record, or after the file, that are passed over: chips are padded,
+/// and some states count their records 1 or 8 bytes short.
+pub const DOCUMENT_TRAILING_BYTES_MAX: usize = 8;
 /// Largest model file in bytes (an iresnet100 has 261 MB of weights).
 pub const MODEL_BYTES_MAX: u64 = 1 << 30;
 /// Most nodes of a model graph.

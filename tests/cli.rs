@@ -1,6 +1,10 @@
 //! The built binary, as a user meets it: exit codes, messages, and that nothing reads like a crash.
 
 mod common;
+#[path = "common/dg2.rs"]
+mod dg2;
+#[path = "common/jpeg2000.rs"]
+mod jpeg2000;
 #[path = "common/places.rs"]
 mod places;
 
@@ -13,6 +17,7 @@ use std::{
     sync::Arc,
 };
 
+use jpeg2000::Jpeg2000;
 use portcullis::model::defaults;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
@@ -305,6 +310,50 @@ fn doctor_finds_what_is_there_and_what_is_not() {
 }
 
 #[test]
+fn a_chips_files_are_told_and_its_photograph_taken_out() {
+    let home = Home::new();
+    let stated = Jpeg2000::colour(40, 30);
+    let photograph = stated.file(|x, y, component| (x * 5 + y * 3 + component * 20) as u8);
+    let chip = home.write("dg2.bin", dg2::dg2(dg2::Encoding::Iso39794, &[&photograph]));
+    let told = home.run(&["document", "inspect", shown(&chip)]);
+    for part in
+        ["EF.DG2", "1 instance", "ISO/IEC 39794-5", "40 x 30 pixels", "decodes yes", "wrong"]
+    {
+        assert!(told.ends(0).contains(part), "{part} is missing from {}", told.out);
+    }
+    let told = home.run(&["document", "inspect", "--json", shown(&chip)]);
+    let told: serde_json::Value = serde_json::from_str(told.ends(0)).expect("JSON");
+    assert_eq!(told["portraits"][0]["actual_px"], serde_json::json!([40, 30]));
+    assert_eq!(told["portraits"][0]["stated_image"], "JPEG");
+
+    let out = home.path("photo.jp2");
+    let extract =
+        |more: &[&str]| home.run(&[&["document", "extract", shown(&chip), "-o"], more].concat());
+    extract(&[shown(&out)]).ends(0);
+    assert_eq!(fs::read(&out).expect("written"), photograph, "as the chip holds it");
+    extract(&[shown(&out)]).fails_with(&["photo.jp2", "is not written"]);
+    extract(&["photo.jpg"]).fails_with(&[".jp2"]);
+    extract(&["a.jp2", "--portrait", "1"]).fails_with(&["1 photograph"]);
+    let png = home.path("photo.png");
+    extract(&[shown(&png), "--png"]).ends(0);
+    let decoded = portcullis::document::image::decode(&fs::read(&png).expect("written"));
+    let original = portcullis::document::image::decode(&photograph).expect("decodes");
+    assert_eq!(decoded.expect("decodes").view().pixels(), original.view().pixels());
+
+    let zone =
+        "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<L898902C36UTO7408122F1204159ZE184226B<<<<<10";
+    let zone = dg2::element(0x61, &[&dg2::element(0x5f1f, &[zone.as_bytes()])]);
+    let zone = home.write("dg1.bin", zone);
+    let told = home.run(&["document", "inspect", shown(&zone)]);
+    assert!(told.ends(0).contains("TD3") && !told.out.contains("ERIKSSON"), "{}", told.out);
+    let told = home.run(&["document", "inspect", "--mrz", shown(&zone)]);
+    assert!(told.ends(0).contains("ERIKSSON"), "{}", told.out);
+    home.run(&["document", "inspect", "--mrz", shown(&chip)]).fails_with(&["EF.DG1"]);
+    let wrong = home.write("wrong.bin", b"hello");
+    home.run(&["document", "inspect", shown(&wrong)]).fails_with(&["begins with byte 68"]);
+}
+
+#[test]
 fn verify_answers_with_its_exit_code() {
     let test = "verify_answers_with_its_exit_code";
     let Some(faces) = faces(test) else { return };
@@ -319,15 +368,18 @@ fn verify_answers_with_its_exit_code() {
     let other = home.run(&["verify", "--json", &face("img20.jpg"), &face("img16.jpg")]);
     let decision: serde_json::Value = serde_json::from_str(other.ends(1)).expect("JSON");
     assert_eq!(decision["comparisons"][0]["decision"], "no-match");
+    let photograph = fs::read(face("img21.jpg")).expect("a photograph");
+    let chip = home.write("dg2.bin", dg2::dg2(dg2::Encoding::Iso19794, &[&photograph]));
+    home.run(&["verify", &face("img20.jpg"), "--dg2", shown(&chip)]).ends(0);
     let absent = home.run(&["verify", &face("img20.jpg"), "absent.jpg"]);
     absent.fails_with(&["absent.jpg", "cannot be read"]);
     let text = home.write("text.jpg", b"hello");
     let wrong = home.run(&["verify", "--json", shown(&text), &face("img16.jpg")]);
-    wrong.fails_with(&["the probe", "JPEG or PNG"]);
+    wrong.fails_with(&["the probe", "JPEG 2000 or PNG"]);
     let error: serde_json::Value = serde_json::from_str(&wrong.out).expect("JSON");
     assert!(error["error"].is_string());
     let audit = fs::read_to_string(home.path(".local/state/portcullis/audit.jsonl")).expect("kept");
-    assert_eq!(audit.lines().count(), 2, "{audit}");
+    assert_eq!(audit.lines().count(), 3, "{audit}");
 }
 
 #[test]

@@ -9,12 +9,18 @@ mod bodies;
 mod common;
 #[path = "http_api/decide.rs"]
 mod decide;
+#[path = "common/dg2.rs"]
+mod dg2;
+#[path = "http_api/documents.rs"]
+mod documents;
 #[path = "http_api/door.rs"]
 mod door;
 #[path = "http_api/galleries.rs"]
 mod galleries;
 #[path = "http_api/harness.rs"]
 mod harness;
+#[path = "common/jpeg2000.rs"]
+mod jpeg2000;
 #[path = "http_api/pictures.rs"]
 mod pictures;
 #[path = "common/places.rs"]

@@ -192,9 +192,7 @@ fn the_exif_orientation_is_applied() {
 #[test]
 fn kinds_are_told_by_signature_and_foreign_ones_refused_by_name() {
     for (bytes, name) in [
-        (b"\0\0\0\x0cjP  \r\n\x87\n\0\0".as_slice(), "JPEG 2000"),
-        (b"\xff\x4f\xff\x51\0\x29", "JPEG 2000"),
-        (b"RIFF\x10\0\0\0WEBPVP8 ", "WebP"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ".as_slice(), "WebP"),
         (b"GIF89a\x01\0\x01\0", "GIF"),
         (b"BM\x46\0\0\0", "BMP"),
         (b"II*\0\x08\0\0\0", "TIFF"),

@@ -20,6 +20,10 @@ pub(crate) enum Failure {
     Backend(BackendError),
     /// The peer did not answer as agreed.
     Peer(String),
+    /// The synthetic gallery was not made.
+    Crowd(String),
+    /// Two searches that must be equal are not.
+    Differs(String),
     /// Two engines disagree.
     Disagreement {
         /// Who, with whom, on which output.
@@ -39,6 +43,8 @@ impl std::fmt::Display for Failure {
             Self::Unavailable(error) => write!(f, "{error}"),
             Self::Backend(error) => write!(f, "{error}"),
             Self::Peer(said) => write!(f, "the peer failed: {said}"),
+            Self::Crowd(why) => write!(f, "the synthetic gallery: {why}"),
+            Self::Differs(what) => write!(f, "{what}; nothing was timed"),
             Self::Disagreement { what, cosine, least } => {
                 write!(f, "{what}: cosine {cosine:.8} is below {least}; nothing was timed")
             }

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "a benchmark's report is its standard output")]
 
 mod ceiling;
+mod document;
 mod fail;
 mod gallery;
 mod networks;
@@ -13,9 +14,11 @@ mod peer;
 mod picture;
 mod products;
 mod profile;
+mod search;
 mod served;
 mod spent;
 mod start;
+mod talk;
 mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -37,6 +40,8 @@ enum What {
     Embed(Embed),
     /// A detector at one or several input sizes.
     Detect(Detect),
+    /// A passport's photograph, from the chip's bytes to pixels.
+    Document(document::Options),
     /// Cold start of the release binary, and its size.
     Start(start::Options),
     /// Two photographs through HTTP, beside the same steps in the library alone.
@@ -45,6 +50,8 @@ enum What {
     Gallery(gallery::Options),
     /// Matrix products of an embedder's sizes: our register blocks against faer, one thread.
     Products(Products),
+    /// Exact 1:N search against FAISS, USearch and NumPy; sealed galleries; growth; 1:1.
+    Search(search::Options),
 }
 
 /// What both networks' benchmarks take.
@@ -124,12 +131,14 @@ fn main() -> ExitCode {
         What::Detect(asked) => {
             networks::detect(&asked).map(|()| true).map_err(|why| why.to_string())
         }
+        What::Document(asked) => document::run(&asked).map_err(|why| why.to_string()),
         What::Start(asked) => start::run(&asked).map_err(|why| why.to_string()),
         What::Verify(asked) => verify::run(&asked).map_err(|why| why.to_string()),
         What::Gallery(asked) => gallery::run(&asked).map_err(|why| why.to_string()),
         What::Products(asked) => {
             products::products(&asked).map(|()| true).map_err(|why| why.to_string())
         }
+        What::Search(asked) => search::run(&asked).map_err(|why| why.to_string()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -2,12 +2,11 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::Command,
 };
 
-use crate::fail::Failure;
+use crate::{fail::Failure, talk::Talk};
 
 /// What is run there.
 pub(crate) struct Setting<'a> {
@@ -22,9 +21,7 @@ pub(crate) struct Setting<'a> {
 
 /// A running peer; dropping it ends it.
 pub(crate) struct Peer {
-    process: Child,
-    asks: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    talk: Talk,
     /// Its version.
     pub(crate) version: String,
     /// Values of each output, all items, in the model's order.
@@ -47,28 +44,23 @@ impl Peer {
         let bytes: Vec<u8> = setting.input.iter().flat_map(|value| value.to_le_bytes()).collect();
         fs::write(&input, bytes).map_err(|error| Failure::File(input.clone(), error))?;
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers/ort.py");
-        let mut process = Command::new(setting.python)
-            .arg(script)
-            .args(["--threads", &setting.threads.to_string()])
-            .args(["--batch", &setting.batch.to_string()])
-            .args(["--height", &setting.size_px[0].to_string()])
-            .args(["--width", &setting.size_px[1].to_string()])
-            .arg("--model")
-            .arg(setting.model)
-            .arg("--input")
-            .arg(&input)
-            .arg("--outputs")
-            .arg(&outputs)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| Failure::File(setting.python.to_owned(), error))?;
-        let lost = || Failure::Peer("its pipes are gone".to_owned());
-        let asks = process.stdin.take();
-        let answers = BufReader::new(process.stdout.take().ok_or_else(lost)?);
-        let mut peer = Self { process, asks, answers, version: String::new(), outputs: Vec::new() };
-        let ready = peer.answer("ready")?;
-        peer.version = ready.first().cloned().unwrap_or_default();
+        let mut talk = Talk::start(
+            Command::new(setting.python)
+                .arg(script)
+                .args(["--threads", &setting.threads.to_string()])
+                .args(["--batch", &setting.batch.to_string()])
+                .args(["--height", &setting.size_px[0].to_string()])
+                .args(["--width", &setting.size_px[1].to_string()])
+                .arg("--model")
+                .arg(setting.model)
+                .arg("--input")
+                .arg(&input)
+                .arg("--outputs")
+                .arg(&outputs),
+        )?;
+        let ready = talk.answer("ready")?;
+        let version = ready.first().cloned().unwrap_or_default();
+        let mut peer = Self { talk, version, outputs: Vec::new() };
         let values = read_values(&outputs)?;
         let mut rest = values.as_slice();
         for len in &ready[1..] {
@@ -84,37 +76,8 @@ impl Peer {
 
     /// Nanoseconds of each of `runs` runs.
     pub(crate) fn time(&mut self, runs: usize) -> Result<Vec<u64>, Failure> {
-        let asks = self.asks.as_mut();
-        let sent = asks.map(|pipe| writeln!(pipe, "time {runs}").and_then(|()| pipe.flush()));
-        if !matches!(sent, Some(Ok(()))) {
-            return Err(Failure::Peer("it takes no more questions".to_owned()));
-        }
-        let words = self.answer("times")?;
-        words
-            .iter()
-            .map(|word| word.parse().map_err(|_| Failure::Peer(format!("{word}: no time"))))
-            .collect()
-    }
-
-    /// The words after `verb` of the next line.
-    fn answer(&mut self, verb: &str) -> Result<Vec<String>, Failure> {
-        let mut line = String::new();
-        let read = self.answers.read_line(&mut line);
-        let mut words = line.split_whitespace().map(str::to_owned);
-        match (read, words.next()) {
-            (Ok(_), Some(first)) if first == verb => Ok(words.collect()),
-            (Ok(0), _) => Err(Failure::Peer("it ended; its complaint stands above".to_owned())),
-            (Ok(_), _) => Err(Failure::Peer(format!("expected {verb}, read {line:?}"))),
-            (Err(error), _) => Err(Failure::Peer(error.to_string())),
-        }
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // Closing its input ends it; whatever it then says is of no interest.
-        self.asks = None;
-        let _ = self.process.wait();
+        self.talk.say(&format!("time {runs}"))?;
+        self.talk.numbers("times")
     }
 }
 

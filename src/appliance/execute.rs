@@ -9,10 +9,14 @@ use super::{Appliance, places::Held};
 use crate::{
     audit::{AuditEntry, AuditSink},
     command::{
-        Answer, Command, Compared, Decision, EncodedImage, Enrolment, GalleryDescription, Part,
-        ReferenceSource, Refusal, Request, Scope,
+        Answer, Command, Compared, Decision, EncodedFile, EncodedImage, Enrolment,
+        GalleryDescription, Part, ReferenceSource, Refusal, Request, Scope,
     },
-    document::image,
+    document::{
+        dg2::Dg2,
+        error::DocumentError,
+        image::{self, ImageError},
+    },
     gallery::Gallery,
     limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX, REFERENCES_PER_SUBJECT_MAX},
     pipeline::{
@@ -140,14 +144,13 @@ impl Appliance {
         sources: Vec<ReferenceSource>,
         threshold: Threshold,
     ) -> Result<Answer, Refusal> {
-        let is_image = |source: &&ReferenceSource| matches!(source, ReferenceSource::Image(_));
-        let images = sources.iter().filter(is_image).count();
         if !(1..=REFERENCES_MAX).contains(&sources.len()) {
             return Err(Refusal::References { held: sources.len(), most: REFERENCES_MAX });
         }
+        let images = pictures(&sources)?;
         let _places = self.places(errand, 1 + images)?;
-        let probe = self.capture(probe, Part::Probe)?;
-        let (numbers, references) = self.references(sources)?;
+        let probe = self.picture(errand, probe, Part::Probe)?;
+        let (numbers, references) = self.references(errand, sources)?;
         let task = Task::Verify { references, threshold: threshold.clone() };
         let reply = self.decide(errand, probe, task)?;
         let compared = numbers.into_iter().zip(&reply.comparisons);
@@ -163,13 +166,22 @@ impl Appliance {
         Ok(self.decision(reply, threshold, comparisons))
     }
 
-    fn references(&self, sources: Vec<ReferenceSource>) -> Result<Numbered, Refusal> {
+    fn references(
+        &self,
+        errand: &Errand,
+        sources: Vec<ReferenceSource>,
+    ) -> Result<Numbered, Refusal> {
         let (mut numbers, mut references) = (Vec::new(), Vec::new());
         for (number, source) in sources.into_iter().enumerate() {
             let part = Part::Reference(number);
             match source {
                 ReferenceSource::Image(image) => {
-                    references.push(Reference::Image(self.capture(&image, part)?));
+                    references.push(Reference::Image(self.picture(errand, &image, part)?));
+                }
+                ReferenceSource::Dg2 { file } => {
+                    for captured in self.portraits(errand, &file, part)? {
+                        references.push(Reference::Image(captured));
+                    }
                 }
                 ReferenceSource::Template(template) => {
                     let accepted = self.calibration.kind().accept(template.kind());
@@ -207,7 +219,7 @@ impl Appliance {
         }
         let gallery = self.galleries.find(gallery)?;
         let _places = self.places(errand, 1)?;
-        let probe = self.capture(probe, Part::Probe)?;
+        let probe = self.picture(errand, probe, Part::Probe)?;
         let task = Task::Identify {
             tiles: gallery.source(),
             threshold: threshold.clone(),
@@ -320,7 +332,7 @@ impl Appliance {
         part: Part,
     ) -> Result<(crate::types::Template, Option<crate::command::FaceReport>), Refusal> {
         let _places = self.places(errand, 1)?;
-        let captured = self.capture(image, part)?;
+        let captured = self.picture(errand, image, part)?;
         let reply = self.decide(errand, captured, Task::Template)?;
         if let Some(template) = reply.template {
             return Ok((template, reply.face));
@@ -345,15 +357,51 @@ impl Appliance {
         self.places.take(count, left).ok_or(Refusal::Busy)
     }
 
-    fn capture(&self, image: &EncodedImage, part: Part) -> Result<Captured, Refusal> {
+    /// Every photograph of a data group 2, in its order.
+    fn portraits(
+        &self,
+        errand: &Errand,
+        file: &EncodedFile,
+        part: Part,
+    ) -> Result<Vec<Captured>, Refusal> {
+        let document = |error| Refusal::Document { part, error };
+        let dg2 = Dg2::read(file.bytes()).map_err(document)?;
+        let captured = dg2.portraits.iter().enumerate().map(|(portrait, held)| {
+            let refusal = |error| document(DocumentError::Image { portrait, error });
+            self.capture(errand, held.image, refusal)
+        });
+        captured.collect()
+    }
+
+    fn picture(
+        &self,
+        errand: &Errand,
+        image: &EncodedImage,
+        part: Part,
+    ) -> Result<Captured, Refusal> {
+        self.capture(errand, image.bytes(), |error| Refusal::Image { part, error })
+    }
+
+    /// Decodes one picture into a slot, unless the answer would come too late already: pictures
+    /// that are made to be slow cost their sender's deadline and one picture more, whatever their
+    /// number.
+    fn capture(
+        &self,
+        errand: &Errand,
+        image: &[u8],
+        refusal: impl FnOnce(ImageError) -> Refusal,
+    ) -> Result<Captured, Refusal> {
         let began_us = self.world.clock.monotonic_us();
-        let captured = self.slots.capture(|pixels| image::decode_into(image.bytes(), pixels));
+        if began_us > errand.deadline_us {
+            return Err(Refusal::Late { deadline_ms: errand.deadline_ms });
+        }
+        let captured = self.slots.capture(|pixels| image::decode_into(image, pixels));
         match captured {
             Ok(captured) => {
                 Ok(captured.timed(self.world.clock.monotonic_us().saturating_sub(began_us)))
             }
             Err(CaptureError::Busy { .. }) => Err(Refusal::Busy),
-            Err(CaptureError::Fill(error)) => Err(Refusal::Image { part, error }),
+            Err(CaptureError::Fill(error)) => Err(refusal(error)),
             Err(CaptureError::Extent { .. }) => {
                 Err(Refusal::Fault { what: "a decoder reported another size than it wrote" })
             }
@@ -381,6 +429,29 @@ impl Appliance {
             mpsc::RecvTimeoutError::Disconnected => Refusal::Fault { what: "the pipeline ended" },
         })
     }
+}
+
+/// Slots that the pictures of `sources` take. A data group is read here to be counted, and again to
+/// be decoded: reading borrows, allocates next to nothing and takes microseconds.
+fn pictures(sources: &[ReferenceSource]) -> Result<usize, Refusal> {
+    let mut count = 0;
+    for (number, source) in sources.iter().enumerate() {
+        count += match source {
+            ReferenceSource::Image(_) => 1,
+            ReferenceSource::Dg2 { file } => {
+                let part = Part::Reference(number);
+                let dg2 = Dg2::read(file.bytes());
+                dg2.map_err(|error| Refusal::Document { part, error })?.portraits.len()
+            }
+            ReferenceSource::Subject { .. }
+            | ReferenceSource::Template(_)
+            | ReferenceSource::Unsupported(_) => 0,
+        };
+    }
+    if count > REFERENCES_MAX {
+        return Err(Refusal::References { held: count, most: REFERENCES_MAX });
+    }
+    Ok(count)
 }
 
 fn describe(name: GalleryId, gallery: &Arc<Gallery>) -> GalleryDescription {

@@ -43,25 +43,49 @@ pub fn path(
     Ok(configured.to_owned())
 }
 
+/// The configured embedder's file, and its name for messages.
+///
+/// # Errors
+/// [`StartError`].
+pub fn embedder_bytes(
+    keys: &config::Models,
+    environment: &Environment,
+) -> Result<(Vec<u8>, String), StartError> {
+    let path = path(&keys.embedder, &EMBEDDER, environment)?;
+    Ok((read(&path, &keys.embedder, &EMBEDDER, "embedder")?, shown(&path)))
+}
+
+/// The configured detector and embedder without a calibration: to derive one.
+///
+/// # Errors
+/// [`StartError`].
+pub fn uncalibrated(
+    keys: &config::Models,
+    environment: &Environment,
+) -> Result<(Program, Program), StartError> {
+    let (embedder, name) = embedder_bytes(keys, environment)?;
+    let embedder = model::load(&embedder, &name, ChannelOrder::Rgb, None)?;
+    Ok((detector(keys, environment)?, embedder))
+}
+
+fn detector(keys: &config::Models, environment: &Environment) -> Result<Program, StartError> {
+    let path = path(&keys.detector, &DETECTOR, environment)?;
+    let bytes = read(&path, &keys.detector, &DETECTOR, "detector")?;
+    let input_px = Some([keys.detect_px, keys.detect_px]);
+    Ok(model::load(&bytes, &shown(&path), ChannelOrder::Bgr, input_px)?)
+}
+
 impl Models {
     pub(super) fn load(
         keys: &config::Models,
         environment: &Environment,
     ) -> Result<Self, StartError> {
-        let detector = path(&keys.detector, &DETECTOR, environment)?;
-        let embedder = path(&keys.embedder, &EMBEDDER, environment)?;
         let calibration = calibration(keys)?;
-        let input_px = Some([keys.detect_px, keys.detect_px]);
         // The two files are independent, and together they are most of a cold start.
         let (detector, embedder) = rayon::join(
+            || detector(keys, environment),
             || {
-                let bytes = read(&detector, &keys.detector, &DETECTOR, "detector")?;
-                let name = shown(&detector);
-                Ok::<_, StartError>(model::load(&bytes, &name, ChannelOrder::Bgr, input_px)?)
-            },
-            || {
-                let bytes = read(&embedder, &keys.embedder, &EMBEDDER, "embedder")?;
-                let name = shown(&embedder);
+                let (bytes, name) = embedder_bytes(keys, environment)?;
                 calibration.accept_model(model::hash(&bytes)).map_err(|error| {
                     StartError::Calibration { path: calibration_name(keys), error }
                 })?;

@@ -23,7 +23,7 @@ use crate::{
 pub struct Encoded {
     /// What to call it in a table: a file's name, a frame's number.
     pub name: String,
-    /// JPEG or PNG.
+    /// JPEG, JPEG 2000 or PNG.
     pub bytes: Zeroizing<Vec<u8>>,
 }
 

@@ -13,7 +13,7 @@ use crate::types::{GalleryId, SubjectId};
 /// Files and options.
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Photographs of one person, 1 to 4 JPEG or PNG files.
+    /// Photographs of one person, 1 to 4 JPEG, JPEG 2000 or PNG files.
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// The gallery.

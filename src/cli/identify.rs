@@ -19,7 +19,7 @@ use crate::{
 #[command(after_help = "Examples:\n  portcullis identify --gallery-dir photos/ probe.jpg\n  \
                         portcullis identify --gallery staff probe.jpg")]
 pub(super) struct Arguments {
-    /// The live capture: a JPEG or PNG file.
+    /// The live capture: a JPEG, JPEG 2000 or PNG file.
     probe: PathBuf,
     /// Search among the photographs of this folder, one subject per file, enrolled in memory and
     /// forgotten afterwards.

@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 use super::{Failure, Scene};
 use crate::{
     appliance::{Appliance, World},
-    command::{Answer, Command, Decision, EncodedImage, Request, Service},
-    limits::IMAGE_BYTES_MAX,
+    command::{Answer, Command, Decision, EncodedFile, EncodedImage, Request, Service},
+    limits::{DOCUMENT_BYTES_MAX, IMAGE_BYTES_MAX},
     meter::Meter,
     random::SystemEntropy,
     time::SystemClock,
@@ -42,21 +42,31 @@ pub(super) fn caller(role: Role, client: &str) -> Caller {
     Caller { role, client }
 }
 
-/// Reads a photograph. The size is asked before memory is taken.
+/// Reads a photograph.
 pub(super) fn image(path: &Path) -> Result<EncodedImage, Failure> {
+    bytes(path, "photograph", IMAGE_BYTES_MAX).map(EncodedImage::new)
+}
+
+/// Reads a file of a passport chip.
+pub(super) fn file(path: &Path) -> Result<EncodedFile, Failure> {
+    bytes(path, "file of a passport chip", DOCUMENT_BYTES_MAX).map(EncodedFile::new)
+}
+
+/// Reads a file whole. The size is asked before memory is taken.
+fn bytes(path: &Path, what: &str, most: usize) -> Result<Vec<u8>, Failure> {
     let unreadable = |error| Failure::new(format!("{} cannot be read: {error}", path.display()));
     let held = std::fs::metadata(path).map_err(unreadable)?;
     if held.is_dir() {
-        return Err(Failure::new(format!("{} is a folder; name a photograph", path.display())));
+        return Err(Failure::new(format!("{} is a folder; name a {what}", path.display())));
     }
-    if held.len() > IMAGE_BYTES_MAX as u64 {
+    if held.len() > most as u64 {
         return Err(Failure::new(format!(
-            "{} has {} bytes; a photograph has at most {IMAGE_BYTES_MAX}",
+            "{} has {} bytes; a {what} has at most {most}",
             path.display(),
             held.len()
         )));
     }
-    std::fs::read(path).map(EncodedImage::new).map_err(unreadable)
+    std::fs::read(path).map_err(unreadable)
 }
 
 /// Carries out `command` for the command line.

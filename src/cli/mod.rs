@@ -6,10 +6,12 @@
 //! Exit codes: 0 a match, or done; 1 no match; 2 an error, which is told in one sentence with what
 //! to do next.
 
+mod calibrate;
 mod check_config;
 mod client;
 mod demo;
 mod doctor;
+mod document;
 mod enrol;
 mod erase;
 mod eval;
@@ -89,11 +91,16 @@ enum Verb {
     Serve(serve::Arguments),
     /// Run the appliance with a synthetic gallery and two simulated lanes.
     Demo(demo::Arguments),
+    /// Look at the files of a passport chip.
+    #[command(subcommand)]
+    Document(document::Verb),
     /// Fetch, list and check the default models.
     #[command(subcommand)]
     Models(models::Verb),
     /// Tell what this machine has: backends, memory, models, configuration, ports.
     Doctor,
+    /// Derive a calibration of an embedder: rotation, scale, plane split, thresholds.
+    Calibrate(calibrate::Arguments),
     /// Measure FMR, FNMR, EER and identification errors on labelled photographs.
     Eval(eval::Arguments),
     /// Print the OpenAPI document of the API.
@@ -155,6 +162,8 @@ fn with_config(verb: Verb, mut scene: Scene<'_>) -> Outcome {
         Verb::Serve(arguments) => serve::run(&arguments, &mut scene),
         Verb::Demo(arguments) => demo::run(&arguments, &mut scene),
         Verb::Models(verb) => models::run(&verb, &scene),
+        Verb::Calibrate(arguments) => calibrate::run(&arguments, &mut scene),
+        Verb::Document(verb) => document::run(&verb, scene.tell),
         Verb::Eval(arguments) => eval::run(&arguments, &mut scene),
         Verb::Openapi | Verb::Config(_) | Verb::Doctor => Ok(Ended::Done), // carried out above
     }

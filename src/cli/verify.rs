@@ -14,11 +14,14 @@ use crate::{
 /// Files and options.
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// The live capture: a JPEG or PNG file.
+    /// The live capture: a JPEG, JPEG 2000 or PNG file.
     probe: PathBuf,
     /// What it is compared with, 1 to 8 files. The exit code is 0 when at least one matches.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "dg2")]
     references: Vec<PathBuf>,
+    /// Data group 2 of a passport chip to compare with; each of its photographs counts.
+    #[arg(long, value_name = "FILE")]
+    dg2: Option<PathBuf>,
     /// Another false match rate than the configured one; needs the role administrator.
     #[arg(long)]
     fmr: Option<f64>,
@@ -26,18 +29,20 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, scene: &Scene<'_>) -> Outcome {
     let probe = local::image(&arguments.probe)?;
-    let references: Result<Vec<_>, Failure> = arguments
-        .references
-        .iter()
-        .map(|path| local::image(path).map(ReferenceSource::Image))
-        .collect();
-    let command = Command::Verify { probe, references: references?, fmr: arguments.fmr };
+    let mut paths = arguments.references.clone();
+    let images = paths.iter().map(|path| local::image(path).map(ReferenceSource::Image));
+    let mut references = images.collect::<Result<Vec<_>, Failure>>()?;
+    if let Some(dg2) = &arguments.dg2 {
+        references.push(ReferenceSource::Dg2 { file: local::file(dg2)? });
+        paths.push(dg2.clone());
+    }
+    let command = Command::Verify { probe, references, fmr: arguments.fmr };
     let appliance = local::appliance(scene)?;
     let decision = local::decide(&appliance, scene, Purpose::Evaluation, command)?;
     if scene.tell.json {
         scene.tell.document(&DecisionAnswer::from(&decision));
     } else {
-        table::comparisons(&decision, &arguments.references, scene.tell);
+        table::comparisons(&decision, &paths, scene.tell);
         scene.tell.line(table::threshold(&decision.threshold));
         table::verdict(&decision, scene.tell);
     }

@@ -11,15 +11,16 @@
 //! * greyscale and palettes are expanded; 16-bit PNG is reduced to its high byte (the networks were
 //!   trained on 8 bits, and a scanner's 16-bit picture is as good a photograph as any);
 //! * transparency is laid on white, as on paper: what is compared is what a person would see;
+//! * JPEG 2000, which most passports hold, is decoded as a file (JP2) and as a bare codestream, up
+//!   to the size of the largest portrait; samples of more than 8 bits are scaled to 8;
 //! * CMYK, YCCK, animations, arithmetic and lossless coding and 12-bit JPEG are refused by name:
 //!   converting them needs a colour profile or a choice of frame, and a guess could change a face;
-//! * a JPEG that does not reach its end marker is truncated, and so is a PNG without `IEND`; a
-//!   truncated picture is an error, never a grey filler.
+//! * a JPEG or JPEG 2000 that does not reach its end marker is truncated, and so is a PNG without
+//!   `IEND`; a truncated picture is an error, never a grey filler.
 //!
-//! Absent: colour management (profiles and gamma are ignored, as by the models' training), JPEG
-//! 2000 (a passport's, with the data groups). A JPEG whose coded data were shortened *and* closed
-//! with a proper end marker cannot be told from a picture with a flat lower part, and is decoded as
-//! one.
+//! Absent: colour management (profiles and gamma are ignored, as by the models' training). A JPEG
+//! whose coded data were shortened *and* closed with a proper end marker cannot be told from a
+//! picture with a flat lower part, and is decoded as one.
 
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::arithmetic_side_effects)]
 
@@ -30,9 +31,9 @@ use std::{
 
 use zeroize::Zeroize;
 
-use super::{jpeg, orientation::Orientation, png};
+use super::{jpeg, jpeg2000, orientation::Orientation, png};
 use crate::{
-    limits::{FRAME_EDGE_PX_MAX, FRAME_PIXELS_MAX, IMAGE_BYTES_MAX},
+    limits::{FRAME_EDGE_PX_MAX, FRAME_PIXELS_MAX, IMAGE_BYTES_MAX, JPEG2000_PIXELS_MAX},
     types::Frame,
 };
 
@@ -44,6 +45,8 @@ pub(super) const BYTES_PER_PIXEL: usize = 3;
 pub enum ImageKind {
     /// Baseline or progressive JPEG, 8 bits, greyscale or colour.
     Jpeg,
+    /// JPEG 2000, file or bare codestream, greyscale or colour.
+    Jpeg2000,
     /// PNG, not animated.
     Png,
 }
@@ -59,8 +62,6 @@ pub enum ForeignKind {
     Gif,
     /// High efficiency image, as telephones write it.
     Heic,
-    /// JPEG 2000, file or bare codestream.
-    Jpeg2000,
     /// JPEG XL, container or bare codestream.
     JpegXl,
     /// A document, not a picture.
@@ -98,7 +99,7 @@ impl ImageHeader {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
     /// No bytes at all.
-    #[error("the image is empty; send a JPEG or PNG photograph")]
+    #[error("the image is empty; send a JPEG, JPEG 2000 or PNG photograph")]
     Empty,
     /// More bytes than one encoded image may have.
     #[error("the image has {held} bytes, at most {most} are taken; send a smaller photograph")]
@@ -109,7 +110,7 @@ pub enum ImageError {
         most: usize,
     },
     /// No signature that is known.
-    #[error("the bytes are no image that is known; send a JPEG or PNG photograph")]
+    #[error("the bytes are no image that is known; send a JPEG, JPEG 2000 or PNG photograph")]
     KindUnknown,
     /// A known kind that is not decoded.
     #[error("the image is {kind}, which is not decoded; convert it to JPEG or PNG")]
@@ -133,15 +134,19 @@ pub enum ImageError {
         /// What was found.
         why: String,
     },
-    /// A coding process of JPEG that is not decoded.
-    #[error("the JPEG image uses {coding}; save it as baseline or progressive 8-bit JPEG")]
+    /// A way of coding that is not decoded.
+    #[error("the {kind} image uses {coding}; save it as baseline or progressive 8-bit JPEG")]
     CodingUnsupported {
-        /// Which process.
+        /// Kind of the image.
+        kind: ImageKind,
+        /// Which way.
         coding: &'static str,
     },
     /// A colour space that is not converted.
-    #[error("the JPEG image is {colour}; convert it to RGB or greyscale")]
+    #[error("the {kind} image is {colour}; convert it to RGB or greyscale")]
     ColourUnsupported {
+        /// Kind of the image.
+        kind: ImageKind,
         /// Which colour space.
         colour: &'static str,
     },
@@ -225,6 +230,7 @@ pub fn decode_into(bytes: &[u8], pixels: &mut [u8]) -> Result<(u32, u32), ImageE
     };
     let decoded = contained(header.kind, || match layout {
         Layout::Jpeg(layout) => jpeg::decode(bytes, &layout, frame),
+        Layout::Jpeg2000(layout) => jpeg2000::decode(bytes, &layout, frame),
         Layout::Png(layout) => png::decode(bytes, &layout, frame),
     });
     if let Err(problem) = decoded {
@@ -251,6 +257,7 @@ pub fn decode(bytes: &[u8]) -> Result<Frame, ImageError> {
 /// What a walk over a file found; `decode` works from it.
 enum Layout {
     Jpeg(jpeg::Layout),
+    Jpeg2000(jpeg2000::Layout),
     Png(png::Layout),
 }
 
@@ -264,6 +271,10 @@ fn read(bytes: &[u8]) -> Result<(ImageHeader, Layout), ImageError> {
             let layout = jpeg::walk(bytes)?;
             (layout.size_px, layout.orientation, Layout::Jpeg(layout))
         }
+        ImageKind::Jpeg2000 => {
+            let layout = jpeg2000::walk(bytes)?;
+            (layout.size_px, Orientation::UPRIGHT, Layout::Jpeg2000(layout))
+        }
         ImageKind::Png => {
             let layout = png::walk(bytes)?;
             (layout.size_px, layout.orientation, Layout::Png(layout))
@@ -275,16 +286,24 @@ fn read(bytes: &[u8]) -> Result<(ImageHeader, Layout), ImageError> {
     Ok((header, layout))
 }
 
-fn check_size(kind: ImageKind, (width_px, height_px): (u32, u32)) -> Result<(), ImageError> {
+/// Holds a size against the limits of its kind.
+pub(super) fn check_size(
+    kind: ImageKind,
+    (width_px, height_px): (u32, u32),
+) -> Result<(), ImageError> {
     if width_px == 0 || height_px == 0 {
         return Err(ImageError::NoArea { kind, width_px, height_px });
     }
+    let pixels_max = match kind {
+        ImageKind::Jpeg | ImageKind::Png => FRAME_PIXELS_MAX,
+        ImageKind::Jpeg2000 => JPEG2000_PIXELS_MAX,
+    };
     let pixels = u64::from(width_px).saturating_mul(u64::from(height_px));
-    if width_px.max(height_px) > FRAME_EDGE_PX_MAX || pixels > FRAME_PIXELS_MAX as u64 {
+    if width_px.max(height_px) > FRAME_EDGE_PX_MAX || pixels > pixels_max as u64 {
         return Err(ImageError::TooLarge {
             width_px,
             height_px,
-            pixels_max: FRAME_PIXELS_MAX,
+            pixels_max,
             edge_px_max: FRAME_EDGE_PX_MAX,
         });
     }
@@ -305,13 +324,21 @@ fn contained(
 
 const JPEG_SIGNATURE: &[u8] = b"\xff\xd8\xff";
 
-fn kind(bytes: &[u8]) -> Result<ImageKind, ImageError> {
+/// The kind of a picture, by its signature alone.
+///
+/// # Errors
+/// [`ImageError::Empty`], [`ImageError::Truncated`], [`ImageError::KindUnsupported`] or
+/// [`ImageError::KindUnknown`].
+pub fn kind(bytes: &[u8]) -> Result<ImageKind, ImageError> {
     if bytes.is_empty() {
         return Err(ImageError::Empty);
     }
-    for (kind, signature) in
-        [(ImageKind::Jpeg, JPEG_SIGNATURE), (ImageKind::Png, png::SIGNATURE.as_slice())]
-    {
+    for (kind, signature) in [
+        (ImageKind::Jpeg, JPEG_SIGNATURE),
+        (ImageKind::Jpeg2000, jpeg2000::FILE_SIGNATURE.as_slice()),
+        (ImageKind::Jpeg2000, jpeg2000::CODESTREAM_SIGNATURE.as_slice()),
+        (ImageKind::Png, png::SIGNATURE.as_slice()),
+    ] {
         if bytes.starts_with(signature) {
             return Ok(kind);
         }
@@ -327,8 +354,6 @@ fn kind(bytes: &[u8]) -> Result<ImageKind, ImageError> {
 
 /// Signature, where it begins, what it means; the first that fits speaks.
 const FOREIGN: &[(usize, &[u8], ForeignKind)] = &[
-    (0, b"\0\0\0\x0cjP  \r\n\x87\n", ForeignKind::Jpeg2000),
-    (0, b"\xff\x4f\xff\x51", ForeignKind::Jpeg2000),
     (0, b"\0\0\0\x0cJXL \r\n\x87\n", ForeignKind::JpegXl),
     (0, b"\xff\x0a", ForeignKind::JpegXl),
     (0, b"GIF87a", ForeignKind::Gif),
@@ -357,6 +382,7 @@ impl fmt::Display for ImageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Jpeg => "JPEG",
+            Self::Jpeg2000 => "JPEG 2000",
             Self::Png => "PNG",
         })
     }
@@ -369,7 +395,6 @@ impl fmt::Display for ForeignKind {
             Self::Bmp => "a Windows bitmap (BMP)",
             Self::Gif => "GIF",
             Self::Heic => "HEIC",
-            Self::Jpeg2000 => "JPEG 2000",
             Self::JpegXl => "JPEG XL",
             Self::Pdf => "a PDF document",
             Self::Tiff => "TIFF",

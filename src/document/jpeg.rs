@@ -123,13 +123,14 @@ struct Frame {
 impl Frame {
     fn read(segment: &Segment<'_>) -> Result<Self, ImageError> {
         if let Some(coding) = unsupported_coding(segment.marker) {
-            return Err(ImageError::CodingUnsupported { coding });
+            return Err(ImageError::CodingUnsupported { kind: ImageKind::Jpeg, coding });
         }
         let Some(&[bits, h1, h0, w1, w0, components]) = segment.body.first_chunk() else {
             return Err(damaged("its frame header is too short"));
         };
         if bits != 8 {
-            return Err(ImageError::CodingUnsupported { coding: "samples of more than 8 bits" });
+            let coding = "samples of more than 8 bits";
+            return Err(ImageError::CodingUnsupported { kind: ImageKind::Jpeg, coding });
         }
         let size_px = (u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into());
         Ok(Self { size_px, components })
@@ -142,7 +143,7 @@ impl Frame {
             4 => "CMYK (four colours of print)",
             _ => "neither greyscale nor of three colours",
         };
-        Err(ImageError::ColourUnsupported { colour })
+        Err(ImageError::ColourUnsupported { kind: ImageKind::Jpeg, colour })
     }
 }
 

@@ -32,7 +32,6 @@ mod edit;
 mod erase;
 mod error;
 mod format;
-mod gallery;
 mod holders;
 mod index;
 mod maintain;
@@ -43,6 +42,7 @@ mod plain;
 mod recent;
 mod shelf;
 mod space;
+mod store;
 pub mod synthetic;
 #[cfg(test)]
 mod tests;
@@ -56,9 +56,9 @@ use std::sync::Arc;
 
 pub use error::{CarryError, GalleryError, Node, OpenError};
 pub use format::{Head, NodeError};
-pub use gallery::{Gallery, Newcomer};
 pub use holders::{Erasure, Receipt, StillHeld};
 pub use media::{FileMedia, Mapped, Media, MediaError, MemoryMedia};
+pub use store::{Gallery, Newcomer};
 pub use verify::{Fault, Report};
 
 use crate::{

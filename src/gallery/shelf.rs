@@ -153,10 +153,7 @@ impl Shelf {
     }
 
     /// The rows of `subject` in the newest generation, in row order.
-    pub(super) fn rows_of(
-        &self,
-        subject: SubjectId,
-    ) -> Result<(Vec<(u64, Row)>, Arc<Snapshot>), TileError> {
+    pub(super) fn rows_of(&self, subject: SubjectId) -> Result<Found, TileError> {
         self.with_index(|index, newest| {
             let mut rows = Vec::new();
             for row in index.candidates(subject) {
@@ -171,6 +168,9 @@ impl Shelf {
         })
     }
 }
+
+/// Rows with their numbers, and the generation in which they are.
+pub(super) type Found = (Vec<(u64, Row)>, Arc<Snapshot>);
 
 /// How a change brings the index along.
 pub(super) enum IndexUpdate {

@@ -42,6 +42,11 @@ fn refused(bytes: &[u8], means: &Means) -> OpenError {
     }
 }
 
+/// Whether a search for subject `number` finds it.
+fn finds(gallery: &Gallery, number: u8) -> bool {
+    found(gallery, number as i8 + 1).contains(&subject(number))
+}
+
 #[test]
 fn a_gallery_is_the_same_after_it_was_closed() {
     let (media, means, gallery) = made(7);
@@ -55,7 +60,7 @@ fn a_gallery_is_the_same_after_it_was_closed() {
     assert_eq!((gallery.stats().generation, gallery.stats().subjects), (10, 6));
     assert_eq!(gallery.stats().rows, stats.rows);
     assert_eq!(gallery.records_of(subject(6)).expect("enrolled")[0].enrolment.group, 77);
-    assert_eq!(found(&gallery, 2), [subject(1)]);
+    assert!(finds(&gallery, 1));
     enrol(&gallery, 9);
     assert!(gallery.verify(&mut |_, _| {}).expect("read").faults.is_empty());
 }
@@ -183,7 +188,7 @@ fn compacting_keeps_the_order_and_gives_the_rows_back() {
     assert_eq!(order(&gallery), [1, 2, 3, 6, 7, 8, 10]);
     assert_eq!((gallery.stats().rows, gallery.stats().vacant), (7, 0));
     assert_eq!(gallery.compact().expect("nothing to do"), 0);
-    assert_eq!(found(&gallery, 9), [subject(8)]);
+    assert!(finds(&gallery, 8));
     assert_eq!(gallery.records_of(subject(10)).expect("enrolled")[0].row, 6);
     let gallery = open(&media.bytes(), &means).expect("opened");
     assert_eq!(order(&gallery), [1, 2, 3, 6, 7, 8, 10]);
@@ -234,7 +239,7 @@ fn resident_tiles_are_served_in_place_and_change_with_the_gallery() {
             assert_eq!(resident, opened);
         }
     }
-    assert_eq!((found(&gallery, 6), found(&gallery, 2)), (vec![subject(5)], vec![]));
+    assert!(finds(&gallery, 5) && !finds(&gallery, 1));
     assert!(
         gallery.stats().locked && gallery.verify(&mut |_, _| {}).expect("read").faults.is_empty()
     );
@@ -317,7 +322,7 @@ fn a_refused_write_leaves_the_gallery_as_it_was_or_asks_to_open_it_again() {
         media.left.store(fails_at, Ordering::SeqCst);
         let error = gallery.erase(subject(1)).expect_err("refused");
         assert_eq!(gallery.stats().subjects, 5);
-        assert_eq!(found(&gallery, 2), [subject(1)]);
+        assert!(finds(&gallery, 1));
         if fails_at <= 5 {
             assert!(matches!(error, GalleryError::Medium { .. }), "{fails_at}: {error}");
             drop(gallery.erase(subject(1)).expect("there is room again"));

@@ -105,6 +105,9 @@ pub(super) struct Committed {
     pub(super) epoch_destroyed: u64,
 }
 
+/// The leaves of a change, and the extents that they replace.
+type NewLeaves = (Vec<Arc<Leaf>>, Vec<Arc<Extent>>);
+
 /// A change in the making. Dropping it gives back what it wrote; nothing of it is then reachable.
 pub(super) struct Change<'a> {
     shelf: &'a Arc<Shelf>,
@@ -320,7 +323,7 @@ impl<'a> Change<'a> {
     }
 
     /// Step 1 for the tree: the leaves of this change, and the extents that they replace.
-    fn write_leaves(&mut self) -> Result<(Vec<Arc<Leaf>>, Vec<Arc<Extent>>), GalleryError> {
+    fn write_leaves(&mut self) -> Result<NewLeaves, GalleryError> {
         let needed = self.tiles.len().div_ceil(LEAF_TILES);
         let mut leaves = self.writer.leaves.clone();
         let cut = leaves.split_off(needed.min(leaves.len()));

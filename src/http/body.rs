@@ -291,12 +291,13 @@ impl Fields {
 
     /// Every picture of that name.
     pub(super) fn images(&mut self, name: &str) -> Vec<EncodedImage> {
-        let mut taken = self.0.iter_mut().filter(|(held, _)| held == name);
-        let mut images = Vec::new();
-        for (_, value) in &mut taken {
-            images.push(EncodedImage::new(std::mem::take(value)));
-        }
-        images
+        self.files(name).into_iter().map(EncodedImage::new).collect()
+    }
+
+    /// Every file of that name, in the order of the form.
+    pub(super) fn files(&mut self, name: &str) -> Vec<Vec<u8>> {
+        let taken = self.0.iter_mut().filter(|(held, _)| held == name);
+        taken.map(|(_, value)| std::mem::take(value)).collect()
     }
 
     /// The one picture of that name.

@@ -35,6 +35,18 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("DEADLINE_INVALID", 400, "Not a deadline"),
     ("DEADLINE_OUT_OF_RANGE", 422, "Deadline out of range"),
     ("DEADLINE_PASSED", 504, "Deadline passed"),
+    ("DOCUMENT_BYTES_TOO_MANY", 413, "The document's file has too many bytes"),
+    ("DOCUMENT_EMPTY", 422, "The document's file is empty"),
+    ("DOCUMENT_ENCODING", 422, "The document's file is not encoded as it must be"),
+    ("DOCUMENT_FORMAT_UNKNOWN", 415, "Not a face in a format that is read"),
+    ("DOCUMENT_IMAGE_KIND", 415, "Not a kind of image that a document holds"),
+    ("DOCUMENT_INCONSISTENT", 422, "The document's file contradicts itself"),
+    ("DOCUMENT_MRZ", 422, "Not a machine readable zone"),
+    ("DOCUMENT_NOT_RECOGNISED", 415, "Not a file of a passport chip"),
+    ("DOCUMENT_PORTRAIT_COUNT", 422, "Not a number of photographs"),
+    ("DOCUMENT_STRUCTURE", 422, "The document's file is not built as it must be"),
+    ("DOCUMENT_TRAILING", 422, "Something follows the document's file"),
+    ("DOCUMENT_TRUNCATED", 422, "The document's file is cut off"),
     ("EMBED_DISABLED", 403, "Handing out templates is switched off"),
     ("ERASURE_PENDING", 503, "Erased, but a search still runs"),
     ("FAULT", 500, "The appliance failed"),
@@ -186,11 +198,36 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{CaptureFact, TemplateError};
+    use crate::{
+        document::{
+            error::{DocumentError, MrzProblem},
+            image::{ImageError, ImageKind},
+        },
+        types::{CaptureFact, TemplateError},
+    };
 
     #[test]
     fn the_table_is_sorted_and_every_code_stands_once() {
         assert!(PROBLEMS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+
+    fn documents() -> [DocumentError; 13] {
+        let (what, at) = ("element", 0);
+        [
+            DocumentError::Empty,
+            DocumentError::BytesTooMany { held: 2, most: 1 },
+            DocumentError::NotRecognised { expected: what, first: 0 },
+            DocumentError::Truncated { what, at, needed: 2, held: 1 },
+            DocumentError::Encoding { at, encoding: what },
+            DocumentError::Unexpected { at, expected: what, found: 0 },
+            DocumentError::Inconsistent { what, stated: 1, held: 2 },
+            DocumentError::Trailing { what, bytes: 9, most: 8 },
+            DocumentError::FormatUnknown { what, found: 0 },
+            DocumentError::PortraitCount { count: 0, most: 9 },
+            DocumentError::Image { portrait: 0, error: ImageError::Empty },
+            DocumentError::ImageKind { portrait: 0, kind: ImageKind::Png },
+            DocumentError::Mrz { problem: MrzProblem::Length { held: 0 } },
+        ]
     }
 
     #[test]
@@ -212,7 +249,7 @@ mod tests {
         let mut refusals = vec![
             Refusal::Template { part, error: TemplateError::OutOfRange { index: 0 } },
             Refusal::Template { part, error: TemplateError::Length { expected: 1, held: 2 } },
-            Refusal::UnsupportedReference { part, kind: UnsupportedReference::Dg2 },
+            Refusal::UnsupportedReference { part, kind: UnsupportedReference::HolderToken },
             Refusal::References { held: 0, most: 8 },
             Refusal::Images { held: 0, most: 4 },
             Refusal::Candidates { held: 0, most: 256 },
@@ -232,6 +269,7 @@ mod tests {
             Refusal::Fault { what: "a stage" },
         ];
         refusals.extend(captures.map(|capture| Refusal::Capture { part, capture }));
+        refusals.extend(documents().map(|error| Refusal::Document { part, error }));
         let errors = [
             GalleryError::NoClass,
             GalleryError::NoTemplate,

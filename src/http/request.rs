@@ -12,7 +12,9 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    command::{Command, EncodedImage, Enrolment, ReferenceSource, Scope, UnsupportedReference},
+    command::{
+        Command, EncodedFile, EncodedImage, Enrolment, ReferenceSource, Scope, UnsupportedReference,
+    },
     limits::CANDIDATES_MAX,
     types::{GalleryId, Hash256, Purpose, SubjectId, Template, TemplateKind},
 };
@@ -67,7 +69,7 @@ impl PurposeName {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageBody<'a> {
-    /// A JPEG or PNG file as base64 (standard alphabet).
+    /// A JPEG, JPEG 2000 or PNG file as base64 (standard alphabet).
     #[serde(borrow)]
     #[schema(value_type = String, content_encoding = "base64")]
     image: Cow<'a, str>,
@@ -116,11 +118,11 @@ impl TemplateBody<'_> {
 }
 
 /// One reference: exactly one of `image`, `template`, `gallery` with `subject`, `dg2`,
-/// `holderToken`. The last two are answered 501 by this version.
+/// `holderToken`. The last one is answered 501 by this version.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceBody<'a> {
-    /// A JPEG or PNG file as base64.
+    /// A JPEG, JPEG 2000 or PNG file as base64.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, content_encoding = "base64")]
     image: Option<Cow<'a, str>>,
@@ -135,10 +137,11 @@ pub struct ReferenceBody<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{32}$")]
     subject: Option<Cow<'a, str>>,
-    /// Data group 2 of a passport chip; not read by this version.
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    dg2: Option<serde::de::IgnoredAny>,
+    /// Data group 2 of a passport chip as base64: EF.DG2, or a bare record of ISO/IEC 19794-5 or
+    /// 39794-5. Each of its photographs counts as a reference.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, content_encoding = "base64")]
+    dg2: Option<Cow<'a, str>>,
     /// A template sealed to a secret that the traveller carries; not read by this version.
     #[serde(default, rename = "holderToken")]
     #[schema(value_type = Option<Object>)]
@@ -168,8 +171,9 @@ impl ReferenceBody<'_> {
         if let Some(template) = &self.template {
             return template.decode(at).map(ReferenceSource::Template);
         }
-        if self.dg2.is_some() {
-            return Ok(ReferenceSource::Unsupported(UnsupportedReference::Dg2));
+        if let Some(dg2) = &self.dg2 {
+            let file = EncodedFile::new(base64(&format!("references[{at}].dg2"), dg2)?);
+            return Ok(ReferenceSource::Dg2 { file });
         }
         if self.holder_token.is_some() {
             return Ok(ReferenceSource::Unsupported(UnsupportedReference::HolderToken));
@@ -271,7 +275,7 @@ pub struct CreateGalleryBody<'a> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedBody<'a> {
-    /// A JPEG or PNG file as base64.
+    /// A JPEG, JPEG 2000 or PNG file as base64.
     #[serde(borrow)]
     #[schema(value_type = String, content_encoding = "base64")]
     image: Cow<'a, str>,
@@ -279,16 +283,20 @@ pub struct EmbedBody<'a> {
     purpose: PurposeName,
 }
 
-/// The form of `POST /v1/verify`: one `probe`, one or more `reference`, `purpose`, perhaps `fmr`.
+/// The form of `POST /v1/verify`: one `probe`, one or more of `reference` and `dg2` (numbered in
+/// that order), `purpose`, perhaps `fmr`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "documents the fields that `Fields` reads by name")]
 pub struct VerifyForm {
-    /// The live capture, a JPEG or PNG file.
+    /// The live capture, a JPEG, JPEG 2000 or PNG file.
     #[schema(value_type = String, format = Binary)]
     probe: Vec<u8>,
-    /// What it is compared with: JPEG or PNG files, 1 to 8.
+    /// What it is compared with: JPEG, JPEG 2000 or PNG files.
     #[schema(value_type = Vec<String>, format = Binary)]
     reference: Vec<Vec<u8>>,
+    /// Data groups 2 of passport chips.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    dg2: Vec<Vec<u8>>,
     /// Why.
     purpose: PurposeName,
     /// Administrators only.
@@ -338,12 +346,14 @@ pub(super) fn verify(form: Form) -> Result<(Purpose, Command), Problem> {
             Ok((body.purpose.into(), command))
         }
         Form::Multipart(mut fields) => {
-            fields.only(&["probe", "reference", "purpose", "fmr"])?;
+            fields.only(&["probe", "reference", "dg2", "purpose", "fmr"])?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;
             let fmr = fields.parsed("fmr", "a rate such as 1e-4")?;
             let probe = fields.image("probe")?;
-            let references = fields.images("reference");
-            let references = references.into_iter().map(ReferenceSource::Image).collect();
+            let images = fields.images("reference").into_iter().map(ReferenceSource::Image);
+            let mut references: Vec<_> = images.collect();
+            let groups = fields.files("dg2").into_iter().map(EncodedFile::new);
+            references.extend(groups.map(|file| ReferenceSource::Dg2 { file }));
             Ok((purpose.into(), Command::Verify { probe, references, fmr }))
         }
     }
@@ -455,12 +465,15 @@ mod tests {
             verify_json(&format!(r#"{{{probe},"references":[{reference}]}}"#))
         };
         assert!(with(r#"{"image":"AAEC"}"#).is_ok());
-        assert!(with(r#"{"dg2":{"any":"thing"}}"#).is_ok(), "refused later, by name");
+        assert!(with(r#"{"dg2":"dQA="}"#).is_ok(), "what it holds is not looked at here");
+        assert!(with(r#"{"holderToken":{"any":"thing"}}"#).is_ok(), "refused later, by name");
         let id = "00".repeat(16);
         assert!(with(&format!(r#"{{"gallery":"g","subject":"{id}"}}"#)).is_ok());
         for (reference, code) in [
             ("{}", "REFERENCE_INVALID"),
-            (r#"{"image":"AAEC","dg2":1}"#, "REFERENCE_INVALID"),
+            (r#"{"image":"AAEC","dg2":"dQA="}"#, "REFERENCE_INVALID"),
+            (r#"{"dg2":{"any":"thing"}}"#, "JSON_INVALID"),
+            (r#"{"dg2":"?"}"#, "BASE64_INVALID"),
             (r#"{"gallery":"g"}"#, "REFERENCE_INVALID"),
             (r#"{"picture":"AAEC"}"#, "JSON_INVALID"),
             (r#"{"gallery":"G","subject":"00"}"#, "IDENTIFIER_INVALID"),

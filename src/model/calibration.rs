@@ -7,7 +7,7 @@
 //!      8     4   u32  version, 1
 //!     12     4   u32  d: dimensions, 1 ..= DIMS_MAX
 //!     16     4   u32  hot dimensions, 1 ..= d
-//!     20     4   u32  t: threshold rows, 1 ..= 64
+//!     20     4   u32  t: threshold rows, 0 ..= 64; 0: no labelled data, no threshold by rate
 //!     24     4   u32  b: bytes of the basis, 1 ..= 4096
 //!     28     4   u32  population: 0 absent, 1 present
 //!     32     4   f32  scale S, 1 ..= 4096
@@ -28,19 +28,27 @@
 //! calibration is as trusted as the rest of the configuration. Sizes are checked before anything is
 //! computed from them, and numbers before anything is allocated for them.
 //!
-//! Not here: how it is derived (`bench/calibration/derive.py`), and comparing templates (`ops`).
+//! How it is derived stands with [`super::Statistics`]; [`Draft`] writes it. Not here: comparing templates
+//! (`ops`).
 
+mod draft;
 mod error;
 mod format;
+mod people;
 
 use std::sync::Arc;
 
 use zeroize::Zeroize;
 
+pub use draft::Draft;
 pub use error::{CalibrationError, ThresholdError};
+pub use people::{NotCovariance, People};
 
 use crate::{
-    ops::{quantise::quantise, tile::TileLayout},
+    ops::{
+        quantise::{QuantiseError, quantise, quantise_rotated},
+        tile::TileLayout,
+    },
     types::{Hash256, Score, Template, TemplateKind, Threshold},
 };
 
@@ -159,9 +167,25 @@ impl Calibration {
     /// # Errors
     /// [`CalibrationError::Embedding`].
     pub fn template(&self, embedding: &[f32]) -> Result<Template, CalibrationError> {
+        self.made(|values| quantise(embedding, &self.rotation, self.scale, values))
+    }
+
+    /// As [`Calibration::template`], for an embedding that stands in the rotated space already: of
+    /// [`People`] that are drawn from [`Calibration::population`].
+    ///
+    /// # Errors
+    /// [`CalibrationError::Embedding`].
+    pub fn rotated_template(&self, rotated: &[f32]) -> Result<Template, CalibrationError> {
+        self.made(|values| quantise_rotated(rotated, self.scale, values))
+    }
+
+    fn made(
+        &self,
+        quantised: impl FnOnce(&mut [i8]) -> Result<(), QuantiseError>,
+    ) -> Result<Template, CalibrationError> {
         // Made at its final size: nothing is left behind by growing.
         let mut values = vec![0_i8; self.layout.dims].into_boxed_slice();
-        if let Err(error) = quantise(embedding, &self.rotation, self.scale, &mut values) {
+        if let Err(error) = quantised(&mut values) {
             values.zeroize();
             return Err(error.into());
         }
@@ -179,7 +203,9 @@ impl Calibration {
             return Err(ThresholdError::NotRate { held: fmr });
         }
         let Some(row) = self.rows.iter().find(|row| row.fmr <= fmr) else {
-            let least = self.rows.last().map_or(1.0, |row| row.fmr);
+            let Some(least) = self.rows.last().map(|row| row.fmr) else {
+                return Err(ThresholdError::NoTable { basis: self.basis.clone() });
+            };
             return Err(ThresholdError::Unreached { held: fmr, least, basis: self.basis.clone() });
         };
         Ok(Threshold {

@@ -29,6 +29,7 @@ mod layer;
 mod lower;
 mod onnx;
 mod permute;
+mod statistics;
 mod tensor;
 mod wire;
 
@@ -37,8 +38,12 @@ mod tests;
 
 use sha2::{Digest, Sha256};
 
-pub use calibration::{Calibration, CalibrationError, Population, ThresholdError, ThresholdRow};
+pub use calibration::{
+    Calibration, CalibrationError, Draft, NotCovariance, People, Population, ThresholdError,
+    ThresholdRow,
+};
 pub use error::{ModelError, OutputFlaw, Refusal, TensorFlaw};
+pub use statistics::{Rotated, Split, Statistics, StatisticsError};
 pub use wire::{WireError, WireFlaw};
 
 use crate::{

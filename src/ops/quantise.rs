@@ -58,23 +58,50 @@ pub fn quantise(
         let (rotation, template) = (rotation.len(), template.len());
         return Err(QuantiseError::Length { embedding: d, rotation, template });
     }
-    if let Some(index) = embedding.iter().position(|value| !value.is_finite()) {
-        return Err(QuantiseError::NotFinite { index });
-    }
-    let norm =
-        embedding.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt();
-    if norm == 0.0 {
-        return Err(QuantiseError::Zero);
-    }
+    let norm = norm(embedding)?;
     for i in 0..d {
         let mut along = 0.0;
         for j in 0..d {
             along += f64::from(rotation[i * d + j]) * f64::from(embedding[j]);
         }
-        let scaled = (f64::from(scale) * along / norm).round();
-        template[i] = scaled.clamp(-127.0, 127.0) as i8;
+        template[i] = saturate(f64::from(scale) * along / norm);
     }
     Ok(())
+}
+
+/// The op for an embedding that stands in the rotated space already, as those of synthetic people
+/// do. On an error the template is all zeros.
+///
+/// # Errors
+/// [`QuantiseError`].
+pub fn quantise_rotated(
+    rotated: &[f32],
+    scale: f32,
+    template: &mut [i8],
+) -> Result<(), QuantiseError> {
+    template.fill(0);
+    if template.len() != rotated.len() {
+        let (embedding, template) = (rotated.len(), template.len());
+        return Err(QuantiseError::Length { embedding, rotation: 0, template });
+    }
+    let norm = norm(rotated)?;
+    for i in 0..rotated.len() {
+        template[i] = saturate(f64::from(scale) * f64::from(rotated[i]) / norm);
+    }
+    Ok(())
+}
+
+fn norm(embedding: &[f32]) -> Result<f64, QuantiseError> {
+    if let Some(index) = embedding.iter().position(|value| !value.is_finite()) {
+        return Err(QuantiseError::NotFinite { index });
+    }
+    let squares = embedding.iter().map(|&value| f64::from(value) * f64::from(value));
+    let norm = squares.sum::<f64>().sqrt();
+    if norm == 0.0 { Err(QuantiseError::Zero) } else { Ok(norm) }
+}
+
+fn saturate(scaled: f64) -> i8 {
+    scaled.round().clamp(-127.0, 127.0) as i8
 }
 
 #[cfg(test)]
@@ -97,6 +124,16 @@ mod tests {
         assert_eq!(quantised(&[3.0, 4.0], &STILL, 100.0), Ok(vec![60, 80]));
         assert_eq!(quantised(&[3e-30, 4e-30], &STILL, 100.0), Ok(vec![60, 80]));
         assert_eq!(quantised(&[3.0, 4.0], &[0.0, 1.0, -1.0, 0.0], 100.0), Ok(vec![80, -60]));
+    }
+
+    #[test]
+    fn what_is_rotated_already_is_only_scaled_and_rounded() {
+        let mut template = [99; 2];
+        assert_eq!(quantise_rotated(&[3.0, -4.0], 100.0, &mut template), Ok(()));
+        assert_eq!(template, [60, -80]);
+        assert_eq!(quantise_rotated(&[0.0; 2], 100.0, &mut template), Err(QuantiseError::Zero));
+        assert_eq!(template, [0; 2]);
+        assert!(quantise_rotated(&[1.0; 3], 100.0, &mut template).is_err());
     }
 
     #[test]

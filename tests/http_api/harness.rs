@@ -223,12 +223,19 @@ impl Answer {
     }
 }
 
-/// A picture of the scene as a PNG file.
-pub fn picture(shows: Shows, person: u8) -> Vec<u8> {
+/// A picture of the scene: packed RGB rows of [`EDGE_PX`] pixels.
+pub fn pixels(shows: Shows, person: u8) -> Vec<u8> {
     let edge = EDGE_PX as usize;
     let mut pixels: Vec<u8> = (0..edge * edge * 3).map(|at| 60 + (at * 37 % 128) as u8).collect();
     pixels[0] = shows as u8;
     pixels[1] = person;
+    pixels
+}
+
+/// A picture of the scene as a PNG file.
+pub fn picture(shows: Shows, person: u8) -> Vec<u8> {
+    let edge = EDGE_PX as usize;
+    let pixels = pixels(shows, person);
     let rows: Vec<Vec<u8>> = pixels.chunks_exact(edge * 3).map(<[u8]>::to_vec).collect();
     Png::new(EDGE_PX, EDGE_PX, 8, RGB, false).rows(&rows).end()
 }

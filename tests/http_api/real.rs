@@ -12,7 +12,9 @@ use portcullis::{
 
 use crate::{
     common,
+    dg2::{ENCODINGS, dg2},
     harness::{Server, caller, world},
+    jpeg2000::Jpeg2000,
     places,
 };
 
@@ -59,6 +61,39 @@ fn every_labelled_pair_is_answered_right_at_fmr_1e_4() {
     }
     assert!(wrong.is_empty(), "{} of {pairs} pairs: {wrong:#?}", wrong.len());
     assert_eq!(pairs, 300);
+}
+
+/// The worked example of Doc 9303 shows letters; so does a document that this test writes.
+#[test]
+fn a_document_without_a_face_says_so() {
+    let test = "a_document_without_a_face_says_so";
+    let models = [defaults::DETECTOR.file, defaults::EMBEDDER.file].map(places::model);
+    let [Some(detector), Some(_embedder)] = models else {
+        return common::skip(test, "models", "the default models are not in the cache folder");
+    };
+    let cache = detector.parent().and_then(|models| models.parent()).expect("a cache folder");
+    let scratch = tempfile::tempdir().expect("a folder");
+    let server = start(cache, scratch.path());
+    let bars = Jpeg2000::colour(148, 70).file(|x, _, _| if x % 20 < 6 { 20 } else { 230 });
+    let mut documents = ENCODINGS.map(|encoding| dg2(encoding, &[&bars])).to_vec();
+    let shared = places::shared().map(|shared| shared.join("data"));
+    match &shared {
+        Some(data) => {
+            let example = data.join("dg2/gmrtd/ICAO9303p10_worked_example_DG2.bin");
+            documents.push(fs::read(example).expect("the worked example"));
+        }
+        None => common::skip(test, "shared", "the worked example of Doc 9303 is not there"),
+    }
+    for document in &documents {
+        let fields: [(&str, &[u8]); 3] =
+            [("purpose", b"evaluation"), ("probe", &bars), ("dg2", document)];
+        let decision = server.post_form("/v1/verify", &fields).ok(200);
+        assert_eq!(decision["comparisons"][0]["status"], "no-face", "{decision:#}");
+        assert_eq!(decision["comparisons"][0]["decision"], "not-compared");
+        let reasons = decision["reasons"].as_array().expect("reasons");
+        let told = reasons.iter().any(|reason| reason["code"] == "NO_FACE_IN_REFERENCE");
+        assert!(told, "{decision:#}");
+    }
 }
 
 fn start(cache: &std::path::Path, scratch: &std::path::Path) -> Server {

@@ -13,7 +13,9 @@ pub(crate) const ISLANDS: &[(&str, &str)] = &[
     ("src/backend/cpu/avx512.rs", "vector instructions of one set"),
     ("src/backend/cpu/islands.rs", "the one loop over registers that all sets share"),
     ("src/backend/cpu/neon.rs", "vector instructions of one set"),
+    ("src/gallery/map.rs", "a mapped file is raw memory that somebody else may change"),
     ("src/keys/wipe.rs", "an allocator hands out raw memory"),
+    ("tests/document/memory.rs", "an allocator that counts hands out raw memory"),
 ];
 
 /// `unsafe` as a word of the code, and what it introduces.

@@ -19,6 +19,7 @@ pub(crate) const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("meter", "types", "outcomes are counted by name"),
     ("model", "ops", "a network file becomes an `ops::Program`"),
     ("face", "ops", "an aligned face is what `ops::warp` makes of a frame"),
+    ("gallery", "keys", "its keys lie in locked memory, and custodians keep those of its epochs"),
     ("capture", "pipeline", "what is captured lies in one of the pipeline's slots"),
     ("http", "command", "an endpoint is a command with a route"),
     ("http", "config", "limits and identities of the listener"),

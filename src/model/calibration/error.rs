@@ -100,6 +100,15 @@ pub enum CalibrationError {
 /// Why a threshold cannot be given.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ThresholdError {
+    /// The calibration was derived without labelled photographs.
+    #[error(
+        "the calibration has no threshold table ({basis}); run `portcullis calibrate` on labelled \
+         photographs, one folder per person"
+    )]
+    NoTable {
+        /// What it says about its data.
+        basis: Arc<str>,
+    },
     /// Not a rate.
     #[error("{held} is not a false match rate; give a number above 0 and below 1")]
     NotRate {

@@ -18,8 +18,8 @@ pub(super) const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 88;
 const ROW_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
-const ROWS_MAX: u32 = 64;
-const BASIS_BYTES_MAX: u32 = 4096;
+pub(super) const ROWS_MAX: u32 = 64;
+pub(super) const BASIS_BYTES_MAX: u32 = 4096;
 const SCALE_MAX: f32 = 4096.0;
 /// How far a product of two rotated axes may lie from 0 or 1: float32 rounding of 2048 terms.
 const ORTHONORMAL_WITHIN: f32 = 1e-3;
@@ -95,7 +95,7 @@ impl Header {
         let dims_max = u32::try_from(limits::DIMS_MAX).unwrap_or(u32::MAX);
         let dims = rest.field("number of dimensions", 1, dims_max)?;
         let hot_dims = rest.field("number of hot dimensions", 1, dims)?;
-        let rows = rest.field("number of thresholds", 1, ROWS_MAX)?;
+        let rows = rest.field("number of thresholds", 0, ROWS_MAX)?;
         let basis_bytes = rest.field("length of its basis", 1, BASIS_BYTES_MAX)?;
         let population = rest.field("population flag", 0, 1)? == 1;
         let scale = f32::from_bits(rest.u32());

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{format::MAGIC, *};
+use crate::limits::TILE_ROWS;
 
 /// A calibration of two dimensions, part by part, so that each can be wrong.
 struct Parts {
@@ -73,7 +74,7 @@ fn a_sound_file_gives_back_what_it_holds() {
     let calibration = Calibration::parse(&bytes).expect("a sound calibration");
     assert_eq!(calibration.kind().model, Hash256::from_bytes([7; 32]));
     assert_eq!(calibration.kind().calibration.as_bytes()[..], bytes[bytes.len() - 32..]);
-    assert_eq!(calibration.layout(), TileLayout { dims: 2, hot_dims: 1, rows: 4096 });
+    assert_eq!(calibration.layout(), TileLayout { dims: 2, hot_dims: 1, rows: TILE_ROWS as usize });
     assert_eq!(calibration.rotation(), [0.0, 1.0, -1.0, 0.0]);
     assert_eq!(calibration.comparisons(), (3, 4));
     assert!(calibration.basis().starts_with("Twelve photographs"));
@@ -99,7 +100,6 @@ fn every_header_field_is_refused_by_name() {
     assert_eq!(field(1, u32::MAX), "number of dimensions");
     assert_eq!(field(2, 0), "number of hot dimensions");
     assert_eq!(field(2, 3), "number of hot dimensions");
-    assert_eq!(field(3, 0), "number of thresholds");
     assert_eq!(field(3, 65), "number of thresholds");
     assert_eq!(field(4, 0), "length of its basis");
     assert_eq!(field(4, 4097), "length of its basis");
@@ -213,9 +213,43 @@ fn thresholds_are_chosen_by_rate_and_never_extrapolated() {
 }
 
 #[test]
+fn without_a_table_there_is_no_threshold() {
+    let mut bare = Parts::sound();
+    bare.rows.clear();
+    bare.header[3] = 0;
+    let calibration = Calibration::parse(&bare.bytes()).expect("a table is not needed");
+    let refused = calibration.threshold(1e-2).expect_err("no table");
+    assert!(matches!(refused, ThresholdError::NoTable { .. }), "{refused}");
+}
+
+#[test]
+fn a_draft_is_written_as_it_is_read() {
+    let bytes = Parts::sound().bytes();
+    let read = Calibration::parse(&bytes).expect("a sound calibration");
+    let draft = Draft {
+        model: read.kind().model,
+        hot_dims: 1,
+        scale: read.scale(),
+        rotation: read.rotation().into(),
+        rows: read.thresholds().to_vec(),
+        comparisons: read.comparisons(),
+        basis: read.basis().to_owned(),
+        population: read.population().cloned(),
+    };
+    let (written, again) = draft.encode().expect("what was read can be written");
+    assert_eq!(written, bytes);
+    assert_eq!(again.kind(), read.kind());
+    let refused = Draft { hot_dims: 3, ..draft }.encode();
+    assert!(matches!(refused, Err(CalibrationError::Field { held: 3, .. })));
+}
+
+#[test]
 fn the_shipped_calibration_is_sound_and_says_what_it_rests_on() {
     let calibration = Calibration::sface_128();
-    assert_eq!(calibration.layout(), TileLayout { dims: 128, hot_dims: 96, rows: 4096 });
+    assert_eq!(
+        calibration.layout(),
+        TileLayout { dims: 128, hot_dims: 96, rows: TILE_ROWS as usize }
+    );
     assert_eq!(calibration.scale(), 200.0);
     let threshold = calibration.threshold(1e-4).expect("in the table");
     assert_eq!((threshold.similarity, threshold.score), (0.425, Score(17000)));

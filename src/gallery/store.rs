@@ -13,13 +13,13 @@ use super::{
     edit::{self, Places, Plan},
     media::{Media, MemoryMedia},
     open::{self, Slots},
-    shelf::{Shelf, Snapshot},
+    shelf::{Found, Shelf, Snapshot},
     writer::{Committed, Forget, Writer},
 };
 use crate::{
     keys::custodian::MemoryCustodian,
     limits::REFERENCES_PER_SUBJECT_MAX,
-    ops::tile::{ROW_RESTRICTED, ROW_VACANT, Row, TileLayout, TileSource},
+    ops::tile::{ROW_RESTRICTED, ROW_VACANT, TileLayout, TileSource},
     random::SystemEntropy,
     time::SystemClock,
     types::{SubjectId, Template, TemplateKind},
@@ -317,10 +317,7 @@ impl Gallery {
     }
 
     /// The rows of `subject`, at least one.
-    pub(super) fn rows_of(
-        &self,
-        subject: SubjectId,
-    ) -> Result<(Vec<(u64, Row)>, Arc<Snapshot>), GalleryError> {
+    pub(super) fn rows_of(&self, subject: SubjectId) -> Result<Found, GalleryError> {
         let found = self.shelf.rows_of(subject)?;
         if found.0.is_empty() { Err(GalleryError::UnknownSubject { subject }) } else { Ok(found) }
     }

@@ -1,0 +1,127 @@
+//! The sealed gallery under measurement, and what it must not cost: the time that AES-256-GCM takes
+//! for the bytes that a scan opens, at the sizes in which it opens them.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use portcullis::{
+    gallery::{Enrolment, Gallery},
+    ops::{
+        tile::{TileError, TilePart, TileSet, TileSource},
+        transform::SignedPermutation,
+    },
+    types::{SubjectId, Template},
+};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+
+use super::crowd::Crowd;
+use crate::{
+    fail::Failure,
+    spent::{Measured, nanoseconds},
+};
+
+/// A gallery with the first `rows` rows of the crowd.
+pub(super) fn gallery(crowd: &Crowd, rows: usize) -> Result<Gallery, Failure> {
+    let kind = crowd.calibration.kind();
+    let gallery = Gallery::new(kind, crowd.calibration.layout());
+    let mut row = 0_u64;
+    crowd.rows(rows, &mut |block| {
+        let mut newcomers = Vec::new();
+        for values in block.chunks_exact(crowd.dims()) {
+            let template = Template::new(values.into(), kind);
+            let template = template.map_err(|error| Failure::Crowd(error.to_string()))?;
+            let mut subject = [0; 16];
+            subject[..8].copy_from_slice(&row.to_le_bytes());
+            let subject = SubjectId::from_bytes(subject);
+            newcomers.push((subject, vec![template], Enrolment::default()));
+            row += 1;
+        }
+        gallery.enrol_all(&newcomers).map_err(|error| Failure::Crowd(error.to_string()))?;
+        Ok(())
+    })?;
+    Ok(gallery)
+}
+
+/// Bytes that were opened, and the pieces that they were opened in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Opened {
+    pub(super) bytes: u64,
+    pub(super) pieces: u64,
+}
+
+/// A source that counts what is opened through it.
+pub(super) struct Counted {
+    source: Arc<dyn TileSource>,
+    bytes: AtomicU64,
+    pieces: AtomicU64,
+}
+
+impl Counted {
+    pub(super) fn new(source: Arc<dyn TileSource>) -> Self {
+        Self { source, bytes: AtomicU64::new(0), pieces: AtomicU64::new(0) }
+    }
+
+    pub(super) fn opened(&self) -> Opened {
+        Opened {
+            bytes: self.bytes.load(Ordering::Relaxed),
+            pieces: self.pieces.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl TileSource for Counted {
+    fn set(&self) -> &TileSet {
+        self.source.set()
+    }
+
+    fn open(&self, tile: usize, part: TilePart, scratch: &mut [u8]) -> Result<(), TileError> {
+        self.bytes.fetch_add(scratch.len() as u64, Ordering::Relaxed);
+        self.pieces.fetch_add(1, Ordering::Relaxed);
+        self.source.open(tile, part, scratch)
+    }
+
+    fn transform(&self) -> Option<&SignedPermutation> {
+        self.source.transform()
+    }
+}
+
+/// Milliseconds that `threads` threads take to decipher what was opened, in pieces of the mean size
+/// out of the cache: the cipher alone, without maps, keys, checks of ours, or wiping.
+///
+/// Sealing is timed, not opening: the work is the same (the counter's blocks and the tag over the
+/// ciphertext), and a piece can be sealed again and again where it lies.
+pub(super) fn cipher_ms(opened: Opened, threads: usize, rounds: usize) -> Result<f64, Failure> {
+    let piece = (opened.bytes / opened.pieces.max(1)) as usize;
+    let share = opened.pieces.div_ceil(threads as u64);
+    let failed = |_| Failure::Crowd("the cipher refused".to_owned());
+    let mut measured = Measured::default();
+    for _ in 0..rounds {
+        let mut outcome = Ok(());
+        let spent = nanoseconds(|| {
+            outcome = std::thread::scope(|scope| {
+                let each = || {
+                    let key = UnboundKey::new(&AES_256_GCM, &[7; 32])?;
+                    let key = LessSafeKey::new(key);
+                    let mut bytes = vec![0; piece];
+                    for number in 0..share {
+                        let mut nonce = [0; 12];
+                        nonce[..8].copy_from_slice(&number.to_le_bytes());
+                        let nonce = Nonce::assume_unique_for_key(nonce);
+                        let tag =
+                            key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut bytes)?;
+                        let _ = std::hint::black_box(tag);
+                    }
+                    Ok::<(), ring::error::Unspecified>(())
+                };
+                let running: Vec<_> = (0..threads).map(|_| scope.spawn(each)).collect();
+                let lost = |_| Err(ring::error::Unspecified);
+                running.into_iter().try_for_each(|one| one.join().unwrap_or_else(lost))
+            });
+        });
+        outcome.map_err(failed)?;
+        measured.extend([spent]);
+    }
+    Ok(measured.median_ms())
+}
