@@ -55,7 +55,7 @@ mod writer;
 use std::sync::Arc;
 
 pub use error::{CarryError, GalleryError, Node, OpenError};
-pub use format::{Head, NodeError};
+pub use format::{Head, NodeError, survey};
 pub use holders::{Erasure, Receipt, StillHeld};
 pub use media::{FileMedia, Mapped, Media, MediaError, MemoryMedia};
 pub use store::{Gallery, Newcomer};
