@@ -29,7 +29,7 @@ use crate::{
     types::{
         Action, Asked, Attack, Authenticity, Caller, Candidate, CaptureFact, Certificate,
         GalleryId, Purpose, Reason, Score, Selection, SubjectId, Template, TemplateError,
-        TemplateKind, Threshold, TransactionId, Verdict,
+        Threshold, TransactionId, Verdict,
     },
 };
 pub use crate::{
