@@ -216,9 +216,10 @@ fn a_gallery_moves_to_another_appliance() {
     let export = ["gallery", "export", "staff", "--to", &to, "--out", shown(&out)];
     assert!(home.run(&export).ends(0).contains("10 references"));
     home.run(&export).fails_with(&["staff.age", "cannot be written"]);
-    let nobody = ["gallery", "export", "staff", "--to", "anna", "--out", shown(&there.path("x"))];
+    let part = there.path("x");
+    let nobody = ["gallery", "export", "staff", "--to", "anna", "--out", shown(&part)];
     home.run(&nobody).fails_with(&["age1"]);
-    assert!(!there.path("x").exists(), "a part of an export stayed behind");
+    assert!(!part.exists(), "a part of an export stayed behind");
     let import = |key: &PathBuf, name: &str| {
         let from = shown(&out).to_owned();
         there.run(&["gallery", "import", name, "--from", &from, "--identity", shown(key)])

@@ -114,9 +114,10 @@ pub struct Server {
 
 impl Server {
     /// With the product's own appliance over scripted networks.
-    pub fn start(mut setup: Setup) -> Self {
+    pub fn start(setup: Setup) -> Self {
         let world = world();
         let (scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), Arc::new(|| {}));
+        let (galleries, holder_keys) = (setup.place(&world), setup.holder_keys(&world));
         let assembly = Assembly {
             engine: parts.engine,
             detector: parts.detector,
@@ -124,9 +125,9 @@ impl Server {
             rules: parts.rules,
             policy: Arc::new(BuiltIn::new(setup.attack).documents(setup.documents)),
             audit: setup.audit.clone().unwrap_or(parts.audit),
-            galleries: setup.place(&world),
-            holder_keys: setup.holder_keys(&world),
-            trust: std::mem::take(&mut setup.trust),
+            galleries,
+            holder_keys,
+            trust: setup.trust,
             fmr: 1e-4,
             embed_enabled: setup.embed_enabled,
             deadline_ms: setup.limits.deadline_ms,
