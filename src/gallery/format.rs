@@ -57,11 +57,11 @@
 //!                         204 zero                           4
 //! ```
 //!
-//! Cipher suite 1 is AES-256-GCM, HKDF-SHA-256 and HMAC-SHA-256. Each part of a tile and each leaf is
-//! sealed under a key that is drawn for that one writing and never used again; the root under
+//! Cipher suite 1 is AES-256-GCM, HKDF-SHA-256 and HMAC-SHA-256. Each part of a tile and each leaf
+//! is sealed under a key that is drawn for that one writing and never used again; the root under
 //! HKDF(epoch key, salt), with a salt that is drawn for that one writing. So no key ever meets two
-//! messages, and the nonce is always zero. Bound to every ciphertext (associated data) is what it is
-//! and where it belongs: see [`part_bound`], [`leaf_bound`], [`root_bound`].
+//! messages, and the nonce is always zero. Bound to every ciphertext (associated data) is what it
+//! is and where it belongs: see [`part_bound`], [`leaf_bound`], [`root_bound`].
 //!
 //! Why the root holds the leaves' keys: an unchanged leaf survives a change of epoch unwritten, and
 //! yet nothing opens it without the newest root. With 64 tiles of 1,024 rows to a leaf, a change of
@@ -402,8 +402,8 @@ pub(super) fn root_seed(root: &mut [u8]) -> &mut [u8; 32] {
     root[SEED_AT..].first_chunk_mut().expect("a root has a head")
 }
 
-/// The leaves of a root that [`decode_root`] took, each with the key that opens it; what was read of
-/// a key is wiped from the root.
+/// The leaves of a root that [`decode_root`] took, each with the key that opens it; what was read
+/// of a key is wiped from the root.
 pub(super) fn decode_leaves<'a>(
     root: &'a mut [u8],
     head: &RootHead,

@@ -504,8 +504,8 @@ pub(super) fn open(
     Ok(Shelf::new(parts))
 }
 
-/// Cuts off what lies behind the last extent, when it is worth it: nothing is mapped yet. Returns the
-/// length.
+/// Cuts off what lies behind the last extent, when it is worth it: nothing is mapped yet. Returns
+/// the length.
 fn trim(media: &dyn Media, space: &Space, len: u64) -> Result<u64, OpenError> {
     let end = space.end().next_multiple_of(SUPERBLOCK_BYTES as u64);
     if len < end.saturating_add(TRIM_BYTES).saturating_add(end / 4) {

@@ -1,8 +1,8 @@
 //! The key tree as an open gallery holds it, and the one way to read an extent.
 //!
-//! Everything is shared by `Arc`: a generation holds its tiles, and a part that two generations have
-//! in common is one [`Part`]. When the last holder lets go, the key is zero, the plaintext of the
-//! `locked` residency is zero, and the extent is free.
+//! Everything is shared by `Arc`: a generation holds its tiles, and a part that two generations
+//! have in common is one [`Part`]. When the last holder lets go, the key is zero, the plaintext of
+//! the `locked` residency is zero, and the extent is free.
 
 use std::{io, sync::Arc};
 
