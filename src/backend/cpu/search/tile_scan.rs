@@ -22,7 +22,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 use super::{
     lanes::{BLOCK_ROWS, Kernel, Lanes, block_words},
     needle::Needle,
-    parts::{Opened, Survivor, block_bytes},
+    parts::{Opened, Survivor},
 };
 use crate::{
     ops::{
