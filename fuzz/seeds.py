@@ -6,9 +6,11 @@
 
 import base64
 import hashlib
+import io
 import pathlib
 import struct
 import sys
+import zipfile
 
 # Two pictures of 9 x 7 by the small JPEG 2000 encoder of the tests: bare codestreams.
 COLOUR = bytes.fromhex(
@@ -92,6 +94,40 @@ def signed(algorithm=-8, dims=128, purpose=2):
 def sealed(nonce=12, header=None):
     """A holder template that nobody sealed: COSE_Encrypt0."""
     return b"\xd0" + cbor([cbor({1: 3, 4: bytes(4), 5: bytes(nonce)}), header or {}, bytes(250)])
+
+
+def superblock(root=8192, size=160, version=1, generation=3, dims=24):
+    """A gallery's superblock that nobody stamped."""
+    block = struct.pack("<8s2HI16s2Q32s32s2HI2Q32s", b"PORTCGLY", version, 1, 0, b"f" * 16, 1,
+                        generation, b"\1" * 32, b"\2" * 32, dims, 64, 0, root, size, b"s" * 32)
+    block += bytes(4032 - len(block))
+    return block + hashlib.sha256(block).digest() + bytes(32)
+
+
+def gallery(rows=8, tiles=1, leaf=8384, part=8640, **changes):
+    """A gallery whose key tree lies open: one tile of 24 values, 16 of them hot."""
+    block = superblock(**changes)
+    root = struct.pack("<4I32s6Q", 24, 16, 8, 0, bytes(32), 0, rows, 1, rows - 1, tiles, 1)
+    root += struct.pack("<32s3Q2I", bytes(32), leaf, 1, 2, tiles, 0)
+    node = b"".join(struct.pack("<32s2Q", bytes(32), part + 512 * at, 1) for at in range(3))
+    node += struct.pack("<Q2I2Q2q4I", 2, rows, 1, 1, 1, 0, 99, 0, 1, 0, 0)
+    nodes = (root.ljust(192, b"\0") + node).ljust(448, b"\0")
+    return block + superblock(generation=2) + nodes + bytes(3 * 512)
+
+
+def galleries():
+    sound = gallery()
+    return {
+        "sound": sound,
+        "cut-off": sound[:9000],
+        "one-slot": sound[:4096] + bytes(4096) + sound[8192:],
+        "another-version": gallery(version=2),
+        "too-many-rows": gallery(rows=9),
+        "too-many-tiles": gallery(tiles=65),
+        "leaf-outside": gallery(leaf=1 << 40),
+        "part-outside": gallery(part=(1 << 64) - 64 * 17),
+        "root-outside": gallery(root=1 << 63, size=(1 << 63) + 64),
+    }
 
 
 def calibrations():
@@ -182,6 +218,34 @@ def images():
             "sycc.jp2": jp2(COLOUR, 18)}
 
 
+def archive(method, moment=(0.5, 0.3, 0.3, 0.5), dtype="<f8"):
+    def array(shape, values):
+        header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+        start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+        return start + struct.pack(f"<{len(values)}{'d' if dtype == '<f8' else 'f'}", *values)
+
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", method) as members:
+        for name, shape, values in (
+            ("mean", "(2,)", (0.1, 0.2)),
+            ("second_moment", "(2, 2)", moment),
+            ("within_covariance", "(2, 2)", (0.1, 0.0, 0.0, 0.1)),
+        ):
+            members.writestr(zipfile.ZipInfo(f"{name}.npy"), array(shape, values), method)
+    return whole.getvalue()
+
+
+def archives():
+    sound = archive(zipfile.ZIP_STORED)
+    return {
+        "stored": sound,
+        "deflated": archive(zipfile.ZIP_DEFLATED),
+        "single": archive(zipfile.ZIP_STORED, dtype="<f4"),
+        "lopsided": archive(zipfile.ZIP_STORED, moment=(0.5, 0.3, 0.1, 0.5)),
+        "truncated": sound[:300],
+    }
+
+
 def signatures():
     return {"genuine": SOD, "truncated": SOD[:-1], "untagged": SOD[4:], "content-only": SOD[60:200]}
 
@@ -197,7 +261,8 @@ def certificates():
 
 def main(corpus):
     for target, seeds in {"calibration": calibrations(), "dg2": documents(),
-                          "holder_token": tokens(), "image": images(), "sod": signatures(),
+                          "gallery": galleries(), "holder_token": tokens(), "image": images(),
+                          "sod": signatures(), "statistics": archives(),
                           "trust": certificates()}.items():
         folder = pathlib.Path(corpus) / target
         folder.mkdir(parents=True, exist_ok=True)

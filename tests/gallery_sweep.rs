@@ -24,7 +24,7 @@ mod site;
 use std::{
     env,
     fs::{self, File},
-    io::{self, BufRead, BufReader, Read, Write, stdin, stdout},
+    io::{self, BufRead, BufReader, Read, Write, stdout},
     os::unix::fs::FileExt,
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},

@@ -11,12 +11,12 @@
 //!         0   the row, as in a row table      48
 //!         48  its values, not disguised     dims
 //! ```
-//! Everything is little-endian, and all of it lies inside the age stream, which detects every change
-//! and every truncation. Whoever imports makes a new file id, new keys and a new transform, so that
-//! nothing in the new file compares with the old one.
+//! Everything is little-endian, and all of it lies inside the age stream, which detects every
+//! change and every truncation. Whoever imports makes a new file id, new keys and a new transform,
+//! so that nothing in the new file compares with the old one.
 //!
-//! What is absent: proof of who wrote the stream. Anybody can seal to a recipient; who hands the file
-//! over is the operator's to know. So every record is checked as any other reference is.
+//! What is absent: proof of who wrote the stream. Anybody can seal to a recipient; who hands the
+//! file over is the operator's to know. So every record is checked as any other reference is.
 
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 

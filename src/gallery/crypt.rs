@@ -16,6 +16,8 @@ use crate::keys::aead;
 
 pub(super) use crate::keys::aead::TAG_BYTES;
 
+/// Bytes of stack that are wiped: an unoptimised build uses most of it, an optimised one little.
+const STACK_BYTES: usize = 32 * 1024;
 const NONCE: [u8; aead::NONCE_BYTES] = [0; aead::NONCE_BYTES];
 
 /// Seals `bytes` in place under a key of one use, and adds the tag.
@@ -99,6 +101,6 @@ fn is_stamped_on_stack(
 /// hashes keep their state there.
 #[inline(never)]
 fn wipe_stack() {
-    let mut stack = [0_u8; 8 * 1024];
+    let mut stack = [0_u8; STACK_BYTES];
     black_box(&mut stack).zeroize();
 }

@@ -48,8 +48,9 @@ impl Choice {
 }
 
 impl Gallery {
-    /// Removes `subject`. When this returns, its rows are in no search that begins, and neither in the
-    /// file nor in any older copy of it; [`Erasure::wait`] tells when no running search holds them.
+    /// Removes `subject`. When this returns, its rows are in no search that begins, and neither in
+    /// the file nor in any older copy of it; [`Erasure::wait`] tells when no running search holds
+    /// them.
     ///
     /// # Errors
     /// [`GalleryError::UnknownSubject`], and what the medium and the custodian answer.

@@ -71,8 +71,8 @@ pub enum GalleryError {
     },
     /// Sizes that no tile can have.
     #[error(
-        "tiles of {rows} rows with {hot_dims} of {dims} values in the hot plane cannot hold templates \
-         of {kind_dims} values; the layout comes with the calibration"
+        "tiles of {rows} rows with {hot_dims} of {dims} values in the hot plane cannot hold \
+         templates of {kind_dims} values; the layout comes with the calibration"
     )]
     Layout {
         /// Values of a row.
@@ -95,8 +95,8 @@ pub enum GalleryError {
     /// The medium or the custodian failed at the point where the new generation may or may not be
     /// durable.
     #[error(
-        "what stands on the medium is not known since {what} failed ({why}): the generation before is \
-         still served; close the gallery and open it again before changing anything"
+        "what stands on the medium is not known since {what} failed ({why}): the generation before \
+         is still served; close the gallery and open it again before changing anything"
     )]
     Unknown {
         /// What failed.
@@ -106,9 +106,9 @@ pub enum GalleryError {
     },
     /// The change is durable and published, but the key of the epoch before it still exists.
     #[error(
-        "generation {generation} is durable, but the key of epoch {epoch} is not destroyed yet: {why}; \
-         older copies of the file open until it is; every further change, and opening the gallery, \
-         tries again first"
+        "generation {generation} is durable, but the key of epoch {epoch} is not destroyed yet: \
+         {why}; older copies of the file open until it is; every further change, and opening the \
+         gallery, tries again first"
     )]
     NotDestroyed {
         /// The epoch whose key is left.
@@ -172,8 +172,8 @@ pub enum OpenError {
     },
     /// The file is shorter than two superblocks.
     #[error(
-        "the file has {bytes} bytes and a gallery has 8,192 at least: it was cut off, or its creation \
-         was; restore it, or delete it and create it again"
+        "the file has {bytes} bytes and a gallery has 8,192 at least: it was cut off, or its \
+         creation was; restore it, or delete it and create it again"
     )]
     Short {
         /// Bytes it has.
@@ -181,13 +181,14 @@ pub enum OpenError {
     },
     /// Creation did not come to its end.
     #[error(
-        "the gallery's creation did not come to its end and nobody was ever enrolled; delete the file \
-         and create it again"
+        "the gallery's creation did not come to its end and nobody was ever enrolled; delete the \
+         file and create it again"
     )]
     Unfinished,
     /// Neither slot holds a superblock.
     #[error(
-        "no superblock: slot 0 {}, slot 1 {}; this is no gallery file, or it is damaged: restore it",
+        "no superblock: slot 0 {}, slot 1 {}; this is no gallery file, or it is damaged: \
+         restore it",
         slots[0], slots[1]
     )]
     NoSuperblock {
@@ -196,8 +197,8 @@ pub enum OpenError {
     },
     /// A later or foreign format.
     #[error(
-        "the gallery is of format version {version}, cipher suite {suite}; this program reads version \
-         1, suite 1: use the program that wrote it"
+        "the gallery is of format version {version}, cipher suite {suite}; this program reads \
+         version 1, suite 1: use the program that wrote it"
     )]
     Version {
         /// Its version.
@@ -215,8 +216,8 @@ pub enum OpenError {
     Kind(TemplateError),
     /// The custodian has no record of it.
     #[error(
-        "the {custodian} custodian does not know this gallery: it was created with another custodian, \
-         key folder or token, or it was deleted there"
+        "the {custodian} custodian does not know this gallery: it was created with another \
+         custodian, key folder or token, or it was deleted there"
     )]
     UnknownGallery {
         /// Who was asked.
@@ -236,8 +237,8 @@ pub enum OpenError {
     },
     /// The custodian's record is older than the file.
     #[error(
-        "the custodian's record is older than the file: the file stands at {} and the custodian knows \
-         {}; restore the custodian's newest state",
+        "the custodian's record is older than the file: the file stands at {} and the custodian \
+         knows {}; restore the custodian's newest state",
         At(*held), At(*newest)
     )]
     CustodianBehind {

@@ -57,11 +57,11 @@
 //!                         204 zero                           4
 //! ```
 //!
-//! Cipher suite 1 is AES-256-GCM, HKDF-SHA-256 and HMAC-SHA-256. Each part of a tile and each leaf is
-//! sealed under a key that is drawn for that one writing and never used again; the root under
+//! Cipher suite 1 is AES-256-GCM, HKDF-SHA-256 and HMAC-SHA-256. Each part of a tile and each leaf
+//! is sealed under a key that is drawn for that one writing and never used again; the root under
 //! HKDF(epoch key, salt), with a salt that is drawn for that one writing. So no key ever meets two
-//! messages, and the nonce is always zero. Bound to every ciphertext (associated data) is what it is
-//! and where it belongs: see [`part_bound`], [`leaf_bound`], [`root_bound`].
+//! messages, and the nonce is always zero. Bound to every ciphertext (associated data) is what it
+//! is and where it belongs: see [`part_bound`], [`leaf_bound`], [`root_bound`].
 //!
 //! Why the root holds the leaves' keys: an unchanged leaf survives a change of epoch unwritten, and
 //! yet nothing opens it without the newest root. With 64 tiles of 1,024 rows to a leaf, a change of
@@ -402,8 +402,8 @@ pub(super) fn root_seed(root: &mut [u8]) -> &mut [u8; 32] {
     root[SEED_AT..].first_chunk_mut().expect("a root has a head")
 }
 
-/// The leaves of a root that [`decode_root`] took, each with the key that opens it; what was read of
-/// a key is wiped from the root.
+/// The leaves of a root that [`decode_root`] took, each with the key that opens it; what was read
+/// of a key is wiped from the root.
 pub(super) fn decode_leaves<'a>(
     root: &'a mut [u8],
     head: &RootHead,
@@ -514,6 +514,42 @@ fn decode_tile(
         bytes[..32].zeroize();
     }
     Ok((keys, TileEntry { parts, generation: u64_at(entry, 144), rows, vacant, common }))
+}
+
+/// Reads `bytes` as the file of a gallery whose key tree lies open, as if every tag had been right,
+/// and says how many tiles it names.
+///
+/// No gallery is opened this way: what stands here is how a fuzzer reaches the parsers that lie
+/// behind the cipher, and which only a writer's mistake could feed with nonsense. The superblock's
+/// digest is not asked for; everything else is as in opening.
+///
+/// # Errors
+/// [`NodeError`], the first that is found.
+pub fn survey(bytes: &[u8]) -> Result<u64, NodeError> {
+    let len = bytes.len() as u64;
+    let mut block = *bytes.first_chunk::<SUPERBLOCK_BYTES>().ok_or(NodeError::Size)?;
+    let digest: [u8; 32] = Sha256::digest(&block[..DIGEST_AT]).into();
+    block[DIGEST_AT..STAMP_AT].copy_from_slice(&digest);
+    let Slot::Held(superblock) = decode_slot(&block, len) else { return Err(NodeError::Outside) };
+    let plain = |place: Place| -> Vec<u8> {
+        let sealed = bytes.iter().skip(usize::try_from(place.at).unwrap_or(usize::MAX));
+        let bytes = place.bytes.saturating_sub(crypt::TAG_BYTES as u64);
+        sealed.copied().take(usize::try_from(bytes).unwrap_or(0)).collect()
+    };
+    let mut root = plain(superblock.root);
+    let head = decode_root(&root, &superblock.head.kind)?;
+    root_seed(&mut root).zeroize();
+    let mut tiles: u64 = 0;
+    for leaf in decode_leaves(&mut root, &head, len) {
+        let (mut key, leaf) = leaf?;
+        key.zeroize();
+        for tile in decode_leaf(&mut plain(leaf.place), head.layout, len) {
+            let (mut keys, _) = tile?;
+            keys.zeroize();
+            tiles = tiles.saturating_add(1);
+        }
+    }
+    Ok(tiles)
 }
 
 /// What a part of a tile is bound to.

@@ -69,8 +69,8 @@ impl Gallery {
         Ok(change.commit(IndexUpdate::NONE, &[])?.generation)
     }
 
-    /// Draws a new transform, rewrites every template under it and under fresh keys, and begins a new
-    /// epoch: what may have leaked of the old templates compares with nothing any more (ISO/IEC
+    /// Draws a new transform, rewrites every template under it and under fresh keys, and begins a
+    /// new epoch: what may have leaked of the old templates compares with nothing any more (ISO/IEC
     /// 24745, revocation and renewal). `progress` is told tiles done and tiles in all.
     ///
     /// # Errors

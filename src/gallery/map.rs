@@ -1,8 +1,8 @@
 //! The memory map of a gallery's file: read-only, ciphertext only.
 //!
 //! Why an island: the bytes of a mapped file can change under a reader (this process writes to the
-//! file), so they are never lent out as a slice; they are copied out through a raw pointer, and what
-//! was copied is only ever believed after its tag has been checked.
+//! file), so they are never lent out as a slice; they are copied out through a raw pointer, and
+//! what was copied is only ever believed after its tag has been checked.
 
 #![expect(unsafe_code, reason = "a mapped file is raw memory that somebody else may change")]
 

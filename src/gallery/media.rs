@@ -1,8 +1,8 @@
 //! What a gallery lies on: a file that this process alone holds, or memory.
 //!
 //! The gallery asks for five things and no more, so that a test can stand between it and the disk,
-//! write down every call, tear it, drop it or refuse it. A sixth, the memory map, is a hint: a media
-//! without one is read through [`Media::read`].
+//! write down every call, tear it, drop it or refuse it. A sixth, the memory map, is a hint: a
+//! media without one is read through [`Media::read`].
 //!
 //! Invariant: nothing but ciphertext and the superblocks' plain heads passes through here. One
 //! process writes a file: [`FileMedia`] holds an exclusive lock for as long as it lives, and names

@@ -10,20 +10,20 @@
 //! **Erasing is destroying a key.** Each part of each tile is sealed under a key of its own, those
 //! keys under the tree, the tree under the key of an epoch, and that one with a custodian. An
 //! erasure rewrites the tile under fresh keys, begins a new epoch and has the custodian destroy the
-//! key of the old one: every older copy of the file is noise. [`Erasure`] tells when the last search
-//! that began before has let go; then nothing in memory holds the row either.
+//! key of the old one: every older copy of the file is noise. [`Erasure`] tells when the last
+//! search that began before has let go; then nothing in memory holds the row either.
 //!
-//! **The transform** ([`crate::ops::transform`]) disguises templates with a secret signed permutation
-//! per gallery, so that those of two galleries do not compare and a leak can be answered by
-//! [`Gallery::rekey`]. It is unlinkability under encryption. It is not encryption.
+//! **The transform** ([`crate::ops::transform`]) disguises templates with a secret signed
+//! permutation per gallery, so that those of two galleries do not compare and a leak can be
+//! answered by [`Gallery::rekey`]. It is unlinkability under encryption. It is not encryption.
 //!
 //! Two residencies: sealed, where each scan opens the tiles it needs into its own scratch, and
 //! locked, where all of them lie opened in locked memory that is zero before it is given back.
 //!
 //! Invariant: a row is either somebody's or vacant and zero; a subject has at most
-//! [`crate::limits::REFERENCES_PER_SUBJECT_MAX`] rows. Readers never wait for a writer's disk. Absent
-//! on purpose: a name, a document number, an image; an index on disk (it would have to be erased,
-//! too); recovery of a damaged file (restore it, `verify` says what is wrong).
+//! [`crate::limits::REFERENCES_PER_SUBJECT_MAX`] rows. Readers never wait for a writer's disk.
+//! Absent on purpose: a name, a document number, an image; an index on disk (it would have to be
+//! erased, too); recovery of a damaged file (restore it, `verify` says what is wrong).
 
 mod carry;
 mod crypt;
@@ -55,7 +55,7 @@ mod writer;
 use std::sync::Arc;
 
 pub use error::{CarryError, GalleryError, Node, OpenError};
-pub use format::{Head, NodeError};
+pub use format::{Head, NodeError, survey};
 pub use holders::{Erasure, Receipt, StillHeld};
 pub use media::{FileMedia, Mapped, Media, MediaError, MemoryMedia};
 pub use store::{Gallery, Newcomer};

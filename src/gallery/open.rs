@@ -321,6 +321,30 @@ impl<'a> Opening<'a> {
         Ok(())
     }
 
+    /// Makes the generation durable that was just proved.
+    ///
+    /// Everything that it wrote is written again, as it reads now. A sync alone would not do: if the
+    /// one that nobody heard of has failed, the system has given up what it could not write and
+    /// shows it all the same; the next sync then succeeds and makes nothing durable, and the key of
+    /// the generation before is about to be destroyed.
+    fn settle(&self, media: &dyn Media, opened: &Opened) -> io::Result<()> {
+        let generation = opened.stand.generation;
+        let tiles = opened.tiles.iter().filter(|tile| tile.generation == generation);
+        let parts = tiles.flat_map(|tile| tile.parts.iter().map(|part| part.extent.place));
+        let leaves = opened.leaves.iter().filter(|leaf| leaf.generation == generation);
+        let nodes = leaves.map(|leaf| leaf.extent.place).chain([opened.root.place]);
+        let mut sealed = Vec::new();
+        for place in parts.chain(nodes) {
+            sealed.clear();
+            sealed.resize(place.bytes as usize, 0);
+            media.read(place.at, &mut sealed)?;
+            media.write(place.at, &sealed)?;
+        }
+        let slot = opened.slot;
+        media.write(slot as u64 * SUPERBLOCK_BYTES as u64, &self.slots.blocks[slot][..])?;
+        media.sync()
+    }
+
     /// What the superblock in the other slot reaches and the opened one does not, when it is of the
     /// same epoch and whole: those bytes are not written over before that slot is.
     fn older(&self, opened: &Opened) -> Vec<Arc<Extent>> {
@@ -480,8 +504,8 @@ pub(super) fn open(
     Ok(Shelf::new(parts))
 }
 
-/// Cuts off what lies behind the last extent, when it is worth it: nothing is mapped yet. Returns the
-/// length.
+/// Cuts off what lies behind the last extent, when it is worth it: nothing is mapped yet. Returns
+/// the length.
 fn trim(media: &dyn Media, space: &Space, len: u64) -> Result<u64, OpenError> {
     let end = space.end().next_multiple_of(SUPERBLOCK_BYTES as u64);
     if len < end.saturating_add(TRIM_BYTES).saturating_add(end / 4) {
@@ -512,7 +536,7 @@ fn choose<'a>(
             .and_then(|opened| opening.prove(&opened).map(|()| opened));
         match opened {
             Ok(opened) => {
-                media.sync().map_err(medium("synced"))?;
+                opening.settle(&**media, &opened).map_err(medium("made durable"))?;
                 custodian.commit(&head.file, prepared)?;
                 finish(&opening, &opened, None)?;
                 return Ok((opening, opened));

@@ -1,7 +1,7 @@
 //! One tile as plaintext, while the writer changes it.
 //!
-//! Invariant: it has room for a full tile from the start, because growing would leave copies behind,
-//! and it is zero when it is dropped or loaded anew.
+//! Invariant: it has room for a full tile from the start, because growing would leave copies
+//! behind, and it is zero when it is dropped or loaded anew.
 
 use bytemuck::Zeroable;
 use zeroize::Zeroize;

@@ -1,13 +1,13 @@
 //! Which bytes of the file are in use.
 //!
 //! Nothing about this is on the disk: at open it is rebuilt from what the superblocks reach. An
-//! extent is in use for as long as somebody holds its [`Extent`]: the newest tree, a snapshot that a
-//! scan still reads, and the writer, which keeps what only the older superblock reaches until that
-//! superblock has been written over. So "never write where somebody could read" is not a rule to
-//! remember but what holding means.
+//! extent is in use for as long as somebody holds its [`Extent`]: the newest tree, a snapshot that
+//! a scan still reads, and the writer, which keeps what only the older superblock reaches until
+//! that superblock has been written over. So "never write where somebody could read" is not a rule
+//! to remember but what holding means.
 //!
-//! Best fit, with neighbours joined when they are given back: extents come in few sizes (three parts
-//! of a full tile, a leaf, a root), so that what one change frees the next takes.
+//! Best fit, with neighbours joined when they are given back: extents come in few sizes (three
+//! parts of a full tile, a leaf, a root), so that what one change frees the next takes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

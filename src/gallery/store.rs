@@ -66,8 +66,8 @@ impl Gallery {
     /// gone.
     ///
     /// # Panics
-    /// When `layout` is not one of `kind` (a mistake of the calibration's author), or the process may
-    /// not lock the few pages for the keys.
+    /// When `layout` is not one of `kind` (a mistake of the calibration's author), or the process
+    /// may not lock the few pages for the keys.
     #[must_use]
     pub fn in_memory(kind: TemplateKind, layout: TileLayout) -> Self {
         let entropy = Arc::new(SystemEntropy);

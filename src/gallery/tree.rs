@@ -1,8 +1,8 @@
 //! The key tree as an open gallery holds it, and the one way to read an extent.
 //!
-//! Everything is shared by `Arc`: a generation holds its tiles, and a part that two generations have
-//! in common is one [`Part`]. When the last holder lets go, the key is zero, the plaintext of the
-//! `locked` residency is zero, and the extent is free.
+//! Everything is shared by `Arc`: a generation holds its tiles, and a part that two generations
+//! have in common is one [`Part`]. When the last holder lets go, the key is zero, the plaintext of
+//! the `locked` residency is zero, and the extent is free.
 
 use std::{io, sync::Arc};
 
@@ -105,18 +105,12 @@ impl Reader {
         self.media.read(at, bytes)
     }
 
-    /// Opens the extent at `place` into `plain`, which has its size without the tag.
-    pub(super) fn open(
-        &self,
-        place: Place,
-        key: &[u8; 32],
-        bound: &[u8],
-        plain: &mut [u8],
-    ) -> Result<(), Unopened> {
+    /// Reads the extent at `place` into `sealed`, which has its size without the tag, and the tag.
+    fn fetch(&self, place: Place, sealed: &mut [u8]) -> Result<[u8; crypt::TAG_BYTES], Unopened> {
         let mut tag = [0; crypt::TAG_BYTES];
-        self.copy(place.at, plain).map_err(Unopened::Io)?;
-        self.copy(place.at + plain.len() as u64, &mut tag).map_err(Unopened::Io)?;
-        if crypt::open(key, bound, plain, &tag) { Ok(()) } else { Err(Unopened::Tag) }
+        self.copy(place.at, sealed).map_err(Unopened::Io)?;
+        self.copy(place.at + sealed.len() as u64, &mut tag).map_err(Unopened::Io)?;
+        Ok(tag)
     }
 
     /// Opens a whole node of the tree.
@@ -129,8 +123,8 @@ impl Reader {
         // Within the file, as `format::place` has checked: no more than there is.
         let bytes = (place.bytes - crypt::TAG_BYTES as u64) as usize;
         let mut plain = Zeroizing::new(vec![0; bytes]);
-        self.open(place, key, bound, &mut plain)?;
-        Ok(plain)
+        let tag = self.fetch(place, &mut plain)?;
+        if crypt::open(key, bound, &mut plain, &tag) { Ok(plain) } else { Err(Unopened::Tag) }
     }
 
     /// Opens `part` of the tile at position `tile` into `plain`.
@@ -142,7 +136,11 @@ impl Reader {
         plain: &mut [u8],
     ) -> Result<(), Unopened> {
         let bound = format::part_bound(&self.file, tile, part, held.epoch);
-        self.open(held.extent.place, &held.key.expose(), &bound, plain)
+        let tag = self.fetch(held.extent.place, plain)?;
+        // The key is borrowed from the arena only now: who waits for a disk must not hold up the
+        // writer, who adds keys to the arena, and with it every other reader.
+        let opened = crypt::open(&held.key.expose(), &bound, plain, &tag);
+        if opened { Ok(()) } else { Err(Unopened::Tag) }
     }
 
     /// The same for the readers of tiles, who are told to ask for `verify` whatever it was.

@@ -114,8 +114,8 @@ pub struct Report {
 
 impl Gallery {
     /// Reads the superblocks, the key tree and every tile from the medium, and checks every tag.
-    /// `progress` is told tiles done and tiles in all. Changes may go on meanwhile; what is verified
-    /// is the generation at the begin.
+    /// `progress` is told tiles done and tiles in all. Changes may go on meanwhile; what is
+    /// verified is the generation at the begin.
     ///
     /// # Errors
     /// [`OpenError::Medium`] when the superblocks cannot be read at all; what is damaged is in the

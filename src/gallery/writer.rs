@@ -2,26 +2,31 @@
 //!
 //! ```text
 //! 1  extents   tiles and leaves that change, each into free bytes, under fresh keys
-//! 2  prepare   the custodian notes the next stand and makes the next epoch's key     new epoch only
+//! 2  prepare   the custodian notes the next stand, makes the epoch's key    new epoch only
 //! 3  root      sealed under the epoch's key, into free bytes
 //! 4  slot      the superblock, over the older of the two
 //! 5  sync      of the medium: one, for everything above
 //! 6  commit    the custodian notes the stand: from here on an older one is a rollback
 //! 7  publish   readers get the new generation
-//! 8  destroy   the custodian destroys the key of the epoch before                    new epoch only
+//! 8  destroy   the custodian destroys the key of the epoch before           new epoch only
 //! ```
 //!
 //! # What a crash leaves, and what `open` does
 //!
-//! | crash after | in the file | at the custodian | open |
-//! |---|---|---|---|
-//! | 1 | old superblocks, unreachable extents | old stand | opens the old generation |
-//! | 2 | the same | old committed, new prepared | no superblock of the prepared stand: opens the old generation, destroys the new epoch's key |
-//! | 3, 4 (same epoch) | any part of the new superblock and extents | old stand | a stand that was never committed: opens the old generation |
-//! | 3, 4 (new epoch) | any part of them | old committed, new prepared | opens every extent that the new generation wrote; if all are whole: sync, commit, destroy, and it *is* the new generation; if not, opens the old one and destroys the new epoch's key |
-//! | 5 | all of it | as before | the same epoch: the old generation (nobody was told otherwise); a new epoch: the new generation |
-//! | 6 | all of it | new stand | the new generation; destroys the old epoch's key |
-//! | 7, 8 | all of it | new stand | the new generation; destroying a key twice is no error |
+//! - **After 1**: the superblocks are as they were, the new extents unreachable. Opens the old
+//!   generation.
+//! - **After 2**: the custodian holds the old stand as committed and the new one as prepared; no
+//!   superblock of the prepared stand. Opens the old generation, destroys the new epoch's key.
+//! - **After 3 or 4, same epoch**: any part of the new superblock and extents may be there; the
+//!   custodian knows the old stand alone. Opens the old generation: what was never committed is not
+//!   believed.
+//! - **After 3 or 4, new epoch**: the same in the file; the new stand is prepared. Opens every
+//!   extent that the new generation wrote. All are whole: syncs, commits, destroys, and it *is* the new
+//!   generation. If not: opens the old one and destroys the new epoch's key.
+//! - **After 5**: everything is in the file, nothing is committed. As after 4: the old generation
+//!   within an epoch (nobody was told otherwise), the new one of a new epoch.
+//! - **After 6**: opens the new generation, destroys the old epoch's key.
+//! - **After 7 or 8**: opens the new generation; destroying a key twice is no error.
 //!
 //! Why one sync is enough: nothing that the old generation needs is written over by steps 1 to 5
 //! (its extents are held, its superblock is in the other slot), so that any subset of the writes
@@ -298,7 +303,8 @@ impl<'a> Change<'a> {
         let Self { shelf, writer, stand, tiles, counts, transform, mut replaced, .. } = self;
         replaced.extend(retired);
         replaced.push(std::mem::replace(&mut writer.root, root));
-        writer.older = replaced; // what only the slot just written over reached is free from here on
+        // What only the slot just written over reached is free from here on.
+        writer.older = replaced;
         writer.slot = other(writer.slot);
         writer.leaves = leaves;
         writer.try_stand(stand);

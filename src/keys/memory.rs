@@ -9,7 +9,8 @@
 //! `memmap2` offers locking and the two advices as safe calls.
 //!
 //! What is absent: registers, and copies that a cipher makes of a key while it works
-//! ([`super::aead`] wipes the stack that it used). A hypervisor and a debugger with privilege read everything.
+//! ([`super::aead`] wipes the stack that it used). A hypervisor and a debugger with privilege read
+//! everything.
 
 use std::{
     io,

@@ -3,11 +3,13 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
 use portcullis::{
-    gallery::{Enrolment, Gallery, GalleryError},
+    gallery::{Enrolment, Gallery, GalleryError, NodeError, survey},
     keys::custodian::MemoryCustodian,
     random::SeededEntropy,
 };
@@ -332,5 +334,18 @@ fn wrong_and_missing_keys_and_custodians_are_told_apart() {
         println!("{name}: {message}");
         assert!(variant.contains(name), "{variant} should be {name}");
         assert!(message.contains(": "), "says what to do: {message}");
+    }
+}
+
+/// The fuzzer's seeds reach what they are meant to reach.
+#[test]
+fn the_seeds_of_the_fuzzer_are_read_as_their_names_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/gallery");
+    let read = |name: &str| survey(&fs::read(folder.join(name)).expect("a seed"));
+    assert_eq!((read("sound"), read("one-slot")), (Ok(1), Ok(1)));
+    assert_eq!(read("too-many-rows"), Err(NodeError::Count));
+    assert_eq!(read("too-many-tiles"), Err(NodeError::Count));
+    for name in ["another-version", "cut-off", "leaf-outside", "part-outside", "root-outside"] {
+        assert_eq!(read(name), Err(NodeError::Outside), "{name}");
     }
 }

@@ -107,6 +107,6 @@ mod tests {
         assert_eq!(entries.len(), 249);
         let sound =
             |entry: &&str| entry.len() == 5 && entry.bytes().all(|b| b.is_ascii_uppercase());
-        assert!(entries.iter().all(|entry| sound(entry)));
+        assert!(entries.iter().all(sound));
     }
 }

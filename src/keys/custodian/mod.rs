@@ -276,9 +276,10 @@ pub trait Custodian: Send + Sync {
         bound: &[u8],
     ) -> Result<Key, CustodyError>;
 
-    /// Destroys the epoch's key for ever, and every older one that a crash may have left; when this
-    /// returns they are gone. No error if they are not there. A gallery that was opened after a
-    /// crash calls this for the epoch before its own.
+    /// Destroys the epoch's key for ever, and every older one that a crash may have left, but for
+    /// the committed epoch's; when this returns they are gone. No error if they are not there. A
+    /// gallery that was opened after a crash calls this for the epoch before its own, and for one
+    /// that was announced and came to nothing.
     ///
     /// # Errors
     /// What the keeping place answers; the key must then be taken to exist, and destroying it again

@@ -22,7 +22,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 use super::{
     lanes::{BLOCK_ROWS, Kernel, Lanes, block_words},
     needle::Needle,
-    parts::{Opened, Survivor, block_bytes},
+    parts::{Opened, Survivor},
 };
 use crate::{
     ops::{
@@ -129,8 +129,8 @@ impl Kernel for TileScan<'_, '_> {
                         let counts = &mut passengers[number_aboard].tally.certificate;
                         counts.pruned -= u64::from(kept.count_ones());
                         counts.rescored += u64::from(kept.count_ones());
-                        let over = &sieve.over[p];
-                        finish.note(lanes, number_aboard, needles[p], kept, over, norms, number);
+                        let block = Block { number, over: &sieve.over[p], norms };
+                        finish.note(lanes, number_aboard, needles[p], kept, &block);
                     }
                 }
             }
@@ -312,6 +312,14 @@ fn sift_few<L: Lanes, const P: usize, const R: usize>(
     sieve.reached[..P].copy_from_slice(&reached);
 }
 
+/// What a block's hot plane gave for one probe.
+struct Block<'a> {
+    number: usize,
+    /// How far each row's bound is over what is needed.
+    over: &'a [i32; BLOCK_ROWS],
+    norms: &'a [u16],
+}
+
 /// What turns survivors into scores.
 struct Finish<'a> {
     layout: TileLayout,
@@ -321,7 +329,7 @@ struct Finish<'a> {
 }
 
 impl Finish<'_> {
-    /// Writes down the rows of `kept`, one bit each, of block `number`, and asks for their cold
+    /// Writes down the rows of `kept`, one bit each, of `block`, and asks for their cold
     /// values where they lie in memory.
     #[inline(always)]
     fn note<L: Lanes>(
@@ -330,19 +338,17 @@ impl Finish<'_> {
         passenger: usize,
         needle: &Needle,
         mut kept: u64,
-        over: &[i32; BLOCK_ROWS],
-        norms: &[u16],
-        number: usize,
+        block: &Block<'_>,
     ) {
         let cold_dims = self.layout.dims - self.layout.hot_dims;
         while kept != 0 {
             let r = kept.trailing_zeros() as usize;
             kept &= kept - 1;
-            let row = number * BLOCK_ROWS + r;
+            let row = block.number * BLOCK_ROWS + r;
             if let Opened::Resident(plane) = &self.cold {
                 lanes.prefetch(&plane[row * cold_dims..][..cold_dims]);
             }
-            let hot = over[r] + needle.needed - needle.rest * i32::from(norms[r]);
+            let hot = block.over[r] + needle.needed - needle.rest * i32::from(block.norms[r]);
             self.survivors.push(Survivor { passenger: passenger as u32, row: row as u32, hot });
         }
     }
