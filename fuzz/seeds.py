@@ -4,10 +4,13 @@
     python fuzz/seeds.py fuzz/corpus
 """
 
+import base64
 import hashlib
+import io
 import pathlib
 import struct
 import sys
+import zipfile
 
 # Two pictures of 9 x 7 by the small JPEG 2000 encoder of the tests: bare codestreams.
 COLOUR = bytes.fromhex(
@@ -25,6 +28,31 @@ GREY = bytes.fromhex(
     "6cf78b7fffd9"
 )
 
+# The state of tests/common/issuer.rs: EF.SOD of its document, a revocation list of its CSCA, whose
+# certificate is csca.pem.
+SOD = base64.b64decode(
+    "d4ID8jCCA+4GCSqGSIb3DQEHAqCCA98wggPbAgEDMQ0wCwYJYIZIAWUDBAIBMHAGBmeBCAEBAaBmBGQwYgIBADANBglg"
+    "hkgBZQMEAgEFADBOMCUCAQEEIM8K+HE+jc+o1hwD4aRf/OJB0gKuC+l2jazQTCO4WSUkMCUCAQIEIA9GimkP6DvzRAVY"
+    "qwibUKPGQcpJFBg4BvFzOg06TcwMoIICWzCCAlcwggH9oAMCAQICAQIwCgYIKoZIzj0EAwIwHDELMAkGA1UEBhMCVVQx"
+    "DTALBgNVBAMMBENTQ0EwIhgPMjAyNjA4MTUwMDAwMDBaGA8yMDM3MDcyODAwMDAwMFowGjELMAkGA1UEBhMCVVQxCzAJ"
+    "BgNVBAMMAkRTMIIBMzCB7AYHKoZIzj0CATCB4AIBATAsBgcqhkjOPQEBAiEA/////wAAAAEAAAAAAAAAAAAAAAD/////"
+    "//////////8wRAQg/////wAAAAEAAAAAAAAAAAAAAAD///////////////wEIFrGNdiqOpPns+u9VXaYhrxlHQawzFOw"
+    "9jvOPD4n0mBLBEEEaxfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7L"
+    "tkBoN79R9QIhAP////8AAAAA//////////+85vqtpxeehPO5ysL8YyVRAgEBA0IABCru2XNVN1XcYe6pAcAlWkAKiSTX"
+    "msLBjH/foYpN/xwJSFVp9lFZbMLHj0lU95g3cwzK8wnD+QUmZJ7M1teopbajUjBQMA4GA1UdDwEB/wQEAwIHgDAfBgNV"
+    "HSMEGDAWgBQBAQEBAQEBAQEBAQEBAQEBAQEBATAdBgNVHQ4EFgQUAgICAgICAgICAgICAgICAgICAgIwCgYIKoZIzj0E"
+    "AwIDSAAwRQIgWU9Y2YAnC9/y/+8vm9fYgb9NlE7fKDvGr90Ezl8MtvsCIQDPO/Fu5k/p4C2tHYp7nWSpwxOKCWrfl7ua"
+    "lJ9FHdS/GTGB9TCB8gIBATAhMBwxCzAJBgNVBAYTAlVUMQ0wCwYDVQQDDARDU0NBAgECMAsGCWCGSAFlAwQCAaBoMBUG"
+    "CSqGSIb3DQEJAzEIBgZngQgBAQEwHgYJKoZIhvcNAQkFMREYDzIwMjYxMDA0MDAwMDAwWjAvBgkqhkiG9w0BCQQxIgQg"
+    "fDmIE90ARlALgONtqKoT9VECqcy5WNCyjQWgdTYGxF0wCgYIKoZIzj0EAwIERzBFAiEA8RKWUqXLsYMIUnRJ2dJmo9IR"
+    "0ZfTZ/E4e5wEiC1gyMwCIH5XlF53gbrvYKAbGQ7xVrk8St0PlxwYkpG5mk0/OfCX"
+)
+CRL = base64.b64decode(
+    "MIG/MGcCAQEwCgYIKoZIzj0EAwIwHDELMAkGA1UEBhMCVVQxDTALBgNVBAMMBENTQ0EYDzIwMjYxMTIzMDAwMDAwWhgP"
+    "MjAyNjExMjQwMDAwMDBaMBYwFAIBBxgPMjAyNjExMjMwMDAwMDBaMAoGCCqGSM49BAMCA0gAMEUCID2fufUdPZcD/3kn"
+    "KMTlsQ8+529IFzmxrO/JnfwkhoX/AiEA3wtfdWZwa6gx9aGKQr4lb8dgDl4Yu4/qFEaRedoMs14="
+)
+
 
 def calibration(dims=2, hot=1, population=1, basis=b"nobody: 3 genuine and 4 impostor comparisons"):
     rows = [(1e-2, 0.25), (1e-3, 0.5)]
@@ -40,11 +68,10 @@ def calibration(dims=2, hot=1, population=1, basis=b"nobody: 3 genuine and 4 imp
 def cbor(value):
     """CBOR (RFC 8949) of the few kinds of value that a token has."""
     def head(major, number):
-        for bits, form in ((24, "B"), (1 << 8, "BB"), (1 << 16, ">BH"), (1 << 32, ">BI")):
-            if number < bits:
-                break
-        first = (number,) if bits == 24 else ({1: 24, 2: 25, 4: 26}[struct.calcsize(form) - 1], number)
-        return struct.pack(form, major << 5 | first[0], *first[1:])
+        if number < 24:
+            return bytes([major << 5 | number])
+        size, code = next((1 << log2, 24 + log2) for log2 in range(4) if number < 1 << (8 << log2))
+        return bytes([major << 5 | code]) + number.to_bytes(size, "big")
 
     match value:
         case int():
@@ -191,9 +218,52 @@ def images():
             "sycc.jp2": jp2(COLOUR, 18)}
 
 
+def archive(method, moment=(0.5, 0.3, 0.3, 0.5), dtype="<f8"):
+    def array(shape, values):
+        header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+        start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+        return start + struct.pack(f"<{len(values)}{'d' if dtype == '<f8' else 'f'}", *values)
+
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", method) as members:
+        for name, shape, values in (
+            ("mean", "(2,)", (0.1, 0.2)),
+            ("second_moment", "(2, 2)", moment),
+            ("within_covariance", "(2, 2)", (0.1, 0.0, 0.0, 0.1)),
+        ):
+            members.writestr(zipfile.ZipInfo(f"{name}.npy"), array(shape, values), method)
+    return whole.getvalue()
+
+
+def archives():
+    sound = archive(zipfile.ZIP_STORED)
+    return {
+        "stored": sound,
+        "deflated": archive(zipfile.ZIP_DEFLATED),
+        "single": archive(zipfile.ZIP_STORED, dtype="<f4"),
+        "lopsided": archive(zipfile.ZIP_STORED, moment=(0.5, 0.3, 0.1, 0.5)),
+        "truncated": sound[:300],
+    }
+
+
+def signatures():
+    return {"genuine": SOD, "truncated": SOD[:-1], "untagged": SOD[4:], "content-only": SOD[60:200]}
+
+
+def certificates():
+    pem = pathlib.Path(__file__).with_name("csca.pem").read_bytes()
+    body = b"".join(pem.splitlines()[1:-1])
+    ldif = b"version: 1\n\ndn: c=UT\ncACertificate;binary:: " + body[:60] + b"\n " + body[60:]
+    return {"pem": pem, "der": base64.b64decode(body), "ldif": ldif + b"\n", "list": CRL,
+            "both": pem + b"-----BEGIN X509 CRL-----\n" + base64.b64encode(CRL)
+            + b"\n-----END X509 CRL-----\n"}
+
+
 def main(corpus):
     for target, seeds in {"calibration": calibrations(), "dg2": documents(),
-                          "gallery": galleries(), "holder_token": tokens(), "image": images()}.items():
+                          "gallery": galleries(), "holder_token": tokens(), "image": images(),
+                          "sod": signatures(), "statistics": archives(),
+                          "trust": certificates()}.items():
         folder = pathlib.Path(corpus) / target
         folder.mkdir(parents=True, exist_ok=True)
         for name, seed in seeds.items():

@@ -1,16 +1,24 @@
 //! The composition root: the only file (with its folder) that names every layer.
 //!
-//! `models.rs` reads model files, `places.rs` shares out frame slots, `galleries.rs` keeps
-//! galleries by name, `execute.rs` carries out commands. Here they are put together, from a
-//! configuration or, for tests and simulations, from parts.
+//! `models.rs` reads model files, `keeping.rs` finds custodian and folders, `places.rs` shares out
+//! frame slots, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
+//! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
+//! decided, `administer.rs` what is kept, `carried.rs` what travellers carry. Here they are put
+//! together, from a configuration or, for tests and simulations, from parts.
 //!
 //! Invariant: no answer leaves that the audit does not hold. Beside the pipeline's own entries,
 //! every administrative act and every refused permission is recorded here.
 
+mod administer;
+mod carried;
 mod execute;
 mod galleries;
+pub mod keeping;
 pub mod models;
+pub mod offline;
 mod places;
+pub mod trust;
+mod watched;
 
 use std::{
     fmt, io,
@@ -22,24 +30,31 @@ use std::{
 };
 
 use crate::{
-    audit::{AuditEntry, AuditError, AuditSink, file::FileAudit},
+    audit::{AuditError, AuditSink, file::FileAudit},
     backend::{Backend, BackendError, Description, Engine, FACTORIES, Unavailable},
     command::{Answer, Readiness, Refusal, Request, Service, Version},
-    config::{AttackDetection, Config, ConfigError, EngineName, Environment, FaceRulesName},
+    config::{
+        AttackDetection, Config, ConfigError, DocumentAuthentication, EngineName, Environment,
+        FaceRulesName, PolicyChoice,
+    },
+    document::authentication::TrustStore,
     face::{Detector, FaceModelError, FaceRules},
     gallery::Gallery,
     limits::{BATCH_FRAMES_MAX, SLOT_BYTES, SLOTS},
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
     pipeline::{Parts, Pipeline, slot::SlotPool},
-    policy::{AttackRule, BuiltIn, Policy},
+    policy::{AttackRule, BuiltIn, DocumentRule, Policy},
     random::Entropy,
     time::Clock,
     types::{GalleryId, Threshold},
 };
 use galleries::Galleries;
+pub use galleries::GalleryPlace;
+use keeping::HolderKeys;
 use models::Models;
 use places::Places;
+use watched::Watched;
 
 /// File name of the audit in the state folder.
 const AUDIT_FILE: &str = "audit.jsonl";
@@ -58,6 +73,9 @@ pub enum StartError {
         /// Where it was looked for.
         path: String,
     },
+    /// The country certificates are not all there.
+    #[error(transparent)]
+    Trust(#[from] trust::TrustError),
     /// A file cannot be read.
     #[error("{path} cannot be read: {why}")]
     Unreadable {
@@ -120,6 +138,9 @@ pub enum StartError {
         /// What the system said.
         why: String,
     },
+    /// What keeps galleries or their keys is not at hand.
+    #[error(transparent)]
+    Keeping(#[from] keeping::KeepingError),
     /// The audit cannot be opened.
     #[error("{0}; set audit.path to a place that can be written")]
     Audit(AuditError),
@@ -150,12 +171,31 @@ pub struct Assembly {
     pub policy: Arc<dyn Policy>,
     /// Where it is recorded.
     pub audit: Arc<dyn AuditSink>,
+    /// Where galleries are kept, and who keeps their keys.
+    pub galleries: GalleryPlace,
+    /// Keys of holder tokens.
+    pub holder_keys: HolderKeys,
+    /// Whose signatures make a document genuine.
+    pub trust: TrustStore,
     /// Threshold of requests that name no rate.
     pub fmr: f64,
     /// Whether administrators may be handed templates.
     pub embed_enabled: bool,
     /// Time of requests that name no deadline, in milliseconds.
     pub deadline_ms: u64,
+}
+
+/// The built-in rules, as configured.
+fn policy(chosen: &PolicyChoice) -> BuiltIn {
+    let attack = match chosen.attack_detection {
+        AttackDetection::Required => AttackRule::Required,
+        AttackDetection::NotRequired => AttackRule::NotRequired,
+    };
+    BuiltIn::new(attack).documents(match chosen.document_authentication {
+        DocumentAuthentication::Required => DocumentRule::Required,
+        DocumentAuthentication::WeakAllowed => DocumentRule::WeakAllowed,
+        DocumentAuthentication::NotRequired => DocumentRule::NotRequired,
+    })
 }
 
 /// The appliance, running. Stops when dropped.
@@ -165,8 +205,10 @@ pub struct Appliance {
     slots: Arc<SlotPool>,
     galleries: Galleries,
     calibration: Arc<Calibration>,
+    holder_keys: HolderKeys,
     policy: Arc<dyn Policy>,
     audit: Arc<Watched>,
+    trust: TrustStore,
     world: World,
     threshold: Threshold,
     description: Description,
@@ -188,6 +230,9 @@ impl Appliance {
     ) -> Result<Self, StartError> {
         config.check()?;
         let audit = open_audit(config, environment)?;
+        let galleries = keeping::place(config, environment, &world)?;
+        let holder_keys = keeping::holder_keys(config)?;
+        let trust = trust::trust_store([config.documents.trust_store.as_path()])?;
         let backend = backend(config)?;
         let models = Models::load(&config.models, environment)?;
         let began_us = world.clock.monotonic_us();
@@ -207,11 +252,11 @@ impl Appliance {
                 FaceRulesName::Still => FaceRules::still(),
                 FaceRulesName::Egate => FaceRules::egate(),
             },
-            policy: Arc::new(BuiltIn::new(match config.policy.attack_detection {
-                AttackDetection::Required => AttackRule::Required,
-                AttackDetection::NotRequired => AttackRule::NotRequired,
-            })),
+            policy: Arc::new(policy(&config.policy)),
             audit: Arc::new(audit),
+            galleries,
+            holder_keys,
+            trust,
             fmr: config.policy.fmr,
             embed_enabled: config.policy.embed_enabled,
             deadline_ms: config.limits.deadline_ms,
@@ -222,14 +267,19 @@ impl Appliance {
     /// Starts from parts: an engine of scripted networks, another policy, another audit.
     ///
     /// # Errors
-    /// [`StartError::Fmr`].
+    /// [`StartError::Fmr`] or [`StartError::Keeping`].
     pub fn with_engine(assembly: Assembly, world: World) -> Result<Self, StartError> {
         let calibration = assembly.calibration;
         let threshold = calibration.threshold(assembly.fmr).map_err(StartError::Fmr)?;
         let description = assembly.engine.search.describe();
         let attack_detection = assembly.engine.attack.is_some();
         let slots = SlotPool::new(SLOTS, SLOT_BYTES);
-        let audit = Arc::new(Watched { sink: assembly.audit, broken: AtomicBool::new(false) });
+        let audit = Arc::new(Watched::new(assembly.audit));
+        let folder = assembly.galleries.folder.clone();
+        let (kind, layout) = (calibration.kind(), calibration.layout());
+        let galleries = Galleries::open(assembly.galleries, kind, layout)
+            .map_err(|error| keeping::KeepingError::folder(folder.as_deref(), &error))?;
+        galleries.count(&world.meter);
         let pipeline = Pipeline::start(Parts {
             engine: assembly.engine,
             detector: assembly.detector,
@@ -245,10 +295,12 @@ impl Appliance {
             pipeline,
             places: Places::new(SLOTS),
             slots,
-            galleries: Galleries::default(),
+            galleries,
             calibration,
+            holder_keys: assembly.holder_keys,
             policy: assembly.policy,
             audit,
+            trust: assembly.trust,
             world,
             threshold,
             description,
@@ -276,7 +328,7 @@ impl Appliance {
     /// # Errors
     /// [`Refusal::GalleryExists`] or [`Refusal::GalleriesFull`].
     pub fn install(&self, name: GalleryId, gallery: Gallery) -> Result<(), Refusal> {
-        self.galleries.add(name, gallery)?;
+        self.galleries.install(name, gallery)?;
         self.galleries.count(&self.world.meter);
         Ok(())
     }
@@ -303,10 +355,13 @@ impl Service for Appliance {
         if self.stopping.load(Ordering::SeqCst) {
             return Readiness::NotReady("the appliance is stopping");
         }
-        if self.audit.broken.load(Ordering::SeqCst) {
+        if self.audit.is_broken() {
             return Readiness::NotReady("the audit could not be written when it was last tried");
         }
-        Readiness::Ready
+        match self.galleries.unavailable() {
+            none if none.is_empty() => Readiness::Ready,
+            why => Readiness::Degraded(why),
+        }
     }
 
     fn version(&self) -> Version {
@@ -320,7 +375,8 @@ impl Service for Appliance {
     }
 
     fn housekeep(&self) {
-        self.galleries.erase_expired(self.world.clock.civil_s());
+        self.audit.catch_up();
+        self.expire();
         self.galleries.count(&self.world.meter);
     }
 }
@@ -328,23 +384,6 @@ impl Service for Appliance {
 impl fmt::Debug for Appliance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Appliance").field("backend", &self.description.name).finish_non_exhaustive()
-    }
-}
-
-/// The audit, with a memory of whether it could be written.
-struct Watched {
-    sink: Arc<dyn AuditSink>,
-    broken: AtomicBool,
-}
-
-impl AuditSink for Watched {
-    fn record(&self, entry: &AuditEntry) -> Result<(), AuditError> {
-        let recorded = self.sink.record(entry);
-        if let Err(error) = &recorded {
-            tracing::error!(%error, "audit");
-        }
-        self.broken.store(recorded.is_err(), Ordering::SeqCst);
-        recorded
     }
 }
 

@@ -7,15 +7,29 @@
 //! Invariant: a request carries no threshold. It may name a false match rate, and only an
 //! administrator's is heard.
 
+mod encoded;
+mod keeping;
+mod service;
+
 use std::fmt;
+
+pub use encoded::{EncodedFile, EncodedImage};
+pub use keeping::{
+    Erased, GalleryDescription, HOLDER_SECRET_BYTES, HolderSecret, KeptBy, PresentedToken,
+};
+pub use service::{Readiness, Service, Version};
 
 use crate::{
     document::{error::DocumentError, image::ImageError},
     gallery::GalleryError,
+    keys::holder::{
+        TokenError,
+        record::{RecordRefused, RecordsError},
+    },
     types::{
-        Action, Asked, Attack, Caller, Candidate, CaptureFact, Certificate, GalleryId, Purpose,
-        Reason, Score, SubjectId, Template, TemplateError, TemplateKind, Threshold, TransactionId,
-        Verdict,
+        Action, Asked, Attack, Authenticity, Caller, Candidate, CaptureFact, Certificate,
+        GalleryId, Purpose, Reason, Score, Selection, SubjectId, Template, TemplateError,
+        Threshold, TransactionId, Verdict,
     },
 };
 pub use crate::{
@@ -23,53 +37,6 @@ pub use crate::{
     gallery::Enrolment,
     pipeline::Spent,
 };
-
-/// An encoded picture as it arrived. Its bytes cannot be printed; the process allocator wipes them.
-pub struct EncodedImage(Vec<u8>);
-
-impl EncodedImage {
-    /// Takes the bytes of a JPEG, JPEG 2000 or PNG file.
-    #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for EncodedImage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EncodedImage({} bytes)", self.0.len())
-    }
-}
-
-/// A file of a passport chip as it arrived. Its bytes cannot be printed; the process allocator
-/// wipes them.
-pub struct EncodedFile(Vec<u8>);
-
-impl EncodedFile {
-    /// Takes the bytes of the file.
-    #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for EncodedFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EncodedFile({} bytes)", self.0.len())
-    }
-}
 
 /// What a probe is held against, as the caller names it.
 #[derive(Debug)]
@@ -81,6 +48,10 @@ pub enum ReferenceSource {
     Dg2 {
         /// EF.DG2, or a bare record of ISO/IEC 19794-5 or 39794-5.
         file: EncodedFile,
+        /// EF.SOD, the issuing state's signature; without it the document is not checked.
+        sod: Option<EncodedFile>,
+        /// EF.DG1, whose issuing state must be the one that signed. Nothing else of it is read.
+        dg1: Option<EncodedFile>,
     },
     /// Every reference of an enrolled subject.
     Subject {
@@ -91,25 +62,17 @@ pub enum ReferenceSource {
     },
     /// A template that the caller kept.
     Template(Template),
-    /// A kind that this appliance knows by name and cannot read yet.
-    Unsupported(UnsupportedReference),
-}
-
-/// Kinds of reference that are named in the API and answered 501.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnsupportedReference {
-    /// A template sealed to a secret that the traveller carries.
-    HolderToken,
-}
-
-impl UnsupportedReference {
-    /// The member's name in the API.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::HolderToken => "holderToken",
-        }
-    }
+    /// A holder's record: the traveller presents its name and the secret that opens it.
+    Holder {
+        /// Where it is kept.
+        gallery: GalleryId,
+        /// Its name.
+        subject: SubjectId,
+        /// What opens it.
+        secret: HolderSecret,
+    },
+    /// A template that the traveller carries.
+    HolderToken(PresentedToken),
 }
 
 /// What a search is limited to.
@@ -130,6 +93,8 @@ pub enum Command {
     CreateGallery {
         /// Its name.
         gallery: GalleryId,
+        /// Who keeps the keys of its records.
+        kept_by: KeptBy,
     },
     /// Erase a gallery and everybody in it.
     DeleteGallery {
@@ -157,12 +122,28 @@ pub enum Command {
         /// Classes, group, validity.
         terms: Enrolment,
     },
-    /// Remove a subject.
+    /// Add a record that only its holder's secret opens, and that no search finds.
+    EnrolHolder {
+        /// Where.
+        gallery: GalleryId,
+        /// One picture.
+        image: EncodedImage,
+        /// When it may be used. Classes and groups are for searches, and none finds it.
+        terms: Enrolment,
+    },
+    /// Remove a subject, or a holder's record.
     Erase {
         /// Where.
         gallery: GalleryId,
         /// Who.
         subject: SubjectId,
+    },
+    /// Remove everybody who is meant.
+    EraseSelected {
+        /// Where.
+        gallery: GalleryId,
+        /// Who.
+        selection: Selection,
     },
     /// Search, 1:N.
     Identify {
@@ -174,6 +155,44 @@ pub enum Command {
         scope: Scope,
         /// An administrator's own false match rate.
         fmr: Option<f64>,
+    },
+    /// Make a token of a picture, for the traveller in it.
+    IssueToken {
+        /// The picture.
+        image: EncodedImage,
+        /// First second (civil, UTC) at which it is accepted; `None` for now.
+        not_before_s: Option<i64>,
+        /// First second at which it is not accepted any more.
+        expiry_s: i64,
+    },
+    /// Move a subject to another group.
+    Regroup {
+        /// Where.
+        gallery: GalleryId,
+        /// Who.
+        subject: SubjectId,
+        /// The group; zero is none.
+        group: u32,
+    },
+    /// Put new references in the place of a subject's old ones, which are erased.
+    Replace {
+        /// Where.
+        gallery: GalleryId,
+        /// Who.
+        subject: SubjectId,
+        /// 1 to [`crate::limits::REFERENCES_PER_SUBJECT_MAX`] pictures.
+        images: Vec<EncodedImage>,
+        /// Classes, group, validity.
+        terms: Enrolment,
+    },
+    /// Keep a subject out of every search and comparison, or lift that again.
+    Restrict {
+        /// Where.
+        gallery: GalleryId,
+        /// Who.
+        subject: SubjectId,
+        /// Whether it is kept out.
+        restricted: bool,
     },
     /// Compare, 1:1 with each reference.
     Verify {
@@ -195,9 +214,13 @@ impl Command {
             Self::DeleteGallery { .. } => Action::DeleteGallery,
             Self::DescribeGallery { .. } => Action::DescribeGallery,
             Self::Embed { .. } => Action::Embed,
-            Self::Enrol { .. } => Action::Enrol,
-            Self::Erase { .. } => Action::Erase,
+            Self::Enrol { .. } | Self::EnrolHolder { .. } => Action::Enrol,
+            Self::Erase { .. } | Self::EraseSelected { .. } => Action::Erase,
             Self::Identify { .. } => Action::Identify,
+            Self::IssueToken { .. } => Action::IssueToken,
+            Self::Regroup { .. } => Action::Regroup,
+            Self::Replace { .. } => Action::Replace,
+            Self::Restrict { .. } => Action::Restrict,
             Self::Verify { .. } => Action::Verify,
         }
     }
@@ -206,20 +229,26 @@ impl Command {
     #[must_use]
     pub fn gallery(&self) -> Option<&GalleryId> {
         match self {
-            Self::CreateGallery { gallery }
+            Self::CreateGallery { gallery, .. }
             | Self::DeleteGallery { gallery }
             | Self::DescribeGallery { gallery }
             | Self::Enrol { gallery, .. }
+            | Self::EnrolHolder { gallery, .. }
             | Self::Erase { gallery, .. }
-            | Self::Identify { gallery, .. } => Some(gallery),
+            | Self::EraseSelected { gallery, .. }
+            | Self::Identify { gallery, .. }
+            | Self::Regroup { gallery, .. }
+            | Self::Replace { gallery, .. }
+            | Self::Restrict { gallery, .. } => Some(gallery),
             Self::Verify { references, .. } => references.iter().find_map(|held| match held {
-                ReferenceSource::Subject { gallery, .. } => Some(gallery),
+                ReferenceSource::Subject { gallery, .. }
+                | ReferenceSource::Holder { gallery, .. } => Some(gallery),
                 ReferenceSource::Image(_)
                 | ReferenceSource::Dg2 { .. }
                 | ReferenceSource::Template(_)
-                | ReferenceSource::Unsupported(_) => None,
+                | ReferenceSource::HolderToken(_) => None,
             }),
-            Self::Embed { .. } => None,
+            Self::Embed { .. } | Self::IssueToken { .. } => None,
         }
     }
 }
@@ -259,6 +288,8 @@ pub struct Compared {
     pub reference: usize,
     /// What the reference's capture gave; a template counts as usable.
     pub capture: CaptureFact,
+    /// What passive authentication said, where the reference is a document's.
+    pub document: Option<Authenticity>,
     /// The face in it, where it is a picture and one was found.
     pub face: Option<FaceReport>,
     /// The score, where there was something to compare.
@@ -294,21 +325,6 @@ pub struct Decision {
     pub spent: Spent,
 }
 
-/// A gallery, from outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GalleryDescription {
-    /// Its name.
-    pub gallery: GalleryId,
-    /// Enrolled subjects.
-    pub subjects: u64,
-    /// Rows that a search can find.
-    pub rows: u64,
-    /// Grows with every update.
-    pub generation: u64,
-    /// Model and calibration of its templates.
-    pub kind: TemplateKind,
-}
-
 /// What was done.
 #[derive(Debug)]
 pub enum Answer {
@@ -334,10 +350,43 @@ pub enum Answer {
         /// The gallery's generation that holds it.
         generation: u64,
     },
-    /// A subject or a gallery is gone.
-    Erased {
+    /// A record was added; its secret is told this once.
+    HolderEnrolled {
         /// Its name in the audit.
         transaction: TransactionId,
+        /// The record's name.
+        subject: SubjectId,
+        /// What opens it; nobody but the traveller keeps it.
+        secret: HolderSecret,
+        /// The face it was made of.
+        face: Option<FaceReport>,
+    },
+    /// A subject, a selection or a gallery is gone.
+    Erased(Erased),
+    /// A subject is kept in another way than before.
+    Changed {
+        /// Its name in the audit.
+        transaction: TransactionId,
+        /// Who.
+        subject: SubjectId,
+        /// The gallery's generation in which it holds.
+        generation: u64,
+    },
+    /// A subject has new references, and its old ones are gone.
+    Replaced {
+        /// The face of each reference.
+        faces: Vec<FaceReport>,
+        /// What became of the old ones.
+        erased: Erased,
+    },
+    /// A token, for the traveller to carry.
+    TokenIssued {
+        /// Its name in the audit.
+        transaction: TransactionId,
+        /// The token; it fits one QR code where templates have 128 dimensions.
+        token: Vec<u8>,
+        /// The face it was made of.
+        face: Option<FaceReport>,
     },
     /// A gallery.
     Gallery(GalleryDescription),
@@ -365,7 +414,7 @@ impl fmt::Display for Part {
 }
 
 /// Why nothing was decided. Each has one stable code ([`Refusal::code`]).
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     // The caller must change the request.
     /// The picture cannot be read.
@@ -399,18 +448,6 @@ pub enum Refusal {
         part: Part,
         /// Why not.
         error: TemplateError,
-    },
-    /// A kind of reference that is not read yet.
-    #[error(
-        "{part}: `{}` references are not read by this version; send an image, a template or a \
-         gallery subject",
-        .kind.name()
-    )]
-    UnsupportedReference {
-        /// Which reference.
-        part: Part,
-        /// Its kind.
-        kind: UnsupportedReference,
     },
     /// None, or more than one verification takes.
     #[error(
@@ -475,6 +512,61 @@ pub enum Refusal {
         /// Why not.
         error: GalleryError,
     },
+    /// The gallery is named, and cannot be used.
+    #[error("gallery {gallery} is not served: {why}")]
+    GalleryUnavailable {
+        /// Its name.
+        gallery: GalleryId,
+        /// Why not, and what the operator does next.
+        why: String,
+    },
+    /// The act needs a gallery whose records are kept by others than this one's are.
+    #[error("gallery {gallery} {why}")]
+    GalleryKind {
+        /// Its name.
+        gallery: GalleryId,
+        /// What it keeps, and which endpoint does what was meant.
+        why: &'static str,
+    },
+    /// A search over records that only their holders can open.
+    #[error(
+        "gallery {gallery} holds records that only their holders can open, and no searchable row: \
+         a search of it is not possible by construction; verify 1:1 with the record's id and secret"
+    )]
+    IdentifyNotPossible {
+        /// Its name.
+        gallery: GalleryId,
+    },
+    /// The token cannot be made as asked, or is not accepted here.
+    #[error("{part}: {error}")]
+    HolderToken {
+        /// Which reference, or which picture.
+        part: Part,
+        /// Why not.
+        error: TokenError,
+    },
+    /// Tokens need keys.
+    #[error(
+        "this appliance has no keys for holder tokens; the operator may make them with `portcullis \
+         token keygen` and set holder.issuer_key (to issue) or holder.reader_keys (to accept)"
+    )]
+    TokensDisabled,
+    /// No record was opened; for an unknown id and a wrong secret there is one answer.
+    #[error("gallery {gallery}: {error}")]
+    HolderRecord {
+        /// Where.
+        gallery: GalleryId,
+        /// Why not.
+        error: RecordRefused,
+    },
+    /// The file of holders' records does not take what was asked for.
+    #[error("gallery {gallery}: {error}")]
+    HolderRecords {
+        /// Where.
+        gallery: GalleryId,
+        /// Why not.
+        error: RecordsError,
+    },
     // The caller may not.
     /// The policy does not allow it.
     #[error("not permitted: {}", reasons_text(.0))]
@@ -521,6 +613,14 @@ pub enum Refusal {
         why: &'static str,
     },
     // A fault of the appliance.
+    /// The gallery's medium, its keys or its file failed; it is as it was, unless `why` says more.
+    #[error("gallery {gallery}: {why}")]
+    GalleryFault {
+        /// Where.
+        gallery: GalleryId,
+        /// What failed, and what to do next.
+        why: String,
+    },
     /// An engine failed, or a stage panicked.
     #[error("the appliance failed: {what}; the log holds more")]
     Fault {
@@ -535,6 +635,15 @@ fn template_code(error: &TemplateError) -> &'static str {
         TemplateError::OutOfRange { .. } => "TEMPLATE_OUT_OF_RANGE",
         TemplateError::ForeignModel { .. } => "TEMPLATE_FOREIGN_MODEL",
         TemplateError::ForeignCalibration { .. } => "TEMPLATE_FOREIGN_CALIBRATION",
+    }
+}
+
+fn records_code(error: &RecordsError) -> &'static str {
+    match error {
+        RecordsError::Template(error) => template_code(error),
+        RecordsError::Full => "GALLERY_FULL",
+        RecordsError::Validity { .. } => "VALIDITY_EMPTY",
+        _ => "GALLERY_FAULT",
     }
 }
 
@@ -555,6 +664,16 @@ fn reasons_text(reasons: &[Reason]) -> String {
 }
 
 impl Refusal {
+    /// What a gallery refused.
+    pub(crate) fn of_gallery(name: &GalleryId, error: GalleryError) -> Self {
+        Self::Gallery { gallery: name.clone(), error }
+    }
+
+    /// What a file of holders' records refused.
+    pub(crate) fn of_records(name: &GalleryId, error: RecordsError) -> Self {
+        Self::HolderRecords { gallery: name.clone(), error }
+    }
+
     /// The stable code: the contract with integrators, never translated, never reused.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -569,7 +688,6 @@ impl Refusal {
                 CaptureFact::OffCentre => "CAPTURE_OFF_CENTRE",
             },
             Self::Template { error, .. } => template_code(error),
-            Self::UnsupportedReference { .. } => "UNSUPPORTED_REFERENCE",
             Self::References { .. } => "REFERENCES_COUNT",
             Self::Images { .. } => "IMAGES_COUNT",
             Self::Candidates { .. } => "CANDIDATES_COUNT",
@@ -587,7 +705,22 @@ impl Refusal {
                 GalleryError::UnknownSubject { .. } => "SUBJECT_UNKNOWN",
                 GalleryError::Restricted { .. } => "SUBJECT_RESTRICTED",
                 GalleryError::NotValid { .. } => "SUBJECT_NOT_VALID",
+                GalleryError::NotDestroyed { .. } => "ERASURE_PENDING",
+                _ => "GALLERY_FAULT",
             },
+            Self::HolderRecord { error, .. } => match error {
+                RecordRefused::NotOpened => "HOLDER_UNOPENED",
+                RecordRefused::NotYetValid { .. } | RecordRefused::Expired { .. } => {
+                    "SUBJECT_NOT_VALID"
+                }
+                RecordRefused::Records(error) => records_code(error),
+            },
+            Self::HolderRecords { error, .. } => records_code(error),
+            Self::GalleryUnavailable { .. } => "GALLERY_UNAVAILABLE",
+            Self::GalleryKind { .. } => "GALLERY_KIND",
+            Self::IdentifyNotPossible { .. } => "IDENTIFY_NOT_POSSIBLE",
+            Self::HolderToken { .. } => "HOLDER_TOKEN_REFUSED",
+            Self::TokensDisabled => "TOKENS_DISABLED",
             Self::Forbidden(_) => "FORBIDDEN",
             Self::FmrReserved => "FMR_RESERVED",
             Self::EmbedDisabled => "EMBED_DISABLED",
@@ -597,51 +730,10 @@ impl Refusal {
             Self::Late { .. } => "DEADLINE_PASSED",
             Self::ErasurePending { .. } => "ERASURE_PENDING",
             Self::NotReady { .. } => "NOT_READY",
+            Self::GalleryFault { .. } => "GALLERY_FAULT",
             Self::Fault { .. } => "FAULT",
         }
     }
-}
-
-/// How far the appliance is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Readiness {
-    /// It answers.
-    Ready,
-    /// It does not answer now; why.
-    NotReady(&'static str),
-}
-
-/// What runs, for `/v1/version` and for a report of a fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
-    /// Name of the backend at work.
-    pub backend: &'static str,
-    /// Its device, in words.
-    pub device: String,
-    /// Model and calibration of templates.
-    pub kind: TemplateKind,
-    /// The data set that thresholds were measured on.
-    pub basis: String,
-    /// Whether a presentation attack detector is at work.
-    pub attack_detection: bool,
-}
-
-/// What carries out requests. The appliance is one; a test may bring another.
-pub trait Service: Send + Sync + 'static {
-    /// Carries out `request`; blocks until it is answered.
-    ///
-    /// # Errors
-    /// [`Refusal`]: nothing was decided.
-    fn execute(&self, request: Request) -> Result<Answer, Refusal>;
-
-    /// Whether it would answer now.
-    fn readiness(&self) -> Readiness;
-
-    /// What runs.
-    fn version(&self) -> Version;
-
-    /// Does what is due without being asked: erases what has expired. Called about once a minute.
-    fn housekeep(&self);
 }
 
 #[cfg(test)]

@@ -94,8 +94,14 @@ pub struct Config {
     pub engine: EngineChoice,
     /// What decides.
     pub policy: PolicyChoice,
+    /// Whose documents are genuine.
+    pub documents: Documents,
     /// Where decisions are written.
     pub audit: Audit,
+    /// Who is enrolled, and who keeps the keys.
+    pub gallery: Galleries,
+    /// Templates that travellers carry.
+    pub holder: Holder,
     /// What is told on standard error.
     pub log: Log,
     /// Bounds lowered beneath the product's.
@@ -148,6 +154,8 @@ pub struct EngineChoice {
 pub struct PolicyChoice {
     /// Whether Admit needs a passed presentation attack detection.
     pub attack_detection: AttackDetection,
+    /// What a document must be found to be before its photograph opens a gate.
+    pub document_authentication: DocumentAuthentication,
     /// False match rate of the threshold.
     pub fmr: f64,
     /// Rules for the face in a frame.
@@ -156,12 +164,52 @@ pub struct PolicyChoice {
     pub embed_enabled: bool,
 }
 
+/// `[documents]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Documents {
+    /// File or folder of country certificates and revocation lists; empty for none.
+    pub trust_store: PathBuf,
+}
+
 /// `[audit]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Audit {
     /// The file; empty for the default one.
     pub path: PathBuf,
+}
+
+/// `[gallery]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Galleries {
+    /// Folder of the gallery files; empty for the default one.
+    pub directory: PathBuf,
+    /// Where opened tiles lie.
+    pub residency: ResidencyName,
+    /// Who keeps the keys.
+    pub custodian: CustodianName,
+    /// Custodian `file`: folder of the key files; empty for the default one.
+    pub key_directory: PathBuf,
+    /// Custodian `file`: file with the passphrase of the key files; empty for none.
+    pub key_passphrase_file: PathBuf,
+    /// Custodian `pkcs11`: the token's library.
+    pub pkcs11_module: PathBuf,
+    /// Custodian `pkcs11`: label of the token.
+    pub pkcs11_token: String,
+    /// Custodian `pkcs11`: file with the user's PIN.
+    pub pkcs11_pin_file: PathBuf,
+}
+
+/// `[holder]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Holder {
+    /// File of the key that signs and seals holder tokens; empty where none are issued.
+    pub issuer_key: PathBuf,
+    /// Files of the keys that open and verify them, one per issuer that is accepted.
+    pub reader_keys: Vec<PathBuf>,
 }
 
 /// `[log]`.
@@ -218,12 +266,47 @@ choice! {
     }
 }
 choice! {
+    /// What a document must be found to be before its photograph opens a gate.
+    DocumentAuthentication {
+        /// Genuine, without a reservation.
+        Required,
+        /// Genuine; SHA-1, short keys and an old revocation list are accepted.
+        WeakAllowed,
+        /// Not found to be false.
+        NotRequired,
+    }
+}
+choice! {
     /// Rules for the face in a frame.
     FaceRulesName {
         /// Photographs.
         Still,
         /// Live capture at a gate.
         Egate,
+    }
+}
+choice! {
+    /// Where opened tiles lie.
+    #[derive(Default)]
+    ResidencyName {
+        /// Nowhere: each search opens what it needs and wipes it.
+        #[default]
+        Sealed,
+        /// In locked memory, from the opening to the end.
+        Locked,
+    }
+}
+choice! {
+    /// Who keeps the keys of galleries.
+    #[derive(Default)]
+    CustodianName {
+        /// This process alone: what it ends, nobody opens again.
+        Memory,
+        /// One file per epoch.
+        #[default]
+        File,
+        /// A token (a security module) behind PKCS #11.
+        Pkcs11,
     }
 }
 choice! {
@@ -310,6 +393,7 @@ impl Default for PolicyChoice {
     fn default() -> Self {
         Self {
             attack_detection: AttackDetection::Required,
+            document_authentication: DocumentAuthentication::Required,
             fmr: 1e-4,
             face_rules: FaceRulesName::Still,
             embed_enabled: false,
@@ -331,6 +415,45 @@ impl Default for Limits {
             connections: limits::CONNECTIONS_MAX,
             deadline_ms: limits::DEADLINE_MS_DEFAULT,
         }
+    }
+}
+
+impl Galleries {
+    /// A custodian is given what it needs, and nothing that it would not look at.
+    fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |key, value: &Path, why: &str| {
+            let value = value.display().to_string();
+            Err(ConfigError::Value { key, value, why: why.to_owned() })
+        };
+        let is_set = |path: &Path| !path.as_os_str().is_empty();
+        let of_token = [
+            ("gallery.pkcs11_module", self.pkcs11_module.as_path()),
+            ("gallery.pkcs11_token", Path::new(&self.pkcs11_token)),
+            ("gallery.pkcs11_pin_file", self.pkcs11_pin_file.as_path()),
+        ];
+        let of_file = [
+            ("gallery.key_directory", self.key_directory.as_path()),
+            ("gallery.key_passphrase_file", self.key_passphrase_file.as_path()),
+        ];
+        let is_token = self.custodian == CustodianName::Pkcs11;
+        for (key, value) in of_token {
+            if is_token && !is_set(value) {
+                return refuse(key, value, "the custodian pkcs11 needs it");
+            }
+            if !is_token && is_set(value) {
+                return refuse(
+                    key,
+                    value,
+                    "belongs to custodian = \"pkcs11\", which is not chosen",
+                );
+            }
+        }
+        for (key, value) in of_file {
+            if self.custodian != CustodianName::File && is_set(value) {
+                return refuse(key, value, "belongs to custodian = \"file\", which is not chosen");
+            }
+        }
+        Ok(())
     }
 }
 
@@ -437,6 +560,7 @@ impl Config {
             let why = "tls_certificate and tls_key belong together: set both or neither";
             return refuse("server.tls_certificate", tls.0.display().to_string(), why);
         }
+        self.gallery.check()?;
         self.check_exposure()
     }
 
@@ -529,13 +653,16 @@ impl Environment {
         folder.ok_or(ConfigError::NoFolder { what: "cached models", variable: "PORTCULLIS_CACHE" })
     }
 
-    /// Where the audit file is kept.
+    /// Where what must outlive the process is kept: the audit, galleries, their keys.
     ///
     /// # Errors
     /// [`ConfigError::NoFolder`].
     pub fn state_folder(&self) -> Result<PathBuf, ConfigError> {
         let folder = self.folder("XDG_STATE_HOME", ".local/state");
-        folder.ok_or(ConfigError::NoFolder { what: "the audit", variable: "XDG_STATE_HOME" })
+        folder.ok_or(ConfigError::NoFolder {
+            what: "the audit and galleries",
+            variable: "XDG_STATE_HOME",
+        })
     }
 
     fn config_file(&self) -> Option<PathBuf> {
@@ -594,12 +721,45 @@ mod tests {
             ("PORTCULLIS_ENGINE_NAME", "abacus", "unknown variant `abacus`"),
             ("PORTCULLIS_MODELS_DETECT_PX", "100", "a multiple of 32"),
             ("PORTCULLIS_LIMITS_BODY_BYTES", "99999999999", "lowered, not raised"),
+            ("PORTCULLIS_GALLERY_CUSTODIAN", "vault", "unknown variant `vault`"),
+            ("PORTCULLIS_GALLERY_CUSTODIAN", "pkcs11", "gallery.pkcs11_module"),
+            ("PORTCULLIS_GALLERY_PKCS11_TOKEN", "gates", "which is not chosen"),
             ("PORTCULLIS_SERVER_LISTEN", "0.0.0.0:1", "server.tls_certificate, server.tls_key"),
         ] {
             let text = set(name, value).expect_err(name).to_string();
             assert!(text.contains(expected), "{text}");
         }
+        assert_eq!(
+            set("PORTCULLIS_GALLERY_RESIDENCY", "locked").expect("one").gallery.residency,
+            ResidencyName::Locked
+        );
         assert!(set("PORTCULLIS_SHARED", "/elsewhere").is_ok(), "not a section: not ours");
+    }
+
+    #[test]
+    fn a_custodian_is_given_what_it_needs_and_nothing_else() {
+        let with = |more: &str| {
+            let text = format!("[gallery]\n{more}");
+            Config::parse(&text, "a.toml").expect("known keys").check()
+        };
+        let whole = "pkcs11_module = \"/lib/a.so\"\npkcs11_token = \"gates\"\n\
+                     pkcs11_pin_file = \"/etc/pin\"\n";
+        assert_eq!(with(&format!("custodian = \"pkcs11\"\n{whole}")), Ok(()));
+        assert_eq!(with("key_directory = \"/keys\"\nkey_passphrase_file = \"/pass\""), Ok(()));
+        for (text, key) in [
+            ("custodian = \"pkcs11\"", "gallery.pkcs11_module"),
+            (whole, "gallery.pkcs11_module"),
+            ("custodian = \"memory\"\nkey_directory = \"/keys\"", "gallery.key_directory"),
+            (
+                "custodian = \"memory\"\nkey_passphrase_file = \"/pass\"",
+                "gallery.key_passphrase_file",
+            ),
+        ] {
+            match with(text) {
+                Err(ConfigError::Value { key: found, .. }) => assert_eq!(found, key, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
     }
 
     #[test]

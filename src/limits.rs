@@ -73,6 +73,8 @@ pub const DIMS_MAX: usize = 2048;
 pub const TILE_ROWS: u32 = 1024;
 /// Rows of one gallery.
 pub const GALLERY_ROWS_MAX: u64 = 16_000_000;
+/// Results of erasures that are remembered while the audit cannot be written.
+pub const AUDIT_OWED_MAX: usize = 10_000;
 /// Galleries of one appliance.
 pub const GALLERIES_MAX: usize = 256;
 /// Records of one store that opens only with their holders' secrets.
@@ -92,6 +94,27 @@ pub const BODY_MS_MAX: u64 = 10_000;
 pub const DRAIN_MS_MAX: u64 = 3_000;
 /// Longest that open requests may take to end when the appliance stops, in milliseconds.
 pub const STOP_MS_MAX: u64 = 10_000;
+/// Largest EF.SOD in bytes; real ones have two to ten thousand.
+pub const SOD_BYTES_MAX: usize = 64 * 1024;
+/// Data groups that a chip can have.
+pub const DATA_GROUPS_MAX: usize = 16;
+/// Signers of one signed message; documents have one.
+pub const SIGNERS_MAX: usize = 8;
+/// Shortest RSA key that is verified at all, in bits; below 2048 a document is weak.
+pub const RSA_BITS_MIN: usize = 1024;
+/// Longest RSA key that is verified, in bits: the largest that a country certificate has.
+pub const RSA_BITS_MAX: usize = 6144;
+/// Largest file of country certificates in bytes; a national master list has about one million.
+pub const TRUST_FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Files of one folder of country certificates.
+pub const TRUST_FILES_MAX: usize = 4_096;
+/// Country certificates that are held at most; a national master list has about 600.
+pub const TRUST_CERTIFICATES_MAX: usize = 8_192;
+/// Age at which a revocation list that names no next update is stale, in seconds: ICAO Doc 9303-12
+/// has every country publish one at least every 90 days.
+pub const CRL_AGE_S_MAX: i64 = 90 * 24 * 60 * 60;
+/// Country certificates that are tried for one document signer.
+pub const TRUST_TRIES_MAX: usize = 16;
 /// Compute threads of one engine.
 pub const ENGINE_THREADS_MAX: usize = 64;
 

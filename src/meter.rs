@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use hdrhistogram::Histogram;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// Seconds in each stage, from 50 µs to 10 s.
@@ -83,6 +84,8 @@ pub struct Meter {
     outcomes: IntCounterVec,
     refusals: IntCounterVec,
     frames: IntCounterVec,
+    gallery_rows: IntGaugeVec,
+    gallery_bytes: IntGauge,
     galleries: IntGaugeVec,
     exact: [Mutex<Histogram<u64>>; Stage::ALL.len()],
 }
@@ -114,17 +117,22 @@ impl Meter {
             "code",
         );
         let frames = counter("portcullis_frames_total", "Frames by what became of them.", "fate");
-        let galleries = IntGaugeVec::new(
-            Opts::new("portcullis_gallery_rows", "Rows over all galleries, by state."),
-            &["state"],
-        )
-        .expect(declared);
+        let gauge = |name: &str, help: &str| {
+            IntGaugeVec::new(Opts::new(name, help), &["state"]).expect(declared)
+        };
+        let gallery_rows = gauge("portcullis_gallery_rows", "Rows over all galleries, by state.");
+        let galleries = gauge("portcullis_galleries", "Galleries, by whether they are served.");
+        let gallery_bytes =
+            IntGauge::new("portcullis_gallery_bytes", "Bytes of all gallery files.")
+                .expect(declared);
         let registry = Registry::new();
         for collector in [
             Box::new(stages.clone()) as Box<dyn prometheus::core::Collector>,
             Box::new(outcomes.clone()),
             Box::new(refusals.clone()),
             Box::new(frames.clone()),
+            Box::new(gallery_rows.clone()),
+            Box::new(gallery_bytes.clone()),
             Box::new(galleries.clone()),
         ] {
             registry.register(collector).expect(declared);
@@ -132,7 +140,17 @@ impl Meter {
         let exact = Stage::ALL.map(|_| {
             Mutex::new(Histogram::new_with_max(LATENCY_US_MAX, 3).expect("three digits fit"))
         });
-        Self { registry, stages, outcomes, refusals, frames, galleries, exact }
+        Self {
+            registry,
+            stages,
+            outcomes,
+            refusals,
+            frames,
+            gallery_rows,
+            gallery_bytes,
+            galleries,
+            exact,
+        }
     }
 
     /// Records `us` microseconds in `stage`.
@@ -162,10 +180,22 @@ impl Meter {
         self.frames.with_label_values(&[fate]).inc();
     }
 
-    /// Sets the number of rows in `state`: `searchable` or `vacant`.
+    /// Sets the number of rows in `state`: `searchable`, `vacant`, or `holders` for records that
+    /// only their holders open.
     pub fn gallery_rows(&self, state: &'static str, rows: u64) {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        self.galleries.with_label_values(&[state]).set(rows);
+        self.gallery_rows.with_label_values(&[state]).set(rows);
+    }
+
+    /// Sets the bytes of all gallery files.
+    pub fn gallery_bytes(&self, bytes: u64) {
+        self.gallery_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Sets the number of galleries in `state`: `served` or `unavailable`.
+    pub fn galleries(&self, state: &'static str, count: u64) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.galleries.with_label_values(&[state]).set(count);
     }
 
     /// Quantiles of a stage so far.

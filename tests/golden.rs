@@ -65,6 +65,7 @@ fn comparison(text: &str) -> ComparisonFact {
     let (score, threshold) = numbers.split_once('/').expect("score/threshold");
     ComparisonFact {
         reference: capture(reference),
+        document: None,
         score: (score != "-").then(|| Score(score.parse().expect("a score"))),
         threshold: Score(threshold.parse().expect("a threshold")),
     }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "real sockets are slow when a test makes them slow")]
 
+#[path = "http_api/authenticity.rs"]
+mod authenticity;
 #[path = "http_api/bodies.rs"]
 mod bodies;
 
@@ -19,8 +21,14 @@ mod door;
 mod galleries;
 #[path = "http_api/harness.rs"]
 mod harness;
+#[path = "http_api/holders.rs"]
+mod holders;
+#[path = "common/issuer.rs"]
+mod issuer;
 #[path = "common/jpeg2000.rs"]
 mod jpeg2000;
+#[path = "http_api/keeping.rs"]
+mod keeping;
 #[path = "http_api/pictures.rs"]
 mod pictures;
 #[path = "common/places.rs"]

@@ -206,7 +206,7 @@ fn kinds_are_told_by_signature_and_foreign_ones_refused_by_name() {
         assert_eq!(refused.code(), "IMAGE_KIND_UNSUPPORTED");
         assert!(refused.to_string().contains(name), "{refused} should name {name}");
     }
-    for bytes in [b"hello, world".as_slice(), b"\0", &[0; 4096]] {
+    for bytes in [b"hello, world".as_slice(), b"\0\x01", &[0; 4096]] {
         assert_eq!(code(bytes), "IMAGE_KIND_UNKNOWN");
     }
     assert_eq!(code(b""), "IMAGE_EMPTY");

@@ -88,7 +88,7 @@ impl Sim {
         let (scene, parts) =
             Scene::new(12, seed, faults_in_256, Arc::clone(&clock) as Arc<dyn Clock>, meanwhile);
         let layout = TileLayout { rows: 3, ..scene.calibration.layout() };
-        let gallery = Gallery::new(scene.calibration.kind(), layout);
+        let gallery = Gallery::in_memory(scene.calibration.kind(), layout);
         let (desk, engine_line, match_line) = parts.assemble();
         Self {
             dice: Dice::new(seed),
@@ -249,7 +249,7 @@ impl Sim {
         }
         let slots = &self.scene.slots;
         assert_eq!((slots.free(), slots.residue_bytes()), (slots.slots(), 0));
-        let everybody = self.gallery.erase_all();
+        let everybody = self.gallery.erase_all().expect("memory takes it");
         assert!(everybody.is_complete(), "nobody holds a generation any more");
         let outcomes = *self.outcomes.lock().expect("no panic");
         assert_eq!(outcomes.iter().sum::<u32>() as usize, self.waiting.len());
@@ -380,7 +380,7 @@ fn a_full_table_is_busy_and_an_erasure_ends_with_the_search() {
         orders += 1;
     }
     assert_eq!(orders, 12);
-    let erasure = sim.gallery.erase_all();
+    let erasure = sim.gallery.erase_all().expect("memory takes it");
     assert!(erasure.wait(Duration::from_millis(1)).is_err(), "orders hold the generation");
     sim.finish();
     assert!(erasure.is_complete());

@@ -1,5 +1,5 @@
-//! The custodian on a token, against SoftHSM: the contract of all custodians, and what a token adds:
-//! keys that cannot be read, PINs, a session that is lost, a token that is not there.
+//! The custodian on a token, against SoftHSM: the contract of all custodians, and what a token
+//! adds: keys that cannot be read, PINs, a session that is lost, a token that is not there.
 //!
 //! One test, because a PKCS#11 library is initialised once per process and finds its configuration
 //! in the environment: the test starts itself again with `SOFTHSM2_CONF` set.
@@ -77,7 +77,7 @@ fn a_token_keeps_every_promise() {
 }
 
 fn pin(text: &str) -> Phrase {
-    Phrase::take(text.to_owned()).ok().expect("a PIN")
+    Phrase::take(text.to_owned()).expect("a PIN")
 }
 
 fn open(library: &Path, label: &str, digits: &str) -> Result<Pkcs11Custodian, CustodyError> {

@@ -16,7 +16,7 @@ use portcullis::{
 };
 
 use crate::{
-    picture,
+    authenticity, picture,
     spent::{Measured, nanoseconds},
 };
 
@@ -74,6 +74,7 @@ pub(crate) fn run(options: &Options) -> io::Result<bool> {
         );
         kept &= !promised || row.whole.median_ms() <= DECODE_MS_MAX;
     }
+    kept &= authenticity::run(rounds)?;
     Ok(options.smoke || kept)
 }
 

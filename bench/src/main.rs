@@ -5,6 +5,7 @@
 //! same run. Figures of different machines or runs are not to be compared; ratios are.
 #![allow(clippy::print_stdout, reason = "a benchmark's report is its standard output")]
 
+mod authenticity;
 mod ceiling;
 mod document;
 mod fail;

@@ -1,32 +1,29 @@
 //! Commands, carried out: permitted first, then decoded into slots, then through the pipeline.
 
-use std::{
-    sync::{Arc, mpsc},
-    time::Duration,
-};
+use std::{sync::mpsc, time::Duration};
 
 use super::{Appliance, places::Held};
 use crate::{
     audit::{AuditEntry, AuditSink},
     command::{
-        Answer, Command, Compared, Decision, EncodedFile, EncodedImage, Enrolment,
-        GalleryDescription, Part, ReferenceSource, Refusal, Request, Scope,
+        Answer, Command, Compared, Decision, EncodedFile, EncodedImage, Part, ReferenceSource,
+        Refusal, Request, Scope,
     },
     document::{
+        authentication::{DocumentFiles, authenticate},
         dg2::Dg2,
         error::DocumentError,
         image::{self, ImageError},
     },
-    gallery::Gallery,
-    limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX, REFERENCES_PER_SUBJECT_MAX},
+    limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX},
     pipeline::{
         Order, Reference, Refused, Reply, Task,
         slot::{CaptureError, Captured},
     },
     random::random_id,
     types::{
-        Asked, Attack, Caller, CaptureFact, GalleryId, Permission, Role, SubjectId, Threshold,
-        TransactionId,
+        Asked, Attack, Authenticity, Caller, CaptureFact, GalleryId, Permission, Role, SubjectId,
+        Threshold, TransactionId,
     },
 };
 
@@ -35,10 +32,10 @@ use crate::{
 const GRACE_MS: u64 = 500;
 
 /// One request under way.
-struct Errand {
-    transaction: TransactionId,
-    asked: Asked,
-    deadline_ms: u64,
+pub(super) struct Errand {
+    pub(super) transaction: TransactionId,
+    pub(super) asked: Asked,
+    pub(super) deadline_ms: u64,
     deadline_us: u64,
 }
 
@@ -49,17 +46,37 @@ impl Appliance {
     pub(super) fn carry_out(&self, request: Request) -> Result<Answer, Refusal> {
         let errand = self.permit(&request)?;
         match request.command {
-            Command::CreateGallery { gallery } => self.create_gallery(&errand, gallery),
+            Command::CreateGallery { gallery, kept_by } => {
+                self.create_gallery(&errand, &gallery, kept_by)
+            }
             Command::DeleteGallery { gallery } => self.delete_gallery(&errand, &gallery),
-            Command::DescribeGallery { gallery } => self.describe_gallery(&errand, gallery),
+            Command::DescribeGallery { gallery } => self.describe_gallery(&errand, &gallery),
             Command::Embed { image } => self.embed(&errand, &image),
             Command::Enrol { gallery, subject, images, terms } => {
-                self.enrol(&errand, gallery, subject, &images, terms)
+                self.enrol(&errand, &gallery, subject, &images, terms)
             }
-            Command::Erase { gallery, subject } => self.erase(&errand, gallery, subject),
+            Command::EnrolHolder { gallery, image, terms } => {
+                self.enrol_holder(&errand, &gallery, &image, terms)
+            }
+            Command::Erase { gallery, subject } => self.erase(&errand, &gallery, subject),
+            Command::EraseSelected { gallery, selection } => {
+                self.erase_selected(&errand, &gallery, selection)
+            }
             Command::Identify { gallery, probe, scope, fmr } => {
                 let threshold = self.threshold_for(fmr)?;
                 self.identify(&errand, &gallery, &probe, scope, threshold)
+            }
+            Command::IssueToken { image, not_before_s, expiry_s } => {
+                self.issue_token(&errand, &image, (not_before_s, expiry_s))
+            }
+            Command::Regroup { gallery, subject, group } => {
+                self.regroup(&errand, &gallery, subject, group)
+            }
+            Command::Replace { gallery, subject, images, terms } => {
+                self.replace(&errand, &gallery, subject, &images, terms)
+            }
+            Command::Restrict { gallery, subject, restricted } => {
+                self.restrict(&errand, &gallery, subject, restricted)
             }
             Command::Verify { probe, references, fmr } => {
                 let threshold = self.threshold_for(fmr)?;
@@ -114,27 +131,41 @@ impl Appliance {
     }
 
     /// Writes an entry of the appliance's own: an act, or a permission that was refused.
-    fn record(
+    pub(super) fn record(
         &self,
         errand: &Errand,
         subject: Option<SubjectId>,
         reasons: Vec<&'static str>,
     ) -> Result<(), Refusal> {
-        let entry = AuditEntry {
+        self.write(&self.entry(errand, subject, reasons))
+    }
+
+    pub(super) fn write(&self, entry: &AuditEntry) -> Result<(), Refusal> {
+        self.audit.record(entry).map_err(|_| Refusal::Audit)
+    }
+
+    pub(super) fn entry(
+        &self,
+        errand: &Errand,
+        subject: Option<SubjectId>,
+        reasons: Vec<&'static str>,
+    ) -> AuditEntry {
+        AuditEntry {
             transaction: errand.transaction,
             at_s: self.world.clock.civil_s(),
-            caller: errand.asked.caller.clone(),
+            caller: Some(errand.asked.caller.clone()),
             action: errand.asked.action,
-            purpose: errand.asked.purpose,
+            purpose: Some(errand.asked.purpose),
             gallery: errand.asked.gallery.clone(),
             subject,
+            selection: None,
             outcome: None,
             reasons,
             attack: Attack::NotPerformed,
             comparisons: Vec::new(),
             candidates: None,
-        };
-        self.audit.record(&entry).map_err(|_| Refusal::Audit)
+            erasure: None,
+        }
     }
 
     fn verify(
@@ -158,6 +189,7 @@ impl Appliance {
             .map(|(reference, comparison)| Compared {
                 reference,
                 capture: comparison.reference,
+                document: comparison.document,
                 face: comparison.face,
                 score: comparison.score,
                 matched: comparison.matched,
@@ -178,9 +210,10 @@ impl Appliance {
                 ReferenceSource::Image(image) => {
                     references.push(Reference::Image(self.picture(errand, &image, part)?));
                 }
-                ReferenceSource::Dg2 { file } => {
+                ReferenceSource::Dg2 { file, sod, dg1 } => {
+                    let authenticity = self.authenticity(&file, sod.as_ref(), dg1.as_ref());
                     for captured in self.portraits(errand, &file, part)? {
-                        references.push(Reference::Image(captured));
+                        references.push(Reference::Portrait(captured, authenticity));
                     }
                 }
                 ReferenceSource::Template(template) => {
@@ -189,13 +222,17 @@ impl Appliance {
                     references.push(Reference::Template(template));
                 }
                 ReferenceSource::Subject { gallery, subject } => {
-                    let held = self.galleries.find(&gallery)?;
+                    let held = self.galleries.searchable(&gallery)?;
                     let found = held.templates_of(subject, self.world.clock.civil_s());
-                    let templates = found.map_err(|error| Refusal::Gallery { gallery, error })?;
+                    let templates = found.map_err(|error| Refusal::of_gallery(&gallery, error))?;
                     references.extend(templates.into_iter().map(Reference::Template));
                 }
-                ReferenceSource::Unsupported(kind) => {
-                    return Err(Refusal::UnsupportedReference { part, kind });
+                ReferenceSource::Holder { gallery, subject, secret } => {
+                    let opened = self.opened(errand, &gallery, subject, &secret)?;
+                    references.push(Reference::Template(opened));
+                }
+                ReferenceSource::HolderToken(token) => {
+                    references.push(Reference::Template(self.presented(errand, part, &token)?));
                 }
             }
             numbers.resize(references.len(), number);
@@ -217,7 +254,7 @@ impl Appliance {
         if !(1..=CANDIDATES_MAX).contains(&scope.best) {
             return Err(Refusal::Candidates { held: scope.best, most: CANDIDATES_MAX });
         }
-        let gallery = self.galleries.find(gallery)?;
+        let gallery = self.to_search(gallery)?;
         let _places = self.places(errand, 1)?;
         let probe = self.picture(errand, probe, Part::Probe)?;
         let task = Task::Identify {
@@ -247,85 +284,12 @@ impl Appliance {
         }))
     }
 
-    fn enrol(
-        &self,
-        errand: &Errand,
-        name: GalleryId,
-        subject: Option<SubjectId>,
-        images: &[EncodedImage],
-        terms: Enrolment,
-    ) -> Result<Answer, Refusal> {
-        if !(1..=REFERENCES_PER_SUBJECT_MAX).contains(&images.len()) {
-            let most = REFERENCES_PER_SUBJECT_MAX;
-            return Err(Refusal::Images { held: images.len(), most });
-        }
-        let gallery = self.galleries.find(&name)?;
-        let (mut templates, mut faces) = (Vec::new(), Vec::new());
-        for (number, image) in images.iter().enumerate() {
-            let (template, face) = self.template(errand, image, Part::Image(number))?;
-            templates.push(template);
-            faces.extend(face);
-        }
-        let random = || SubjectId::from_bytes(random_id(self.world.entropy.as_ref()));
-        let subject = subject.unwrap_or_else(random);
-        // Recorded before it is searchable: an entry without its row is harmless, a row that nobody
-        // recorded is not.
-        self.record(errand, Some(subject), vec!["ENROLLED"])?;
-        let generation = gallery
-            .enrol(subject, templates, terms)
-            .map_err(|error| Refusal::Gallery { gallery: name, error })?;
-        self.galleries.count(&self.world.meter);
-        Ok(Answer::Enrolled { transaction: errand.transaction, subject, faces, generation })
-    }
-
-    fn erase(
-        &self,
-        errand: &Errand,
-        name: GalleryId,
-        subject: SubjectId,
-    ) -> Result<Answer, Refusal> {
-        let gallery = self.galleries.find(&name)?;
-        let erased = gallery.erase(subject);
-        let erasure = erased.map_err(|error| Refusal::Gallery { gallery: name, error })?;
-        self.record(errand, Some(subject), vec!["ERASED"])?;
-        self.galleries.count(&self.world.meter);
-        let wait = Duration::from_millis(errand.deadline_ms);
-        erasure.wait(wait).map_err(|held| Refusal::ErasurePending { why: held.to_string() })?;
-        Ok(Answer::Erased { transaction: errand.transaction })
-    }
-
-    fn create_gallery(&self, errand: &Errand, name: GalleryId) -> Result<Answer, Refusal> {
-        let (kind, layout) = (self.calibration.kind(), self.calibration.layout());
-        let gallery = self.galleries.add(name.clone(), Gallery::new(kind, layout))?;
-        if let Err(refusal) = self.record(errand, None, vec!["GALLERY_CREATED"]) {
-            self.galleries.remove(&name)?;
-            return Err(refusal);
-        }
-        Ok(Answer::Gallery(describe(name, &gallery)))
-    }
-
-    fn delete_gallery(&self, errand: &Errand, name: &GalleryId) -> Result<Answer, Refusal> {
-        let gallery = self.galleries.remove(name)?;
-        self.record(errand, None, vec!["GALLERY_DELETED"])?;
-        let erasure = gallery.erase_all();
-        self.galleries.count(&self.world.meter);
-        let wait = Duration::from_millis(errand.deadline_ms);
-        erasure.wait(wait).map_err(|held| Refusal::ErasurePending { why: held.to_string() })?;
-        Ok(Answer::Erased { transaction: errand.transaction })
-    }
-
-    fn describe_gallery(&self, errand: &Errand, name: GalleryId) -> Result<Answer, Refusal> {
-        let gallery = self.galleries.find(&name)?;
-        self.record(errand, None, vec!["GALLERY_DESCRIBED"])?;
-        Ok(Answer::Gallery(describe(name, &gallery)))
-    }
-
     fn embed(&self, errand: &Errand, image: &EncodedImage) -> Result<Answer, Refusal> {
         let (template, face) = self.template(errand, image, Part::Image(0))?;
         Ok(Answer::Embedded { transaction: errand.transaction, template, face })
     }
 
-    fn template(
+    pub(super) fn template(
         &self,
         errand: &Errand,
         image: &EncodedImage,
@@ -371,6 +335,21 @@ impl Appliance {
             self.capture(errand, held.image, refusal)
         });
         captured.collect()
+    }
+
+    /// What passive authentication says about a document.
+    fn authenticity(
+        &self,
+        dg2: &EncodedFile,
+        sod: Option<&EncodedFile>,
+        dg1: Option<&EncodedFile>,
+    ) -> Authenticity {
+        let files = DocumentFiles {
+            sod: sod.map(EncodedFile::bytes),
+            dg1: dg1.map(EncodedFile::bytes),
+            dg2: dg2.bytes(),
+        };
+        authenticate(files, &self.trust, self.world.clock.civil_s()).verdict
     }
 
     fn picture(
@@ -438,29 +417,19 @@ fn pictures(sources: &[ReferenceSource]) -> Result<usize, Refusal> {
     for (number, source) in sources.iter().enumerate() {
         count += match source {
             ReferenceSource::Image(_) => 1,
-            ReferenceSource::Dg2 { file } => {
+            ReferenceSource::Dg2 { file, .. } => {
                 let part = Part::Reference(number);
                 let dg2 = Dg2::read(file.bytes());
                 dg2.map_err(|error| Refusal::Document { part, error })?.portraits.len()
             }
             ReferenceSource::Subject { .. }
-            | ReferenceSource::Template(_)
-            | ReferenceSource::Unsupported(_) => 0,
+            | ReferenceSource::Holder { .. }
+            | ReferenceSource::HolderToken(_)
+            | ReferenceSource::Template(_) => 0,
         };
     }
     if count > REFERENCES_MAX {
         return Err(Refusal::References { held: count, most: REFERENCES_MAX });
     }
     Ok(count)
-}
-
-fn describe(name: GalleryId, gallery: &Arc<Gallery>) -> GalleryDescription {
-    let stats = gallery.stats();
-    GalleryDescription {
-        gallery: name,
-        subjects: stats.subjects,
-        rows: stats.rows - stats.vacant,
-        generation: stats.generation,
-        kind: *gallery.kind(),
-    }
 }

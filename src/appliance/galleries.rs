@@ -1,64 +1,374 @@
-//! Galleries by name.
+//! Galleries by name: opened at the start, made and deleted on request, one file each.
+//!
+//! A gallery that does not open is kept by name with the reason. The others are served: a damaged
+//! list of one flight must not close the gates of all, and 1:1 verification needs no gallery. It is
+//! never silently absent: every request to it is refused by name (a watchlist that cannot be
+//! searched is no "not on the list"), `/readyz` and the metrics tell of it, and its name stays
+//! taken until it is mended or deleted.
+//!
+//! With the custodian `memory` there are no files: nothing could ever open them again.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    sync::{Arc, PoisonError, RwLock},
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use crate::{
-    command::Refusal, gallery::Gallery, limits::GALLERIES_MAX, meter::Meter, types::GalleryId,
+    command::{KeptBy, Refusal},
+    gallery::{FileMedia, Gallery, Means, Media, MemoryMedia, Residency, Settings},
+    keys::{
+        custodian::vault::{FolderVault, MemoryVault, Vault},
+        holder::record::HolderRecords,
+    },
+    limits::{GALLERIES_MAX, GALLERY_ROWS_MAX},
+    meter::Meter,
+    ops::tile::TileLayout,
+    types::{GalleryId, TemplateKind},
 };
 
+/// Name ending of a gallery that can be searched.
+pub(super) const GALLERY_SUFFIX: &str = "gallery";
+/// Name ending of a gallery of records that only their holders open.
+pub(super) const HOLDERS_SUFFIX: &str = "records";
+
+/// Where galleries are kept, and by what means.
+#[derive(Clone)]
+pub struct GalleryPlace {
+    /// Folder of the files; `None` for memory.
+    pub folder: Option<PathBuf>,
+    /// Custodian, randomness, clock.
+    pub means: Means,
+    /// Where opened tiles lie.
+    pub residency: Residency,
+}
+
+/// A gallery, by who keeps the keys of its records.
+#[derive(Clone)]
+pub(super) enum Kept {
+    /// It can be searched.
+    Searchable(Arc<Gallery>),
+    /// It cannot.
+    ByHolders(Arc<HolderRecords>),
+    /// It is there, and does not open.
+    Unavailable(Arc<str>),
+}
+
 /// Every gallery of the appliance.
-#[derive(Default)]
-pub(super) struct Galleries(RwLock<BTreeMap<GalleryId, Arc<Gallery>>>);
+pub(super) struct Galleries {
+    place: GalleryPlace,
+    kind: TemplateKind,
+    layout: TileLayout,
+    held: RwLock<BTreeMap<GalleryId, Kept>>,
+    /// Held while a gallery is made or deleted, so that its file is made or deleted once.
+    changing: Mutex<()>,
+}
 
 impl Galleries {
-    pub(super) fn find(&self, name: &GalleryId) -> Result<Arc<Gallery>, Refusal> {
-        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let found = held.get(name).map(Arc::clone);
-        found.ok_or_else(|| Refusal::UnknownGallery { gallery: name.clone() })
+    /// Opens every gallery of the place.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read; a gallery that does not open is no error.
+    pub(super) fn open(
+        place: GalleryPlace,
+        kind: TemplateKind,
+        layout: TileLayout,
+    ) -> io::Result<Self> {
+        let galleries =
+            Self { place, kind, layout, held: RwLock::default(), changing: Mutex::default() };
+        if let Some(folder) = &galleries.place.folder {
+            private_folder(folder)?;
+            for (name, kept_by, path) in listed(folder)? {
+                let kept = galleries.open_file(&name, &path, kept_by);
+                if let Kept::Unavailable(why) = &kept {
+                    tracing::error!(gallery = %name, %why, "a gallery is not served");
+                }
+                let mut held = galleries.held.write().unwrap_or_else(PoisonError::into_inner);
+                held.entry(name).and_modify(twice).or_insert(kept);
+            }
+        }
+        Ok(galleries)
     }
 
-    pub(super) fn add(&self, name: GalleryId, gallery: Gallery) -> Result<Arc<Gallery>, Refusal> {
-        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let full = held.len() >= GALLERIES_MAX;
-        match held.entry(name) {
-            Entry::Occupied(taken) => Err(Refusal::GalleryExists { gallery: taken.key().clone() }),
-            Entry::Vacant(_) if full => Err(Refusal::GalleriesFull { most: GALLERIES_MAX }),
-            Entry::Vacant(free) => Ok(Arc::clone(free.insert(Arc::new(gallery)))),
+    fn settings(&self) -> Settings {
+        Settings {
+            residency: self.place.residency,
+            rows_max: GALLERY_ROWS_MAX,
+            kind: Some(self.kind),
         }
     }
 
-    pub(super) fn remove(&self, name: &GalleryId) -> Result<Arc<Gallery>, Refusal> {
-        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        held.remove(name).ok_or_else(|| Refusal::UnknownGallery { gallery: name.clone() })
+    fn open_file(&self, name: &GalleryId, path: &Path, kept_by: KeptBy) -> Kept {
+        let opened = match kept_by {
+            KeptBy::Custodian => FileMedia::open(path)
+                .map_err(|error| error.to_string())
+                .and_then(|media| {
+                    let (means, settings) = (self.place.means.clone(), self.settings());
+                    let opened = Gallery::open(Arc::new(media), means, settings);
+                    opened.map_err(|error| error.to_string())
+                })
+                .map(|gallery| Kept::Searchable(Arc::new(gallery))),
+            KeptBy::Holders => self.records(name).map_err(|error| error.to_string()),
+        };
+        opened.unwrap_or_else(|why| Kept::Unavailable(why.into()))
     }
 
-    /// Removes every reference whose validity has ended.
-    pub(super) fn erase_expired(&self, now_s: i64) {
-        for gallery in self.all() {
-            if let Some(erasure) = gallery.erase_expired(now_s) {
-                tracing::info!(rows = erasure.rows(), "erased what has expired");
+    /// Opens the file of holders' records, or makes it.
+    fn records(&self, name: &GalleryId) -> Result<Kept, Refusal> {
+        let fault = |why: String| Refusal::GalleryFault { gallery: name.clone(), why };
+        let vault: Arc<dyn Vault> = match &self.place.folder {
+            Some(folder) => {
+                Arc::new(FolderVault::open(folder).map_err(|error| fault(error.to_string()))?)
+            }
+            None => Arc::new(MemoryVault::default()),
+        };
+        let entropy = Arc::clone(&self.place.means.entropy);
+        let records = HolderRecords::open(vault, name.as_str(), self.kind, entropy);
+        let records = records.map_err(|error| Refusal::of_records(name, error))?;
+        Ok(Kept::ByHolders(Arc::new(records)))
+    }
+
+    fn searchable_anew(&self, name: &GalleryId) -> Result<Kept, Refusal> {
+        let path = self.path(name, KeptBy::Custodian);
+        let fault = |why: String| Refusal::GalleryFault { gallery: name.clone(), why };
+        let media: Arc<dyn Media> = match &path {
+            Some(path) => {
+                Arc::new(FileMedia::create(path).map_err(|error| fault(error.to_string()))?)
+            }
+            None => Arc::new(MemoryMedia::new()),
+        };
+        let means = self.place.means.clone();
+        let made = Gallery::create(media, means, self.kind, self.layout, self.settings());
+        let gallery = made.map_err(|error| {
+            if let Some(path) = &path {
+                // Nobody was enrolled; a file that stayed behind would only take the name.
+                let _left = fs::remove_file(path);
+            }
+            Refusal::of_gallery(name, error)
+        })?;
+        Ok(Kept::Searchable(Arc::new(gallery)))
+    }
+
+    /// Makes an empty gallery; its file where there is a folder.
+    pub(super) fn create(&self, name: &GalleryId, kept_by: KeptBy) -> Result<Kept, Refusal> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refuse_taken(name)?;
+        let kept = match kept_by {
+            KeptBy::Custodian => self.searchable_anew(name)?,
+            KeptBy::Holders => self.records(name)?,
+        };
+        self.insert(name.clone(), kept.clone());
+        Ok(kept)
+    }
+
+    fn refuse_taken(&self, name: &GalleryId) -> Result<(), Refusal> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        if held.contains_key(name) {
+            return Err(Refusal::GalleryExists { gallery: name.clone() });
+        }
+        if held.len() >= GALLERIES_MAX {
+            return Err(Refusal::GalleriesFull { most: GALLERIES_MAX });
+        }
+        Ok(())
+    }
+
+    /// Puts a gallery under its name that was filled elsewhere.
+    pub(super) fn install(&self, name: GalleryId, gallery: Gallery) -> Result<(), Refusal> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refuse_taken(&name)?;
+        self.insert(name, Kept::Searchable(Arc::new(gallery)));
+        Ok(())
+    }
+
+    fn insert(&self, name: GalleryId, kept: Kept) {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).insert(name, kept);
+    }
+
+    fn path(&self, name: &GalleryId, kept_by: KeptBy) -> Option<PathBuf> {
+        self.place.folder.as_ref().map(|folder| path(folder, name, kept_by))
+    }
+
+    /// The gallery, as it is kept; one that does not open is found, too.
+    pub(super) fn kept(&self, name: &GalleryId) -> Result<Kept, Refusal> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.get(name).cloned().ok_or_else(|| Refusal::UnknownGallery { gallery: name.clone() })
+    }
+
+    /// The gallery, where it can be searched.
+    pub(super) fn searchable(&self, name: &GalleryId) -> Result<Arc<Gallery>, Refusal> {
+        match self.kept(name)? {
+            Kept::Searchable(gallery) => Ok(gallery),
+            Kept::ByHolders(_) => Err(Refusal::GalleryKind {
+                gallery: name.clone(),
+                why: "holds records that only their holders can open: enrol with POST \
+                      /v1/galleries/{gallery}/holders, verify with the record's id and secret",
+            }),
+            Kept::Unavailable(why) => Err(unavailable(name, &why)),
+        }
+    }
+
+    /// The gallery, where its holders keep the keys of its records.
+    pub(super) fn by_holders(&self, name: &GalleryId) -> Result<Arc<HolderRecords>, Refusal> {
+        match self.kept(name)? {
+            Kept::ByHolders(records) => Ok(records),
+            Kept::Searchable(_) => Err(Refusal::GalleryKind {
+                gallery: name.clone(),
+                why: "was not made for records of holders: make one with \"keys\": \"holders\"",
+            }),
+            Kept::Unavailable(why) => Err(unavailable(name, &why)),
+        }
+    }
+
+    /// Takes the gallery off the list, destroys every key of it, and its file. What a running
+    /// search still holds is its caller's to wait for.
+    pub(super) fn destroy(&self, name: &GalleryId) -> Result<(), Refusal> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept(name)?;
+        let fault = |why: String| Refusal::GalleryFault { gallery: name.clone(), why };
+        let (file, paths) = match &kept {
+            Kept::Searchable(gallery) => (Some(gallery.file()), vec![KeptBy::Custodian]),
+            // Their keys are not here: the file is all there is.
+            Kept::ByHolders(_) => (None, vec![KeptBy::Holders]),
+            Kept::Unavailable(_) => (None, vec![KeptBy::Custodian, KeptBy::Holders]),
+        };
+        if let Some(file) = &file {
+            self.forget(name, file)?;
+        }
+        for path in paths.into_iter().filter_map(|kept_by| self.path(name, kept_by)) {
+            if matches!(kept, Kept::Unavailable(_)) {
+                self.forget_unread(name, &path)?;
+            }
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(fault(format!("{} cannot be removed: {error}", path.display())));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        self.held.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(())
+    }
+
+    fn forget(&self, name: &GalleryId, file: &[u8; 16]) -> Result<(), Refusal> {
+        let forgotten = self.place.means.custodian.forget(file);
+        forgotten.map_err(|error| Refusal::GalleryFault {
+            gallery: name.clone(),
+            why: format!("its keys could not be destroyed: {error}"),
+        })
+    }
+
+    /// The keys of a file that does not open are found by its head, which needs none. Where the
+    /// head is gone as well, nobody can tell which keys were its own; they open nothing that is
+    /// left.
+    fn forget_unread(&self, name: &GalleryId, path: &Path) -> Result<(), Refusal> {
+        let Ok(media) = FileMedia::open(path) else { return Ok(()) };
+        match Gallery::head(&media) {
+            Ok(head) => self.forget(name, &head.file),
+            Err(error) => {
+                let path = path.display();
+                tracing::warn!(%path, %error, "its keys cannot be told apart; they stay");
+                Ok(())
             }
         }
     }
 
-    /// Tells the meter how many rows there are.
+    /// Names and reasons of what is not served.
+    pub(super) fn unavailable(&self) -> Vec<String> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let told = |(name, kept): (&GalleryId, &Kept)| match kept {
+            Kept::Unavailable(why) => Some(format!("gallery {name} is not served: {why}")),
+            Kept::Searchable(_) | Kept::ByHolders(_) => None,
+        };
+        held.iter().filter_map(told).collect()
+    }
+
+    /// Tells the meter how much there is.
     pub(super) fn count(&self, meter: &Meter) {
-        let (mut searchable, mut vacant) = (0, 0);
-        for gallery in self.all() {
-            let stats = gallery.stats();
-            searchable += stats.rows - stats.vacant;
-            vacant += stats.vacant;
+        let (mut searchable, mut vacant, mut holders) = (0, 0, 0);
+        let (mut bytes, mut served, mut unavailable) = (0, 0, 0);
+        for (_, kept) in self.all() {
+            match kept {
+                Kept::Searchable(gallery) => {
+                    let stats = gallery.stats();
+                    searchable += stats.rows - stats.vacant;
+                    vacant += stats.vacant;
+                    bytes += stats.bytes;
+                    served += 1;
+                }
+                Kept::ByHolders(records) => {
+                    holders += records.held().live;
+                    served += 1;
+                }
+                Kept::Unavailable(_) => unavailable += 1,
+            }
         }
         meter.gallery_rows("searchable", searchable);
         meter.gallery_rows("vacant", vacant);
+        meter.gallery_rows("holders", holders);
+        meter.gallery_bytes(bytes);
+        meter.galleries("served", served);
+        meter.galleries("unavailable", unavailable);
     }
 
     /// A copy of the list, so that the lock is not held while a gallery works.
-    fn all(&self) -> Vec<Arc<Gallery>> {
-        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        held.values().map(Arc::clone).collect()
+    pub(super) fn all(&self) -> Vec<(GalleryId, Kept)> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.iter().map(|(name, kept)| (name.clone(), kept.clone())).collect()
     }
+
+    pub(super) fn place(&self) -> &GalleryPlace {
+        &self.place
+    }
+}
+
+pub(super) fn unavailable(name: &GalleryId, why: &str) -> Refusal {
+    Refusal::GalleryUnavailable { gallery: name.clone(), why: why.to_owned() }
+}
+
+/// Two files of one name: neither is the one that was meant.
+fn twice(kept: &mut Kept) {
+    let why = "a .gallery and a .records file have this name; move one of them away";
+    *kept = Kept::Unavailable(why.into());
+}
+
+/// The file of the gallery `name`.
+#[must_use]
+pub(super) fn path(folder: &Path, name: &GalleryId, kept_by: KeptBy) -> PathBuf {
+    let suffix = match kept_by {
+        KeptBy::Custodian => GALLERY_SUFFIX,
+        KeptBy::Holders => HOLDERS_SUFFIX,
+    };
+    folder.join(format!("{name}.{suffix}"))
+}
+
+/// Makes the folder where it is missing, for its owner alone.
+pub(super) fn private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// The galleries of a folder, by name. Other files are not looked at.
+fn listed(folder: &Path) -> io::Result<Vec<(GalleryId, KeptBy, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let kept_by = match path.extension().and_then(|name| name.to_str()) {
+            Some(GALLERY_SUFFIX) => KeptBy::Custodian,
+            Some(HOLDERS_SUFFIX) => KeptBy::Holders,
+            Some(_) | None => continue,
+        };
+        let stem = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        match stem.parse() {
+            Ok(name) => found.push((name, kept_by, path)),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "not a gallery's name; not opened");
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }

@@ -114,7 +114,11 @@ fn calibration_name(keys: &config::Models) -> String {
     }
 }
 
-fn calibration(keys: &config::Models) -> Result<Calibration, StartError> {
+/// The configured calibration, or the shipped one.
+///
+/// # Errors
+/// [`StartError::Unreadable`] or [`StartError::Calibration`].
+pub fn calibration(keys: &config::Models) -> Result<Calibration, StartError> {
     if keys.calibration.as_os_str().is_empty() {
         return Ok(Calibration::sface_128());
     }

@@ -26,7 +26,7 @@ use std::{
 use serde::Serialize;
 
 use super::{AuditEntry, AuditError, AuditSink};
-use crate::types::{Action, Attack, Outcome, Purpose, Role};
+use crate::types::{Action, Attack, Outcome, Purpose, Role, Selection};
 
 /// Room for a verification with every reference; longer entries grow the buffer once.
 const LINE_BYTES: usize = 2048;
@@ -150,14 +150,19 @@ fn ends_torn(file: &mut File) -> io::Result<bool> {
 struct Line<'a> {
     transaction: String,
     at_s: i64,
-    role: &'static str,
-    client: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<&'a str>,
     action: &'static str,
-    purpose: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purpose: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     gallery: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selection: Option<LineSelection>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
     reasons: &'a [&'static str],
@@ -166,6 +171,29 @@ struct Line<'a> {
     comparisons: Vec<LineComparison>,
     #[serde(skip_serializing_if = "Option::is_none")]
     candidates: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erasure: Option<LineErasure<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum LineSelection {
+    Everybody,
+    Classes(u64),
+    EnrolledBefore(i64),
+    Expired,
+    Group(u32),
+}
+
+#[derive(Serialize)]
+struct LineErasure<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<u64>,
+    generation: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch_destroyed: Option<u64>,
+    custodian: &'a str,
+    at_s: i64,
 }
 
 #[derive(Serialize)]
@@ -177,6 +205,9 @@ enum LineAttack {
 
 #[derive(Serialize)]
 struct LineComparison {
+    /// `VALID`, or the verdict with its reason: `INVALID (DG2_HASH_MISMATCH)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<String>,
     score: Option<i32>,
     threshold: i32,
     fmr: f64,
@@ -185,6 +216,7 @@ struct LineComparison {
 impl<'a> Line<'a> {
     fn of(entry: &'a AuditEntry) -> Self {
         let comparisons = entry.comparisons.iter().map(|comparison| LineComparison {
+            document: comparison.document.map(|document| document.to_string()),
             score: comparison.score.map(|score| score.0),
             threshold: comparison.threshold.0,
             fmr: comparison.fmr,
@@ -192,18 +224,36 @@ impl<'a> Line<'a> {
         Self {
             transaction: entry.transaction.to_string(),
             at_s: entry.at_s,
-            role: role(entry.caller.role),
-            client: entry.caller.client.as_str(),
+            role: entry.caller.as_ref().map(|caller| role(caller.role)),
+            client: entry.caller.as_ref().map(|caller| caller.client.as_str()),
             action: action(entry.action),
-            purpose: purpose(entry.purpose),
+            purpose: entry.purpose.map(purpose),
             gallery: entry.gallery.as_ref().map(|gallery| gallery.as_str()),
             subject: entry.subject.map(|subject| subject.to_string()),
+            selection: entry.selection.map(selection),
             outcome: entry.outcome.map(outcome),
             reasons: &entry.reasons,
             attack: attack(entry.attack),
             comparisons: comparisons.collect(),
             candidates: entry.candidates,
+            erasure: entry.erasure.as_ref().map(|erasure| LineErasure {
+                rows: erasure.rows,
+                generation: erasure.generation,
+                epoch_destroyed: erasure.epoch_destroyed,
+                custodian: &erasure.custodian,
+                at_s: erasure.at_s,
+            }),
         }
+    }
+}
+
+fn selection(selection: Selection) -> LineSelection {
+    match selection {
+        Selection::Everybody => LineSelection::Everybody,
+        Selection::Classes(bits) => LineSelection::Classes(bits),
+        Selection::EnrolledBefore(at_s) => LineSelection::EnrolledBefore(at_s),
+        Selection::Expired => LineSelection::Expired,
+        Selection::Group(group) => LineSelection::Group(group),
     }
 }
 
@@ -235,7 +285,13 @@ fn action(action: Action) -> &'static str {
         Action::Embed => "embed",
         Action::Enrol => "enrol",
         Action::Erase => "erase",
+        Action::ExportGallery => "export_gallery",
         Action::Identify => "identify",
+        Action::IssueToken => "issue_token",
+        Action::Regroup => "regroup",
+        Action::Replace => "replace",
+        Action::Restrict => "restrict",
+        Action::RotateKeys => "rotate_keys",
         Action::Verify => "verify",
     }
 }
@@ -262,28 +318,37 @@ fn outcome(outcome: Outcome) -> &'static str {
 mod tests {
     use super::*;
     use crate::{
-        audit::AuditComparison,
-        types::{Caller, Score, SubjectId, TransactionId},
+        audit::{AuditComparison, AuditErasure},
+        types::{Authenticity, Caller, DocumentFault, Score, SubjectId, TransactionId},
     };
 
     fn entry() -> AuditEntry {
         AuditEntry {
             transaction: TransactionId::from_bytes([7; 16]),
             at_s: 1_700_000_000,
-            caller: Caller { role: Role::Gate, client: "lane-1".parse().expect("a name") },
+            caller: Some(Caller { role: Role::Gate, client: "lane-1".parse().expect("a name") }),
             action: Action::Verify,
-            purpose: Purpose::BorderControl,
+            purpose: Some(Purpose::BorderControl),
             gallery: Some("kl-0893".parse().expect("a name")),
             subject: Some(SubjectId::from_bytes([9; 16])),
+            selection: Some(Selection::Group(7)),
             outcome: Some(Outcome::Refer),
             reasons: vec!["SCORE_BELOW_THRESHOLD"],
             attack: Attack::NotPerformed,
             comparisons: vec![AuditComparison {
+                document: Some(Authenticity::Invalid(DocumentFault::Dg2HashMismatch)),
                 score: Some(Score(41)),
                 threshold: Score(6860),
                 fmr: 1e-4,
             }],
             candidates: Some(0),
+            erasure: Some(AuditErasure {
+                rows: Some(2),
+                generation: 4,
+                epoch_destroyed: Some(3),
+                custodian: "file".to_owned(),
+                at_s: 1_700_000_000,
+            }),
         }
     }
 
@@ -306,6 +371,7 @@ mod tests {
         assert_eq!(line["outcome"], "refer");
         assert_eq!(line["comparisons"][0]["score"], 41);
         assert_eq!(line["attack"], "not_performed");
+        assert_eq!(line["comparisons"][0]["document"], "INVALID (DG2_HASH_MISMATCH)");
     }
 
     #[test]
@@ -331,11 +397,13 @@ mod tests {
             "candidates",
             "client",
             "comparisons",
+            "erasure",
             "gallery",
             "outcome",
             "purpose",
             "reasons",
             "role",
+            "selection",
             "subject",
             "transaction",
         ];
@@ -343,7 +411,7 @@ mod tests {
         sorted.sort_unstable();
         assert_eq!(sorted, known, "a new key needs a look: the audit holds no biometric data");
         let comparison = line["comparisons"][0].as_object().expect("an object");
-        assert_eq!(comparison.len(), 3, "score, threshold, fmr");
+        assert_eq!(comparison.len(), 4, "document, score, threshold, fmr");
     }
 
     #[test]

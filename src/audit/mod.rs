@@ -4,18 +4,37 @@
 pub mod file;
 
 use crate::types::{
-    Action, Attack, Caller, GalleryId, Outcome, Purpose, Score, SubjectId, TransactionId,
+    Action, Attack, Authenticity, Caller, GalleryId, Outcome, Purpose, Score, Selection, SubjectId,
+    TransactionId,
 };
 
 /// One comparison, as evidence: the score, what it was held against, and what that means.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditComparison {
+    /// What the document was found to be, where the reference is a document's; nothing from it.
+    pub document: Option<Authenticity>,
     /// The comparison score; `None` when there was nothing to compare.
     pub score: Option<Score>,
     /// The threshold.
     pub threshold: Score,
     /// The calibrated false match rate at that threshold.
     pub fmr: f64,
+}
+
+/// An erasure, as evidence: what was there before it can be read by nobody any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditErasure {
+    /// References that were erased; `None` where the gallery could not be read any more.
+    pub rows: Option<u64>,
+    /// First generation without them.
+    pub generation: u64,
+    /// Every key up to this epoch's was destroyed with them; `None` where the gallery went as a
+    /// whole, with every key it ever had.
+    pub epoch_destroyed: Option<u64>,
+    /// Who held the key.
+    pub custodian: String,
+    /// Civil time of the destruction in seconds, UTC.
+    pub at_s: i64,
 }
 
 /// One thing that happened. Identifiers are opaque; there is no image, no template, no name.
@@ -25,16 +44,18 @@ pub struct AuditEntry {
     pub transaction: TransactionId,
     /// Civil time in seconds, UTC.
     pub at_s: i64,
-    /// Who asked.
-    pub caller: Caller,
+    /// Who asked; `None` for what the appliance does by itself, such as erasing what has expired.
+    pub caller: Option<Caller>,
     /// What for.
     pub action: Action,
-    /// Why.
-    pub purpose: Purpose,
+    /// Why; `None` for what the appliance does by itself.
+    pub purpose: Option<Purpose>,
     /// In which gallery.
     pub gallery: Option<GalleryId>,
     /// Whom it concerned, for enrolment and erasure.
     pub subject: Option<SubjectId>,
+    /// Whom it concerned, for an erasure that names no subject.
+    pub selection: Option<Selection>,
     /// What was decided; `None` for an administrative act.
     pub outcome: Option<Outcome>,
     /// Reason codes.
@@ -45,6 +66,8 @@ pub struct AuditEntry {
     pub comparisons: Vec<AuditComparison>,
     /// Subjects at or above the threshold, for a search.
     pub candidates: Option<u32>,
+    /// What an erasure destroyed, once it has.
+    pub erasure: Option<AuditErasure>,
 }
 
 /// Why an entry was not written.

@@ -14,10 +14,11 @@ use crate::{
     ops::{
         check::ProgramError,
         program::{Feed, Program},
+        score::score,
         search::{Probe, RowHits, SearchError},
         tile::{TileError, TileSource},
     },
-    types::TemplateError,
+    types::{Score, Template, TemplateError},
 };
 
 /// Why a backend is not at hand. An answer, not an error: the next one is asked.
@@ -166,6 +167,13 @@ pub trait Network: Send {
 pub trait Pinned: Any + Send + Sync {
     /// The generation held.
     fn generation(&self) -> u64;
+
+    /// Whether all of it lies in memory that is never swapped. Where the system refuses to lock so
+    /// much (`RLIMIT_MEMLOCK`), a set is resident all the same; who needs it locked asks, and drops
+    /// it.
+    fn is_locked(&self) -> bool {
+        false
+    }
 }
 
 /// What a search runs over.
@@ -223,6 +231,15 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// [`BackendError`]; there are then no partial answers.
     fn search(&self, probes: &[Probe<'_>], tiles: &Tiles) -> Result<Vec<RowHits>, BackendError>;
+
+    /// 1:1, the comparison score of two templates of one kind: [`crate::ops::score::score`], which
+    /// an implementation may only make faster.
+    ///
+    /// # Panics
+    /// When they have not one length; whoever compares has asked `TemplateKind::accept` first.
+    fn score(&self, a: &Template, b: &Template) -> Score {
+        score(a.values(), b.values())
+    }
 }
 
 /// The machines at work: a struct with public fields, so that one may embed while another searches.

@@ -105,6 +105,8 @@ pub(super) fn run(arguments: &Arguments, scene: &mut Scene<'_>) -> Outcome {
 }
 
 fn adapt(arguments: &Arguments, scene: &mut Scene<'_>) {
+    // A demonstration leaves nothing behind, and opens nothing that is not its own.
+    scene.config.gallery = local::in_memory();
     // There is no attack model here; with the duty to detect attacks nobody would be admitted.
     scene.config.policy.attack_detection = AttackDetection::NotRequired;
     if let Some(listen) = arguments.listen {
@@ -120,7 +122,7 @@ fn adapt(arguments: &Arguments, scene: &mut Scene<'_>) {
 
 fn fill(appliance: &Appliance, rows: u64, tell: Tell) -> Result<(), Failure> {
     let calibration = appliance.calibration();
-    let gallery = Gallery::new(calibration.kind(), calibration.layout());
+    let gallery = Gallery::in_memory(calibration.kind(), calibration.layout());
     let bar = tell.progress("synthetic gallery", rows);
     synthetic::fill(&gallery, calibration, rows, SEED, &mut |done| bar.set_position(done))?;
     bar.finish_and_clear();

@@ -1,14 +1,23 @@
 //! `portcullis doctor`: what this machine has, and why something is not available.
 
+mod keeping;
+
 use std::{fs, net::TcpListener, path::Path};
 
 use serde::Serialize;
 
 use super::{
-    Config, ConfigError, Ended, Failure, Outcome, models,
+    Config, ConfigError, Ended, Failure, Outcome, document_verify, models,
     tell::{Ink, Tell},
 };
-use crate::{appliance, backend::FACTORIES, config::Environment, keys::process};
+use crate::{
+    appliance,
+    backend::FACTORIES,
+    config::Environment,
+    document::authentication::StoreSummary,
+    keys::process,
+    time::{Clock, SystemClock},
+};
 
 /// One thing that was looked at.
 #[derive(Serialize)]
@@ -47,7 +56,9 @@ pub(super) fn run(
     processor(&mut findings);
     memory(&mut findings);
     model_files(&config, environment, &mut findings);
+    trust(&config, &mut findings);
     places(&config, environment, &mut findings);
+    keeping::look(&config, environment, &mut findings);
     if tell.json {
         tell.document(&findings);
     } else {
@@ -60,7 +71,7 @@ pub(super) fn run(
             ));
         }
     }
-    let needed = ["configuration", "model", "audit", "engine"];
+    let needed = ["configuration", "model", "audit", "engine", "documents", "gallery", "custodian"];
     match findings.iter().find(|finding| !finding.ok && needed.contains(&finding.topic)) {
         None => Ok(Ended::Done),
         Some(finding) => Err(Failure::new(format!(
@@ -175,6 +186,50 @@ fn model_files(config: &Config, environment: &Environment, findings: &mut Vec<Fi
         let state = read.map(|bytes| format!("sha256 {}", crate::model::hash(&bytes)));
         findings.push(Finding::new("model", configured.display().to_string(), state));
     }
+}
+
+/// Country certificates: how many, which end soon, how old the revocation lists are.
+fn trust(config: &Config, findings: &mut Vec<Finding>) {
+    let path = &config.documents.trust_store;
+    if path.as_os_str().is_empty() {
+        let why = "none: no document can be authenticated; set documents.trust_store".to_owned();
+        findings.push(Finding::new("trust store", "documents.trust_store", Err(why)));
+        return;
+    }
+    let name = path.display().to_string();
+    match appliance::trust::trust_store([path.as_path()]) {
+        Err(error) => findings.push(Finding::new("documents", name, Err(error.to_string()))),
+        Ok(store) => {
+            let summary = store.summary(SystemClock::start().civil_s());
+            findings.push(Finding::new("trust store", name.as_str(), anchors(&summary)));
+            findings.push(Finding::new("trust store", "revocation lists", lists(&summary)));
+        }
+    }
+}
+
+fn anchors(held: &StoreSummary) -> Result<String, String> {
+    let next = held.next_expiry_s.map_or_else(|| "never".to_owned(), document_verify::day);
+    let told = format!(
+        "{} certificates of {} countries, {} expired, the next on {next}; not used: {} that are no \
+         authority, {} not understood, {} with nothing trusted behind them",
+        held.anchors,
+        held.countries,
+        held.expired,
+        held.refused.not_authorities,
+        held.refused.unusable,
+        held.refused.unlinked,
+    );
+    if held.anchors == held.expired { Err(told) } else { Ok(told) }
+}
+
+fn lists(held: &StoreSummary) -> Result<String, String> {
+    let oldest = held.oldest_list_s.map_or_else(|| "none".to_owned(), document_verify::day);
+    let told = format!(
+        "{} in use, the oldest of {oldest}; {} past their next update, {} not usable",
+        held.lists, held.lists_stale, held.refused.lists
+    );
+    let sound = held.lists > 0 && held.lists_stale == 0 && held.refused.lists == 0;
+    if sound { Ok(told) } else { Err(told) }
 }
 
 fn places(config: &Config, environment: &Environment, findings: &mut Vec<Finding>) {

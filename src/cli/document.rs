@@ -13,7 +13,7 @@ use std::{
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Ended, Failure, Outcome, local, tell::Tell};
+use super::{Ended, Failure, Outcome, Scene, document_verify, local, tell::Tell};
 use crate::{
     command::EncodedFile,
     document::{
@@ -34,6 +34,8 @@ pub(super) enum Verb {
     Inspect(Inspect),
     /// Write a photograph of a data group 2 to a file.
     Extract(Extract),
+    /// Tell whether data groups are genuine: passive authentication.
+    Verify(document_verify::Arguments),
 }
 
 /// What to look at.
@@ -63,8 +65,10 @@ pub(super) struct Extract {
     portrait: usize,
 }
 
-pub(super) fn run(verb: &Verb, tell: Tell) -> Outcome {
+pub(super) fn run(verb: &Verb, scene: &Scene<'_>) -> Outcome {
+    let tell = scene.tell;
     match verb {
+        Verb::Verify(asked) => document_verify::run(asked, scene),
         Verb::Inspect(asked) => inspect(asked, tell),
         Verb::Extract(asked) => extract(asked, tell),
     }
@@ -79,9 +83,9 @@ fn inspect(asked: &Inspect, tell: Tell) -> Outcome {
     match first {
         Some(0x60) => inspect_com(&file, tell),
         Some(0x61) => inspect_dg1(&file, asked.mrz, tell),
-        Some(0x77) => {
-            Err(Failure::new("this is an EF.SOD, the signature: see `portcullis document --help`"))
-        }
+        Some(0x77) => Err(Failure::new(
+            "this is an EF.SOD, the signature: `portcullis document verify` checks it",
+        )),
         _ => inspect_dg2(&file, tell),
     }
 }

@@ -22,11 +22,19 @@ pub(super) fn run(arguments: &Arguments, scene: &Scene<'_>) -> Outcome {
     let subject: SubjectId = arguments.subject.parse()?;
     let server = client::Client::new(&arguments.server, &scene.config)?;
     let path = format!("/v1/galleries/{gallery}/subjects/{subject}?purpose=evaluation");
-    server.delete(&path)?;
+    let receipt = server.delete(&path)?;
     if scene.tell.json {
-        scene.tell.document(&serde_json::json!({ "erased": subject.to_string() }));
+        scene.tell.document(&receipt);
     } else {
         scene.tell.line(format!("erased {subject} from {gallery}; no search holds it any more"));
+        scene.tell.line(format!(
+            "receipt: transaction {}, generation {}, keys up to epoch {} destroyed by the {} \
+             custodian",
+            receipt["transaction"].as_str().unwrap_or_default(),
+            receipt["generation"],
+            receipt["epochDestroyed"],
+            receipt["custodian"].as_str().unwrap_or_default()
+        ));
     }
     Ok(Ended::Done)
 }

@@ -9,7 +9,7 @@ use super::{
     tell::{Ink, Tell},
 };
 use crate::{
-    command::{Answer, Command, Decision, Enrolment, Request, Scope, Service},
+    command::{Answer, Command, Decision, Enrolment, KeptBy, Request, Scope, Service},
     http::answer::DecisionAnswer,
     types::{GalleryId, Purpose, SubjectId},
 };
@@ -53,7 +53,7 @@ fn in_folder(arguments: &Arguments, folder: &std::path::Path, scene: &Scene<'_>)
     let files = local::photographs(folder)?;
     let appliance = local::appliance(scene)?;
     let gallery: GalleryId = "folder".parse()?;
-    let create = Command::CreateGallery { gallery: gallery.clone() };
+    let create = Command::CreateGallery { gallery: gallery.clone(), kept_by: KeptBy::default() };
     local::perform(&appliance, scene, Purpose::Evaluation, create)?;
     let mut names = BTreeMap::new();
     let bar = scene.tell.progress("enrolling", files.len() as u64);

@@ -6,6 +6,7 @@ use super::{Failure, Scene};
 use crate::{
     appliance::{Appliance, World},
     command::{Answer, Command, Decision, EncodedFile, EncodedImage, Request, Service},
+    config::{Config, CustodianName, Galleries},
     limits::{DOCUMENT_BYTES_MAX, IMAGE_BYTES_MAX},
     meter::Meter,
     random::SystemEntropy,
@@ -25,9 +26,16 @@ pub(super) fn world() -> World {
     }
 }
 
-/// Starts the appliance of this scene's configuration.
+/// Starts the appliance of this scene's configuration, without its galleries: they belong to
+/// `serve` and to `gallery`, and what a verb enrols here ends with it.
 pub(super) fn appliance(scene: &Scene<'_>) -> Result<Appliance, Failure> {
-    Ok(Appliance::start(&scene.config, scene.environment, world())?)
+    let config = Config { gallery: in_memory(), ..scene.config.clone() };
+    Ok(Appliance::start(&config, scene.environment, world())?)
+}
+
+/// Galleries and keys that end with the process.
+pub(super) fn in_memory() -> Galleries {
+    Galleries { custodian: CustodianName::Memory, ..Galleries::default() }
 }
 
 /// The roles that whoever runs this process holds.

@@ -12,15 +12,18 @@ mod client;
 mod demo;
 mod doctor;
 mod document;
+mod document_verify;
 mod enrol;
 mod erase;
 mod eval;
+mod gallery;
 mod identify;
 mod local;
 mod models;
 mod serve;
 mod table;
 mod tell;
+mod token;
 mod verify;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -87,6 +90,12 @@ enum Verb {
     Enrol(enrol::Arguments),
     /// Remove a subject from a gallery of a running appliance.
     Erase(erase::Arguments),
+    /// Work on a gallery's file while no appliance serves it.
+    #[command(subcommand)]
+    Gallery(gallery::Verb),
+    /// Make and look at the keys of holder tokens.
+    #[command(subcommand)]
+    Token(token::Verb),
     /// Run the appliance.
     Serve(serve::Arguments),
     /// Run the appliance with a synthetic gallery and two simulated lanes.
@@ -159,11 +168,13 @@ fn with_config(verb: Verb, mut scene: Scene<'_>) -> Outcome {
         Verb::Identify(arguments) => identify::run(&arguments, &scene),
         Verb::Enrol(arguments) => enrol::run(&arguments, &scene),
         Verb::Erase(arguments) => erase::run(&arguments, &scene),
+        Verb::Gallery(verb) => gallery::run(&verb, &scene),
+        Verb::Token(verb) => token::run(&verb, &scene),
         Verb::Serve(arguments) => serve::run(&arguments, &mut scene),
         Verb::Demo(arguments) => demo::run(&arguments, &mut scene),
         Verb::Models(verb) => models::run(&verb, &scene),
         Verb::Calibrate(arguments) => calibrate::run(&arguments, &mut scene),
-        Verb::Document(verb) => document::run(&verb, scene.tell),
+        Verb::Document(verb) => document::run(&verb, &scene),
         Verb::Eval(arguments) => eval::run(&arguments, &mut scene),
         Verb::Openapi | Verb::Config(_) | Verb::Doctor => Ok(Ended::Done), // carried out above
     }

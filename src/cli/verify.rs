@@ -22,6 +22,12 @@ pub(super) struct Arguments {
     /// Data group 2 of a passport chip to compare with; each of its photographs counts.
     #[arg(long, value_name = "FILE")]
     dg2: Option<PathBuf>,
+    /// EF.SOD of the same chip; without it the document is not authenticated.
+    #[arg(long, value_name = "FILE", requires = "dg2")]
+    sod: Option<PathBuf>,
+    /// EF.DG1 of the same chip; its issuing state must be the one that signed.
+    #[arg(long, value_name = "FILE", requires = "dg2")]
+    dg1: Option<PathBuf>,
     /// Another false match rate than the configured one; needs the role administrator.
     #[arg(long)]
     fmr: Option<f64>,
@@ -33,7 +39,9 @@ pub(super) fn run(arguments: &Arguments, scene: &Scene<'_>) -> Outcome {
     let images = paths.iter().map(|path| local::image(path).map(ReferenceSource::Image));
     let mut references = images.collect::<Result<Vec<_>, Failure>>()?;
     if let Some(dg2) = &arguments.dg2 {
-        references.push(ReferenceSource::Dg2 { file: local::file(dg2)? });
+        let read = |path: &Option<PathBuf>| path.as_deref().map(local::file).transpose();
+        let (sod, dg1) = (read(&arguments.sod)?, read(&arguments.dg1)?);
+        references.push(ReferenceSource::Dg2 { file: local::file(dg2)?, sod, dg1 });
         paths.push(dg2.clone());
     }
     let command = Command::Verify { probe, references, fmr: arguments.fmr };

@@ -6,6 +6,7 @@
 //! Invariant: nothing is allocated for a picture before its header was found to be within
 //! [`crate::limits`].
 
+pub mod authentication;
 pub mod com;
 pub mod dg1;
 pub mod dg2;

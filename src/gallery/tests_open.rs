@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    tests::{LAYOUT, enrol, found, kind, means, rows, subject, template},
+    tests::{self, LAYOUT, enrol, found, kind, means, rows, subject, template},
     *,
 };
 use crate::{
@@ -97,7 +97,7 @@ fn what_is_not_this_gallery_is_refused_by_name() {
     let (media, means, gallery) = made(3);
     let bytes = media.bytes();
     drop(gallery);
-    let stranger = super::tests::means();
+    let stranger = tests::means();
     assert!(matches!(refused(&bytes, &stranger), OpenError::UnknownGallery { .. }));
     assert!(matches!(refused(&bytes[..8191], &means), OpenError::Short { bytes: 8191 }));
     assert!(matches!(refused(&[0; 8192], &means), OpenError::Unfinished));

@@ -1,15 +1,21 @@
 //! What callers receive. The command line prints the same documents under `--json`.
 
+mod keeping;
+
 use base64::Engine;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::problem::ReasonText;
+pub use keeping::{
+    ChangedAnswer, ErasedAnswer, HolderEnrolledAnswer, ReplacedAnswer, TokenIssuedAnswer,
+};
+
+use super::{problem::ReasonText, request::KeysName};
 use crate::{
     command::{Compared, Decision, FaceReport, GalleryDescription, Spent, Version},
     types::{
-        Attack, CaptureFact, Certificate, Outcome, Score, SubjectId, Template, Threshold,
-        TransactionId,
+        Attack, Authenticity, CaptureFact, Certificate, Outcome, Score, SubjectId, Template,
+        Threshold, TransactionId,
     },
 };
 
@@ -125,6 +131,24 @@ pub struct AttackAnswer {
     pub score: Option<f32>,
 }
 
+/// What passive authentication said of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DocumentAnswer {
+    /// `VALID`, `WEAK`, `INVALID` or `NOT_CHECKED`.
+    #[schema(value_type = String)]
+    pub verdict: &'static str,
+    /// Why, as a stable code; absent for a valid document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub reason: Option<&'static str>,
+}
+
+impl From<Authenticity> for DocumentAnswer {
+    fn from(authenticity: Authenticity) -> Self {
+        Self { verdict: authenticity.name(), reason: authenticity.code() }
+    }
+}
+
 /// One comparison.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ComparisonAnswer {
@@ -132,6 +156,9 @@ pub struct ComparisonAnswer {
     pub reference: usize,
     /// What the reference's capture gave.
     pub status: CaptureName,
+    /// What passive authentication said, where the reference is a document's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<DocumentAnswer>,
     /// The face in it, where it is a picture and one was found.
     pub face: Option<FaceAnswer>,
     /// Whether it matched.
@@ -238,16 +265,39 @@ pub struct EnrolledAnswer {
 pub struct GalleryAnswer {
     /// Its name.
     pub gallery: String,
-    /// Enrolled subjects.
+    /// Enrolled subjects; for records kept by holders, how many there are.
     pub subjects: u64,
     /// Rows that a search can find.
     pub rows: u64,
+    /// Rows that hold nobody; the next enrolments fill them.
+    pub vacant: u64,
+    /// Who keeps the keys of its records.
+    pub keys: KeysName,
     /// Grows with every update.
     pub generation: u64,
+    /// Grows with every erasure; each has its own key.
+    pub epoch: u64,
+    /// Bytes of its medium.
+    pub bytes: u64,
+    /// `sealed`: opened tile by tile. `locked`: opened in locked memory.
+    pub residency: &'static str,
+    /// Who keeps its keys.
+    pub custodian: CustodianAnswer,
     /// SHA-256 of the embedder's model file.
     pub model: String,
     /// SHA-256 of the calibration.
     pub calibration: String,
+}
+
+/// Who keeps a gallery's keys, and what their destruction is worth.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CustodianAnswer {
+    /// `memory`, `file` or `pkcs11`.
+    pub name: String,
+    /// What the destruction of a key covers.
+    pub destroys: String,
+    /// What it does not cover.
+    pub leaves: String,
 }
 
 /// A template handed out.
@@ -374,6 +424,7 @@ fn comparison(compared: &Compared, decision: &Decision) -> ComparisonAnswer {
     ComparisonAnswer {
         reference: compared.reference,
         status: compared.capture.into(),
+        document: compared.document.map(DocumentAnswer::from),
         face: compared.face.as_ref().map(FaceAnswer::from),
         decision: match (compared.score, compared.matched) {
             (None, _) => ComparisonDecision::NotCompared,
@@ -423,7 +474,17 @@ impl From<&GalleryDescription> for GalleryAnswer {
             gallery: held.gallery.to_string(),
             subjects: held.subjects,
             rows: held.rows,
+            vacant: held.vacant,
+            keys: held.kept_by.into(),
             generation: held.generation,
+            epoch: held.epoch,
+            bytes: held.bytes,
+            residency: held.residency,
+            custodian: CustodianAnswer {
+                name: held.custodian.clone(),
+                destroys: held.destroys.clone(),
+                leaves: held.leaves.clone(),
+            },
             model: held.kind.model.to_string(),
             calibration: held.kind.calibration.to_string(),
         }

@@ -56,9 +56,15 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("FORBIDDEN", 403, "Not permitted"),
     ("GALLERIES_FULL", 409, "No room for another gallery"),
     ("GALLERY_EXISTS", 409, "The gallery exists"),
+    ("GALLERY_FAULT", 500, "The gallery failed"),
     ("GALLERY_FULL", 409, "No room in the gallery"),
+    ("GALLERY_KIND", 409, "The gallery keeps another kind of record"),
+    ("GALLERY_UNAVAILABLE", 503, "The gallery is not served"),
     ("GALLERY_UNKNOWN", 404, "No such gallery"),
+    ("HOLDER_TOKEN_REFUSED", 422, "The holder token is refused"),
+    ("HOLDER_UNOPENED", 404, "No record opens"),
     ("IDENTIFIER_INVALID", 400, "Not an identifier"),
+    ("IDENTIFY_NOT_POSSIBLE", 409, "A search is not possible"),
     ("IMAGES_COUNT", 422, "Not a number of images"),
     ("IMAGE_ANIMATED", 415, "The image is animated"),
     ("IMAGE_BYTES_TOO_MANY", 413, "The image has too many bytes"),
@@ -88,10 +94,10 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("TEMPLATE_FOREIGN_MODEL", 409, "A template of another model"),
     ("TEMPLATE_LENGTH", 422, "Not a template"),
     ("TEMPLATE_OUT_OF_RANGE", 422, "Not a template"),
+    ("TOKENS_DISABLED", 501, "No issuer of holder tokens"),
     ("TOKEN_EXPIRED", 401, "The token has expired"),
     ("TOKEN_MISSING", 401, "A token is needed"),
     ("TOKEN_UNKNOWN", 401, "The token is not known"),
-    ("UNSUPPORTED_REFERENCE", 501, "The kind of reference is not supported"),
     ("VALIDITY_EMPTY", 422, "The validity is empty"),
 ];
 
@@ -232,10 +238,7 @@ mod tests {
 
     #[test]
     fn every_refusal_has_a_row() {
-        use crate::{
-            command::{Part, UnsupportedReference},
-            gallery::GalleryError,
-        };
+        use crate::{command::Part, gallery::GalleryError};
         let gallery: crate::types::GalleryId = "g".parse().expect("a name");
         let subject = crate::types::SubjectId::from_bytes([0; 16]);
         let part = Part::Probe;
@@ -249,7 +252,11 @@ mod tests {
         let mut refusals = vec![
             Refusal::Template { part, error: TemplateError::OutOfRange { index: 0 } },
             Refusal::Template { part, error: TemplateError::Length { expected: 1, held: 2 } },
-            Refusal::UnsupportedReference { part, kind: UnsupportedReference::HolderToken },
+            Refusal::TokensDisabled,
+            Refusal::IdentifyNotPossible { gallery: gallery.clone() },
+            Refusal::GalleryKind { gallery: gallery.clone(), why: "" },
+            Refusal::GalleryUnavailable { gallery: gallery.clone(), why: String::new() },
+            Refusal::GalleryFault { gallery: gallery.clone(), why: String::new() },
             Refusal::References { held: 0, most: 8 },
             Refusal::Images { held: 0, most: 4 },
             Refusal::Candidates { held: 0, most: 256 },

@@ -7,13 +7,21 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+mod keeping;
+
+pub use keeping::{
+    EnrolHolderBody, EraseBody, IssueTokenBody, RegroupBody, ReplaceBody, RestrictBody,
+};
+pub(super) use keeping::{enrol_holder, erase_selected, issue_token, regroup, replace, restrict};
+
 use super::{
     body::{Fields, Form, base64, json},
     problem::Problem,
 };
 use crate::{
     command::{
-        Command, EncodedFile, EncodedImage, Enrolment, ReferenceSource, Scope, UnsupportedReference,
+        Command, EncodedFile, EncodedImage, Enrolment, HOLDER_SECRET_BYTES, HolderSecret, KeptBy,
+        PresentedToken, ReferenceSource, Scope,
     },
     limits::CANDIDATES_MAX,
     types::{GalleryId, Hash256, Purpose, SubjectId, Template, TemplateKind},
@@ -62,6 +70,48 @@ impl PurposeName {
                           watchlist";
             Problem::new("PURPOSE_MISSING", detail)
         })
+    }
+}
+
+/// Who keeps the keys of a gallery's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeysName {
+    /// The appliance's custodian: the records can be searched.
+    #[default]
+    Custodian,
+    /// Each record's own holder: no search is possible.
+    Holders,
+}
+
+impl KeysName {
+    fn parse(text: Option<&str>) -> Result<Self, Problem> {
+        match text {
+            None | Some("custodian") => Ok(Self::Custodian),
+            Some("holders") => Ok(Self::Holders),
+            Some(_) => {
+                let detail = "`keys` is custodian (searchable) or holders (never searchable)";
+                Err(Problem::new("FIELD_INVALID", detail))
+            }
+        }
+    }
+}
+
+impl From<KeysName> for KeptBy {
+    fn from(name: KeysName) -> Self {
+        match name {
+            KeysName::Custodian => Self::Custodian,
+            KeysName::Holders => Self::Holders,
+        }
+    }
+}
+
+impl From<KeptBy> for KeysName {
+    fn from(kept_by: KeptBy) -> Self {
+        match kept_by {
+            KeptBy::Custodian => Self::Custodian,
+            KeptBy::Holders => Self::Holders,
+        }
     }
 }
 
@@ -117,8 +167,8 @@ impl TemplateBody<'_> {
     }
 }
 
-/// One reference: exactly one of `image`, `template`, `gallery` with `subject`, `dg2`,
-/// `holderToken`. The last one is answered 501 by this version.
+/// One reference: exactly one of `image`, `template`, `gallery` with `subject` (and, for a holder's
+/// record, with `secret`), `dg2`, `holderToken`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceBody<'a> {
@@ -137,15 +187,28 @@ pub struct ReferenceBody<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{32}$")]
     subject: Option<Cow<'a, str>>,
+    /// The secret of a holder's record, base64: the record is named by `gallery` and `subject`.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, content_encoding = "base64")]
+    secret: Option<Cow<'a, str>>,
     /// Data group 2 of a passport chip as base64: EF.DG2, or a bare record of ISO/IEC 19794-5 or
     /// 39794-5. Each of its photographs counts as a reference.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, content_encoding = "base64")]
     dg2: Option<Cow<'a, str>>,
-    /// A template sealed to a secret that the traveller carries; not read by this version.
-    #[serde(default, rename = "holderToken")]
-    #[schema(value_type = Option<Object>)]
-    holder_token: Option<serde::de::IgnoredAny>,
+    /// With `dg2`: EF.SOD of the same chip as base64. Without it the document is not authenticated.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, content_encoding = "base64")]
+    sod: Option<Cow<'a, str>>,
+    /// With `dg2`: EF.DG1 of the same chip as base64. Its issuing state is compared with the state
+    /// that signed; nothing else of it is read, and nothing of it is kept.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, content_encoding = "base64")]
+    dg1: Option<Cow<'a, str>>,
+    /// A token that the traveller carries, base64, as `POST /v1/holder-tokens` made it.
+    #[serde(borrow, default, rename = "holderToken")]
+    #[schema(value_type = Option<String>, content_encoding = "base64")]
+    holder_token: Option<Cow<'a, str>>,
 }
 
 impl ReferenceBody<'_> {
@@ -153,15 +216,19 @@ impl ReferenceBody<'_> {
         let kinds = [
             self.image.is_some(),
             self.template.is_some(),
-            self.gallery.is_some() || self.subject.is_some(),
+            self.gallery.is_some() || self.subject.is_some() || self.secret.is_some(),
             self.dg2.is_some(),
             self.holder_token.is_some(),
         ];
         if kinds.iter().filter(|&&present| present).count() != 1 {
             let detail = format!(
                 "references[{at}] must hold exactly one of image, template, gallery with subject, \
-                 dg2, holderToken"
+                 holderToken, dg2"
             );
+            return Err(Problem::new("REFERENCE_INVALID", detail));
+        }
+        if self.dg2.is_none() && (self.sod.is_some() || self.dg1.is_some()) {
+            let detail = format!("references[{at}]: sod and dg1 belong to a dg2");
             return Err(Problem::new("REFERENCE_INVALID", detail));
         }
         if let Some(image) = &self.image {
@@ -172,20 +239,30 @@ impl ReferenceBody<'_> {
             return template.decode(at).map(ReferenceSource::Template);
         }
         if let Some(dg2) = &self.dg2 {
-            let file = EncodedFile::new(base64(&format!("references[{at}].dg2"), dg2)?);
-            return Ok(ReferenceSource::Dg2 { file });
+            let file = |name: &str, text: &str| {
+                base64(&format!("references[{at}].{name}"), text).map(EncodedFile::new)
+            };
+            let sod = self.sod.as_deref().map(|sod| file("sod", sod)).transpose()?;
+            let dg1 = self.dg1.as_deref().map(|dg1| file("dg1", dg1)).transpose()?;
+            return Ok(ReferenceSource::Dg2 { file: file("dg2", dg2)?, sod, dg1 });
         }
-        if self.holder_token.is_some() {
-            return Ok(ReferenceSource::Unsupported(UnsupportedReference::HolderToken));
+        if let Some(token) = &self.holder_token {
+            let token = base64(&format!("references[{at}].holderToken"), token)?;
+            return Ok(ReferenceSource::HolderToken(PresentedToken::new(token)));
         }
         let (Some(gallery), Some(subject)) = (&self.gallery, &self.subject) else {
             let detail = format!("references[{at}]: gallery and subject belong together");
             return Err(Problem::new("REFERENCE_INVALID", detail));
         };
-        Ok(ReferenceSource::Subject {
-            gallery: gallery_id(gallery)?,
-            subject: subject_id(subject)?,
-        })
+        let (gallery, subject) = (gallery_id(gallery)?, subject_id(subject)?);
+        match &self.secret {
+            None => Ok(ReferenceSource::Subject { gallery, subject }),
+            Some(secret) => {
+                let field = format!("references[{at}].secret");
+                let secret = holder_secret(&field, secret)?;
+                Ok(ReferenceSource::Holder { gallery, subject, secret })
+            }
+        }
     }
 }
 
@@ -269,6 +346,9 @@ pub struct CreateGalleryBody<'a> {
     gallery: Cow<'a, str>,
     /// Why.
     purpose: PurposeName,
+    /// Who keeps the keys of its records; it cannot be changed later.
+    #[serde(default)]
+    keys: KeysName,
 }
 
 /// `POST /v1/embed`.
@@ -297,6 +377,12 @@ pub struct VerifyForm {
     /// Data groups 2 of passport chips.
     #[schema(value_type = Vec<String>, format = Binary)]
     dg2: Vec<Vec<u8>>,
+    /// EF.SOD of each `dg2`, in their order; without it nothing is authenticated.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    sod: Vec<Vec<u8>>,
+    /// EF.DG1 of each `dg2`, in their order.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    dg1: Vec<Vec<u8>>,
     /// Why.
     purpose: PurposeName,
     /// Administrators only.
@@ -311,6 +397,16 @@ pub(super) fn gallery_id(text: &str) -> Result<GalleryId, Problem> {
 /// A subject's id from a path or a body.
 pub(super) fn subject_id(text: &str) -> Result<SubjectId, Problem> {
     text.parse().map_err(|error| Problem::new("IDENTIFIER_INVALID", format!("{error}")))
+}
+
+/// The secret of a holder's record. One of another length is no secret, whatever the record.
+fn holder_secret(field: &str, text: &str) -> Result<HolderSecret, Problem> {
+    let bytes = base64(field, text)?;
+    let mut bytes: [u8; HOLDER_SECRET_BYTES] = bytes.try_into().map_err(|held: Vec<u8>| {
+        let detail = format!("{field} has {} bytes, not {HOLDER_SECRET_BYTES}", held.len());
+        Problem::new("FIELD_INVALID", detail)
+    })?;
+    HolderSecret::new(&mut bytes).map_err(|error| Problem::new("FAULT", error.to_string()))
 }
 
 /// Classes as bits; `None` as `otherwise`.
@@ -346,17 +442,30 @@ pub(super) fn verify(form: Form) -> Result<(Purpose, Command), Problem> {
             Ok((body.purpose.into(), command))
         }
         Form::Multipart(mut fields) => {
-            fields.only(&["probe", "reference", "dg2", "purpose", "fmr"])?;
+            fields.only(&["probe", "reference", "dg2", "sod", "dg1", "purpose", "fmr"])?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;
             let fmr = fields.parsed("fmr", "a rate such as 1e-4")?;
             let probe = fields.image("probe")?;
             let images = fields.images("reference").into_iter().map(ReferenceSource::Image);
             let mut references: Vec<_> = images.collect();
-            let groups = fields.files("dg2").into_iter().map(EncodedFile::new);
-            references.extend(groups.map(|file| ReferenceSource::Dg2 { file }));
+            references.extend(documents(&mut fields)?);
             Ok((purpose.into(), Command::Verify { probe, references, fmr }))
         }
     }
+}
+
+/// The documents of a form: each `dg2` with the `sod` and the `dg1` of the same number.
+fn documents(fields: &mut Fields) -> Result<Vec<ReferenceSource>, Problem> {
+    let mut files = |name| fields.files(name).into_iter().map(EncodedFile::new);
+    let (groups, mut sods, mut zones) = (files("dg2"), files("sod"), files("dg1"));
+    for (name, held) in [("sod", sods.len()), ("dg1", zones.len())] {
+        if held != 0 && held != groups.len() {
+            let detail = format!("{held} fields `{name}` for {} `dg2`: one each", groups.len());
+            return Err(Problem::new("MULTIPART_INVALID", detail));
+        }
+    }
+    let document = |file| ReferenceSource::Dg2 { file, sod: sods.next(), dg1: zones.next() };
+    Ok(groups.map(document).collect())
 }
 
 /// The purpose and command of a search in `gallery`.
@@ -420,18 +529,19 @@ pub(super) fn enrol(gallery: GalleryId, form: Form) -> Result<(Purpose, Command)
 
 /// The purpose and command of making a gallery.
 pub(super) fn create_gallery(form: Form) -> Result<(Purpose, Command), Problem> {
-    let (purpose, gallery) = match form {
+    let (purpose, gallery, keys) = match form {
         Form::Json(bytes) => {
             let body: CreateGalleryBody<'_> = json(&bytes)?;
-            (body.purpose, gallery_id(&body.gallery)?)
+            (body.purpose, gallery_id(&body.gallery)?, body.keys)
         }
         Form::Multipart(fields) => {
-            fields.only(&["gallery", "purpose"])?;
+            fields.only(&["gallery", "purpose", "keys"])?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;
-            (purpose, gallery_id(fields.text("gallery")?.unwrap_or_default())?)
+            let gallery = gallery_id(fields.text("gallery")?.unwrap_or_default())?;
+            (purpose, gallery, KeysName::parse(fields.text("keys")?)?)
         }
     };
-    Ok((purpose.into(), Command::CreateGallery { gallery }))
+    Ok((purpose.into(), Command::CreateGallery { gallery, kept_by: keys.into() }))
 }
 
 /// The purpose and command of handing out a template.
@@ -466,6 +576,7 @@ mod tests {
         };
         assert!(with(r#"{"image":"AAEC"}"#).is_ok());
         assert!(with(r#"{"dg2":"dQA="}"#).is_ok(), "what it holds is not looked at here");
+        assert!(with(r#"{"dg2":"dQA=","sod":"dwA=","dg1":"YQA="}"#).is_ok());
         assert!(with(r#"{"holderToken":{"any":"thing"}}"#).is_ok(), "refused later, by name");
         let id = "00".repeat(16);
         assert!(with(&format!(r#"{{"gallery":"g","subject":"{id}"}}"#)).is_ok());
@@ -476,6 +587,8 @@ mod tests {
             (r#"{"dg2":"?"}"#, "BASE64_INVALID"),
             (r#"{"gallery":"g"}"#, "REFERENCE_INVALID"),
             (r#"{"picture":"AAEC"}"#, "JSON_INVALID"),
+            (r#"{"image":"AAEC","sod":"dwA="}"#, "REFERENCE_INVALID"),
+            (r#"{"dg2":"dQA=","sod":"?"}"#, "BASE64_INVALID"),
             (r#"{"gallery":"G","subject":"00"}"#, "IDENTIFIER_INVALID"),
         ] {
             assert_eq!(with(reference).expect_err(reference).code(), code, "{reference}");

@@ -46,7 +46,12 @@ fn rows() -> OpenApiRouter<Api> {
             endpoint::delete_gallery::delete_gallery
         ))
         .routes(routes!(endpoint::enrol::enrol))
-        .routes(routes!(endpoint::erase::erase))
+        .routes(routes!(endpoint::erase::erase, endpoint::replace::replace))
+        .routes(routes!(endpoint::erase_selected::erase_selected))
+        .routes(routes!(endpoint::restrict::restrict))
+        .routes(routes!(endpoint::regroup::regroup))
+        .routes(routes!(endpoint::enrol_holder::enrol_holder))
+        .routes(routes!(endpoint::issue_token::issue_token))
         .routes(routes!(endpoint::identify::identify))
         .routes(routes!(endpoint::embed::embed))
         .routes(routes!(endpoint::version::version))
@@ -85,7 +90,7 @@ mod tests {
             serde_json::from_str(&document()).expect("the document is JSON");
         assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 13, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 18, "{:?}", paths.keys());
         for (path, item) in paths {
             for (method, operation) in item.as_object().expect("operations") {
                 assert!(operation["summary"].is_string(), "{method} {path} has no summary");

@@ -8,8 +8,9 @@
 //! can be neither copied, nor printed, nor serialised. Nothing here needs unsafe code of ours:
 //! `memmap2` offers locking and the two advices as safe calls.
 //!
-//! What is absent: registers, and copies that a cipher makes of a key while it works ([`super::aead`]
-//! wipes the stack that it used). A hypervisor and a debugger with privilege read everything.
+//! What is absent: registers, and copies that a cipher makes of a key while it works
+//! ([`super::aead`] wipes the stack that it used). A hypervisor and a debugger with privilege read
+//! everything.
 
 use std::{
     io,
@@ -64,7 +65,8 @@ pub enum LockError {
 /// }
 /// ```
 /// ```compile_fail
-/// fn copy(bytes: &portcullis::keys::memory::LockedBytes) -> portcullis::keys::memory::LockedBytes {
+/// use portcullis::keys::memory::LockedBytes;
+/// fn copy(bytes: &LockedBytes) -> LockedBytes {
 ///     bytes.clone()
 /// }
 /// ```

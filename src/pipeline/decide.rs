@@ -1,7 +1,8 @@
 //! The decide stage: facts → verdict → audit → reply.
 //!
 //! Invariant: nothing leaves before its audit entry is written; when it cannot be written, nothing
-//! leaves but Refer. Whatever a policy says, an engine that was late or lost never opens a gate.
+//! leaves but Refer. Whatever a policy says, an engine that was late or lost never opens a gate,
+//! nor does a document that failed its check.
 //! Frames are zero and templates are dropped before the reply is handed over.
 
 use std::{
@@ -17,8 +18,8 @@ use crate::{
     audit::{AuditComparison, AuditEntry, AuditError, AuditSink},
     policy::Policy,
     types::{
-        Attack, CaptureFact, ComparisonFact, EngineFact, Facts, IdentificationFact, Obligation,
-        Outcome, Reason, Score, Verdict,
+        Attack, Authenticity, CaptureFact, ComparisonFact, EngineFact, Facts, IdentificationFact,
+        Obligation, Outcome, Reason, Score, Verdict,
     },
 };
 
@@ -31,6 +32,11 @@ const POLICY_FAILED: Reason =
 const ADMIT_WITHHELD: Reason = Reason {
     code: "ADMIT_WITHHELD",
     text: "The rules would admit although a stage of the appliance failed.",
+};
+
+const FALSE_DOCUMENT: Reason = Reason {
+    code: "DOCUMENT_NOT_AUTHENTICATED",
+    text: "The rules would admit although a document failed its check.",
 };
 
 /// Decides and records.
@@ -50,7 +56,7 @@ impl Decide {
         let facts = facts(job);
         // Unwind safety: the facts are only read, and a policy keeps no state.
         let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(&facts)))
-            .map_or_else(|_| refer(POLICY_FAILED), |verdict| guarded(verdict, facts.engine));
+            .map_or_else(|_| refer(POLICY_FAILED), |verdict| guarded(verdict, &facts));
         let recorded = self.record(&entry(job, &facts, &verdict, now_s));
         let reply = match recorded {
             Ok(()) => reply(job, facts, verdict),
@@ -79,10 +85,13 @@ fn refer(reason: Reason) -> Verdict {
 }
 
 /// The last word against a policy that errs: it can make a verdict stricter, never laxer.
-fn guarded(verdict: Verdict, engine: EngineFact) -> Verdict {
+fn guarded(verdict: Verdict, facts: &Facts) -> Verdict {
+    let documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
+    let mut false_documents = documents.filter(|held| matches!(held, Authenticity::Invalid(_)));
     match verdict.outcome {
         _ if verdict.reasons.is_empty() => refer(POLICY_FAILED),
-        Outcome::Admit if engine != EngineFact::Sound => refer(ADMIT_WITHHELD),
+        Outcome::Admit if facts.engine != EngineFact::Sound => refer(ADMIT_WITHHELD),
+        Outcome::Admit if false_documents.next().is_some() => refer(FALSE_DOCUMENT),
         Outcome::Admit | Outcome::Refer | Outcome::Retry => verdict,
     }
 }
@@ -95,6 +104,7 @@ fn facts(job: &Job) -> Facts {
     let references = job.samples[1..].iter().enumerate();
     let comparisons = references.map(|(index, sample)| ComparisonFact {
         reference: sample.capture.unwrap_or(CaptureFact::NoFace),
+        document: sample.document,
         score: job.scores.get(index).copied().flatten(),
         threshold,
     });
@@ -119,6 +129,7 @@ fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry 
             .comparisons
             .iter()
             .map(|comparison| AuditComparison {
+                document: comparison.document,
                 score: comparison.score,
                 threshold: comparison.threshold,
                 fmr: threshold.fmr,
@@ -133,23 +144,26 @@ fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry 
     AuditEntry {
         transaction: job.transaction,
         at_s: now_s,
-        caller: job.asked.caller.clone(),
+        caller: Some(job.asked.caller.clone()),
         action: job.asked.action,
-        purpose: job.asked.purpose,
+        purpose: Some(job.asked.purpose),
         gallery: job.asked.gallery.clone(),
         subject: None,
+        selection: None,
         outcome: decided.then_some(verdict.outcome),
         reasons: verdict.reasons.iter().map(|reason| reason.code).collect(),
         attack: facts.attack,
         comparisons,
         candidates: facts.identification.map(|search| search.candidates),
+        erasure: None,
     }
 }
 
 fn reply(job: &mut Job, facts: Facts, verdict: Verdict) -> Reply {
     let comparisons = job.samples[1..].iter().zip(&facts.comparisons).map(|(sample, fact)| {
         let matched = fact.score.is_some_and(|score| score >= fact.threshold);
-        Comparison { reference: fact.reference, face: sample.face, score: fact.score, matched }
+        let (reference, document, score) = (fact.reference, fact.document, fact.score);
+        Comparison { reference, document, face: sample.face, score, matched }
     });
     let comparisons = comparisons.collect();
     let found = job.found.take();
@@ -189,20 +203,42 @@ fn silent(job: &Job, facts: &Facts) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{Action, Asked, Caller, DocumentFault, Purpose, Role};
 
     fn verdict(outcome: Outcome) -> Verdict {
         Verdict { outcome, ..refer(Reason { code: "ANY", text: "Any." }) }
     }
 
+    fn facts(engine: EngineFact, document: Option<Authenticity>) -> Facts {
+        let (reference, threshold) = (CaptureFact::Usable, Score(10));
+        let caller = Caller { role: Role::Gate, client: "gate-1".parse().expect("a name") };
+        let (action, purpose) = (Action::Verify, Purpose::BorderControl);
+        Facts {
+            asked: Asked { caller, action, purpose, gallery: None },
+            probe: CaptureFact::Usable,
+            attack: Attack::NotPerformed,
+            comparisons: vec![ComparisonFact { reference, document, score: None, threshold }],
+            identification: None,
+            engine,
+        }
+    }
+
     #[test]
     fn a_verdict_is_only_ever_made_stricter() {
+        let sound = |document| facts(EngineFact::Sound, document);
         for outcome in [Outcome::Admit, Outcome::Retry, Outcome::Refer] {
-            assert_eq!(guarded(verdict(outcome), EngineFact::Sound), verdict(outcome));
-            for engine in [EngineFact::Late, EngineFact::Lost] {
-                assert_ne!(guarded(verdict(outcome), engine).outcome, Outcome::Admit);
+            for document in [None, Some(Authenticity::Valid)] {
+                assert_eq!(guarded(verdict(outcome), &sound(document)), verdict(outcome));
             }
+            for engine in [EngineFact::Late, EngineFact::Lost] {
+                let withheld = guarded(verdict(outcome), &facts(engine, None));
+                assert_ne!(withheld.outcome, Outcome::Admit);
+            }
+            let invalid = Authenticity::Invalid(DocumentFault::Dg2HashMismatch);
+            let withheld = guarded(verdict(outcome), &sound(Some(invalid)));
+            assert_ne!(withheld.outcome, Outcome::Admit);
         }
         let mute = Verdict { reasons: Vec::new(), ..verdict(Outcome::Admit) };
-        assert_eq!(guarded(mute, EngineFact::Sound), refer(POLICY_FAILED));
+        assert_eq!(guarded(mute, &sound(None)), refer(POLICY_FAILED));
     }
 }

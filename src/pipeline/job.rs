@@ -14,8 +14,8 @@ use crate::{
     face::FaceReport,
     ops::{program::ToFrame, tile::TileSource},
     types::{
-        Asked, Candidate, CaptureFact, Certificate, EngineFact, Score, Template, Threshold,
-        TransactionId,
+        Asked, Authenticity, Candidate, CaptureFact, Certificate, EngineFact, Score, Template,
+        Threshold, TransactionId,
     },
 };
 
@@ -46,6 +46,8 @@ pub(super) struct Sample {
     pub(super) face: Option<FaceReport>,
     pub(super) to_frame: Option<ToFrame>,
     pub(super) template: Option<Template>,
+    /// What the document that it comes from was found to be.
+    pub(super) document: Option<Authenticity>,
     /// It came as an image.
     pub(super) image: bool,
     settled: bool,
@@ -92,6 +94,9 @@ impl Job {
         };
         let references = references.into_iter().map(|reference| match reference {
             Reference::Image(captured) => Sample::of(captured),
+            Reference::Portrait(captured, authenticity) => {
+                Sample { document: Some(authenticity), ..Sample::of(captured) }
+            }
             Reference::Template(template) => Sample {
                 capture: Some(CaptureFact::Usable),
                 template: Some(template),

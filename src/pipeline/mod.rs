@@ -61,8 +61,8 @@ use crate::{
     policy::Policy,
     time::Clock,
     types::{
-        Asked, Attack, Candidate, CaptureFact, Certificate, Score, Template, Threshold,
-        TransactionId, Verdict,
+        Asked, Attack, Authenticity, Candidate, CaptureFact, Certificate, Score, Template,
+        Threshold, TransactionId, Verdict,
     },
 };
 
@@ -96,6 +96,8 @@ pub enum Task {
 pub enum Reference {
     /// A picture in a slot of its own.
     Image(slot::Captured),
+    /// A document's photograph in a slot of its own, and what the document was found to be.
+    Portrait(slot::Captured, Authenticity),
     /// A template that the gallery or a token held.
     Template(Template),
 }
@@ -119,6 +121,8 @@ pub struct Order {
 pub struct Comparison {
     /// What the reference's capture gave.
     pub reference: CaptureFact,
+    /// What the document was found to be, where the reference is a document's.
+    pub document: Option<Authenticity>,
     /// The face in it, where it is an image and one was found.
     pub face: Option<FaceReport>,
     /// The score, where both sides gave a template.

@@ -4,9 +4,15 @@
 //! with the newest generation; when a newer one was published meanwhile it is repeated, a bounded
 //! number of times, and an answer that is still stale says so.
 //!
-//! Tiles are read from the source, not pinned: a gallery in memory is resident already, and a
-//! pinned copy would outlive the erasure of a subject until somebody searched again. A backend with
-//! memory of its own is where pinning pays.
+//! Tiles are read from the source, not pinned: a gallery in locked memory is scanned where it lies
+//! ([`TileSource::resident`]), a sealed one tile by tile, and a pinned copy would outlive the
+//! erasure of a subject until somebody searched again. A backend with memory of its own is where
+//! pinning pays.
+//!
+//! A gallery may disguise its templates ([`TileSource::transform`]); probes go through the same
+//! transform here, and nowhere else. One match line asks one search at a time and hands over every
+//! probe that waits, so that a burst is one scan; callers beside the pipeline (another line,
+//! another appliance part) share scans in the backend.
 
 use std::sync::Arc;
 
@@ -15,7 +21,6 @@ use crate::{
     backend::{Backend, BackendError, Tiles},
     limits::{CANDIDATES_MAX, REFERENCES_PER_SUBJECT_MAX},
     ops::{
-        score::score,
         search::{Probe, RowHits},
         tile::TileSource,
     },
@@ -39,7 +44,7 @@ impl Search {
     pub(super) fn step(&self, now_s: i64, jobs: &mut [Job]) {
         for job in jobs.iter_mut().filter(|job| is_ready(job)) {
             if matches!(job.goal, Goal::Verify { .. }) {
-                compare(job);
+                self.compare(job);
             }
         }
         while let Some(first) = jobs.iter().find_map(wanted) {
@@ -66,10 +71,18 @@ impl Search {
         source: &Arc<dyn TileSource>,
         jobs: &[&mut Job],
     ) -> Result<(Vec<RowHits>, bool), BackendError> {
-        let probes: Vec<Probe<'_>> = jobs.iter().filter_map(|job| probe(job, now_s)).collect();
         let mut tiles = source.newer().unwrap_or_else(|| Arc::clone(source));
         let mut rescans = 0;
         loop {
+            let templates = disguised(tiles.as_ref(), jobs)?;
+            let probes: Vec<Probe<'_>> = jobs
+                .iter()
+                .enumerate()
+                .filter_map(|(at, job)| {
+                    let probe = probe(job, now_s)?;
+                    Some(Probe { template: templates.get(at).unwrap_or(probe.template), ..probe })
+                })
+                .collect();
             let hits = self.backend.search(&probes, &Tiles::Source(Arc::clone(&tiles)))?;
             match tiles.newer() {
                 Some(newer) if rescans < RESCANS_MAX => tiles = newer,
@@ -77,6 +90,22 @@ impl Search {
             }
             rescans += 1;
         }
+    }
+}
+
+impl Search {
+    /// 1:1 with every reference that has a template of the probe's kind.
+    fn compare(&self, job: &mut Job) {
+        let (probe, references) = job.samples.split_at(1);
+        let Some(probe) = &probe[0].template else {
+            return;
+        };
+        let against = |reference: &Template| -> Option<Score> {
+            probe.kind().accept(reference.kind()).ok()?;
+            Some(self.backend.score(probe, reference))
+        };
+        job.scores =
+            references.iter().map(|sample| sample.template.as_ref().and_then(against)).collect();
     }
 }
 
@@ -97,18 +126,21 @@ fn same(one: &Arc<dyn TileSource>, other: &Arc<dyn TileSource>) -> bool {
     std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
 }
 
-/// 1:1 with every reference that has a template of the probe's kind.
-fn compare(job: &mut Job) {
-    let (probe, references) = job.samples.split_at(1);
-    let Some(probe) = &probe[0].template else {
-        return;
+/// The probes' templates as `source` disguises its own, one per job; none where it does not. They
+/// are wiped when they are dropped, and made anew for each generation, since a gallery may change
+/// its transform with one.
+fn disguised(source: &dyn TileSource, jobs: &[&mut Job]) -> Result<Vec<Template>, BackendError> {
+    let Some(transform) = source.transform() else {
+        return Ok(Vec::new());
     };
-    let against = |reference: &Template| -> Option<Score> {
-        probe.kind().accept(reference.kind()).ok()?;
-        Some(score(probe.values(), reference.values()))
+    let disguise = |template: &Template| {
+        // Foreign kinds are refused before the values are looked at: they may differ in length.
+        source.set().kind.accept(template.kind())?;
+        let mut values = vec![0; template.values().len()].into_boxed_slice();
+        transform.apply(template.values(), &mut values);
+        Ok(Template::new(values, *template.kind())?)
     };
-    job.scores =
-        references.iter().map(|sample| sample.template.as_ref().and_then(against)).collect();
+    jobs.iter().filter_map(|job| job.probe().template.as_ref()).map(disguise).collect()
 }
 
 fn probe(job: &Job, now_s: i64) -> Option<Probe<'_>> {
@@ -161,7 +193,7 @@ mod tests {
         let threshold =
             Threshold { score: Score(1), similarity: 0.1, fmr: 1e-4, basis: "a test".into() };
         Goal::Identify {
-            tiles: crate::gallery::Gallery::new(kind, layout).source(),
+            tiles: crate::gallery::Gallery::in_memory(kind, layout).source(),
             threshold,
             best,
             class_bits: 1,

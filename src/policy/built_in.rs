@@ -23,6 +23,18 @@ pub enum AttackRule {
     NotRequired,
 }
 
+/// What a document must be found to be before its photograph may open a gate. One that failed its
+/// check never may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocumentRule {
+    /// Genuine, without a reservation.
+    Required,
+    /// Genuine; what the check rests on may be weak.
+    WeakAllowed,
+    /// Not found to be false.
+    NotRequired,
+}
+
 /// What one rule says about the facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Finding {
@@ -40,20 +52,31 @@ impl Finding {
 #[derive(Debug, Clone, Copy)]
 pub struct BuiltIn {
     attack: AttackRule,
+    documents: DocumentRule,
 }
 
 impl BuiltIn {
-    /// The rules, with or without the duty to detect presentation attacks.
+    /// The rules, with or without the duty to detect presentation attacks. Documents must be
+    /// genuine until [`Self::documents`] says otherwise.
     #[must_use]
     pub fn new(attack: AttackRule) -> Self {
-        Self { attack }
+        Self { attack, documents: DocumentRule::Required }
+    }
+
+    /// The same rules with another duty about documents.
+    #[must_use]
+    pub fn documents(self, documents: DocumentRule) -> Self {
+        Self { documents, ..self }
     }
 
     /// Every rule's finding, in the order in which a reader would ask.
-    fn findings(self, facts: &Facts) -> [Option<Finding>; 7] {
+    fn findings(self, facts: &Facts) -> [Option<Finding>; 9] {
+        let [document, because] = rule::document::consider(facts, self.documents);
         [
             rule::engine::consider(facts),
             rule::attack::consider(facts, self.attack),
+            document,
+            because,
             rule::capture::consider(facts),
             rule::reference::consider(facts),
             rule::verification::consider(facts),
@@ -118,6 +141,7 @@ mod tests {
             (capture(), prop::option::weighted(0.9, 5..20_i32)).prop_map(|(reference, score)| {
                 crate::types::ComparisonFact {
                     reference,
+                    document: None,
                     score: score.map(Score),
                     threshold: Score(10),
                 }
@@ -176,11 +200,15 @@ mod tests {
                 !search.current
                     || (search.candidates == 0) != (facts.asked.purpose == Purpose::Watchlist)
             }),
-            Action::Embed | Action::Enrol => false,
+            Action::Embed | Action::Enrol | Action::IssueToken | Action::Replace => false,
             Action::CreateGallery
             | Action::DeleteGallery
             | Action::DescribeGallery
-            | Action::Erase => true,
+            | Action::Erase
+            | Action::ExportGallery
+            | Action::Regroup
+            | Action::Restrict
+            | Action::RotateKeys => true,
         };
         facts.engine != EngineFact::Sound
             || facts.probe != CaptureFact::Usable

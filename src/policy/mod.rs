@@ -8,7 +8,7 @@
 mod built_in;
 mod rule;
 
-pub use built_in::{AttackRule, BuiltIn};
+pub use built_in::{AttackRule, BuiltIn, DocumentRule};
 
 use crate::types::{Asked, Facts, Permission, Verdict};
 

@@ -1,6 +1,6 @@
 //! What is asked and what was found: the whole input of the policy.
 
-use super::{ClientId, GalleryId, Score};
+use super::{Authenticity, ClientId, GalleryId, Score};
 
 /// What a caller is, as its credential says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,8 +43,20 @@ pub enum Action {
     Enrol,
     /// Remove a subject from a gallery.
     Erase,
+    /// Write a gallery out for another appliance; offline only.
+    ExportGallery,
     /// Search a gallery, 1:N.
     Identify,
+    /// Hand the traveller's own template to the traveller, signed and sealed.
+    IssueToken,
+    /// Move a subject to another group.
+    Regroup,
+    /// Put new references in the place of a subject's old ones.
+    Replace,
+    /// Keep a subject without using it, or lift that again (GDPR Art. 18).
+    Restrict,
+    /// Begin a new epoch, or draw a new transform; offline only.
+    RotateKeys,
     /// Compare with named references, 1:1.
     Verify,
 }
@@ -62,6 +74,21 @@ pub enum Purpose {
     Evaluation,
     /// A list of persons kept on a statutory basis.
     Watchlist,
+}
+
+/// Whom an erasure concerns where it names no subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// Everybody in the gallery.
+    Everybody,
+    /// Every subject that is in one of these classes.
+    Classes(u64),
+    /// Every reference whose validity began before this second (civil, UTC).
+    EnrolledBefore(i64),
+    /// Every reference whose validity has ended.
+    Expired,
+    /// Every subject of this group, such as a flight.
+    Group(u32),
 }
 
 /// A request before anything is computed.
@@ -119,6 +146,9 @@ pub enum CaptureFact {
 pub struct ComparisonFact {
     /// What the reference's own capture gave; a template counts as usable.
     pub reference: CaptureFact,
+    /// What passive authentication said of the document that the reference comes from; `None` for a
+    /// reference that is no document's.
+    pub document: Option<Authenticity>,
     /// The comparison score; `None` when there was nothing to compare.
     pub score: Option<Score>,
     /// The threshold it was held against.

@@ -3,6 +3,7 @@
 //! Invariant: nothing here prints a pixel, a template value or a key.
 
 mod candidate;
+mod document;
 mod facts;
 mod frame;
 mod ids;
@@ -11,9 +12,10 @@ mod template;
 mod verdict;
 
 pub use candidate::{Candidate, Certificate};
+pub use document::{Authenticity, DocumentFault, Unchecked, Weakness};
 pub use facts::{
     Action, Asked, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
-    IdentificationFact, Permission, Purpose, Role,
+    IdentificationFact, Permission, Purpose, Role, Selection,
 };
 pub use frame::{Frame, FrameError, FrameView};
 pub use ids::{ClientId, GalleryId, Hash256, IdError, LaneId, SubjectId, TransactionId};

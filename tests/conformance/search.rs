@@ -255,7 +255,8 @@ fn a_damaged_part_fails_the_search_and_the_next_one_answers() {
             gallery.damaged = Some((tile, part));
             let source: Arc<dyn TileSource> = Arc::new(gallery);
             let damaged = BackendError::Tile(TileError::Damaged { tile, part });
-            let query = Query::whole(&[1; 16], i32::MIN, 1);
+            // Every row is accepted and kept, so that every part is needed.
+            let query = Query::whole(&[1; 16], i32::MIN, 11);
             let refused = backend.search(&[query.probe()], &Tiles::Source(Arc::clone(&source)));
             assert_eq!(refused, Err(damaged.clone()));
             assert_eq!(backend.pin(&source).err(), Some(damaged));

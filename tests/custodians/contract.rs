@@ -107,14 +107,21 @@ fn changes_that_are_given_up(custodian: &dyn Custodian) {
     let key = Key::random(&SeededEntropy::new(3)).expect("a key");
     // Announced, and then something else happened within the epoch.
     custodian.prepare(&FILE, stand(2, 2)).expect("prepared");
+    let in_force = custodian.wrap(&FILE, 1, &key, b"").expect("wrapped");
+    custodian.destroy(&FILE, 2).expect("it came to nothing");
+    assert!(custodian.unwrap(&FILE, 1, &in_force, b"").is_ok(), "the key in force stays");
+    custodian.prepare(&FILE, stand(2, 2)).expect("announced anew, with a key of its own");
+    assert!(custodian.wrap(&FILE, 2, &key, b"").is_ok());
+    custodian.commit(&FILE, stand(1, 2)).expect("within the epoch");
+    custodian.prepare(&FILE, stand(2, 3)).expect("prepared");
     let wrapped = custodian.wrap(&FILE, 2, &key, b"").expect("wrapped");
-    custodian.prepare(&FILE, stand(2, 3)).expect("the same epoch again");
+    custodian.prepare(&FILE, stand(2, 4)).expect("the same epoch again");
     assert!(custodian.unwrap(&FILE, 2, &wrapped, b"").is_ok(), "its key is kept");
-    custodian.commit(&FILE, stand(1, 4)).expect("within the committed epoch");
+    custodian.commit(&FILE, stand(1, 5)).expect("within the committed epoch");
     let gone = custodian.unwrap(&FILE, 2, &wrapped, b"");
     assert!(matches!(gone, Err(CustodyError::MissingKey { epoch: 2, .. })), "given up");
     // The epoch is used after all, with a key of its own.
-    change(custodian, &FILE, stand(2, 5));
+    change(custodian, &FILE, stand(2, 6));
     let refused = custodian.unwrap(&FILE, 2, &wrapped, b"");
     assert!(matches!(refused, Err(CustodyError::WrongKey { .. })), "another key");
 }
@@ -122,17 +129,17 @@ fn changes_that_are_given_up(custodian: &dyn Custodian) {
 fn destruction(custodian: &dyn Custodian) {
     let key = Key::random(&SeededEntropy::new(4)).expect("a key");
     let old = custodian.wrap(&FILE, 2, &key, b"").expect("wrapped");
-    custodian.prepare(&FILE, stand(3, 6)).expect("prepared");
+    custodian.prepare(&FILE, stand(3, 7)).expect("prepared");
     assert!(custodian.unwrap(&FILE, 2, &old, b"").is_ok(), "until the change is committed");
     let new = custodian.wrap(&FILE, 3, &key, b"").expect("wrapped");
-    custodian.commit(&FILE, stand(3, 6)).expect("committed");
+    custodian.commit(&FILE, stand(3, 7)).expect("committed");
     custodian.destroy(&FILE, 2).expect("destroyed");
     custodian.destroy(&FILE, 2).expect("destroyed twice");
     let gone = custodian.unwrap(&FILE, 2, &old, b"");
     assert!(matches!(gone, Err(CustodyError::MissingKey { epoch: 2, .. })));
     assert!(custodian.unwrap(&FILE, 3, &new, b"").is_ok(), "its own epoch's");
-    for generation in 7..30 {
-        change(custodian, &FILE, stand(generation - 3, generation));
+    for generation in 8..30 {
+        change(custodian, &FILE, stand(generation - 4, generation));
     }
     let refused = custodian.prepare(&FILE, stand(3, 99));
     assert!(matches!(refused, Err(CustodyError::OutOfOrder { .. })), "a destroyed epoch");
@@ -140,8 +147,8 @@ fn destruction(custodian: &dyn Custodian) {
     custodian.prepare(&FILE, stand(30, 40)).expect("prepared");
     custodian.commit(&FILE, stand(30, 40)).expect("committed, and not destroyed");
     change(custodian, &FILE, stand(31, 41));
-    let gone = custodian.wrap(&FILE, 26, &key, b"");
-    assert!(matches!(gone, Err(CustodyError::MissingKey { epoch: 26, .. })));
+    let gone = custodian.wrap(&FILE, 25, &key, b"");
+    assert!(matches!(gone, Err(CustodyError::MissingKey { epoch: 25, .. })));
 }
 
 fn forgetting(custodian: &dyn Custodian) {

@@ -131,7 +131,8 @@ fn references_are_counted_and_typed() {
     send(&vec![image(&face(1)); 8]).ok(200);
     send(&[json!({})]).problem(400, "REFERENCE_INVALID");
     send(&[json!({ "dg2": "AAAA" })]).problem(415, "DOCUMENT_NOT_RECOGNISED");
-    send(&[json!({ "holderToken": { "any": 1 } })]).problem(501, "UNSUPPORTED_REFERENCE");
+    send(&[json!({ "holderToken": { "any": 1 } })]).problem(400, "JSON_INVALID");
+    send(&[json!({ "holderToken": "AAAA" })]).problem(422, "HOLDER_TOKEN_REFUSED");
 }
 
 #[test]

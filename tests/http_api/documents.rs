@@ -13,7 +13,7 @@ use crate::{
 const VERIFY: &str = "/v1/verify";
 
 /// A photograph of the scene as a chip holds it; lossless, so that it shows exactly what it should.
-fn photograph(shows: Shows, person: u8) -> Vec<u8> {
+pub(crate) fn photograph(shows: Shows, person: u8) -> Vec<u8> {
     let edge = EDGE_PX as usize;
     let pixels = pixels(shows, person);
     Jpeg2000::colour(edge, edge).file(|x, y, component| pixels[(y * edge + x) * 3 + component])

@@ -61,10 +61,13 @@ fn from_enrolment_to_erasure() {
     assert_eq!(verified["outcome"], "admit", "{verified:#}");
 
     let path = format!("/v1/galleries/flight/subjects/{anna}?purpose=boarding");
-    assert_eq!(server.delete(&path).status, 204);
+    let receipt = server.delete(&path).ok(200);
+    assert_eq!((&receipt["rows"], &receipt["subject"]), (&json!(1), &json!(anna)));
+    assert_eq!(receipt["custodian"], "memory");
     server.delete(&path).problem(404, "SUBJECT_UNKNOWN");
     assert_eq!(identify(&server, 1, json!({}))["candidates"], json!([]));
-    assert_eq!(server.delete("/v1/galleries/flight?purpose=boarding").status, 204);
+    let receipt = server.delete("/v1/galleries/flight?purpose=boarding").ok(200);
+    assert_eq!((&receipt["rows"], &receipt["subject"]), (&json!(1), &Value::Null));
     server.get("/v1/galleries/flight?purpose=boarding").problem(404, "GALLERY_UNKNOWN");
 }
 

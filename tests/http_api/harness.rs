@@ -7,18 +7,27 @@ use std::{
     fmt::Write as _,
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis::{
-    appliance::{Appliance, Assembly, World},
+    appliance::{Appliance, Assembly, GalleryPlace, World, keeping::HolderKeys},
+    audit::AuditSink,
     command::Service,
     config,
+    document::authentication::TrustStore,
+    gallery::{Means, Residency},
     http::{Access, Api, route, server},
+    keys::{
+        Custodian,
+        custodian::{FileCustodian, MemoryCustodian},
+        holder::IssuerKey,
+    },
     meter::Meter,
-    policy::{AttackRule, BuiltIn},
+    policy::{AttackRule, BuiltIn, DocumentRule},
     random::SystemEntropy,
     time::{Clock, SystemClock},
     types::{Caller, Role},
@@ -27,7 +36,7 @@ use serde_json::Value;
 
 use crate::{
     png::{Png, RGB},
-    scene::{EDGE_PX, Scene, Shows},
+    scene::{EDGE_PX, Ledger, Scene, Shows},
 };
 
 /// What a server is made with.
@@ -35,7 +44,15 @@ pub struct Setup {
     pub access: Access,
     pub limits: config::Limits,
     pub attack: AttackRule,
+    pub documents: DocumentRule,
     pub embed_enabled: bool,
+    /// Galleries and keys on disk, beneath this folder; without it they are in memory.
+    pub folder: Option<PathBuf>,
+    /// Another audit than the scene's.
+    pub audit: Option<Arc<dyn AuditSink>>,
+    /// Whether holder tokens are issued and accepted.
+    pub holder_tokens: bool,
+    pub trust: TrustStore,
 }
 
 impl Default for Setup {
@@ -45,7 +62,12 @@ impl Default for Setup {
             access: Access::Loopback(roles.map(caller).to_vec()),
             limits: config::Limits::default(),
             attack: AttackRule::NotRequired,
+            documents: DocumentRule::NotRequired,
             embed_enabled: true,
+            folder: None,
+            audit: None,
+            holder_tokens: true,
+            trust: TrustStore::default(),
         }
     }
 }
@@ -54,9 +76,39 @@ pub fn caller(role: Role) -> Caller {
     Caller { role, client: "test".parse().expect("a name") }
 }
 
+impl Setup {
+    pub fn on_disk(folder: &Path) -> Self {
+        Self { folder: Some(folder.to_owned()), ..Self::default() }
+    }
+
+    fn place(&self, world: &World) -> GalleryPlace {
+        let entropy = Arc::clone(&world.entropy);
+        let custodian: Arc<dyn Custodian> = match &self.folder {
+            Some(folder) => Arc::new(
+                FileCustodian::open(&folder.join("keys"), None, Arc::clone(&entropy))
+                    .expect("a folder of keys"),
+            ),
+            None => Arc::new(MemoryCustodian::new(Arc::clone(&entropy))),
+        };
+        let means = Means { custodian, entropy, clock: Arc::clone(&world.clock) };
+        let folder = self.folder.as_ref().map(|folder| folder.join("galleries"));
+        GalleryPlace { folder, means, residency: Residency::Sealed }
+    }
+
+    fn holder_keys(&self, world: &World) -> HolderKeys {
+        if !self.holder_tokens {
+            return HolderKeys::default();
+        }
+        let issuer = IssuerKey::random(world.entropy.as_ref()).expect("locked memory");
+        HolderKeys::of_issuer(issuer).expect("locked memory")
+    }
+}
+
 /// A server; it stops when it is dropped.
 pub struct Server {
     pub address: SocketAddr,
+    /// What the audit was told, where the appliance is the product's own.
+    pub audit: Option<Arc<Ledger>>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -64,21 +116,27 @@ impl Server {
     /// With the product's own appliance over scripted networks.
     pub fn start(setup: Setup) -> Self {
         let world = world();
-        let (_scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), Arc::new(|| {}));
+        let (scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), Arc::new(|| {}));
+        let (galleries, holder_keys) = (setup.place(&world), setup.holder_keys(&world));
         let assembly = Assembly {
             engine: parts.engine,
             detector: parts.detector,
             calibration: parts.calibration,
             rules: parts.rules,
-            policy: Arc::new(BuiltIn::new(setup.attack)),
-            audit: parts.audit,
+            policy: Arc::new(BuiltIn::new(setup.attack).documents(setup.documents)),
+            audit: setup.audit.clone().unwrap_or(parts.audit),
+            galleries,
+            holder_keys,
+            trust: setup.trust,
             fmr: 1e-4,
             embed_enabled: setup.embed_enabled,
             deadline_ms: setup.limits.deadline_ms,
         };
         let appliance =
             Appliance::with_engine(assembly, world.clone()).expect("a rate in the table");
-        Self::with_service(setup.access, &setup.limits, &world, Some(Arc::new(appliance)))
+        let service: Arc<dyn Service> = Arc::new(appliance);
+        let server = Self::with_service(setup.access, &setup.limits, &world, Some(service));
+        Self { audit: Some(Arc::clone(&scene.ledger)), ..server }
     }
 
     /// With any service, or with none yet.
@@ -98,7 +156,7 @@ impl Server {
         let forever = std::future::pending();
         let router = route::router(api);
         runtime.spawn(server::serve(listener, None, router, limits.connections, forever));
-        Self { address, _runtime: runtime }
+        Self { address, audit: None, _runtime: runtime }
     }
 
     /// Sends `bytes` as they are and reads until the server closes.
@@ -129,6 +187,13 @@ impl Server {
 
     pub fn delete(&self, path: &str) -> Answer {
         self.exchange(&head("DELETE", path, ""))
+    }
+
+    pub fn put_json(&self, path: &str, body: &Value) -> Answer {
+        let body = body.to_string();
+        let headers =
+            format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        self.exchange(&[head("PUT", path, &headers), body.into_bytes()].concat())
     }
 
     pub fn post_json(&self, path: &str, body: &Value) -> Answer {

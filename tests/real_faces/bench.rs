@@ -1,6 +1,6 @@
 //! The library's parts put together by hand, as a test bench: one picture at a time, no pipeline.
 
-#![allow(unreachable_pub, reason = "a module of a test binary")]
+#![allow(unreachable_pub, dead_code, reason = "a module of several test binaries")]
 
 use std::{
     fs,

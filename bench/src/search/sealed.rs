@@ -25,7 +25,7 @@ use crate::{
 /// A gallery with the first `rows` rows of the crowd.
 pub(super) fn gallery(crowd: &Crowd, rows: usize) -> Result<Gallery, Failure> {
     let kind = crowd.calibration.kind();
-    let gallery = Gallery::new(kind, crowd.calibration.layout());
+    let gallery = Gallery::in_memory(kind, crowd.calibration.layout());
     let mut row = 0_u64;
     crowd.rows(rows, &mut |block| {
         let mut newcomers = Vec::new();

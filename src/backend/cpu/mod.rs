@@ -32,7 +32,7 @@ mod pool;
 mod pool2d;
 mod portable;
 mod rows;
-mod search;
+pub mod search;
 mod siblings;
 mod vector;
 
@@ -54,13 +54,17 @@ use self::{
     plan::{Target, plan},
     pool::Pool,
     portable::Portable,
+    search::{Crew, Scans},
     vector::Simd,
 };
 use super::{Backend, BackendError, Description, Network, Pinned, Plaintext, Tiles, Unavailable};
-use crate::ops::{
-    program::Program,
-    search::{Probe, RowHits},
-    tile::TileSource,
+use crate::{
+    ops::{
+        program::Program,
+        search::{Probe, RowHits},
+        tile::TileSource,
+    },
+    types::{Score, Template},
 };
 
 /// Its name in [`super::FACTORIES`].
@@ -144,6 +148,7 @@ pub struct Cpu {
     isa: Isa,
     detected: Detected,
     pool: Arc<Pool>,
+    scans: Scans,
 }
 
 impl Cpu {
@@ -165,7 +170,9 @@ impl Cpu {
             what: NAME,
             why: format!("this processor does not have {}", isa.name()),
         })?;
-        Ok(Self { isa, detected, pool: Arc::new(Pool::new(threads)?) })
+        let pool = Arc::new(Pool::new(threads)?);
+        let crew: Arc<dyn Crew> = Arc::<Pool>::clone(&pool);
+        Ok(Self { isa, detected, pool, scans: Scans::new(isa, crew) })
     }
 
     /// The instruction set in use.
@@ -184,6 +191,24 @@ impl Cpu {
     /// Reads `values` once, with all threads: the other ceiling.
     pub fn read(&self, values: &[f32]) {
         with_simd!(self.detected, simd => ceiling::read(simd, &self.pool, values));
+    }
+
+    /// As [`Cpu::multiply_adds`], of the int8 products that a search is made of; gives the number
+    /// of products of two bytes.
+    #[must_use]
+    pub fn int8_products(&self, rounds: u64) -> u64 {
+        self.scans.products(&self.pool, rounds)
+    }
+
+    /// Reads `words` once, with all threads, as a search with one probe would at best.
+    pub fn read_words(&self, words: &[u32]) {
+        self.scans.read(&self.pool, words);
+    }
+
+    /// The instruction set of the search, as shown to people.
+    #[must_use]
+    pub fn search_set(&self) -> &'static str {
+        self.scans.set_name()
     }
 
     fn load_for<S: Simd>(
@@ -223,10 +248,14 @@ impl Backend for Cpu {
     }
 
     fn pin(&self, source: &Arc<dyn TileSource>) -> Result<Arc<dyn Pinned>, BackendError> {
-        search::pin(source.as_ref())
+        self.scans.pin(source)
     }
 
     fn search(&self, probes: &[Probe<'_>], tiles: &Tiles) -> Result<Vec<RowHits>, BackendError> {
-        search::search(probes, tiles)
+        self.scans.search(probes, tiles)
+    }
+
+    fn score(&self, a: &Template, b: &Template) -> Score {
+        self.scans.score(a.values(), b.values())
     }
 }

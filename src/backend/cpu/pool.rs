@@ -7,12 +7,16 @@
 
 use std::{
     hint,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     thread,
 };
 
 use rayon::ThreadPool;
 
+use super::search::{Bell, Crew};
 use crate::{backend::Unavailable, limits::ENGINE_THREADS_MAX};
 
 /// Spins before a waiting thread offers its core to others.
@@ -22,6 +26,8 @@ const SPINS: usize = 4_000;
 #[derive(Debug)]
 pub(super) struct Pool {
     threads: Option<ThreadPool>,
+    /// Callers of [`Pool::each`] that wait for the threads, or have them.
+    callers: AtomicUsize,
 }
 
 impl Pool {
@@ -34,14 +40,14 @@ impl Pool {
             )));
         }
         if threads == 1 {
-            return Ok(Self { threads: None });
+            return Ok(Self { threads: None, callers: AtomicUsize::new(0) });
         }
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("compute-{index}"))
             .build()
             .map_err(|error| refused(format!("{threads} threads could not be started: {error}")))?;
-        Ok(Self { threads: Some(pool) })
+        Ok(Self { threads: Some(pool), callers: AtomicUsize::new(0) })
     }
 
     /// Threads that compute.
@@ -54,9 +60,58 @@ impl Pool {
         match &self.threads {
             None => work(0),
             Some(pool) => {
+                self.callers.fetch_add(1, Ordering::Relaxed);
+                let _leaving = Leaving(&self.callers);
                 pool.broadcast(|context| work(context.index()));
             }
         }
+    }
+}
+
+/// Counts a caller out, also when its work panicked.
+struct Leaving<'a>(&'a AtomicUsize);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Crew for Pool {
+    fn threads(&self) -> usize {
+        Pool::threads(self)
+    }
+
+    fn each(&self, work: &(dyn Fn(usize) + Sync)) {
+        Pool::each(self, work);
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.callers.load(Ordering::Relaxed) > 1
+    }
+
+    fn bell(&self) -> Arc<dyn Bell> {
+        Arc::new(Chime::default())
+    }
+}
+
+/// A bell of the system's.
+#[derive(Default)]
+struct Chime {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell for Chime {
+    fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+
+    fn wait(&self) {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let rung = self.changed.wait_while(rung, |rung| !*rung);
+        *rung.unwrap_or_else(PoisonError::into_inner) = false;
     }
 }
 

@@ -1,8 +1,8 @@
 //! `DELETE /v1/galleries/{gallery}`.
 
 use axum::{
+    Json,
     extract::{Path, State},
-    http::StatusCode,
 };
 
 use super::Errand;
@@ -10,6 +10,7 @@ use crate::{
     command::{Answer, Command},
     http::{
         Api,
+        answer::ErasedAnswer,
         problem::{Problem, ProblemDocument},
         request::{self, PurposeName},
         unexpected,
@@ -26,7 +27,7 @@ use crate::{
         ("purpose" = PurposeName, Query, description = "Why."),
     ),
     responses(
-        (status = 204, description = "Erased."),
+        (status = 200, description = "Erased: the receipt.", body = ErasedAnswer),
         (status = "default", description = "A problem document.",
             body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -35,10 +36,10 @@ pub(in crate::http) async fn delete_gallery(
     State(api): State<Api>,
     Path(gallery): Path<String>,
     errand: Errand,
-) -> Result<StatusCode, Problem> {
+) -> Result<Json<ErasedAnswer>, Problem> {
     let command = Command::DeleteGallery { gallery: request::gallery_id(&gallery)? };
     match api.execute(errand.callers, errand.deadline_ms, (errand.purpose, command)).await? {
-        Answer::Erased { .. } => Ok(StatusCode::NO_CONTENT),
+        Answer::Erased(erased) => Ok(Json(ErasedAnswer::from(&erased))),
         _ => Err(unexpected()),
     }
 }

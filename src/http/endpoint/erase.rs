@@ -1,8 +1,8 @@
 //! `DELETE /v1/galleries/{gallery}/subjects/{subject}`.
 
 use axum::{
+    Json,
     extract::{Path, State},
-    http::StatusCode,
 };
 
 use super::Errand;
@@ -10,13 +10,16 @@ use crate::{
     command::{Answer, Command},
     http::{
         Api,
+        answer::ErasedAnswer,
         problem::{Problem, ProblemDocument},
         request::{self, PurposeName},
         unexpected,
     },
 };
 
-/// Remove a subject; when this is answered, no search holds it any more.
+/// Remove a subject, or a holder's record; the answer is the receipt.
+///
+/// Answered when no search holds it any more and the key that could open it is destroyed.
 #[utoipa::path(
     delete,
     path = "/v1/galleries/{gallery}/subjects/{subject}",
@@ -27,7 +30,7 @@ use crate::{
         ("purpose" = PurposeName, Query, description = "Why."),
     ),
     responses(
-        (status = 204, description = "Erased."),
+        (status = 200, description = "Erased: the receipt.", body = ErasedAnswer),
         (status = "default", description = "A problem document.",
             body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -36,11 +39,11 @@ pub(in crate::http) async fn erase(
     State(api): State<Api>,
     Path((gallery, subject)): Path<(String, String)>,
     errand: Errand,
-) -> Result<StatusCode, Problem> {
+) -> Result<Json<ErasedAnswer>, Problem> {
     let gallery = request::gallery_id(&gallery)?;
     let command = Command::Erase { gallery, subject: request::subject_id(&subject)? };
     match api.execute(errand.callers, errand.deadline_ms, (errand.purpose, command)).await? {
-        Answer::Erased { .. } => Ok(StatusCode::NO_CONTENT),
+        Answer::Erased(erased) => Ok(Json(ErasedAnswer::from(&erased))),
         _ => Err(unexpected()),
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// Whether a request would be answered now.
+/// Whether a request would be answered now; a gallery that is not served is named.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -21,9 +21,10 @@ use crate::{
             body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(in crate::http) async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
+pub(in crate::http) async fn readyz(State(api): State<Api>) -> Result<String, Problem> {
     match api.service()?.readiness() {
-        Readiness::Ready => Ok("ready\n"),
+        Readiness::Ready => Ok("ready\n".to_owned()),
+        Readiness::Degraded(why) => Ok(format!("ready, except:\n{}\n", why.join("\n"))),
         Readiness::NotReady(why) => Err(Problem::new("NOT_READY", why)),
     }
 }

@@ -276,19 +276,18 @@ impl FileCustodian {
         epoch.map_or(Ok(()), |epoch| self.blank(&key_name(file, epoch)))
     }
 
-    /// Destroys the keys of all epochs up to `last`, but for that of `kept`.
-    fn destroy_through(
+    /// Destroys the keys of the epochs that `is_meant` names.
+    fn destroy_where(
         &self,
         file: &[u8; 16],
-        last: u64,
-        kept: Option<u64>,
+        is_meant: impl Fn(u64) -> bool,
     ) -> Result<(), CustodyError> {
         let names = self.vault.list().map_err(self.failed("", "listed"))?;
         let prefix = format!("{}.", hex(file));
         for name in names {
             let epoch = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".key"));
             let epoch: Option<u64> = epoch.and_then(|digits| digits.parse().ok());
-            if epoch.is_some_and(|epoch| epoch <= last && Some(epoch) != kept) {
+            if epoch.is_some_and(&is_meant) {
                 self.blank(&name)?;
                 self.vault.unlink(&name).map_err(self.failed(&name, "removed"))?;
             }
@@ -341,10 +340,12 @@ impl Custodian for FileCustodian {
         let record = self.record(file, known)?.unwrap_or_default();
         let before = record.standing;
         let after = before.prepared(file, stand)?;
-        if before.needs(stand.epoch) {
+        let has_key = before.needs(stand.epoch) && self.key(file, stand.epoch)?.is_some();
+        if !has_key && before.is_in_force(stand.epoch) {
             let context = Context { kind: Kind::File, file, epoch: stand.epoch, bound: &[] };
-            self.key(file, stand.epoch)?.ok_or_else(|| context.missing_key())?;
-        } else {
+            return Err(context.missing_key());
+        }
+        if !has_key {
             self.name(file, known, stand.epoch)?;
             self.make_key(file, stand.epoch)?;
         }
@@ -397,11 +398,8 @@ impl Custodian for FileCustodian {
         let known = self.gallery(file);
         let known = &mut *lock(&known);
         let named = known.named.take();
-        // An announced epoch that came to nothing is destroyed while the one before it is in force.
-        let record = self.record(file, known)?;
-        let committed = record.and_then(|record| record.standing.committed);
-        let kept = committed.map(|stand| stand.epoch).filter(|&committed| committed != epoch);
-        self.destroy_through(file, epoch, kept)?;
+        let standing = self.record(file, known)?.unwrap_or_default().standing;
+        self.destroy_where(file, |held| standing.destroys(epoch, held))?;
         known.named = named.map(|named| epoch.saturating_add(1).max(*named.start())..=*named.end());
         Ok(())
     }
@@ -410,7 +408,7 @@ impl Custodian for FileCustodian {
         let known = self.gallery(file);
         let known = &mut *lock(&known);
         *known = Known::default();
-        self.destroy_through(file, u64::MAX, None)?;
+        self.destroy_where(file, |_| true)?;
         let name = standing_name(file);
         self.vault.unlink(&name).map_err(self.failed(&name, "removed"))?;
         self.vault.sync_names().map_err(self.failed("", "synced"))

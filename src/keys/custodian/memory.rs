@@ -71,13 +71,13 @@ impl Custodian for MemoryCustodian {
         let mut galleries = self.galleries();
         let before = galleries.get(file).map(|kept| kept.standing).unwrap_or_default();
         let after = before.prepared(file, stand)?;
-        let is_new = !before.needs(stand.epoch);
-        let context = Context { kind: Kind::Memory, file, epoch: stand.epoch, bound: &[] };
-        let has_key = galleries.get(file).is_some_and(|kept| kept.keys.contains_key(&stand.epoch));
-        let fresh = is_new.then(|| Key::random(&*self.entropy)).transpose()?;
-        if !is_new && !has_key {
+        let has_key = before.needs(stand.epoch)
+            && galleries.get(file).is_some_and(|kept| kept.keys.contains_key(&stand.epoch));
+        if !has_key && before.is_in_force(stand.epoch) {
+            let context = Context { kind: Kind::Memory, file, epoch: stand.epoch, bound: &[] };
             return Err(context.missing_key());
         }
+        let fresh = (!has_key).then(|| Key::random(&*self.entropy)).transpose()?;
         let kept = galleries.entry(*file).or_default();
         kept.standing = after;
         before.given_up(after).and_then(|epoch| kept.keys.remove(&epoch));
@@ -121,7 +121,8 @@ impl Custodian for MemoryCustodian {
 
     fn destroy(&self, file: &[u8; 16], epoch: u64) -> Result<(), CustodyError> {
         if let Some(kept) = self.galleries().get_mut(file) {
-            kept.keys.retain(|&held, _| held > epoch);
+            let standing = kept.standing;
+            kept.keys.retain(|&held, _| !standing.destroys(epoch, held));
         }
         Ok(())
     }

@@ -25,8 +25,6 @@ mod guard;
 mod memory;
 mod pkcs11;
 mod record;
-#[cfg(test)]
-mod tests;
 pub mod vault;
 mod wrapped;
 
@@ -130,7 +128,8 @@ pub enum CustodyError {
     },
     /// The stand is older than what is committed, or was never prepared.
     #[error(
-        "gallery {file} cannot stand at epoch {}, generation {}: {why}", stand.epoch, stand.generation
+        "gallery {file} cannot stand at epoch {}, generation {}: {why}",
+        stand.epoch, stand.generation
     )]
     OutOfOrder {
         /// The gallery's file id.
@@ -155,7 +154,8 @@ pub enum CustodyError {
     },
     /// A key file or its folder can be read by others, or belongs to somebody else.
     #[error(
-        "{path} {why}: keys are kept with mode {want:04o} by user {user}; mend it, and ask who read it"
+        "{path} {why}: keys are kept with mode {want:04o} by user {user}; mend it, and ask who \
+         read it"
     )]
     Permissions {
         /// The file or folder.
@@ -245,8 +245,8 @@ pub trait Custodian: Send + Sync {
     ///
     /// # Errors
     /// [`CustodyError::OutOfOrder`] for a stand that was neither prepared nor follows the committed
-    /// one within its epoch. Where the keeping place fails, a prepared stand remains prepared, which
-    /// opens as well.
+    /// one within its epoch. Where the keeping place fails, a prepared stand remains prepared,
+    /// which opens as well.
     fn commit(&self, file: &[u8; 16], stand: Stand) -> Result<(), CustodyError>;
 
     /// Wraps `key` under the epoch's key; `bound` must be presented again to unwrap. The result has
@@ -276,9 +276,10 @@ pub trait Custodian: Send + Sync {
         bound: &[u8],
     ) -> Result<Key, CustodyError>;
 
-    /// Destroys the epoch's key for ever, and every older one that a crash may have left; when this
-    /// returns they are gone. No error if they are not there. A gallery that was opened after a
-    /// crash calls this for the epoch before its own.
+    /// Destroys the epoch's key for ever, and every older one that a crash may have left, but for
+    /// the committed epoch's; when this returns they are gone. No error if they are not there. A
+    /// gallery that was opened after a crash calls this for the epoch before its own, and for one
+    /// that was announced and came to nothing.
     ///
     /// # Errors
     /// What the keeping place answers; the key must then be taken to exist, and destroying it again

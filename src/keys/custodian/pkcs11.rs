@@ -428,10 +428,12 @@ impl Custodian for Pkcs11Custodian {
         let record = self.record(file)?.unwrap_or_default();
         let before = record.standing;
         let after = before.prepared(file, stand)?;
-        if before.needs(stand.epoch) {
+        let has_key = before.needs(stand.epoch) && self.key(file, stand.epoch)?.is_some();
+        if !has_key && before.is_in_force(stand.epoch) {
             let context = Context { kind: Kind::Pkcs11, file, epoch: stand.epoch, bound: &[] };
-            self.key(file, stand.epoch)?.ok_or_else(|| context.missing_key())?;
-        } else {
+            return Err(context.missing_key());
+        }
+        if !has_key {
             self.make_key(file, stand.epoch)?;
         }
         self.put(file, record.followed_by(after))?;
@@ -511,7 +513,8 @@ impl Custodian for Pkcs11Custodian {
     }
 
     fn destroy(&self, file: &[u8; 16], epoch: u64) -> Result<(), CustodyError> {
-        self.destroy_where(file, |held| held <= epoch)
+        let standing = self.newest(file)?;
+        self.destroy_where(file, |held| standing.destroys(epoch, held))
     }
 
     fn forget(&self, file: &[u8; 16]) -> Result<(), CustodyError> {

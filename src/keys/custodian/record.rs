@@ -56,8 +56,7 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn encode(&self, file: &[u8; 16]) -> [u8; SLOT_BYTES] {
         let Standing { committed, prepared } = self.standing;
-        let held =
-            u32::from(committed.is_some()) * COMMITTED | u32::from(prepared.is_some()) * PREPARED;
+        let held = committed.map_or(0, |_| COMMITTED) | prepared.map_or(0, |_| PREPARED);
         let mut slot = [0; SLOT_BYTES];
         slot[..VERSION_AT].copy_from_slice(MAGIC);
         slot[VERSION_AT..HELD_AT].copy_from_slice(&VERSION.to_le_bytes());
@@ -147,6 +146,18 @@ impl Standing {
         }
     }
 
+    /// Whether destroying `asked` destroys the key of `held`: itself, and what a crash left of
+    /// older ones, but never the key in force (an epoch that came to nothing is destroyed while the
+    /// one before it is).
+    pub(super) fn destroys(&self, asked: u64, held: u64) -> bool {
+        held == asked || (held < asked && !self.is_in_force(held))
+    }
+
+    /// Whether `epoch` is the committed one.
+    pub(super) fn is_in_force(&self, epoch: u64) -> bool {
+        self.committed.is_some_and(|committed| committed.epoch == epoch)
+    }
+
     /// The epoch that was prepared here and is given up in `after`: its key must not come back.
     pub(super) fn given_up(&self, after: Standing) -> Option<u64> {
         let prepared = self.prepared?.epoch;
@@ -215,6 +226,9 @@ mod tests {
         let next = first.prepared(&FILE, stand(2, 2)).expect("the next");
         assert!(next.needs(1) && next.needs(2) && !next.needs(3));
         assert!(next.committed(&FILE, stand(2, 3)).is_err(), "another than was prepared");
+        let gone: Vec<_> = (0..4).filter(|&held| next.destroys(2, held)).collect();
+        assert_eq!(gone, [0, 2], "not the key in force");
+        assert!(next.destroys(1, 1), "unless it is the one that is named");
         assert!(next.committed(&FILE, stand(1, 1)).is_ok_and(|same| same == next), "no news");
         let within = next.committed(&FILE, stand(1, 5)).expect("within the epoch");
         assert_eq!((within.committed, within.prepared), (Some(stand(1, 5)), None));

@@ -1,5 +1,5 @@
-//! Where the file custodian and the holders' records keep their files: a folder, or memory for tests that record, tear and
-//! replay every write.
+//! Where the file custodian and the holders' records keep their files: a folder, or memory for
+//! tests that record, tear and replay every write.
 //!
 //! Names are flat. A file is written in place; it becomes durable with [`Vault::sync`], its name
 //! with [`Vault::sync_names`].

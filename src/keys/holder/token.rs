@@ -1,5 +1,5 @@
-//! Holder templates (EDPB Opinion 11/2024, scenario 1): the template is in the traveller's hands, as
-//! a QR code or in a wallet, and nowhere else.
+//! Holder templates (EDPB Opinion 11/2024, scenario 1): the template is in the traveller's hands,
+//! as a QR code or in a wallet, and nowhere else.
 //!
 //! A token is COSE (RFC 9052): a COSE_Encrypt0 around a COSE_Sign1, in the order *sign, then
 //! encrypt*, so that nobody can put another signature on a ciphertext.

@@ -13,8 +13,13 @@ pub(in crate::policy) fn object(asked: &Asked) -> Option<Reason> {
         | Action::DescribeGallery
         | Action::Enrol
         | Action::Erase
-        | Action::Identify => true,
-        Action::Embed | Action::Verify => false,
+        | Action::ExportGallery
+        | Action::Identify
+        | Action::Regroup
+        | Action::Replace
+        | Action::Restrict
+        | Action::RotateKeys => true,
+        Action::Embed | Action::IssueToken | Action::Verify => false,
     };
     (needed && asked.gallery.is_none()).then_some(NOT_NAMED)
 }
@@ -29,7 +34,7 @@ mod tests {
         let gallery = Some("kl-0893".parse().expect("a name"));
         for action in cases::ACTIONS {
             let asked = cases::asked(action, Purpose::Boarding);
-            let free = matches!(action, Action::Embed | Action::Verify);
+            let free = matches!(action, Action::Embed | Action::IssueToken | Action::Verify);
             assert_eq!(object(&asked), (!free).then_some(NOT_NAMED), "{action:?}");
             let named = Asked { gallery: gallery.clone(), ..asked };
             assert_eq!(object(&named), None, "{action:?}");

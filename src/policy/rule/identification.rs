@@ -48,6 +48,12 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::Embed
         | Action::Enrol
         | Action::Erase
+        | Action::ExportGallery
+        | Action::IssueToken
+        | Action::Regroup
+        | Action::Replace
+        | Action::Restrict
+        | Action::RotateKeys
         | Action::Verify => facts.identification.map(|_| FOREIGN_ANSWER),
     }
 }

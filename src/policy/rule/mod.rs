@@ -4,6 +4,7 @@
 
 pub(super) mod attack;
 pub(super) mod capture;
+pub(super) mod document;
 pub(super) mod engine;
 pub(super) mod gallery;
 pub(super) mod identification;
@@ -30,14 +31,20 @@ pub(super) mod cases {
         CaptureFact::PoorQuality,
     ];
 
-    pub(in crate::policy) const ACTIONS: [Action; 8] = [
+    pub(in crate::policy) const ACTIONS: [Action; 14] = [
         Action::CreateGallery,
         Action::DeleteGallery,
         Action::DescribeGallery,
         Action::Embed,
         Action::Enrol,
         Action::Erase,
+        Action::ExportGallery,
         Action::Identify,
+        Action::IssueToken,
+        Action::Regroup,
+        Action::Replace,
+        Action::Restrict,
+        Action::RotateKeys,
         Action::Verify,
     ];
 
@@ -79,6 +86,7 @@ pub(super) mod cases {
     pub(in crate::policy) fn verification(scores: &[Option<i32>]) -> Facts {
         let compare = |score: &Option<i32>| ComparisonFact {
             reference: CaptureFact::Usable,
+            document: None,
             score: score.map(Score),
             threshold: Score(10),
         };

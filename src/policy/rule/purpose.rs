@@ -1,5 +1,5 @@
 //! What an act may be for. A watchlist is searched; nobody is verified for one, because a claim to
-//! be on a list is not something that a traveller makes.
+//! be on a list is not something that a traveller makes, and nobody carries a token of one.
 
 use crate::types::{Action, Asked, Purpose, Reason};
 
@@ -10,7 +10,7 @@ const NOT_FOR_ACTION: Reason = Reason {
 
 pub(in crate::policy) fn object(asked: &Asked) -> Option<Reason> {
     let permitted = match (asked.action, asked.purpose) {
-        (Action::Verify, Purpose::Watchlist) => false,
+        (Action::IssueToken | Action::Verify, Purpose::Watchlist) => false,
         (
             Action::CreateGallery
             | Action::DeleteGallery
@@ -18,7 +18,13 @@ pub(in crate::policy) fn object(asked: &Asked) -> Option<Reason> {
             | Action::Embed
             | Action::Enrol
             | Action::Erase
+            | Action::ExportGallery
             | Action::Identify
+            | Action::IssueToken
+            | Action::Regroup
+            | Action::Replace
+            | Action::Restrict
+            | Action::RotateKeys
             | Action::Verify,
             Purpose::AccessControl
             | Purpose::Boarding
@@ -38,7 +44,8 @@ mod tests {
     fn table() {
         for action in cases::ACTIONS {
             for purpose in cases::PURPOSES {
-                let refused = action == Action::Verify && purpose == Purpose::Watchlist;
+                let carried = matches!(action, Action::IssueToken | Action::Verify);
+                let refused = carried && purpose == Purpose::Watchlist;
                 let expected = refused.then_some(NOT_FOR_ACTION);
                 assert_eq!(object(&cases::asked(action, purpose)), expected);
             }

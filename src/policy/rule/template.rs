@@ -1,5 +1,5 @@
-//! Enrolment and embedding: a usable capture may become a template. Opens no gate; the act itself
-//! was permitted before, by role.
+//! Enrolment, replacement, tokens and embedding: a usable capture may become a template. Opens no
+//! gate; the act itself was permitted before, by role.
 
 use crate::{
     policy::built_in::Finding,
@@ -11,12 +11,18 @@ const FORMED: Finding =
 
 pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
     match facts.asked.action {
-        Action::Embed | Action::Enrol => (facts.probe == CaptureFact::Usable).then_some(FORMED),
+        Action::Embed | Action::Enrol | Action::IssueToken | Action::Replace => {
+            (facts.probe == CaptureFact::Usable).then_some(FORMED)
+        }
         Action::CreateGallery
         | Action::DeleteGallery
         | Action::DescribeGallery
         | Action::Erase
+        | Action::ExportGallery
         | Action::Identify
+        | Action::Regroup
+        | Action::Restrict
+        | Action::RotateKeys
         | Action::Verify => None,
     }
 }
@@ -30,7 +36,10 @@ mod tests {
     fn table() {
         for action in cases::ACTIONS {
             let facts = cases::facts(action, Purpose::Boarding);
-            let forms = matches!(action, Action::Embed | Action::Enrol);
+            let forms = matches!(
+                action,
+                Action::Embed | Action::Enrol | Action::IssueToken | Action::Replace
+            );
             assert_eq!(consider(&facts), forms.then_some(FORMED), "{action:?}");
             for probe in cases::UNUSABLE {
                 assert_eq!(consider(&Facts { probe, ..facts.clone() }), None, "{action:?}");

@@ -35,7 +35,13 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::Embed
         | Action::Enrol
         | Action::Erase
-        | Action::Identify => (!facts.comparisons.is_empty()).then_some(FOREIGN_ANSWER),
+        | Action::ExportGallery
+        | Action::Identify
+        | Action::IssueToken
+        | Action::Regroup
+        | Action::Replace
+        | Action::Restrict
+        | Action::RotateKeys => (!facts.comparisons.is_empty()).then_some(FOREIGN_ANSWER),
     }
 }
 

@@ -1,0 +1,275 @@
+//! Work on a gallery's file while no appliance serves it: the same files, the same keys, and the
+//! same audit.
+//!
+//! Whoever can read the key files (or knows the token's PIN) is the operator here; no policy is
+//! asked. What was done is told to the audit all the same, in the name of the command line: an
+//! order before the act, its result after it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    StartError, World,
+    galleries::{GALLERY_SUFFIX, GalleryPlace, path, private_folder},
+    keeping::{self, KeepingError},
+    models,
+};
+use crate::{
+    audit::{AuditEntry, AuditErasure, AuditSink},
+    command::KeptBy,
+    config::{Config, ConfigError, CustodianName, Environment},
+    gallery::{FileMedia, Gallery, GalleryError, Media, MediaError, Receipt, Residency, Settings},
+    limits::GALLERY_ROWS_MAX,
+    model::Calibration,
+    random::random_id,
+    types::{
+        Action, Attack, Caller, ClientId, GalleryId, IdError, Role, Selection, SubjectId,
+        TransactionId,
+    },
+};
+
+/// Why the work was not done. The operator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// Folders, custodian, keys.
+    #[error(transparent)]
+    Keeping(#[from] KeepingError),
+    /// Calibration or audit.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The configuration names something impossible.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Keys that end with this process would make a file that nobody opens again.
+    #[error(
+        "gallery.custodian = memory: its keys end with the process that made them, so that there is \
+         no file to work on; set gallery.custodian to file or pkcs11"
+    )]
+    MemoryOnly,
+    /// Not a gallery's name.
+    #[error("{path}: {error}; a gallery's file is named <gallery>.{GALLERY_SUFFIX}")]
+    Name {
+        /// As given.
+        path: String,
+        /// Why not.
+        error: IdError,
+    },
+    /// The file.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// The gallery.
+    #[error("{path}: {error}")]
+    Gallery {
+        /// The file.
+        path: String,
+        /// What it said.
+        error: GalleryError,
+    },
+    /// The audit refused; nothing was done.
+    #[error(
+        "the audit could not be written, and nothing was done: set audit.path to a place that can"
+    )]
+    Audit,
+}
+
+/// A gallery's file, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The gallery's name, which the audit tells.
+    pub name: GalleryId,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// One act, ordered in the audit.
+pub struct Ordered {
+    entry: AuditEntry,
+}
+
+/// The workplace: place, audit, world.
+pub struct Offline {
+    place: GalleryPlace,
+    folder: PathBuf,
+    audit: Arc<dyn AuditSink>,
+    world: World,
+    calibration: Calibration,
+}
+
+impl Offline {
+    /// Opens what the configuration names.
+    ///
+    /// # Errors
+    /// [`OfflineError`].
+    pub fn open(
+        config: &Config,
+        environment: &Environment,
+        world: World,
+    ) -> Result<Self, OfflineError> {
+        if config.gallery.custodian == CustodianName::Memory {
+            return Err(OfflineError::MemoryOnly);
+        }
+        let place = keeping::place(config, environment, &world)?;
+        let folder = keeping::gallery_folder(config, environment)?;
+        private_folder(&folder).map_err(|error| KeepingError::folder(Some(&folder), &error))?;
+        let audit = Arc::new(super::open_audit(config, environment)?);
+        let calibration = models::calibration(&config.models)?;
+        Ok(Self { place, folder, audit, world, calibration })
+    }
+
+    /// The gallery that `text` means: a name in the configured folder, or the path of a file.
+    ///
+    /// # Errors
+    /// [`OfflineError::Name`].
+    pub fn locate(&self, text: &str) -> Result<Located, OfflineError> {
+        let refuse = |error| OfflineError::Name { path: text.to_owned(), error };
+        let is_path = text.contains('/') || text.ends_with(&format!(".{GALLERY_SUFFIX}"));
+        if !is_path {
+            let name: GalleryId = text.parse().map_err(refuse)?;
+            return Ok(Located { path: path(&self.folder, &name, KeptBy::Custodian), name });
+        }
+        let stem = Path::new(text).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        Ok(Located { name: stem.parse().map_err(refuse)?, path: PathBuf::from(text) })
+    }
+
+    fn settings(&self, residency: Option<Residency>) -> Settings {
+        Settings {
+            residency: residency.unwrap_or(self.place.residency),
+            rows_max: GALLERY_ROWS_MAX,
+            kind: Some(self.calibration.kind()),
+        }
+    }
+
+    /// Makes an empty gallery.
+    ///
+    /// # Errors
+    /// [`OfflineError`]; a file that is there is never touched.
+    pub fn create(&self, located: &Located) -> Result<Gallery, OfflineError> {
+        let media: Arc<dyn Media> = Arc::new(FileMedia::create(&located.path)?);
+        let (kind, layout) = (self.calibration.kind(), self.calibration.layout());
+        let means = self.place.means.clone();
+        let made = Gallery::create(media, means, kind, layout, self.settings(None));
+        made.map_err(|error| {
+            // Nobody is in it; a file that stayed behind would only take the name.
+            let _left = std::fs::remove_file(&located.path);
+            OfflineError::Gallery { path: located.path.display().to_string(), error }
+        })
+    }
+
+    /// Opens a gallery that no appliance holds.
+    ///
+    /// # Errors
+    /// [`OfflineError`], naming the process that holds it.
+    pub fn gallery(
+        &self,
+        located: &Located,
+        residency: Option<Residency>,
+    ) -> Result<Gallery, OfflineError> {
+        let media: Arc<dyn Media> = Arc::new(FileMedia::open(&located.path)?);
+        let opened = Gallery::open(media, self.place.means.clone(), self.settings(residency));
+        opened.map_err(|error| self.failed(located, error))
+    }
+
+    /// Takes a gallery in that another appliance exported.
+    ///
+    /// # Errors
+    /// [`OfflineError`]; the file is then not there.
+    pub fn import(
+        &self,
+        located: &Located,
+        from: &mut dyn std::io::Read,
+        identity: &str,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Gallery, OfflineError> {
+        let media: Arc<dyn Media> = Arc::new(FileMedia::create(&located.path)?);
+        let (means, settings) = (self.place.means.clone(), self.settings(None));
+        let made = Gallery::import(from, identity, media, means, settings, progress);
+        made.map_err(|error| {
+            let _left = std::fs::remove_file(&located.path);
+            self.failed(located, error)
+        })
+    }
+
+    /// `error` with the file it happened in.
+    #[must_use]
+    pub fn failed(&self, located: &Located, error: GalleryError) -> OfflineError {
+        OfflineError::Gallery { path: located.path.display().to_string(), error }
+    }
+
+    /// Who keeps the keys.
+    #[must_use]
+    pub fn place(&self) -> &GalleryPlace {
+        &self.place
+    }
+
+    /// How templates are made here.
+    #[must_use]
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// Civil time now.
+    #[must_use]
+    pub fn now_s(&self) -> i64 {
+        self.world.clock.civil_s()
+    }
+
+    /// A new random subject id.
+    #[must_use]
+    pub fn subject(&self) -> SubjectId {
+        SubjectId::from_bytes(random_id(self.world.entropy.as_ref()))
+    }
+
+    /// Tells the audit what is about to be done.
+    ///
+    /// # Errors
+    /// [`OfflineError::Audit`]: then it must not be done.
+    pub fn ordered(
+        &self,
+        located: &Located,
+        action: Action,
+        (subject, selection): (Option<SubjectId>, Option<Selection>),
+    ) -> Result<Ordered, OfflineError> {
+        let client: ClientId = "command-line".parse().expect("a constant name");
+        let entry = AuditEntry {
+            transaction: TransactionId::from_bytes(random_id(self.world.entropy.as_ref())),
+            at_s: self.now_s(),
+            caller: Some(Caller { role: Role::Operator, client }),
+            action,
+            purpose: None,
+            gallery: Some(located.name.clone()),
+            subject,
+            selection,
+            outcome: None,
+            reasons: vec!["OFFLINE_ORDERED"],
+            attack: Attack::NotPerformed,
+            comparisons: Vec::new(),
+            candidates: None,
+            erasure: None,
+        };
+        self.audit.record(&entry).map_err(|_| OfflineError::Audit)?;
+        Ok(Ordered { entry })
+    }
+
+    /// Tells the audit that it was done, with the receipt where something was erased.
+    ///
+    /// # Errors
+    /// [`OfflineError::Audit`]; what was done stays done.
+    pub fn done(&self, ordered: Ordered, receipt: Option<&Receipt>) -> Result<(), OfflineError> {
+        let erasure = receipt.map(|receipt| AuditErasure {
+            rows: Some(receipt.rows),
+            generation: receipt.generation,
+            epoch_destroyed: Some(receipt.epoch_destroyed),
+            custodian: receipt.custodian.to_owned(),
+            at_s: receipt.at_s,
+        });
+        let entry = AuditEntry {
+            at_s: self.now_s(),
+            reasons: vec!["OFFLINE_DONE"],
+            erasure,
+            ..ordered.entry
+        };
+        self.audit.record(&entry).map_err(|_| OfflineError::Audit)
+    }
+}

@@ -1,0 +1,133 @@
+//! `portcullis gallery …`: work on a gallery's file while no appliance serves it.
+//!
+//! A gallery is named as the appliance names it, or by the path of its file. A file that an
+//! appliance holds is refused with that process's id: stop it, or use its API. What is done here is
+//! in the audit as well.
+
+mod carry;
+mod change;
+mod enrol;
+mod look;
+mod templates;
+
+use clap::{Args, Subcommand};
+
+use super::{Ended, Failure, Outcome, Scene, local};
+use crate::{
+    appliance::offline::{Located, Offline},
+    gallery::{Gallery, Residency},
+    types::Action,
+};
+
+/// What to do with a gallery's file.
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// Make an empty gallery.
+    Create(Target),
+    /// Open a gallery and tell how long that took: the proof that file, keys and lock limit fit.
+    Open(look::OpenArguments),
+    /// Add subjects: from photographs, or from templates.
+    Enrol(enrol::Arguments),
+    /// Erase subjects, a group, classes, what began before a time, what has expired, or everybody.
+    Erase(change::EraseArguments),
+    /// Keep a subject out of every search and comparison (GDPR Art. 18), or lift that.
+    Restrict(change::RestrictArguments),
+    /// Move a subject to another group.
+    Regroup(change::RegroupArguments),
+    /// Read every tile, check every tag; exit code 2 when anything is wrong.
+    Verify(Target),
+    /// Tell how much a gallery holds, and what destroying its keys covers.
+    Stats(Target),
+    /// Let rows that hold nobody fall away.
+    Compact(Target),
+    /// Begin a new epoch: the key of the old one is destroyed, and older copies of the file with
+    /// it.
+    Rotate(Target),
+    /// Draw a new transform and write every template anew: templates of before do not compare.
+    Rekey(Target),
+    /// Write a gallery to a file that only the recipient's age key opens.
+    Export(carry::ExportArguments),
+    /// Make a gallery of an exported file.
+    Import(carry::ImportArguments),
+}
+
+/// Which gallery.
+#[derive(Args)]
+pub(super) struct Target {
+    /// Name of the gallery (in gallery.directory), or the path of its file.
+    #[arg(value_name = "GALLERY")]
+    gallery: String,
+}
+
+/// The workplace with one gallery of it located.
+struct Bench<'a> {
+    offline: Offline,
+    located: Located,
+    scene: &'a Scene<'a>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(target: &Target, scene: &'a Scene<'a>) -> Result<Self, Failure> {
+        let offline = Offline::open(&scene.config, scene.environment, local::world())?;
+        let located = offline.locate(&target.gallery)?;
+        Ok(Self { offline, located, scene })
+    }
+
+    fn gallery(&self, residency: Option<Residency>) -> Result<Gallery, Failure> {
+        Ok(self.offline.gallery(&self.located, residency)?)
+    }
+
+    /// What a gallery answered, with its file's name where it refused.
+    fn told<T>(&self, told: Result<T, crate::gallery::GalleryError>) -> Result<T, Failure> {
+        Ok(told.map_err(|error| self.offline.failed(&self.located, error))?)
+    }
+
+    /// Runs `work` under a progress bar on standard error.
+    fn shown<T>(&self, what: &'static str, work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) -> T {
+        let bar = self.scene.tell.progress(what, 0);
+        let done = work(&mut |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        });
+        bar.finish_and_clear();
+        done
+    }
+}
+
+pub(super) fn run(verb: &Verb, scene: &Scene<'_>) -> Outcome {
+    match verb {
+        Verb::Create(target) => create(&Bench::new(target, scene)?),
+        Verb::Open(arguments) => look::open(arguments, scene),
+        Verb::Enrol(arguments) => enrol::run(arguments, scene),
+        Verb::Erase(arguments) => change::erase(arguments, scene),
+        Verb::Restrict(arguments) => change::restrict(arguments, scene),
+        Verb::Regroup(arguments) => change::regroup(arguments, scene),
+        Verb::Verify(target) => look::verify(&Bench::new(target, scene)?),
+        Verb::Stats(target) => look::stats(&Bench::new(target, scene)?),
+        Verb::Compact(target) => change::compact(&Bench::new(target, scene)?),
+        Verb::Rotate(target) => change::rotate(&Bench::new(target, scene)?),
+        Verb::Rekey(target) => change::rekey(&Bench::new(target, scene)?),
+        Verb::Export(arguments) => carry::export(arguments, scene),
+        Verb::Import(arguments) => carry::import(arguments, scene),
+    }
+}
+
+fn create(bench: &Bench<'_>) -> Outcome {
+    let none = (None, None);
+    let ordered = bench.offline.ordered(&bench.located, Action::CreateGallery, none)?;
+    let gallery = bench.offline.create(&bench.located)?;
+    bench.offline.done(ordered, None)?;
+    let tell = bench.scene.tell;
+    let path = bench.located.path.display();
+    if tell.json {
+        tell.document(&serde_json::json!({
+            "gallery": bench.located.name.as_str(),
+            "path": path.to_string(),
+            "generation": gallery.stats().generation,
+        }));
+    } else {
+        tell.line(format!("created {path}"));
+        tell.line(look::custody(bench));
+    }
+    Ok(Ended::Done)
+}

@@ -1,0 +1,48 @@
+//! What carries out requests, and how it is.
+
+use super::{Answer, Refusal, Request};
+use crate::types::TemplateKind;
+
+/// How far the appliance is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It answers.
+    Ready,
+    /// It answers, and refuses what concerns these galleries; why, one line each.
+    Degraded(Vec<String>),
+    /// It does not answer now; why.
+    NotReady(&'static str),
+}
+
+/// What runs, for `/v1/version` and for a report of a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Name of the backend at work.
+    pub backend: &'static str,
+    /// Its device, in words.
+    pub device: String,
+    /// Model and calibration of templates.
+    pub kind: TemplateKind,
+    /// The data set that thresholds were measured on.
+    pub basis: String,
+    /// Whether a presentation attack detector is at work.
+    pub attack_detection: bool,
+}
+
+/// What carries out requests. The appliance is one; a test may bring another.
+pub trait Service: Send + Sync + 'static {
+    /// Carries out `request`; blocks until it is answered.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing was decided.
+    fn execute(&self, request: Request) -> Result<Answer, Refusal>;
+
+    /// Whether it would answer now.
+    fn readiness(&self) -> Readiness;
+
+    /// What runs.
+    fn version(&self) -> Version;
+
+    /// Does what is due without being asked: erases what has expired. Called about once a minute.
+    fn housekeep(&self);
+}

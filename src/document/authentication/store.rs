@@ -1,0 +1,278 @@
+//! Country certificates (CSCA) that are trusted, and their revocation lists.
+//!
+//! The operator names the files; what they hold is trusted after it was checked against itself. A
+//! self-signed certificate is an anchor when its own signature holds. A link certificate, by which
+//! a country's old key vouches for its new one, is an anchor when a certificate that is one already
+//! has signed it. What nothing stands behind is not used, and counted.
+//!
+//! Two anchors may have the same name and different keys; which one signed is found by trying, the
+//! one whose key identifier the signed certificate names first.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    asn1::Element,
+    certificate::{CRL_SIGN, Certificate, KEY_CERT_SIGN},
+    revocation::RevocationList,
+    signature::PublicKey,
+    trust_file::{Found, TrustFileError},
+};
+use crate::limits::{CRL_AGE_S_MAX, TRUST_TRIES_MAX};
+
+/// Gathers files until all are there: a link certificate may precede what stands behind it.
+#[derive(Debug, Default)]
+pub struct TrustStoreBuilder {
+    found: Found,
+}
+
+impl TrustStoreBuilder {
+    /// Takes what a file holds, in whatever form.
+    ///
+    /// # Errors
+    /// [`TrustFileError`]; what the file held before the fault stays.
+    pub fn add(&mut self, file: &[u8]) -> Result<(), TrustFileError> {
+        self.found.read(file)
+    }
+
+    /// Checks everything against everything else.
+    #[must_use]
+    pub fn build(mut self) -> TrustStore {
+        self.found.certificates.sort_unstable();
+        self.found.certificates.dedup();
+        let mut store = TrustStore::default();
+        let mut waiting = Vec::new();
+        for bytes in &self.found.certificates {
+            match candidate(bytes) {
+                Some((certificate, _)) if !certificate.extensions.is_authority => {
+                    store.refused.not_authorities += 1;
+                }
+                Some((certificate, key)) if certificate.is_signed_by(&key) => {
+                    store.trust(&certificate, key);
+                }
+                Some(linked) => waiting.push(linked),
+                None => store.refused.unusable += 1,
+            }
+        }
+        store.follow_links(waiting);
+        for bytes in &self.found.lists {
+            store.take_list(bytes);
+        }
+        store
+    }
+}
+
+/// A certificate that may become an anchor, with its key.
+fn candidate(bytes: &[u8]) -> Option<(Certificate<'_>, PublicKey)> {
+    let certificate = Certificate::read(Element::whole(bytes).ok()?).ok()?;
+    let key = PublicKey::read(certificate.key).ok()??;
+    let extensions = &certificate.extensions;
+    let usable = !extensions.unknown_critical
+        && (!extensions.is_authority || extensions.permit(KEY_CERT_SIGN));
+    usable.then_some((certificate, key))
+}
+
+/// Country certificates and revocation lists, checked.
+#[derive(Default)]
+pub struct TrustStore {
+    anchors: Vec<Anchor>,
+    by_subject: HashMap<Box<[u8]>, Vec<usize>>,
+    by_key: HashMap<Box<[u8]>, Vec<usize>>,
+    lists: HashMap<Box<[u8]>, List>,
+    refused: Refused,
+}
+
+/// One trusted certificate.
+pub(super) struct Anchor {
+    pub(super) key: PublicKey,
+    pub(super) country: Option<[u8; 2]>,
+    pub(super) not_before_s: i64,
+    pub(super) not_after_s: i64,
+    issuer: Box<[u8]>,
+    serial: Box<[u8]>,
+    signs_lists: bool,
+}
+
+/// The newest revocation list of one issuer.
+struct List {
+    serials: HashSet<Box<[u8]>>,
+    this_update_s: i64,
+    next_update_s: i64,
+}
+
+/// What came with the files and is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Refused {
+    /// Certificates of document signers and others that are no authority.
+    pub not_authorities: usize,
+    /// Certificates that do not parse, whose key is of no accepted kind, or that are not for
+    /// signing certificates.
+    pub unusable: usize,
+    /// Certificates that nothing trusted has signed.
+    pub unlinked: usize,
+    /// Revocation lists that do not parse or that no anchor has signed.
+    pub lists: usize,
+}
+
+/// Whether a serial number stands on its issuer's revocation list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// There is no list of that issuer.
+    Unknown,
+    /// A list that is in force does not name it.
+    NotRevoked,
+    /// A list does not name it, but is past its next update.
+    NotRevokedStale,
+    /// It was revoked.
+    Revoked,
+}
+
+/// What a store holds, for an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreSummary {
+    /// Trusted certificates.
+    pub anchors: usize,
+    /// Countries that they belong to.
+    pub countries: usize,
+    /// Of the trusted certificates, those that have expired.
+    pub expired: usize,
+    /// When the next of the others expires, in seconds since 1970.
+    pub next_expiry_s: Option<i64>,
+    /// Revocation lists in use.
+    pub lists: usize,
+    /// Of those, the ones past their next update.
+    pub lists_stale: usize,
+    /// When the oldest of them was made, in seconds since 1970.
+    pub oldest_list_s: Option<i64>,
+    /// What is not used.
+    pub refused: Refused,
+}
+
+impl TrustStore {
+    /// Whether it trusts nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.anchors.is_empty()
+    }
+
+    /// What it holds, as of `now_s`.
+    #[must_use]
+    pub fn summary(&self, now_s: i64) -> StoreSummary {
+        let countries: HashSet<_> = self.anchors.iter().filter_map(|held| held.country).collect();
+        let ends = || self.anchors.iter().map(|held| held.not_after_s);
+        StoreSummary {
+            anchors: self.anchors.len(),
+            countries: countries.len(),
+            expired: ends().filter(|&end_s| end_s < now_s).count(),
+            next_expiry_s: ends().filter(|&end_s| end_s >= now_s).min(),
+            lists: self.lists.len(),
+            lists_stale: self.lists.values().filter(|list| list.is_stale(now_s)).count(),
+            oldest_list_s: self.lists.values().map(|list| list.this_update_s).min(),
+            refused: self.refused,
+        }
+    }
+
+    /// The anchors that may have signed `certificate`: those whose key it names, then those whose
+    /// name it names.
+    pub(super) fn issuers<'s>(
+        &'s self,
+        certificate: &Certificate<'_>,
+    ) -> impl Iterator<Item = &'s Anchor> + use<'s> {
+        let named = certificate.extensions.authority_key.and_then(|key| self.by_key.get(key));
+        let mut places = named.cloned().unwrap_or_default();
+        let alike = self.by_subject.get(&certificate.issuer.folded());
+        for &place in alike.into_iter().flatten() {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places.into_iter().take(TRUST_TRIES_MAX).map(|place| &self.anchors[place])
+    }
+
+    /// What the issuer's list says about a certificate.
+    pub(super) fn revocation(&self, certificate: &Certificate<'_>, now_s: i64) -> Revocation {
+        self.listed(&certificate.issuer.folded(), certificate.serial, now_s)
+    }
+
+    /// What the lists say about an anchor.
+    pub(super) fn revocation_of(&self, anchor: &Anchor, now_s: i64) -> Revocation {
+        self.listed(&anchor.issuer, &anchor.serial, now_s)
+    }
+
+    fn listed(&self, issuer: &[u8], serial: &[u8], now_s: i64) -> Revocation {
+        match self.lists.get(issuer) {
+            None => Revocation::Unknown,
+            Some(list) if list.serials.contains(serial) => Revocation::Revoked,
+            Some(list) if list.is_stale(now_s) => Revocation::NotRevokedStale,
+            Some(_) => Revocation::NotRevoked,
+        }
+    }
+
+    fn trust(&mut self, certificate: &Certificate<'_>, key: PublicKey) {
+        let place = self.anchors.len();
+        self.by_subject.entry(certificate.subject.folded()).or_default().push(place);
+        if let Some(key) = certificate.extensions.subject_key {
+            self.by_key.entry(key.into()).or_default().push(place);
+        }
+        self.anchors.push(Anchor {
+            key,
+            country: certificate.subject.country(),
+            not_before_s: certificate.not_before_s,
+            not_after_s: certificate.not_after_s,
+            issuer: certificate.issuer.folded(),
+            serial: certificate.serial.into(),
+            signs_lists: certificate.extensions.permit(CRL_SIGN),
+        });
+    }
+
+    /// Trusts link certificates until no further one has a trusted signer.
+    fn follow_links(&mut self, mut waiting: Vec<(Certificate<'_>, PublicKey)>) {
+        loop {
+            let before = waiting.len();
+            let mut left = Vec::new();
+            for (certificate, key) in waiting {
+                let signed = |held: &Anchor| certificate.is_signed_by(&held.key);
+                if self.issuers(&certificate).any(signed) {
+                    self.trust(&certificate, key);
+                } else {
+                    left.push((certificate, key));
+                }
+            }
+            if left.len() == before || left.is_empty() {
+                self.refused.unlinked = left.len();
+                return;
+            }
+            waiting = left;
+        }
+    }
+
+    /// Takes a revocation list that an anchor of its name has signed; of several the newest.
+    fn take_list(&mut self, bytes: &[u8]) {
+        let list = Element::whole(bytes).and_then(RevocationList::read);
+        let Ok(list) = list else {
+            self.refused.lists += 1;
+            return;
+        };
+        let issuer = list.issuer.folded();
+        let signers = self.by_subject.get(&issuer).into_iter().flatten();
+        let mut signers = signers.map(|&place| &self.anchors[place]).take(TRUST_TRIES_MAX);
+        if !signers.any(|held| held.signs_lists && list.is_signed_by(&held.key)) {
+            self.refused.lists += 1;
+            return;
+        }
+        let newer = |held: &List| held.this_update_s >= list.this_update_s;
+        if self.lists.get(&issuer).is_some_and(newer) {
+            return;
+        }
+        let longest_s = list.this_update_s.saturating_add(CRL_AGE_S_MAX);
+        let next_update_s = list.next_update_s.unwrap_or(longest_s);
+        let (serials, this_update_s) = (list.serials, list.this_update_s);
+        self.lists.insert(issuer, List { serials, this_update_s, next_update_s });
+    }
+}
+
+impl List {
+    /// Past its next update, or from the future, which is no better.
+    fn is_stale(&self, now_s: i64) -> bool {
+        now_s > self.next_update_s || now_s < self.this_update_s
+    }
+}
