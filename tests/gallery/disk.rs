@@ -70,9 +70,9 @@ pub enum Fault {
     NoSpace,
     /// The device refuses; a write is not there.
     Device,
-    /// The device refuses the sync of a file, and what it should have made last is lost, as on Linux
-    /// after a failed write-back: the next sync succeeds and says nothing. Names are journalled by
-    /// the file system and are not lost in that way.
+    /// The device refuses the sync of a file, and what it should have made last is lost, as on
+    /// Linux after a failed write-back: the next sync succeeds and says nothing. Names are
+    /// journalled by the file system and are not lost in that way.
     Forgetful,
 }
 

@@ -50,7 +50,7 @@ fn enrol(number: u32, references: u64) -> Act {
     Act::Enrol(vec![(number, (0..references).map(reference).collect())])
 }
 
-/// A gallery of `enrolled` people of whom one was erased, with its image whenever something changed.
+/// A gallery of `enrolled` people of whom one was erased; its image after every change.
 fn history(seed: u64, enrolled: u32) -> (Vec<Image>, People) {
     let disk = Disk::default();
     let gallery = Site::seeded(&disk, seed).create().expect("a new gallery");
@@ -117,8 +117,8 @@ fn flipped(image: &Image, bit: usize) -> Image {
     image
 }
 
-/// Bytes that no part of the newest generation lies in: free ones, padding between extents, and what
-/// only the generation before it reaches, which the older superblock keeps from being reused.
+/// Bytes that no part of the newest generation lies in: free ones, padding between extents, and
+/// what only the generation before it reaches, which the older superblock keeps from being reused.
 fn unused_bytes_max(history: &[Image]) -> usize {
     let [.., before, newest] = history else { panic!("two generations at least") };
     let stats = Site::on(&Disk::of(newest.clone())).open().expect("sound").stats();
@@ -206,8 +206,8 @@ fn a_file_cut_off_anywhere_is_refused_or_named() {
     );
 }
 
-/// Extents of one gallery at the places of others: in the file itself, from an earlier generation of
-/// it, and from another gallery with the same people in the same places.
+/// Extents of one gallery at the places of others: in the file itself, from an earlier generation
+/// of it, and from another gallery with the same people in the same places.
 #[test]
 fn extents_at_the_place_of_others_are_refused() {
     let (own, people) = history(5, 20);

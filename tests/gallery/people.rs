@@ -133,8 +133,8 @@ impl Act {
 }
 
 impl People {
-    /// The people of rows that were read, for a child that knows only the gallery. The seeds are not
-    /// known to it; nobody compares by them there.
+    /// The people of rows that were read, for a child that knows only the gallery. The seeds are
+    /// not known to it; nobody compares by them there.
     pub fn of(rows: Vec<Seen>) -> Self {
         let mut people = Self::default();
         for Seen { row, .. } in rows {
