@@ -18,6 +18,8 @@ mod kill;
 #[path = "gallery/model.rs"]
 mod model;
 #[path = "gallery/people.rs"]
+#[allow(dead_code, reason = "shared with the sweep; each uses its part")]
 mod people;
 #[path = "gallery/site.rs"]
+#[allow(dead_code, reason = "shared with the sweep; each uses its part")]
 mod site;

@@ -7,6 +7,7 @@
 //! the child having told, kept or derived it a second time.
 
 #![allow(clippy::disallowed_methods, reason = "a child is told by its environment what to do")]
+#![allow(unreachable_pub, reason = "`pub` marks what a module's siblings may use")]
 
 mod common;
 #[path = "gallery/disk.rs"]

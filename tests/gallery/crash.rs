@@ -317,7 +317,7 @@ mod tests {
         let named = Files::from([(file(), b"key".to_vec())]);
         assert_eq!(vault(&crash), [named.clone(), Files::new()], "its name may not last yet");
         crash.step(&Call::FolderSync);
-        assert_eq!(vault(&crash), [named.clone()]);
+        assert_eq!(vault(&crash), std::slice::from_ref(&named));
         crash.step(&Call::Unlink(file()));
         assert_eq!(vault(&crash), [Files::new(), named], "and its loss may not");
     }

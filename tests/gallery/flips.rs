@@ -51,7 +51,7 @@ fn enrol(number: u32, references: u64) -> Act {
 }
 
 /// A gallery of `enrolled` people of whom one was erased; its image after every change.
-fn history(seed: u64, enrolled: u32) -> (Vec<Image>, People) {
+fn history_of(seed: u64, enrolled: u32) -> (Vec<Image>, People) {
     let disk = Disk::default();
     let gallery = Site::seeded(&disk, seed).create().expect("a new gallery");
     let (mut people, mut images) = (People::default(), vec![disk.image()]);
@@ -66,7 +66,7 @@ fn history(seed: u64, enrolled: u32) -> (Vec<Image>, People) {
     (images, people)
 }
 
-fn newest(history: &[Image]) -> &Image {
+fn newest_of(history: &[Image]) -> &Image {
     history.last().expect("it was created")
 }
 
@@ -135,8 +135,8 @@ fn unused_bytes_max(history: &[Image]) -> usize {
 /// Superblocks and key tree are most of a small file: every single bit of all of it is flipped.
 #[test]
 fn every_flipped_bit_of_a_small_file_is_detected_or_hits_free_space() {
-    let (history, people) = history(1, 3);
-    let image = newest(&history);
+    let (history, people) = history_of(1, 3);
+    let image = newest_of(&history);
     let step = if is_long() { 1 } else { 3 }; // odd: every byte, and every place in a byte
     let bits = image.media.len() * 8 / step;
     let outcomes = outcomes(bits, &people, |number| flipped(image, number * step));
@@ -162,8 +162,8 @@ fn every_flipped_bit_of_a_small_file_is_detected_or_hits_free_space() {
 /// The same by sample in a file of some hundred rows, most of which are templates.
 #[test]
 fn sampled_flips_anywhere_in_a_larger_file_are_detected_or_hit_free_space() {
-    let (history, people) = history(2, 120);
-    let image = newest(&history);
+    let (history, people) = history_of(2, 120);
+    let image = newest_of(&history);
     let mut random = ChaCha8Rng::seed_from_u64(3);
     let bits: Vec<usize> = (0..SAMPLES)
         .map(|_| SUPERBLOCKS_BYTES * 8 + random.next_u32() as usize % (8 * extents_bytes(image)))
@@ -183,8 +183,8 @@ fn extents_bytes(image: &Image) -> usize {
 
 #[test]
 fn a_file_cut_off_anywhere_is_refused_or_named() {
-    let (history, people) = history(4, 3);
-    let image = newest(&history);
+    let (history, people) = history_of(4, 3);
+    let image = newest_of(&history);
     let step = if is_long() { 1 } else { 5 };
     let lengths = image.media.len() / step;
     let outcomes = outcomes(lengths, &people, |number| {
@@ -210,9 +210,9 @@ fn a_file_cut_off_anywhere_is_refused_or_named() {
 /// of it, and from another gallery with the same people in the same places.
 #[test]
 fn extents_at_the_place_of_others_are_refused() {
-    let (own, people) = history(5, 20);
-    let (others, _) = history(6, 20);
-    let image = newest(&own);
+    let (own, people) = history_of(5, 20);
+    let (others, _) = history_of(6, 20);
+    let image = newest_of(&own);
     let stolen = outcomes_of_patches(image, &people, &patches(image, &others));
     assert!(count(&stolen, Outcome::Harmless) < stolen.len() / 2, "some of it is in use");
     let older = outcomes_of_patches(image, &people, &patches(image, &own));
@@ -290,8 +290,8 @@ fn refusal(opened: Result<Gallery, GalleryError>) -> (String, String) {
 
 #[test]
 fn an_older_copy_put_back_is_refused_by_name() {
-    let (history, _) = history(8, 6);
-    let newest = newest(&history);
+    let (history, _) = history_of(8, 6);
+    let newest = newest_of(&history);
     for older in &history[..history.len() - 1] {
         let image = Image { media: older.media.clone(), vault: newest.vault.clone() };
         let (variant, message) = refusal(Site::on(&Disk::of(image)).open());
@@ -302,8 +302,8 @@ fn an_older_copy_put_back_is_refused_by_name() {
 
 #[test]
 fn wrong_and_missing_keys_and_custodians_are_told_apart() {
-    let (history, _) = history(9, 3);
-    let image = newest(&history);
+    let (history, _) = history_of(9, 3);
+    let image = newest_of(&history);
     let with = |vault: Files| Site::on(&Disk::of(Image { media: image.media.clone(), vault }));
     let key_of = |files: &Files| -> String {
         let is_key = |(name, content): &(&String, &Vec<u8>)| {
@@ -317,8 +317,8 @@ fn wrong_and_missing_keys_and_custodians_are_told_apart() {
     let missing = refusal(with(missing).open());
 
     // The key of another gallery under the name of this one's.
-    let (others, _) = self::history(10, 3);
-    let foreign = &self::newest(&others).vault;
+    let (others, _) = history_of(10, 3);
+    let foreign = &newest_of(&others).vault;
     let mut wrong = image.vault.clone();
     wrong.insert(key_of(&image.vault), foreign[&key_of(foreign)].clone());
     let wrong = refusal(with(wrong).open());

@@ -269,7 +269,7 @@ pub fn seen(source: &dyn TileSource) -> Result<Vec<Seen>, String> {
             let disguised: Vec<i8> =
                 hot.iter().chain(cold).map(|byte| byte.cast_signed()).collect();
             let norm = u16::from_le_bytes([norms[2 * at], norms[2 * at + 1]]);
-            if u32::from(norm) != u32::from(rest_norm(&disguised[layout.hot_dims..])) {
+            if u32::from(norm) != rest_norm(&disguised[layout.hot_dims..]) {
                 return Err(format!("tile {number} row {at} has a wrong norm"));
             }
             let mut values = disguised.clone();

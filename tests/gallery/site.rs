@@ -194,7 +194,7 @@ impl Site {
                 Arc::new(FileMedia::create(&Self::media_in(folder)).expect("a new file"))
             }
         };
-        let (means, settings) = (self.means.clone(), self.settings.clone());
+        let (means, settings) = (self.means.clone(), self.settings);
         Gallery::create(media, means, kind_of(layout), layout, settings)
     }
 
@@ -205,7 +205,7 @@ impl Site {
                 Arc::new(FileMedia::open(&Self::media_in(folder)).expect("nobody else has it"))
             }
         };
-        Gallery::open(media, self.means.clone(), self.settings.clone())
+        Gallery::open(media, self.means.clone(), self.settings)
     }
 
     /// Whether nothing is left to be done: the custodian knows the gallery where it stands, and
