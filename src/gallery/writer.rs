@@ -219,7 +219,7 @@ impl<'a> Change<'a> {
             generation: self.stand.generation,
             rows: plain.rows().len(),
             vacant: plain.vacant(),
-            common: plain.common(),
+            common: plain.in_common(),
             content: self.writer.next_content,
         });
         self.writer.next_content += 1;
