@@ -439,8 +439,8 @@ fn once(
     Ok(())
 }
 
-/// The cipher alone over every byte that opening a locked gallery opens, part by part on one thread;
-/// and locking and zeroing as much memory.
+/// The cipher alone over every byte that opening a locked gallery opens, part by part on one
+/// thread; and locking and zeroing as much memory.
 fn ceilings(site: &Site<'_>) -> Result<(Measured, Measured), Failure> {
     let tiles = usize::try_from(site.options.rows.div_ceil(u64::from(TILE_ROWS))).map_err(said)?;
     let parts = [TilePart::Hot, TilePart::Cold, TilePart::Rows];
