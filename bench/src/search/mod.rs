@@ -159,8 +159,12 @@ pub(crate) fn run(options: &Options) -> Result<bool, Failure> {
         let scene = Scene::new(options, dims, &folder.0)?;
         report.begin(&scene);
         survivors::print(&scene, &mut report)?;
+        let sealed = match options.no_sealed {
+            true => None,
+            false => Some(sealed::gallery(&scene.crowd, options.rows)?.source()),
+        };
         for &threads in &options.threads {
-            threads_of(&scene, threads, &mut report)?;
+            threads_of(&scene, threads, sealed.as_ref(), &mut report)?;
         }
         growth::measure(&scene, &mut report)?;
     }
@@ -199,17 +203,17 @@ impl<'a> Scene<'a> {
 }
 
 /// One number of threads: verified, then timed, batch by batch.
-fn threads_of(scene: &Scene<'_>, threads: usize, report: &mut Report) -> Result<(), Failure> {
+fn threads_of(
+    scene: &Scene<'_>,
+    threads: usize,
+    gallery: Option<&Arc<dyn TileSource>>,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let locked = scene.locked(Arc::clone(&scene.plain), threads)?;
     let ours = verify::against_the_oracle(scene, &locked)?;
     let options = scene.options;
-    let gallery = if options.no_sealed {
-        None
-    } else {
-        Some(sealed::gallery(&scene.crowd, options.rows)?.source())
-    };
-    let moved = gallery.as_ref().map(|source| verify::moved(scene, source.as_ref())).transpose()?;
-    let sealed = match (&gallery, &moved) {
+    let moved = gallery.map(|source| verify::moved(scene, source.as_ref())).transpose()?;
+    let sealed = match (gallery, &moved) {
         (Some(source), Some(moved)) => {
             let probes = probes(moved, scene.threshold, options.best);
             let tiles = Tiles::Source(Arc::clone(source));
@@ -234,7 +238,7 @@ fn threads_of(scene: &Scene<'_>, threads: usize, report: &mut Report) -> Result<
             }
         }
         let lanes = rounds::measure(options, batch, &locked, sealed.as_ref(), peers.as_mut())?;
-        let cipher = match (&gallery, &sealed) {
+        let cipher = match (gallery, &sealed) {
             (Some(source), Some(engine)) => Some(opened(source, engine, batch, threads, options)?),
             _ => None,
         };

@@ -22,13 +22,16 @@ use crate::{
     spent::{Measured, nanoseconds},
 };
 
+/// Rows that are enrolled at once: each commit writes a path of the key tree.
+const COMMIT_ROWS: usize = 16_384;
+
 /// A gallery with the first `rows` rows of the crowd.
 pub(super) fn gallery(crowd: &Crowd, rows: usize) -> Result<Gallery, Failure> {
     let kind = crowd.calibration.kind();
     let gallery = Gallery::in_memory(kind, crowd.calibration.layout());
     let mut row = 0_u64;
+    let mut newcomers = Vec::new();
     crowd.rows(rows, &mut |block| {
-        let mut newcomers = Vec::new();
         for values in block.chunks_exact(crowd.dims()) {
             let template = Template::new(values.into(), kind);
             let template = template.map_err(|error| Failure::Crowd(error.to_string()))?;
@@ -38,7 +41,11 @@ pub(super) fn gallery(crowd: &Crowd, rows: usize) -> Result<Gallery, Failure> {
             newcomers.push((subject, vec![template], Enrolment::default()));
             row += 1;
         }
-        gallery.enrol_all(&newcomers).map_err(|error| Failure::Crowd(error.to_string()))?;
+        if newcomers.len() >= COMMIT_ROWS || row == rows as u64 {
+            let enrolled = gallery.enrol_all(&newcomers);
+            enrolled.map_err(|error| Failure::Crowd(error.to_string()))?;
+            newcomers.clear();
+        }
         Ok(())
     })?;
     Ok(gallery)
