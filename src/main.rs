@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     // First of all: every verb may hold faces, templates or keys.
     if let Err(error) = process::harden() {
         eprintln!("portcullis: {error}");
-        return ExitCode::FAILURE;
+        return ExitCode::from(2); // an error, and not "no match"
     }
     cli::run(std::env::args_os(), &Environment::of_process())
 }

@@ -1,9 +1,9 @@
-//! int8 costs no accuracy: error rates of templates equal those of the embeddings that they are made
-//! of, at every threshold that the shipped calibration reports.
+//! int8 costs no accuracy: error rates of templates equal those of the embeddings that they are
+//! made of, at every threshold that the shipped calibration reports.
 //!
-//! Equal means: within one pair per 10,000. Both rates are printed side by side, with the pairs that
-//! lie on the other side of a threshold, each way. Where a threshold cuts through the thick of a
-//! distribution (FMR 1e-6 refuses one mated pair in seven here) more pairs than that cross it by
+//! Equal means: within one pair per 10,000. Both rates are printed side by side, with the pairs
+//! that lie on the other side of a threshold, each way. Where a threshold cuts through the thick of
+//! a distribution (FMR 1e-6 refuses one mated pair in seven here) more pairs than that cross it by
 //! chance, as many one way as the other; there the difference must be one that chance explains
 //! (McNemar: three standard deviations of what crossed), and the line says so.
 //!

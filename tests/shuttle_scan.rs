@@ -227,7 +227,7 @@ fn every_caller_gets_the_answer_of_its_own_generation() {
                 }
                 assert!(opened.load(Ordering::SeqCst) <= 4 + 6 + 4 + 6, "no tile twice for one");
             },
-            150,
+            600,
         );
     }
 }
@@ -258,7 +258,7 @@ fn a_fault_concerns_only_those_who_share_the_tile() {
                 }
                 ask(&scans, &sound, [4, 3, 2, 1]).expect("the engine goes on");
             },
-            150,
+            600,
         );
     }
 }
@@ -293,6 +293,6 @@ fn an_old_set_is_let_go_with_its_last_caller() {
                 other.join().expect("no panic").expect("every tile opens");
             }
         },
-        200,
+        800,
     );
 }

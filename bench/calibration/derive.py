@@ -3,8 +3,9 @@
 
     python bench/calibration/derive.py STATISTICS.npz OUTPUT.calibration
 
-`portcullis calibrate STATISTICS.npz` does the same for any embedder, by the same rules, but knows no
-thresholds; this script is how the shipped file was made, with the table that was measured elsewhere.
+`portcullis calibrate STATISTICS.npz` does the same for any embedder, by the same rules, but knows
+no thresholds; this script is how the shipped file was made, with the table that was measured
+elsewhere.
 
 Needs numpy alone. STATISTICS.npz holds, of the unit-norm embeddings of many photographs:
 `mean` (d), `second_moment` E[x x^T] (d x d), `within_covariance` (pooled within-person, d x d).

@@ -39,7 +39,8 @@ def main(statistics, model, hot, output):
         source = hashlib.sha256(file.read()).hexdigest()
     with open(output, "w", encoding="ascii", newline="\n") as file:
         file.write(
-            "# Second-order statistics of one embedder's unit-norm embeddings, in the rotated space.\n"
+            "# Second-order statistics of one embedder's unit-norm embeddings, in the rotated "
+            "space.\n"
             "# Made by bench/calibration/spectrum.py; no face can be recovered from it.\n"
             f"# Statistics file, SHA-256: {source}\n"
             f"model {model}\ndims {len(energy)}\nhot {hot}\n"

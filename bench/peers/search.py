@@ -15,8 +15,8 @@ must give the very scores and rows that ours gives; there is no rounding at the 
 The one is FAISS's QT_8bit, which is trained and rounds rows anew: its scores may be off by what its
 own step sizes allow, which `bound` computes and `answer` reports beside them.
 
-Dumps lie in --data, little-endian. answers.bin: for every probe, K times (row, score), then what its
-scores may be off by, all f64. accepted.bin: i64 rows, ascending per probe, probe after probe.
+Dumps lie in --data, little-endian. answers.bin: for every probe, K times (row, score), then what
+its scores may be off by, all f64. accepted.bin: i64 rows, ascending per probe, probe after probe.
 
 The float copy is held once: FAISS's flat index owns it, NumPy and USearch read the same memory.
 """

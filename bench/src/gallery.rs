@@ -64,8 +64,9 @@ pub(crate) struct Options {
     /// How often an open, a single enrolment and an erasure are measured.
     #[arg(long, default_value_t = 100)]
     rounds: usize,
-    /// An empty or new folder on the file system that is to be judged.
-    #[arg(long, value_name = "FOLDER")]
+    /// An empty or new folder on the file system that is to be judged; without it, one among the
+    /// system's temporary files.
+    #[arg(long, value_name = "FOLDER", default_value_os_t = temporary_folder())]
     folder: PathBuf,
     /// A few rows, not held to the promises: proves that the measurement works.
     #[arg(long)]
@@ -74,6 +75,10 @@ pub(crate) struct Options {
     /// program calls itself with.
     #[arg(long, hide = true)]
     resident: bool,
+}
+
+fn temporary_folder() -> PathBuf {
+    std::env::temp_dir().join("portcullis-bench-gallery")
 }
 
 /// Why there are no figures.
@@ -218,6 +223,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Failure> {
     // Whatever happened, gigabytes are not left behind.
     let _ = fs::remove_file(site.file());
     let _ = fs::remove_dir_all(folder.join("keys"));
+    let _ = fs::remove_dir(folder); // if it holds nothing else
     let kept = measured?;
     Ok(options.smoke || kept)
 }
@@ -436,8 +442,8 @@ fn once(
     Ok(())
 }
 
-/// The cipher alone over every byte that opening a locked gallery opens, part by part, one thread;
-/// and locking and zeroing as much memory.
+/// The cipher alone over every byte that opening a locked gallery opens, part by part on one
+/// thread; and locking and zeroing as much memory.
 fn ceilings(site: &Site<'_>) -> Result<(Measured, Measured), Failure> {
     let tiles = usize::try_from(site.options.rows.div_ceil(u64::from(TILE_ROWS))).map_err(said)?;
     let parts = [TilePart::Hot, TilePart::Cold, TilePart::Rows];

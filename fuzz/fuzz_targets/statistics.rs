@@ -1,4 +1,5 @@
-//! No bytes make the reader of statistics archives panic, and what it accepts can be calibrated from.
+//! No bytes make the reader of statistics archives panic, and what it accepts can be calibrated
+//! from.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

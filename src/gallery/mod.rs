@@ -2,8 +2,8 @@
 //! in the memory map, and true after any crash.
 //!
 //! A gallery is a file of sealed tiles under a two-level key tree ([`format`]), changed copy on
-//! write: what a generation holds is never written over while somebody can reach it ([`space`]). A
-//! change is one pass from tiles to superblock with one sync ([`writer`], which has the table of
+//! write: what a generation holds is never written over while somebody can reach it (`space.rs`). A
+//! change is one pass from tiles to superblock with one sync (`writer.rs`, which has the table of
 //! crashes). Every change publishes a new generation; a scan that runs keeps the one it began with.
 //! Tiles that a change does not touch are shared between generations and keep their content number.
 //!

@@ -323,8 +323,8 @@ impl<'a> Opening<'a> {
 
     /// Makes the generation durable that was just proved.
     ///
-    /// Everything that it wrote is written again, as it reads now. A sync alone would not do: if the
-    /// one that nobody heard of has failed, the system has given up what it could not write and
+    /// Everything that it wrote is written again, as it reads now. A sync alone would not do: if
+    /// the one that nobody heard of has failed, the system has given up what it could not write and
     /// shows it all the same; the next sync then succeeds and makes nothing durable, and the key of
     /// the generation before is about to be destroyed.
     fn settle(&self, media: &dyn Media, opened: &Opened) -> io::Result<()> {

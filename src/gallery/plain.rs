@@ -48,7 +48,7 @@ impl Plain {
         &self.rows[..self.used]
     }
 
-    pub(super) fn common(&self) -> Common {
+    pub(super) fn in_common(&self) -> Common {
         Common::of(self.rows())
     }
 

@@ -37,8 +37,8 @@ impl Gallery {
     /// An empty gallery at generation zero, on a medium without any bytes.
     ///
     /// # Errors
-    /// [`GalleryError::Layout`], [`OpenError::NotEmpty`], and what the medium and the custodian
-    /// answer; a medium that was written to must then be deleted.
+    /// [`GalleryError::Layout`], [`super::OpenError::NotEmpty`], and what the medium and the
+    /// custodian answer; a medium that was written to must then be deleted.
     pub fn create(
         media: Arc<dyn Media>,
         means: Means,
@@ -53,7 +53,7 @@ impl Gallery {
     /// interrupted.
     ///
     /// # Errors
-    /// [`OpenError`], one for each way to be wrong; nothing was then changed.
+    /// [`super::OpenError`], one for each way to be wrong; nothing was then changed.
     pub fn open(
         media: Arc<dyn Media>,
         means: Means,
@@ -85,7 +85,7 @@ impl Gallery {
     /// model. It is not authenticated before the gallery is opened.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`super::OpenError`].
     pub fn head(media: &dyn Media) -> Result<Head, GalleryError> {
         Ok(Slots::read(media)?.head()?)
     }

@@ -21,8 +21,8 @@
 //!   custodian knows the old stand alone. Opens the old generation: what was never committed is not
 //!   believed.
 //! - **After 3 or 4, new epoch**: the same in the file; the new stand is prepared. Opens every
-//!   extent that the new generation wrote. All are whole: syncs, commits, destroys, and it *is* the new
-//!   generation. If not: opens the old one and destroys the new epoch's key.
+//!   extent that the new generation wrote. All are whole: syncs, commits, destroys, and it *is* the
+//!   new generation. If not: opens the old one and destroys the new epoch's key.
 //! - **After 5**: everything is in the file, nothing is committed. As after 4: the old generation
 //!   within an epoch (nobody was told otherwise), the new one of a new epoch.
 //! - **After 6**: opens the new generation, destroys the old epoch's key.
@@ -219,7 +219,7 @@ impl<'a> Change<'a> {
             generation: self.stand.generation,
             rows: plain.rows().len(),
             vacant: plain.vacant(),
-            common: plain.common(),
+            common: plain.in_common(),
             content: self.writer.next_content,
         });
         self.writer.next_content += 1;

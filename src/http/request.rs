@@ -577,15 +577,21 @@ mod tests {
         assert!(with(r#"{"image":"AAEC"}"#).is_ok());
         assert!(with(r#"{"dg2":"dQA="}"#).is_ok(), "what it holds is not looked at here");
         assert!(with(r#"{"dg2":"dQA=","sod":"dwA=","dg1":"YQA="}"#).is_ok());
-        assert!(with(r#"{"holderToken":{"any":"thing"}}"#).is_ok(), "refused later, by name");
+        assert!(with(r#"{"holderToken":"0oRD"}"#).is_ok(), "what it holds is not looked at here");
         let id = "00".repeat(16);
+        let secret = "A".repeat(43);
+        let record = format!(r#"{{"gallery":"g","subject":"{id}","secret":"{secret}"}}"#);
+        assert!(with(&record).is_ok());
+        assert_eq!(with(&record.replace('A', "")).expect_err("short").code(), "FIELD_INVALID");
         assert!(with(&format!(r#"{{"gallery":"g","subject":"{id}"}}"#)).is_ok());
         for (reference, code) in [
             ("{}", "REFERENCE_INVALID"),
             (r#"{"image":"AAEC","dg2":"dQA="}"#, "REFERENCE_INVALID"),
             (r#"{"dg2":{"any":"thing"}}"#, "JSON_INVALID"),
             (r#"{"dg2":"?"}"#, "BASE64_INVALID"),
+            (r#"{"holderToken":{"any":"thing"}}"#, "JSON_INVALID"),
             (r#"{"gallery":"g"}"#, "REFERENCE_INVALID"),
+            (r#"{"secret":"AAAA"}"#, "REFERENCE_INVALID"),
             (r#"{"picture":"AAEC"}"#, "JSON_INVALID"),
             (r#"{"image":"AAEC","sod":"dwA="}"#, "REFERENCE_INVALID"),
             (r#"{"dg2":"dQA=","sod":"?"}"#, "BASE64_INVALID"),

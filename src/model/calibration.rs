@@ -28,8 +28,8 @@
 //! calibration is as trusted as the rest of the configuration. Sizes are checked before anything is
 //! computed from them, and numbers before anything is allocated for them.
 //!
-//! How it is derived stands with [`super::Statistics`]; [`Draft`] writes it. Not here: comparing templates
-//! (`ops`).
+//! How it is derived stands with [`super::Statistics`]; [`Draft`] writes it. Not here: comparing
+//! templates (`ops`).
 
 mod draft;
 mod error;

@@ -3,11 +3,11 @@
 //! ```text
 //! rotation   eigenvectors of E[x xᵀ], falling eigenvalue; an eigenvector's sign is arbitrary: its
 //!            largest component (the first of equals) is positive, so that one input gives one file
-//! scale S    the largest multiple of 8 at which a normal model of each rotated dimension (its mean,
-//!            its variance) expects less than 1e-4 of all values beyond ±127
-//! split K    fewest bytes moved per row: K + 2 (the norm), and for each row that survives the bound
-//!            its cold values in whole pairs of cache lines; among splits within 5 % of the fewest
-//!            the largest K, because survivors also cost arithmetic and scattered reads
+//! scale S    the largest multiple of 8 at which a normal model of each rotated dimension (its
+//!            mean, its variance) expects less than 1e-4 of all values beyond ±127
+//! split K    fewest bytes moved per row: K + 2 (the norm), and for each row that survives the
+//!            bound its cold values in whole pairs of cache lines; among splits within 5 % of the
+//!            fewest the largest K, because survivors also cost arithmetic and scattered reads
 //! ```
 //!
 //! Why these: with the axes in this order the first ones hold most of the energy of every dot
@@ -95,8 +95,8 @@ pub struct Rotated {
     pub energy: Vec<f64>,
     /// Mean along each axis.
     pub mean: Vec<f64>,
-    /// What synthetic people are drawn from; without known persons, nobody is photographed twice and
-    /// `within` is zero.
+    /// What synthetic people are drawn from; without known persons, nobody is photographed twice
+    /// and `within` is zero.
     pub population: Population,
     /// Whether persons were known.
     pub persons_known: bool,

@@ -25,8 +25,8 @@ pub fn score(a: &[i8], b: &[i8]) -> Score {
     Score(sum)
 }
 
-/// Norm of the values, rounded up: of a row's cold values in the hot part, and of a probe's. At most
-/// 5,748 for [`crate::limits::DIMS_MAX`] values, so that it fits u16.
+/// Norm of the values, rounded up: of a row's cold values in the hot part, and of a probe's. At
+/// most 5,748 for [`crate::limits::DIMS_MAX`] values, so that it fits u16.
 #[must_use]
 pub fn rest_norm(values: &[i8]) -> u32 {
     let squares: u32 = values.iter().map(|&value| u32::from(value.unsigned_abs()).pow(2)).sum();

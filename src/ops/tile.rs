@@ -2,8 +2,8 @@
 //! one part of one tile at a time into the caller's scratch.
 //!
 //! A tile is [`TileLayout::rows`] rows (the last may hold fewer) in three parts:
-//! - `Hot`: the first `hot_dims` int8 values of each row, row after row, then the norm of each row's
-//!   cold values as a little-endian u16: all that the bound needs;
+//! - `Hot`: the first `hot_dims` int8 values of each row, row after row, then the norm of each
+//!   row's cold values as a little-endian u16: all that the bound needs;
 //! - `Cold`: the other `dims - hot_dims` values of each row;
 //! - `Rows`: one [`Row`] per row.
 //!

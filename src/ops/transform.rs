@@ -2,12 +2,12 @@
 //! renewability).
 //!
 //! ```text
-//! y[i] = sign[i] · x[from[i]]         from permutes the hot plane and the cold plane each in itself
+//! y[i] = sign[i] · x[from[i]]       from permutes the hot plane and the cold plane each in itself
 //! ```
 //!
-//! Applied to both sides of a comparison it leaves every sum of products exactly as it was, plane by
-//! plane, and so does it the norms: scores, bounds and certificates do not change. Templates of two
-//! galleries with different seeds do not compare. That is unlinkability under encryption, not
+//! Applied to both sides of a comparison it leaves every sum of products exactly as it was, plane
+//! by plane, and so it does the norms: scores, bounds and certificates do not change. Templates of
+//! two galleries with different seeds do not compare. That is unlinkability under encryption, not
 //! encryption: who knows pairs of values before and after learns the permutation.
 //!
 //! Invariant: values stay in ±127 (−128 never occurs, so that every sign can be flipped). The

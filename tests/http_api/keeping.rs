@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::Path,
+    slice,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -57,7 +58,8 @@ fn a_restricted_subject_is_kept_and_not_used() {
     assert_eq!(candidates(&server, 1), 0);
     assert_eq!(described(&server)["subjects"], 1);
     let reference = json!({ "gallery": "flight", "subject": anna });
-    let verify = || server.post_json("/v1/verify", &verify_body(&face(1), &[reference.clone()]));
+    let verify =
+        || server.post_json("/v1/verify", &verify_body(&face(1), slice::from_ref(&reference)));
     verify().problem(409, "SUBJECT_RESTRICTED");
     assert!(set(false) > first);
     assert_eq!(candidates(&server, 1), 1);

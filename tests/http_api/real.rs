@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, sync::Arc};
 
 use portcullis::{
     appliance::Appliance,
-    config::{AttackDetection, Config, Environment},
+    config::{AttackDetection, Config, CustodianName, Environment},
     http::Access,
     model::defaults,
     types::Role,
@@ -99,6 +99,7 @@ fn a_document_without_a_face_says_so() {
 fn start(cache: &std::path::Path, scratch: &std::path::Path) -> Server {
     let mut config = Config::default();
     config.policy.attack_detection = AttackDetection::NotRequired;
+    config.gallery.custodian = CustodianName::Memory;
     config.audit.path = scratch.join("audit.jsonl");
     config.limits.deadline_ms = 60_000; // a busy machine is not what is tested
     let cache = cache.to_str().expect("a readable path");

@@ -122,8 +122,8 @@ impl Crowd {
         Ok(())
     }
 
-    /// `count` probes for a gallery of `rows` rows: every second is a further photograph of somebody
-    /// who is enrolled, evenly spread; the others are strangers.
+    /// `count` probes for a gallery of `rows` rows: every second is a further photograph of
+    /// somebody who is enrolled, evenly spread; the others are strangers.
     pub(super) fn probes(&self, rows: usize, count: usize) -> Result<Probes, Failure> {
         let dims = self.dims();
         let mut strangers = vec![0.0; count * dims];

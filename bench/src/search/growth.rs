@@ -1,5 +1,5 @@
-//! How cost grows with the gallery: ours at every size, FAISS's flat index as far as the peers' rows
-//! go.
+//! How cost grows with the gallery: ours at every size, FAISS's flat index as far as the peers'
+//! rows go.
 
 use std::sync::Arc;
 

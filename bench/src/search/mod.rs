@@ -1,11 +1,11 @@
-//! `search`: exact 1:N on the CPU against FAISS, USearch and NumPy; the cost of a sealed gallery; how
-//! cost grows; and one comparison 1:1.
+//! `search`: exact 1:N on the CPU against FAISS, USearch and NumPy; the cost of a sealed gallery;
+//! how cost grows; and one comparison 1:1.
 //!
-//! Everybody searches the same rows with the same probes and the same number of threads for the best
-//! k at or above the same threshold, and every answer is verified before a clock runs: ours against
-//! the scalar oracle, the peers' against ours (`peers.rs` says what equal means), and the exact
-//! number of accepted rows, which only we give with every answer, against FAISS's range search. Then
-//! all are timed in turn, round by round, and the medians are divided.
+//! Everybody searches the same rows with the same probes and the same number of threads for the
+//! best k at or above the same threshold, and every answer is verified before a clock runs: ours
+//! against the scalar oracle, the peers' against ours (`peers.rs` says what equal means), and the
+//! exact number of accepted rows, which only we give with every answer, against FAISS's range
+//! search. Then all are timed in turn, round by round, and the medians are divided.
 //!
 //! Beside the ratios stand the machine's own ceilings, of the same run: a plain read of the bytes
 //! that the hot plane has, what registers alone can do, and the cipher alone.

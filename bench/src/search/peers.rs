@@ -70,11 +70,11 @@ impl Peers {
 
     /// Refuses a peer whose answers, in batches of `batch`, are not `ours`.
     ///
-    /// The scores at or above the threshold must be the same numbers, and every row must be one that
-    /// we found with that very score; where several rows have the score of the last place, any of
-    /// them may stand there. A peer that rounds rows anew says by how much its scores may be off: its
-    /// k-th score may then differ from ours by that much, and no row that it names may be better or
-    /// worse than that allows.
+    /// The scores at or above the threshold must be the same numbers, and every row must be one
+    /// that we found with that very score; where several rows have the score of the last place, any
+    /// of them may stand there. A peer that rounds rows anew says by how much its scores may be
+    /// off: its k-th score may then differ from ours by that much, and no row that it names may be
+    /// better or worse than that allows.
     pub(super) fn verify(
         &mut self,
         peer: &str,

@@ -1,5 +1,5 @@
-//! Where embeddings come from: photographs through the configured networks, or synthetic people of a
-//! statistics file; and which of them are compared.
+//! Where embeddings come from: photographs through the configured networks, or synthetic people of
+//! a statistics file; and which of them are compared.
 //!
 //! Embeddings stay in this process; the process's allocator zeroes what it frees.
 

@@ -1,7 +1,7 @@
 //! People who do not exist, drawn from the statistics of an embedder, and photographs of them.
 //!
-//! Source: the usual two-covariance model. A person is a draw from N(mean, between), a photograph of
-//! that person adds a draw from N(0, within); two photographs of one person are a mated pair.
+//! Source: the usual two-covariance model. A person is a draw from N(mean, between), a photograph
+//! of that person adds a draw from N(0, within); two photographs of one person are a mated pair.
 //!
 //! A normal draw is a sum of sixteen random bytes, centred and scaled: whole numbers only, so that
 //! one seed gives the same draws on every machine, and close enough to normal (excess kurtosis
@@ -11,8 +11,8 @@
 //!
 //! Strangers are more alike here than in the calibration's own table: with the default calibration
 //! 8.7e-3 of 4 million comparisons reach the threshold of FMR 1e-3. The statistics count a person
-//! once per photograph, so that a few with many photographs widen the leading axes. Synthetic people
-//! are therefore a hard gallery; no accuracy of an embedder may be read from them.
+//! once per photograph, so that a few with many photographs widen the leading axes. Synthetic
+//! people are therefore a hard gallery; no accuracy of an embedder may be read from them.
 //!
 //! Absent on purpose: any path from a real face. Statistics go in, nobody comes out.
 

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Everything is found through the central directory; sizes are checked before anything is taken
-//! from them, and inflating stops at the size of the largest array that is allowed. Not here: ZIP64,
-//! encryption, pickled objects, checksums (a damaged moment is refused by what it must satisfy).
+//! from them, and inflating stops at the size of the largest array that is allowed. Not here:
+//! ZIP64, encryption, pickled objects, checksums (a damaged moment is refused by what it must
+//! satisfy).
 
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::arithmetic_side_effects)]
 

@@ -197,6 +197,7 @@ struct Report<'a> {
 impl Drop for Report<'_> {
     fn drop(&mut self) {
         let mut state = held(&self.ring.0);
+        let mut done = Vec::new();
         for mut claim in self.stretch.seats.drain(..) {
             let Some(seat) = state.seat(&claim.rider) else { continue };
             seat.open -= 1;
@@ -208,11 +209,13 @@ impl Drop for Report<'_> {
                 seat.failed = claim.failed;
                 seat.left = 0;
             }
-            // The seat and its caller hold the rider too, so that no set is dropped under the lock.
             if seat.is_done() {
-                seat.rider.bell.ring();
+                done.push(Arc::clone(&seat.rider.bell));
             }
         }
+        // The claims are gone before anybody can wake up and look, and nobody rings under a lock.
+        drop(state);
+        done.iter().for_each(|bell| bell.ring());
     }
 }
 
@@ -230,11 +233,12 @@ impl Drop for Ticket<'_> {
         let mut state = held(&self.ring.0);
         let at = state.seats.iter().position(|seat| Arc::ptr_eq(&seat.rider, &self.rider));
         let left = at.map(|at| state.seats.swap_remove(at));
+        let mut next = None;
         if left.as_ref().is_some_and(|seat| seat.drives)
-            && let Some(next) = state.seats.iter_mut().find(|seat| !seat.is_done())
+            && let Some(seat) = state.seats.iter_mut().find(|seat| !seat.is_done())
         {
-            next.drives = true;
-            next.rider.bell.ring();
+            seat.drives = true;
+            next = Some(Arc::clone(&seat.rider.bell));
         }
         let empty = state.seats.is_empty();
         drop(state);
@@ -243,5 +247,8 @@ impl Drop for Ticket<'_> {
         }
         drop(rings);
         drop(left);
+        if let Some(bell) = next {
+            bell.ring();
+        }
     }
 }

@@ -12,8 +12,8 @@
 //! SHIFT · Σ q` and ends at `hot + rest · norm - threshold`, and the row is pruned exactly where
 //! that is negative.
 //!
-//! Invariant: eligibility is counted before the bound, and each row in one count, so that the sum of
-//! a scan's counts proves that every tile of the generation was scanned once.
+//! Invariant: eligibility is counted before the bound, and each row in one count, so that the sum
+//! of a scan's counts proves that every tile of the generation was scanned once.
 
 use std::array;
 
