@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use age::secrecy::ExposeSecret;
 use portcullis::{gallery::Enrolment, ops::tile::TileSource};
 use proptest::{prelude::*, test_runner::TestRunner};
 
@@ -21,6 +22,8 @@ enum Step {
     Act(Act),
     /// Closes the gallery and opens it again.
     Reopen,
+    /// Carries it to another appliance: out sealed to a recipient, into an empty medium.
+    Move,
     /// Holds the newest generation, as a running search does.
     Hold,
     LetGo,
@@ -60,6 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => act.prop_map(Step::Act),
         2 => Just(Step::Reopen),
+        1 => Just(Step::Move),
         1 => Just(Step::Hold),
         1 => Just(Step::LetGo),
         1 => Just(Step::Verify),
@@ -70,7 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
 type Held = (Arc<dyn TileSource>, Vec<Seen>);
 
 fn run(steps: &[Step]) -> Result<(), TestCaseError> {
-    let disk = Disk::default();
+    let mut disk = Disk::default();
     let mut gallery = Site::on(&disk).create().expect("a new gallery");
     let (mut people, mut held) = (People::default(), Vec::<Held>::new());
     let (mut generation, mut opened) = (gallery.stats().generation, 0);
@@ -92,6 +96,22 @@ fn run(steps: &[Step]) -> Result<(), TestCaseError> {
                 drop(gallery);
                 opened += 1;
                 gallery = Site::seeded(&disk, opened).open().expect("it opens again");
+            }
+            Step::Move => {
+                held.clear();
+                let before = seen(gallery.source().as_ref()).expect("sound");
+                let identity = age::x25519::Identity::generate();
+                let mut sealed = Vec::new();
+                let recipient = identity.to_public().to_string();
+                gallery.export(&recipient, &mut sealed, &mut |_, _| {}).expect("exported");
+                disk = Disk::default();
+                opened += 1;
+                let secret = identity.to_string();
+                let site = Site::seeded(&disk, opened);
+                gallery = site.import(&sealed, secret.expose_secret()).expect("imported");
+                generation = 0;
+                let after = seen(gallery.source().as_ref()).expect("sound");
+                prop_assert_eq!(before, after, "rows keep their order");
             }
             Step::Hold => {
                 let source = gallery.source();

@@ -208,6 +208,14 @@ impl Site {
         Gallery::open(media, self.means.clone(), self.settings)
     }
 
+    /// Makes the gallery of what another one exported.
+    pub fn import(&self, sealed: &[u8], identity: &str) -> Result<Gallery, GalleryError> {
+        let Ground::Disk(disk) = &self.ground else { panic!("only disks are imported to") };
+        let media = Arc::new(disk.clone());
+        let (means, settings) = (self.means.clone(), self.settings);
+        Gallery::import(&mut &*sealed, identity, media, means, settings, &mut |_, _| {})
+    }
+
     /// Whether nothing is left to be done: the custodian knows the gallery where it stands, and
     /// no key of an epoch before it exists.
     ///
