@@ -31,7 +31,9 @@ use std::{
 
 use crate::{
     audit::{AuditError, AuditSink, file::FileAudit},
-    backend::{Backend, BackendError, Description, Engine, FACTORIES, Unavailable},
+    backend::{
+        Backend, BackendError, Description, Engine, FACTORIES, Plaintext, Unavailable, Wish,
+    },
     command::{Answer, Readiness, Refusal, Request, Service, Version},
     config::{
         AttackDetection, Config, ConfigError, DocumentAuthentication, EngineName, Environment,
@@ -240,7 +242,7 @@ impl Appliance {
             detect: backend.load(&models.detector, BATCH_FRAMES_MAX)?,
             attack: None,
             embed: backend.load(&models.embedder, BATCH_FRAMES_MAX)?,
-            search: backend,
+            search: searcher(config, &backend)?,
         };
         let took_us = world.clock.monotonic_us().saturating_sub(began_us);
         tracing::info!(took_us, "networks are ready");
@@ -413,19 +415,36 @@ fn open_audit(config: &Config, environment: &Environment) -> Result<FileAudit, S
 /// # Errors
 /// [`StartError::Engine`].
 pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
+    match config.engine.name {
+        EngineName::Auto => first_of(config, None),
+        EngineName::Cpu => first_of(config, Some("cpu")),
+        EngineName::Reference => first_of(config, Some("reference")),
+        EngineName::Wgpu => first_of(config, Some("wgpu")),
+    }
+}
+
+/// Who searches beside `backend`, which runs the networks. Galleries are read from their source,
+/// tile by tile, and a device with memory of its own would have to be sent all of it for every
+/// search: it is left to the host's own memory, unless the device was asked for by name.
+fn searcher(config: &Config, backend: &Arc<dyn Backend>) -> Result<Arc<dyn Backend>, StartError> {
+    let is_apart = backend.describe().plaintext == Plaintext::Device;
+    if is_apart && config.engine.name == EngineName::Auto {
+        return first_of(config, Some("cpu"));
+    }
+    Ok(Arc::clone(backend))
+}
+
+/// The first backend that is at hand, of all or of that name.
+fn first_of(config: &Config, wanted: Option<&str>) -> Result<Arc<dyn Backend>, StartError> {
     let threads = match config.engine.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    let wanted = match config.engine.name {
-        EngineName::Auto => None,
-        EngineName::Cpu => Some("cpu"),
-        EngineName::Reference => Some("reference"),
-    };
+    let wish = Wish { threads, adapter: &config.engine.adapter, by_name: wanted.is_some() };
     let mut refused =
         Unavailable { what: "this backend", why: "this build does not carry it".to_owned() };
     for factory in FACTORIES.iter().filter(|row| wanted.is_none_or(|name| name == row.name)) {
-        match (factory.make)(threads) {
+        match (factory.make)(&wish) {
             Ok(backend) => return Ok(backend),
             Err(unavailable) => {
                 tracing::info!(backend = factory.name, why = %unavailable.why, "not available");

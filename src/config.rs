@@ -144,6 +144,8 @@ pub struct Models {
 pub struct EngineChoice {
     /// Which backend.
     pub name: EngineName,
+    /// A part of the name of the device that `wgpu` opens; empty for the best one.
+    pub adapter: String,
     /// Compute threads; 0 for one per core.
     pub threads: usize,
 }
@@ -254,6 +256,8 @@ choice! {
         Cpu,
         /// Plain loops; the oracle.
         Reference,
+        /// Any GPU with a Vulkan driver.
+        Wgpu,
     }
 }
 choice! {
@@ -385,7 +389,7 @@ impl Default for Models {
 
 impl Default for EngineChoice {
     fn default() -> Self {
-        Self { name: EngineName::Auto, threads: 0 }
+        Self { name: EngineName::Auto, adapter: String::new(), threads: 0 }
     }
 }
 
