@@ -43,33 +43,81 @@ fn divided(upper: u32, lower: u32, area: u32) -> f32 {
     return f32(select(quotient, quotient + 1u, up));
 }
 
-@compute @workgroup_size(8, 8)
-fn main(@builtin(global_invocation_id) at: vec3<u32>) {
-    let x = at.x;
-    let y = at.y;
-    if x >= picture.out_w || y >= picture.out_h {
-        return;
-    }
-    if x >= picture.new_w || y >= picture.new_h {
-        put(y, x, vec3<f32>());
-        return;
-    }
+// The two halves of a sum, for red, green and blue.
+struct Halves {
+    upper: vec3<u32>,
+    lower: vec3<u32>,
+}
+
+// The sum over every `step`-th row that target (x, y) covers, from the `first` on.
+fn gathered(x: u32, y: u32, first: u32, step: u32) -> Halves {
     let rows = covered(y, picture.height);
     let columns = covered(x, picture.width);
-    var upper = vec3<u32>();
-    var lower = vec3<u32>();
-    for (var row = rows.x; row < rows.y; row++) {
+    var sum = Halves();
+    for (var row = rows.x + first; row < rows.y; row += step) {
         var line = vec3<u32>();
         for (var column = columns.x; column < columns.y; column++) {
             line += pixel(row, column) * overlap(x, column);
         }
         let weight = overlap(y, row);
-        upper += (line >> vec3(HALF_BITS)) * weight;
-        lower += (line & vec3(HALF_MASK)) * weight;
+        sum.upper += (line >> vec3(HALF_BITS)) * weight;
+        sum.lower += (line & vec3(HALF_MASK)) * weight;
     }
+    return sum;
+}
+
+fn finish(x: u32, y: u32, sum: Halves) {
     let area = extent(y, picture.height) * extent(x, picture.width);
-    let red = divided(upper.x, lower.x, area);
-    let green = divided(upper.y, lower.y, area);
-    let blue = divided(upper.z, lower.z, area);
+    let red = divided(sum.upper.x, sum.lower.x, area);
+    let green = divided(sum.upper.y, sum.lower.y, area);
+    let blue = divided(sum.upper.z, sum.lower.z, area);
     put(y, x, vec3(red, green, blue));
+}
+
+fn is_filled(x: u32, y: u32) -> bool {
+    return x < picture.new_w && y < picture.new_h;
+}
+
+@compute @workgroup_size(8, 8)
+fn main(@builtin(global_invocation_id) at: vec3<u32>) {
+    if at.x >= picture.out_w || at.y >= picture.out_h {
+        return;
+    }
+    if is_filled(at.x, at.y) {
+        finish(at.x, at.y, gathered(at.x, at.y, 0u, 1u));
+    } else {
+        put(at.y, at.x, vec3<f32>());
+    }
+}
+
+// For frames that are thousands of times larger than the input: a workgroup per pixel of the input,
+// whose lanes divide the rows among them.
+const SHARES: u32 = 256u;
+
+var<workgroup> sums: array<Halves, SHARES>;
+
+@compute @workgroup_size(SHARES)
+fn divide(
+    @builtin(workgroup_id) at: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    if is_filled(at.x, at.y) {
+        sums[lane] = gathered(at.x, at.y, lane, SHARES);
+    } else {
+        sums[lane] = Halves();
+    }
+    for (var reach = SHARES / 2u; reach > 0u; reach /= 2u) {
+        workgroupBarrier();
+        if lane < reach {
+            sums[lane].upper += sums[lane + reach].upper;
+            sums[lane].lower += sums[lane + reach].lower;
+        }
+    }
+    if lane == 0u {
+        if is_filled(at.x, at.y) {
+            finish(at.x, at.y, sums[0]);
+        } else {
+            put(at.y, at.x, vec3<f32>());
+        }
+    }
 }

@@ -49,7 +49,7 @@ var<workgroup> counts: array<atomic<u32>, PROBES * TALLIES>;
 // What all lanes must see alike.
 var<workgroup> crowded: u32;
 var<workgroup> length: u32;
-var<workgroup> longest: atomic<u32>;
+var<workgroup> taken: atomic<u32>;
 
 fn is_better(one: Hit, other: Hit) -> bool {
     return one.score > other.score || (one.score == other.score && one.row < other.row);
@@ -66,15 +66,16 @@ fn begin(lane: u32) {
     workgroupBarrier();
 }
 
-// Takes a hit into the list of probe `p`, unless it cannot be among the best.
-fn offer(p: u32, hit: Hit) {
+// Takes a hit into the list of probe `p`, unless it cannot be among the best; says whether it did.
+fn offer(p: u32, hit: Hit) -> bool {
     if is_full[p] == 1u && !is_better(hit, last[p]) {
-        return;
+        return false;
     }
     let at = atomicAdd(&listed[p], 1u);
     if at < LISTED {
         held[p * LISTED + at] = hit;
     }
+    return true;
 }
 
 // Brings the list of probe `p` into order and drops what is not among its best.
@@ -116,7 +117,7 @@ fn order(p: u32, lane: u32) {
 }
 
 // Brings every list that is longer than `room` into order. Called after each lane has offered at
-// most one hit to each probe, with KEPT: there is then room for the next ones.
+// most one hit to each probe, so that there is room for the next ones.
 fn weed(lane: u32, room: u32) {
     workgroupBarrier();
     if lane == 0u {
@@ -181,7 +182,7 @@ fn judge(p: u32, piece: Piece, row: u32, hot_score: i32) {
     }
     atomicAdd(&counts[p * TALLIES + ACCEPTED], 1u);
     if probe.best > 0u {
-        offer(p, Hit(whole, piece.first_row + row));
+        _ = offer(p, Hit(whole, piece.first_row + row));
     }
 }
 
@@ -197,7 +198,7 @@ fn scan(
     for (var first = 0u; first < piece.rows; first += WORKGROUP) {
         let row = first + lane;
         if row < piece.rows {
-            var sums: array<i32, PROBES>;
+            var sums = array<i32, PROBES>();
             for (var quad = 0u; quad < search.hot_quads; quad++) {
                 let held_values = hot[piece.slot * slot_quads + quad * search.rows + row];
                 for (var p = 0u; p < PROBES; p++) {
@@ -242,7 +243,8 @@ fn merge(
         atomicStore(&listed[p], before);
     }
     weed(lane, 0u);
-    // Each lane walks down the list of its own piece; 128 pieces at a time.
+    // Each lane walks down the list of its own piece, best first, until it is refused: what follows
+    // is worse. 128 pieces at a time. As many may be offered next as were taken now.
     for (var first = 0u; first < search.pieces; first += WORKGROUP) {
         let piece = first + lane;
         let list = (piece * PROBES + p) * (KEPT + 1u);
@@ -250,22 +252,32 @@ fn merge(
         if piece < search.pieces {
             waiting = lists[list].row;
         }
-        if lane == 0u {
-            atomicStore(&longest, 0u);
-        }
-        workgroupBarrier();
-        atomicMax(&longest, waiting);
-        workgroupBarrier();
-        if lane == 0u {
-            length = atomicLoad(&longest);
-        }
-        let rounds = workgroupUniformLoad(&length);
-        for (var at = 0u; at < rounds; at++) {
-            if at < waiting {
-                offer(p, lists[list + 1u + at]);
+        var at = 0u;
+        loop {
+            if lane == 0u {
+                atomicStore(&taken, 0u);
             }
-            weed(lane, KEPT);
+            workgroupBarrier();
+            if at < waiting {
+                if offer(p, lists[list + 1u + at]) {
+                    atomicAdd(&taken, 1u);
+                } else {
+                    waiting = 0u;
+                }
+            }
+            at += 1u;
+            workgroupBarrier();
+            if lane == 0u {
+                length = atomicLoad(&taken);
+            }
+            let many = workgroupUniformLoad(&length);
+            if many == 0u {
+                break;
+            }
+            weed(lane, LISTED - many);
         }
+        // What is left of the room may be less than a whole round of the next pieces.
+        weed(lane, KEPT);
     }
     weed(lane, 0u);
     let kept = atomicLoad(&listed[p]);

@@ -199,6 +199,11 @@ impl Gpu {
         self.device.destroy();
     }
 
+    /// Whether a processor plays the device.
+    pub(super) fn is_simulated(&self) -> bool {
+        self.about.device_type == DeviceType::Cpu
+    }
+
     /// Most bytes that a shader sees of one buffer.
     pub(super) fn binding_bytes_max(&self) -> u64 {
         self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)

@@ -25,19 +25,24 @@ use crate::ops::{
 
 /// Rows more than a crop was computed to touch: positions are rounded once more on the device.
 const ROWS_SPARE: f64 = 2.0;
+/// Pixels of a frame that one lane sums for a pixel of the input; beyond, a workgroup divides them.
+/// A frame of 12 megapixels on an input of 112 × 112 has about a thousand. Mesa's simulated device
+/// stops a lane after 65,535 turns of its loops, without a word.
+const COVERED_MAX: usize = 16_384;
 /// Edge of the square of pixels that a workgroup computes.
 const SQUARE: usize = 8;
 
 /// The device's side of the feeds of one network.
 pub(super) struct Pictures {
     fit: Arc<Compiled>,
+    divided: Arc<Compiled>,
     warp: Arc<Compiled>,
     /// One [`Picture`] per item, each at a multiple of `stride`.
     told: Buffer,
     stride: u64,
     pixels: Buffer,
-    /// Per item: bound for `fit` and for `warp`.
-    bound: Vec<[BindGroup; 2]>,
+    /// Per item: bound for both ways to fit, and for `warp`.
+    bound: Vec<[BindGroup; 3]>,
     input: Buffer,
 }
 
@@ -54,6 +59,8 @@ pub(super) struct Placed<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Fit,
+    /// Fitted by a workgroup per pixel of the input.
+    FitDivided,
     Tensor,
     Warp,
 }
@@ -93,7 +100,10 @@ impl<'a> Placed<'a> {
                     frame: word(plan.frame),
                     ..blank
                 };
-                Self { kind: Kind::Fit, picture, bytes: frame.pixels() }
+                let covered = plan.frame.div_ceil(plan.input) + 1;
+                let is_far_larger = covered.pow(2) > COVERED_MAX;
+                let kind = if is_far_larger { Kind::FitDivided } else { Kind::Fit };
+                Self { kind, picture, bytes: frame.pixels() }
             }
             Feed::Warp { frame, to_frame } => {
                 let (w, h) = (frame.width_px(), frame.height_px());
@@ -149,7 +159,8 @@ impl Pictures {
         let stride = (size_of::<Picture>() as u64).next_multiple_of(gpu.offset_alignment());
         let told = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let mut pictures = Self {
-            fit: gpu.program(Shader::Fit),
+            fit: gpu.program(Shader::Fit { divided: false }),
+            divided: gpu.program(Shader::Fit { divided: true }),
             warp: gpu.program(Shader::Warp),
             told: gpu.buffer("pictures", stride * items as u64, told),
             stride,
@@ -171,7 +182,8 @@ impl Pictures {
             });
             let (pixels, input) = (self.pixels.as_entire_binding(), self.input.as_entire_binding());
             let resources = [told, pixels, input];
-            self.bound.push([&self.fit, &self.warp].map(|program| gpu.bind(program, &resources)));
+            let programs = [&self.fit, &self.divided, &self.warp];
+            self.bound.push(programs.map(|program| gpu.bind(program, &resources)));
         }
     }
 
@@ -201,18 +213,19 @@ impl Pictures {
 
     /// Turns the pictures among `placed` into the inputs of their items.
     pub(super) fn dispatch(&self, pass: &mut ComputePass<'_>, placed: &[Placed<'_>], input: Shape) {
-        let groups = |size: usize| {
-            u32::try_from(size.div_ceil(SQUARE)).expect("inputs are bounded by their buffer")
+        let groups = |size: usize, square: usize| {
+            u32::try_from(size.div_ceil(square)).expect("inputs are bounded by their buffer")
         };
         for (bound, placed) in self.bound.iter().zip(placed) {
-            let (program, bound) = match placed.kind {
-                Kind::Fit => (&self.fit, &bound[0]),
-                Kind::Warp => (&self.warp, &bound[1]),
+            let (program, bound, square) = match placed.kind {
+                Kind::Fit => (&self.fit, &bound[0], SQUARE),
+                Kind::FitDivided => (&self.divided, &bound[1], 1),
+                Kind::Warp => (&self.warp, &bound[2], SQUARE),
                 Kind::Tensor => continue,
             };
             pass.set_pipeline(&program.pipeline);
             pass.set_bind_group(0, bound, &[]);
-            pass.dispatch_workgroups(groups(input.w), groups(input.h), 1);
+            pass.dispatch_workgroups(groups(input.w, square), groups(input.h, square), 1);
         }
     }
 }

@@ -26,7 +26,10 @@ pub(super) enum Shader {
         halved: bool,
     },
     Depthwise,
-    Fit,
+    Fit {
+        /// A workgroup per pixel of the input, for frames that are far larger.
+        divided: bool,
+    },
     GlobalAverage,
     MaxPool,
     /// The lists of all pieces into the results.
@@ -71,7 +74,8 @@ impl Shader {
     #[cfg(test)]
     pub(super) fn examples() -> Vec<Self> {
         let lists = Lists { probes: 8, kept: 64 };
-        let mut all = vec![Self::Add, Self::Affine, Self::Concat, Self::Depthwise, Self::Fit];
+        let mut all = vec![Self::Add, Self::Affine, Self::Concat, Self::Depthwise];
+        all.extend([false, true].map(|divided| Self::Fit { divided }));
         all.extend([false, true].map(|pointwise| Self::Conv2d { pointwise }));
         all.extend([false, true].map(|halved| Self::Dense { halved }));
         all.extend([Self::GlobalAverage, Self::MaxPool, Self::Merge(lists), Self::Scale]);
@@ -88,7 +92,7 @@ impl Shader {
             Self::Conv2d { .. } => "conv2d",
             Self::Dense { .. } => "dense",
             Self::Depthwise => "depthwise",
-            Self::Fit => "fit",
+            Self::Fit { .. } => "fit",
             Self::GlobalAverage => "global_average",
             Self::MaxPool => "max_pool",
             Self::Merge(_) | Self::Scan(_) => "search",
@@ -102,6 +106,7 @@ impl Shader {
     /// The entry point.
     pub(super) fn entry(self) -> &'static str {
         match self {
+            Self::Fit { divided: true } => "divide",
             Self::Merge(_) => "merge",
             Self::Scan(_) => "scan",
             _ => "main",
@@ -112,7 +117,7 @@ impl Shader {
     pub(super) fn bindings(self) -> (u32, u32) {
         match self {
             Self::Concat
-            | Self::Fit
+            | Self::Fit { .. }
             | Self::GlobalAverage
             | Self::MaxPool
             | Self::Softmax
@@ -139,7 +144,7 @@ impl Shader {
             Self::Conv2d { .. } => &[job, curve, part!("conv2d")],
             Self::Dense { .. } => &[job, curve, part!("dense")],
             Self::Depthwise => &[job, curve, part!("depthwise")],
-            Self::Fit => &[picture, part!("fit")],
+            Self::Fit { .. } => &[picture, part!("fit")],
             Self::GlobalAverage => &[job, part!("global_average")],
             Self::MaxPool => &[job, part!("max_pool")],
             Self::Merge(_) | Self::Scan(_) => {

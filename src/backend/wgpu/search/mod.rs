@@ -55,6 +55,9 @@ use crate::{
 
 /// Pieces of one pass: bounds the memory of their candidate lists.
 const PASS_PIECES_MAX: usize = 2048;
+/// Pieces of one pass on Mesa's simulated device, which stops a lane after 65,535 turns of its
+/// loops without a word: the lists of so many pieces are merged with fewer, however they come.
+const PASS_PIECES_SIMULATED: usize = 128;
 /// Pieces of one pass where everything is divided finely.
 const PASS_PIECES_TIGHT: usize = 2;
 
@@ -238,7 +241,11 @@ impl Searcher {
     }
 
     fn pass_pieces(&self) -> usize {
-        if self.gpu.tight { PASS_PIECES_TIGHT } else { PASS_PIECES_MAX }
+        match (self.gpu.tight, self.gpu.is_simulated()) {
+            (true, _) => PASS_PIECES_TIGHT,
+            (false, true) => PASS_PIECES_SIMULATED,
+            (false, false) => PASS_PIECES_MAX,
+        }
     }
 
     /// Lays one search out.
