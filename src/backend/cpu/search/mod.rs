@@ -318,7 +318,6 @@ fn scan_tile<L: Lanes>(
 ) -> Result<(), TileError> {
     let set = stock.set();
     let Scratch { parts: [hot, cold, table], block, bitmaps, aboard, waiting, survivors } = scratch;
-    survivors.clear();
     lanes.call(TileScan {
         layout: set.layout,
         rows: set.tiles[tile].rows,

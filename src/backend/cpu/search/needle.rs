@@ -78,6 +78,11 @@ impl Needle {
         }
     }
 
+    /// The values of the hot plane.
+    pub(super) fn hot(&self) -> &[i8] {
+        &self.template.values()[..self.hot_dims]
+    }
+
     /// The values that are not in the hot plane.
     pub(super) fn cold(&self) -> &[i8] {
         &self.template.values()[self.hot_dims..]

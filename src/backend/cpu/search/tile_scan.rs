@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! what the tile's rows have in common ─► all eligible · none · ask the row table
-//! for each block of 64 rows:  pack (unless it lies packed)
+//! for each block of 64 rows:  pack (unless it lies packed, or a probe is alone)
 //!     for each few probes:    sums of a register block ─► one bit per row: may it reach?
 //!         eligible and may:   cold values, four rows at a time ─► score ─► kept
 //! ```
@@ -22,7 +22,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 use super::{
     lanes::{BLOCK_ROWS, Kernel, Lanes, block_words},
     needle::Needle,
-    parts::{Opened, Survivor},
+    parts::{Opened, Survivors},
 };
 use crate::{
     ops::{
@@ -74,7 +74,7 @@ pub(super) struct TileScan<'a, 'p> {
     /// Room for who takes part: passenger, and where its bitmap begins.
     pub(super) aboard: &'a mut Vec<(usize, usize)>,
     /// Room for rows to be finished.
-    pub(super) survivors: &'a mut Vec<Survivor>,
+    pub(super) survivors: &'a mut Survivors,
     /// Everybody in the scan.
     pub(super) passengers: &'a mut [Passenger<'p>],
     /// Which of them wait for this tile.
@@ -105,23 +105,24 @@ impl Kernel for TileScan<'_, '_> {
         let (blocks, few) = (rows.div_ceil(BLOCK_ROWS), aboard.len().div_ceil(L::PROBES));
         let mut ahead = self.next.chunks(ahead_bytes(self.next.len(), blocks * few));
         let mut sieve = Sieve { reached: [0; PROBES_MAX], over: [[0; BLOCK_ROWS]; PROBES_MAX] };
+        self.survivors.begin(aboard.len(), rows);
         let mut finish = Finish { layout, first, cold, survivors: self.survivors };
         for number in 0..blocks {
-            let block: &[u8] = match &mut hot {
-                Hot::Packed(tile) => &tile[number * room.len()..][..room.len()],
+            let (block, norms) = match &mut hot {
+                Hot::Packed(tile) => split(&tile[number * room.len()..][..room.len()], layout),
                 Hot::Plain(opened) => {
-                    let (values, norms) = layout.split_hot(opened.bytes()?, rows);
-                    pack(lanes, values, norms, layout, number, room);
-                    room
+                    let plain = layout.split_hot(opened.bytes()?, rows);
+                    lay_out(lanes, plain, layout, number, aboard.len() == 1, room)
                 }
             };
-            let (words, norms) = split(block, layout);
-            let before = finish.survivors.len();
-            for few in aboard.chunks(L::PROBES) {
-                lanes.prefetch(ahead.next().unwrap_or_default());
+            for (at, few) in aboard.chunks(L::PROBES).enumerate() {
+                // A single probe waits for memory anyway, and reads it in order.
+                if few.len() > 1 {
+                    lanes.prefetch(ahead.next().unwrap_or_default());
+                }
                 let needles: [&Needle; PROBES_MAX] =
                     array::from_fn(|p| passengers[few[p.min(few.len() - 1)].0].needle);
-                sift(lanes, words, norms, &needles[..few.len()], &mut sieve);
+                sift(lanes, block, norms, &needles[..few.len()], &mut sieve);
                 for (p, &(number_aboard, bitmap)) in few.iter().enumerate() {
                     let eligible = bitmaps[bitmap + number];
                     let kept = sieve.reached[p] & eligible;
@@ -130,14 +131,12 @@ impl Kernel for TileScan<'_, '_> {
                         counts.pruned -= u64::from(kept.count_ones());
                         counts.rescored += u64::from(kept.count_ones());
                         let block = Block { number, over: &sieve.over[p], norms };
-                        finish.note(lanes, number_aboard, needles[p], kept, &block);
+                        finish.note(lanes, at * L::PROBES + p, needles[p], kept, &block);
                     }
                 }
             }
-            // One block later their cold values have arrived.
-            finish.score(lanes, passengers, before)?;
         }
-        finish.score(lanes, passengers, usize::MAX)
+        finish.score(lanes, aboard, passengers)
     }
 }
 
@@ -201,11 +200,50 @@ fn mark(needle: &Needle, table: &[Row], bitmaps: &mut Vec<u64>) {
     }
 }
 
+/// The hot values of one block.
+#[derive(Clone, Copy)]
+enum Values<'a> {
+    /// Packed words.
+    Packed(&'a [u32]),
+    /// Row after row, for a single probe; and the rows after them, to be asked for.
+    Straight(&'a [i8], &'a [i8]),
+}
+
 /// The words and the norms of a packed block.
 #[inline(always)]
-fn split(block: &[u8], layout: TileLayout) -> (&[u32], &[u16]) {
+fn split(block: &[u8], layout: TileLayout) -> (Values<'_>, &[u16]) {
     let (words, norms) = block.split_at(block_words(layout.hot_dims) * size_of::<u32>());
-    (cast_slice(words), cast_slice(norms))
+    (Values::Packed(cast_slice(words)), cast_slice(norms))
+}
+
+/// Makes block `number` of a plain hot plane ready: packed into `room`, or, where a probe is
+/// `alone` and the block whole, as it lies with its norms beside it.
+#[inline(always)]
+fn lay_out<'a, L: Lanes>(
+    lanes: L,
+    (values, norms): (&'a [i8], &[[u8; 2]]),
+    layout: TileLayout,
+    number: usize,
+    alone: bool,
+    room: &'a mut [u8],
+) -> (Values<'a>, &'a [u16]) {
+    let rows = number * BLOCK_ROWS..(number + 1) * BLOCK_ROWS;
+    if L::STRAIGHT == 0 || !alone || rows.end > norms.len() {
+        pack(lanes, values, norms, layout, number, room);
+        return split(room, layout);
+    }
+    let (_, to) = room.split_at_mut(block_words(layout.hot_dims) * size_of::<u32>());
+    copy_norms(&norms[rows.clone()], to);
+    let (values, after) = values[rows.start * layout.hot_dims..].split_at(BLOCK_ROWS * layout.hot_dims);
+    (Values::Straight(values, after), cast_slice(to))
+}
+
+/// Little-endian norms to the machine's own.
+#[inline(always)]
+fn copy_norms(from: &[[u8; 2]], to: &mut [u8]) {
+    for (to, from) in cast_slice_mut::<u8, u16>(to).iter_mut().zip(from) {
+        *to = u16::from_le_bytes(*from);
+    }
 }
 
 /// Packs block `number` of a hot plane into `block`.
@@ -222,19 +260,54 @@ pub(super) fn pack<L: Lanes>(
     let (words, to) = block.split_at_mut(block_words(layout.hot_dims) * size_of::<u32>());
     let values = &values[rows.start * layout.hot_dims..rows.end * layout.hot_dims];
     lanes.pack(values, layout.hot_dims, cast_slice_mut(words));
-    for (to, from) in cast_slice_mut::<u8, u16>(to).iter_mut().zip(&norms[rows]) {
-        *to = u16::from_le_bytes(*from);
-    }
+    copy_norms(&norms[rows], to);
 }
 
 /// One block against up to [`Lanes::PROBES`] probes.
 #[inline(always)]
-fn sift<L: Lanes>(lanes: L, words: &[u32], norms: &[u16], needles: &[&Needle], sieve: &mut Sieve) {
+fn sift<L: Lanes>(
+    lanes: L,
+    values: Values<'_>,
+    norms: &[u16],
+    needles: &[&Needle],
+    sieve: &mut Sieve,
+) {
+    let words = match values {
+        Values::Packed(words) => words,
+        Values::Straight(rows, after) => {
+            return sift_straight(lanes, rows, after, norms, needles[0], sieve);
+        }
+    };
     match L::VECTORS {
         4 => sift_by::<L, 4>(lanes, words, norms, needles, sieve),
         2 => sift_by::<L, 2>(lanes, words, norms, needles, sieve),
         _ => sift_by::<L, 1>(lanes, words, norms, needles, sieve),
     }
+}
+
+/// One probe against rows as they lie, read in order.
+#[inline(always)]
+fn sift_straight<L: Lanes>(
+    lanes: L,
+    values: &[i8],
+    after: &[i8],
+    norms: &[u16],
+    needle: &Needle,
+    sieve: &mut Sieve,
+) {
+    let dims = needle.hot().len();
+    let mut after = after.chunks((L::STRAIGHT * dims).max(1));
+    let (start, rest) = (lanes.splat(needle.start), lanes.splat(needle.rest));
+    let mut reached = 0;
+    for at in (0..BLOCK_ROWS).step_by(L::STRAIGHT) {
+        lanes.prefetch(cast_slice(after.next().unwrap_or_default()));
+        let rows = &values[at * dims..(at + L::STRAIGHT) * dims];
+        let sum = lanes.add(lanes.straight(rows, dims, needle.hot()), start);
+        let sum = lanes.rest(sum, norms, at, rest);
+        lanes.store(sum, &mut sieve.over[0], at);
+        reached |= lanes.reached(sum) << at;
+    }
+    sieve.reached[0] = reached;
 }
 
 /// With `R` registers of rows.
@@ -325,7 +398,7 @@ struct Finish<'a> {
     layout: TileLayout,
     first: u64,
     cold: Opened<'a>,
-    survivors: &'a mut Vec<Survivor>,
+    survivors: &'a mut Survivors,
 }
 
 impl Finish<'_> {
@@ -335,66 +408,72 @@ impl Finish<'_> {
     fn note<L: Lanes>(
         &mut self,
         lanes: L,
-        passenger: usize,
+        probe: usize,
         needle: &Needle,
-        mut kept: u64,
+        kept: u64,
         block: &Block<'_>,
     ) {
+        let (rows, hot) = self.survivors.next(probe);
+        let first = (block.number * BLOCK_ROWS) as u32;
+        let count = lanes.gather(kept, first, block.over, rows, hot);
         let cold_dims = self.layout.dims - self.layout.hot_dims;
-        while kept != 0 {
-            let r = kept.trailing_zeros() as usize;
-            kept &= kept - 1;
-            let row = block.number * BLOCK_ROWS + r;
+        for (&row, hot) in rows.iter().zip(hot).take(count) {
+            let norm = block.norms[row as usize % BLOCK_ROWS];
+            *hot += needle.needed - needle.rest * i32::from(norm);
             if let Opened::Resident(plane) = &self.cold {
-                lanes.prefetch(&plane[row * cold_dims..][..cold_dims]);
+                lanes.prefetch(&plane[row as usize * cold_dims..][..cold_dims]);
             }
-            let hot = block.over[r] + needle.needed - needle.rest * i32::from(block.norms[r]);
-            self.survivors.push(Survivor { passenger: passenger as u32, row: row as u32, hot });
         }
+        self.survivors.grow(probe, count);
     }
 
-    /// Finishes the first `count` survivors.
+    /// Finishes all survivors, probe by probe: their cold values have arrived by now.
     #[inline(always)]
     fn score<L: Lanes>(
-        &mut self,
+        mut self,
         lanes: L,
+        aboard: &[(usize, usize)],
         passengers: &mut [Passenger<'_>],
-        count: usize,
     ) -> Result<(), TileError> {
-        let count = count.min(self.survivors.len());
-        if count == 0 {
+        if self.survivors.is_empty() {
             return Ok(());
         }
         let cold_dims = self.layout.dims - self.layout.hot_dims;
         let plane: &[i8] = if cold_dims == 0 { &[] } else { self.cold.values()? };
-        let start = |survivor: &Survivor| survivor.row as usize * cold_dims;
-        for same in self.survivors[..count].chunk_by(|one, next| one.passenger == next.passenger) {
-            let passenger = &mut passengers[same[0].passenger as usize];
+        let start = |row: u32| row as usize * cold_dims;
+        for (at, &(passenger, _)) in aboard.iter().enumerate() {
+            let passenger = &mut passengers[passenger];
             let probe = passenger.needle.cold();
-            let mut fours = same.chunks_exact(4);
-            for four in &mut fours {
-                let cold = lanes.products(plane, array::from_fn(|r| start(&four[r])), probe);
-                for (survivor, cold) in four.iter().zip(cold) {
-                    accept(passenger, self.first, survivor, cold);
+            let (rows, hot) = self.survivors.of(at);
+            let (fours, rest) = rows.as_chunks::<4>();
+            let (hot_fours, hot_rest) = hot.as_chunks::<4>();
+            for (rows, hot) in fours.iter().zip(hot_fours) {
+                let cold = lanes.products(plane, rows.map(start), probe);
+                for r in 0..4 {
+                    accept(passenger, self.first + u64::from(rows[r]), hot[r] + cold[r]);
                 }
             }
-            for survivor in fours.remainder() {
-                let cold = lanes.product(&plane[start(survivor)..][..cold_dims], probe);
-                accept(passenger, self.first, survivor, cold);
+            for (&row, hot) in rest.iter().zip(hot_rest) {
+                let cold = lanes.product(&plane[start(row)..][..cold_dims], probe);
+                accept(passenger, self.first + u64::from(row), hot + cold);
             }
         }
-        self.survivors.drain(..count);
         Ok(())
     }
 }
 
 /// Counts and keeps a row whose score reaches the threshold.
 #[inline(always)]
-fn accept(passenger: &mut Passenger<'_>, first: u64, survivor: &Survivor, cold: i32) {
-    let score = Score(survivor.hot + cold);
-    if score >= passenger.needle.threshold() {
-        passenger.tally.certificate.accepted += 1;
-        let hit = RowHit { row: first + u64::from(survivor.row), score, subject: [0; 16] };
-        passenger.tally.keep(hit, passenger.needle.best);
+fn accept(passenger: &mut Passenger<'_>, row: u64, score: i32) {
+    let score = Score(score);
+    if score < passenger.needle.threshold() {
+        return;
+    }
+    let RowHits { hits, certificate } = &mut *passenger.tally;
+    certificate.accepted += 1;
+    // A thread's rows come in any order, so that only a lower score is beyond the list for sure.
+    let is_full = hits.len() == passenger.needle.best;
+    if !is_full || hits.last().is_some_and(|last| last.score <= score) {
+        passenger.tally.keep(RowHit { row, score, subject: [0; 16] }, passenger.needle.best);
     }
 }
