@@ -28,6 +28,7 @@ impl Avx512 {
 /// # Safety
 /// The processor has the features named.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,popcnt,bmi1")]
+#[inline(never)]
 unsafe fn compiled<K: Kernel>(kernel: K, lanes: Avx512) -> K::Output {
     kernel.run(lanes)
 }
@@ -305,7 +306,8 @@ impl Lanes for Avx512 {
             let [a, b, c, d] = self.sums(rows, probe);
             let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
             let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-            let four = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+            let four =
+                _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
             let low = _mm512_castsi512_si256(four);
             let two = _mm256_add_epi32(low, _mm512_extracti64x4_epi64::<1>(four));
             let low = _mm256_castsi256_si128(two);

@@ -62,6 +62,8 @@ pub(super) struct Scratch {
     pub(super) parts: [Bytes; 3],
     /// One packed block of rows.
     pub(super) block: Bytes,
+    /// One packed block of cold values.
+    pub(super) cold_block: Bytes,
     /// Eligibility of a tile's rows, one bit each.
     pub(super) bitmaps: Vec<u64>,
     /// Who takes part in the scan of a tile, and with which bitmap.
@@ -77,6 +79,7 @@ impl Scratch {
     pub(super) fn wipe(&mut self) {
         self.parts.iter_mut().for_each(Bytes::wipe);
         self.block.wipe();
+        self.cold_block.wipe();
         self.survivors.wipe();
     }
 }
@@ -109,7 +112,10 @@ impl Survivors {
     /// Where the next block of a probe's list is written; [`Survivors::grow`] tells how much of it
     /// counts.
     #[inline(always)]
-    pub(super) fn next(&mut self, probe: usize) -> (&mut [u32; BLOCK_ROWS], &mut [i32; BLOCK_ROWS]) {
+    pub(super) fn next(
+        &mut self,
+        probe: usize,
+    ) -> (&mut [u32; BLOCK_ROWS], &mut [i32; BLOCK_ROWS]) {
         let at = probe * self.room + self.counts[probe];
         let rows = self.rows[at..].first_chunk_mut().expect("room for a block");
         (rows, self.hot[at..].first_chunk_mut().expect("room for a block"))
@@ -220,4 +226,9 @@ impl Sealed<'_> {
 /// Bytes of one packed block of a layout: its words, then its norms.
 pub(super) fn block_bytes(layout: TileLayout) -> usize {
     block_words(layout.hot_dims) * size_of::<u32>() + BLOCK_ROWS * size_of::<u16>()
+}
+
+/// Bytes of one packed block of a layout's cold values.
+pub(super) fn cold_block_bytes(layout: TileLayout) -> usize {
+    block_words(layout.dims - layout.hot_dims) * size_of::<u32>()
 }
