@@ -7,11 +7,11 @@
 
 #![allow(clippy::disallowed_methods, reason = "waits for real threads to end")]
 
+#[path = "common/dg2.rs"]
+mod dg2;
 #[path = "http_api/harness.rs"]
 #[allow(dead_code, reason = "shared with the API's tests; each uses its part")]
 mod harness;
-#[path = "common/dg2.rs"]
-mod dg2;
 #[path = "common/jpeg2000.rs"]
 mod jpeg2000;
 #[path = "common/png.rs"]
@@ -127,8 +127,8 @@ fn picture() -> (Vec<u8>, Vec<u8>) {
 fn document() -> Vec<u8> {
     let edge = EDGE_PX as usize;
     let (_, pixels) = picture();
-    let photograph = Jpeg2000::colour(edge, edge)
-        .file(|x, y, component| pixels[(y * edge + x) * 3 + component]);
+    let photograph =
+        Jpeg2000::colour(edge, edge).file(|x, y, component| pixels[(y * edge + x) * 3 + component]);
     dg2(Encoding::Iso39794, &[&photograph])
 }
 

@@ -214,8 +214,7 @@ fn subject(number: u64) -> SubjectId {
 /// # Errors
 /// [`Failure`].
 pub(crate) fn run(options: &Options) -> Result<bool, Failure> {
-    let small =
-        Options { rows: 5_000, rounds: 5, batch: 512, ..options.clone() };
+    let small = Options { rows: 5_000, rounds: 5, batch: 512, ..options.clone() };
     let options = if options.smoke { &small } else { options };
     let site = Site::new(options);
     if options.resident {

@@ -40,8 +40,8 @@ pub(super) fn epochs(token: &Token, rounds: usize) -> Result<(), Failure> {
         println!("  token    not timed: no --pkcs11-module");
         return Ok(());
     };
-    let text = fs::read_to_string(pin_file)
-        .map_err(|error| Failure::File(pin_file.clone(), error))?;
+    let text =
+        fs::read_to_string(pin_file).map_err(|error| Failure::File(pin_file.clone(), error))?;
     let pin = Phrase::take(text.lines().next().unwrap_or_default().to_owned()).map_err(said)?;
     let address = TokenAddress { library: library.clone(), label: label.clone() };
     let custodian = Pkcs11Custodian::open(&address, pin, Arc::new(SystemEntropy)).map_err(said)?;
