@@ -273,14 +273,16 @@ struct Place {
 }
 
 impl HolderRecords {
-    /// The file of the store `name`; [`FolderVault::open_alone`](crate::keys::custodian::vault::FolderVault::open_alone) takes it.
+    /// The file of the store `name`, as [`FolderVault::open_alone`] takes it.
+    ///
+    /// [`FolderVault::open_alone`]: crate::keys::custodian::vault::FolderVault::open_alone
     #[must_use]
     pub fn file_name(name: &str) -> String {
         format!("{name}.records")
     }
 
-    /// Opens `<name>.records` in `vault`, or makes it, for templates of `kind`. Give it a vault that
-    /// holds this file for this process alone.
+    /// Opens `<name>.records` in `vault`, or makes it, for templates of `kind`. Give it a vault
+    /// that holds this file for this process alone.
     ///
     /// # Errors
     /// [`RecordsError`]; a store of another model or calibration is refused by name.
