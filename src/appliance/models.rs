@@ -90,10 +90,7 @@ pub fn uncalibrated(
 ///
 /// # Errors
 /// [`StartError`].
-pub fn detector(
-    keys: &config::Models,
-    environment: &Environment,
-) -> Result<Program, StartError> {
+pub fn detector(keys: &config::Models, environment: &Environment) -> Result<Program, StartError> {
     let path = path(&keys.detector, &DETECTOR, environment)?;
     let bytes = read(&path, &keys.detector, &DETECTOR, "detector")?;
     let input_px = Some([keys.detect_px, keys.detect_px]);
@@ -203,11 +200,7 @@ impl AttackModels {
 
 impl AttackModel {
     fn network(&self) -> AttackNetwork<'_> {
-        AttackNetwork {
-            program: &self.program,
-            scale: self.scale,
-            bona_fide: self.bona_fide,
-        }
+        AttackNetwork { program: &self.program, scale: self.scale, bona_fide: self.bona_fide }
     }
 }
 

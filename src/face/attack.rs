@@ -75,7 +75,9 @@ pub enum AttackModelError {
         program: String,
     },
     /// The class that is bona fide is not among the classes.
-    #[error("class {bona_fide} of network {program} is to be bona fide; it has classes 0 to {last}")]
+    #[error(
+        "class {bona_fide} of network {program} is to be bona fide; it has classes 0 to {last}"
+    )]
     Class {
         /// The program's name.
         program: String,

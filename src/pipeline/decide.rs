@@ -59,11 +59,10 @@ impl Decide {
     pub(super) fn step(&self, now_s: i64, job: &mut Job) -> Reply {
         let facts = facts(job);
         // Unwind safety: the facts are only read, and a policy keeps no state.
-        let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(&facts)))
-            .map_or_else(
-                |_| refer(POLICY_FAILED),
-                |verdict| guarded(verdict, &facts, job.presentation.required),
-            );
+        let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(&facts))).map_or_else(
+            |_| refer(POLICY_FAILED),
+            |verdict| guarded(verdict, &facts, job.presentation.required),
+        );
         let recorded = self.record(&entry(job, &facts, &verdict, now_s));
         let reply = match recorded {
             Ok(()) => reply(job, facts, verdict),

@@ -14,8 +14,8 @@ use crate::{
     face::FaceReport,
     ops::{program::ToFrame, tile::TileSource},
     types::{
-        Asked, Attack, Authenticity, Candidate, CaptureFact, Certificate, EngineFact, Score, Template,
-        Threshold, TransactionId,
+        Asked, Attack, Authenticity, Candidate, CaptureFact, Certificate, EngineFact, Score,
+        Template, Threshold, TransactionId,
     },
 };
 
