@@ -18,10 +18,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::rates::{Rate, SampleError, rule_of_3, sorted};
+use super::rates::{Rate, SampleError, THRESHOLD_STEPS, rule_of_3, sorted};
 
-/// Thresholds are multiples of 1 / this.
-const THRESHOLD_STEPS: f64 = 10_000.0;
 /// The rates at which the standard's reports usually tell the BPCER (BPCER10, BPCER20, BPCER100).
 const APCERS: [f64; 3] = [0.1, 0.05, 0.01];
 
