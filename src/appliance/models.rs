@@ -31,7 +31,7 @@ pub(super) struct Models {
 /// A network of the presentation attack detector, with what its file does not say.
 pub struct AttackModel {
     program: Program,
-    scale: f32,
+    scale: f64,
     bona_fide: usize,
 }
 
@@ -103,7 +103,7 @@ pub struct AttackFile {
     pub path: PathBuf,
     /// The SHA-256 that it must have, where one is set.
     pub expected: Option<Hash256>,
-    scale: f32,
+    scale: f64,
     bona_fide: usize,
 }
 

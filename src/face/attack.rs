@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Scales that a network may have.
-const SCALE: std::ops::RangeInclusive<f32> = 1.0..=16.0;
+const SCALE: std::ops::RangeInclusive<f64> = 1.0..=16.0;
 
 /// Why networks are not a presentation attack detector that is understood here.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -48,11 +48,11 @@ pub enum AttackModelError {
         /// The program's name.
         program: String,
         /// The scale given.
-        scale: f32,
+        scale: f64,
         /// Least.
-        least: f32,
+        least: f64,
         /// Most.
-        most: f32,
+        most: f64,
     },
     /// The input is no picture.
     #[error("network {program} takes {h} x {w} x {c}; a colour picture has three channels")]
@@ -94,7 +94,7 @@ pub struct AttackNetwork<'a> {
     /// The network; it takes BGR (see [`Program::channels`]) from 0 to 255.
     pub program: &'a Program,
     /// How many times the face's box it is shown.
-    pub scale: f32,
+    pub scale: f64,
     /// Which class is bona fide; all others are attacks.
     pub bona_fide: usize,
 }
@@ -102,7 +102,7 @@ pub struct AttackNetwork<'a> {
 /// How a face is shown to one network.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Showing {
-    scale: f32,
+    scale: f64,
     input_w: usize,
     input_h: usize,
     bona_fide: usize,
@@ -214,7 +214,7 @@ pub struct Region {
 /// scale where it does not fit. `None` where the box or the frame has no area, or a number is not
 /// finite.
 #[must_use]
-pub fn region(rect_px: [f32; 4], frame_px: [u32; 2], scale: f32) -> Option<Region> {
+pub fn region(rect_px: [f32; 4], frame_px: [u32; 2], scale: f64) -> Option<Region> {
     let [left, top, width, height] = rect_px.map(f64::from);
     let finite = rect_px.iter().all(|value| value.is_finite()) && scale.is_finite();
     if !finite || width <= 0.0 || height <= 0.0 || scale <= 0.0 || frame_px.contains(&0) {
@@ -222,7 +222,7 @@ pub fn region(rect_px: [f32; 4], frame_px: [u32; 2], scale: f32) -> Option<Regio
     }
     // The last column and row: both ends of a region are pixels of it.
     let last = frame_px.map(|size| f64::from(size - 1));
-    let scale = (last[1] / height).min((last[0] / width).min(f64::from(scale)));
+    let scale = (last[1] / height).min((last[0] / width).min(scale));
     let [x0, x1] = moved_inside(left + width / 2.0, width * scale, last[0]);
     let [y0, y1] = moved_inside(top + height / 2.0, height * scale, last[1]);
     Some(Region { left: x0, top: y0, width: x1 - x0 + 1, height: y1 - y0 + 1 })

@@ -153,7 +153,7 @@ pub struct DefaultAttackModel {
     /// The file.
     pub model: DefaultModel,
     /// How many times the face's box the network is shown.
-    pub scale: f32,
+    pub scale: f64,
     /// Which class is bona fide.
     pub bona_fide: usize,
 }

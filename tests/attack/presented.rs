@@ -5,6 +5,8 @@
 //! the camera's frame to the verdict. It is no attack instrument, and says nothing about error
 //! rates.
 
+#![allow(unreachable_pub, reason = "a private module of a test target")]
+
 use std::f32::consts::{FRAC_1_SQRT_2, TAU};
 
 use portcullis::types::{Frame, FrameView};

@@ -19,7 +19,7 @@ import pathlib
 import numpy as np
 import onnxruntime
 
-CASES = 24
+CASES = 16
 BONA_FIDE = 1
 
 
@@ -90,7 +90,7 @@ def main():
     for named in given.networks:
         path, scale = named.rsplit(":", 1)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        networks.append((session, float(np.float32(scale))))
+        networks.append((session, float(scale)))
     cases = []
     for case in range(CASES):
         width, height = (int(size) for size in random.integers(160, 700, 2))

@@ -35,7 +35,7 @@ struct Case {
 }
 
 /// The published networks, where they are.
-fn networks(test: &str) -> Option<Vec<(Program, f32, PathBuf)>> {
+fn networks(test: &str) -> Option<Vec<(Program, f64, PathBuf)>> {
     let load = |known: &model::defaults::DefaultAttackModel| {
         let path = models::shared(&format!("data/models/{}", known.model.file))?;
         let bytes = std::fs::read(&path).expect("a model file");

@@ -14,7 +14,7 @@ use crate::{
 
 /// A frame, a box and a scale, and the region that the publisher's Python gives for them (left,
 /// top, width, height).
-type Golden = ([u32; 2], [f32; 4], f32, [u32; 4]);
+type Golden = ([u32; 2], [f32; 4], f64, [u32; 4]);
 
 #[test]
 fn regions_are_those_of_the_publisher() {
@@ -46,7 +46,7 @@ fn what_is_no_box_has_no_region() {
         ([10.0, f32::INFINITY, 20.0, 20.0], [64, 64], 2.7),
         (sound, [0, 64], 2.7),
         (sound, [64, 64], 0.0),
-        (sound, [64, 64], f32::NAN),
+        (sound, [64, 64], f64::NAN),
     ] {
         assert_eq!(region(rect_px, frame_px, scale), None, "{rect_px:?} {frame_px:?} {scale}");
     }
@@ -89,7 +89,7 @@ proptest! {
     fn a_region_lies_in_its_frame_and_a_warp_of_it_is_a_cut_and_a_resize(
         frame_px in (40..160_u32, 40..160_u32),
         rect_px in (-30.0..150.0_f32, -30.0..150.0_f32, 4.0..120.0_f32, 4.0..120.0_f32),
-        scale in 1.0..5.0_f32,
+        scale in 1.0..5.0_f64,
     ) {
         let (w, h) = frame_px;
         let held = region([rect_px.0, rect_px.1, rect_px.2, rect_px.3], [w, h], scale);
@@ -140,7 +140,7 @@ fn networks_that_say_no_probability_are_refused() {
         assert!(matches!(of(&logits, 2.7, 0), Err(AttackModelError::Output { .. })));
     }
     assert!(matches!(of(&sound, 2.7, 3), Err(AttackModelError::Class { last: 2, .. })));
-    for scale in [0.9, 16.1, f32::NAN] {
+    for scale in [0.9, 16.1, f64::NAN] {
         assert!(matches!(of(&sound, scale, 1), Err(AttackModelError::Scale { .. })));
     }
     let network = AttackNetwork { program: &sound, scale: 2.7, bona_fide: 1 };
