@@ -27,6 +27,8 @@ pub enum Stage {
     Batch,
     /// Finding, judging, aligning.
     Detect,
+    /// Presentation attack detection.
+    Attack,
     /// Embedding.
     Embed,
     /// Comparing or searching.
@@ -39,10 +41,11 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in the order of the pipeline.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Capture,
         Self::Batch,
         Self::Detect,
+        Self::Attack,
         Self::Embed,
         Self::Search,
         Self::Decide,
@@ -56,10 +59,34 @@ impl Stage {
             Self::Capture => "capture",
             Self::Batch => "batch",
             Self::Detect => "detect",
+            Self::Attack => "attack",
             Self::Embed => "embed",
             Self::Search => "search",
             Self::Decide => "decide",
             Self::Transaction => "transaction",
+        }
+    }
+}
+
+/// What presentation attack detection came to for one usable probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AttackFinding {
+    /// No detector looked at it.
+    NotPerformed,
+    /// A score below the policy's threshold.
+    Passed,
+    /// A score that the policy objects to.
+    Suspected,
+}
+
+impl AttackFinding {
+    /// The label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotPerformed => "not-performed",
+            Self::Passed => "passed",
+            Self::Suspected => "suspected",
         }
     }
 }
@@ -82,6 +109,7 @@ pub struct Meter {
     registry: Registry,
     stages: HistogramVec,
     outcomes: IntCounterVec,
+    attacks: IntCounterVec,
     refusals: IntCounterVec,
     frames: IntCounterVec,
     gallery_rows: IntGaugeVec,
@@ -111,6 +139,11 @@ impl Meter {
             IntCounterVec::new(Opts::new(name, help), &[label]).expect(declared)
         };
         let outcomes = counter("portcullis_outcomes_total", "Decisions by outcome.", "outcome");
+        let attacks = counter(
+            "portcullis_attack_detections_total",
+            "Usable probes by what presentation attack detection came to.",
+            "finding",
+        );
         let refusals = counter(
             "portcullis_refusals_total",
             "Requests answered without a decision, by problem code.",
@@ -129,6 +162,7 @@ impl Meter {
         for collector in [
             Box::new(stages.clone()) as Box<dyn prometheus::core::Collector>,
             Box::new(outcomes.clone()),
+            Box::new(attacks.clone()),
             Box::new(refusals.clone()),
             Box::new(frames.clone()),
             Box::new(gallery_rows.clone()),
@@ -144,6 +178,7 @@ impl Meter {
             registry,
             stages,
             outcomes,
+            attacks,
             refusals,
             frames,
             gallery_rows,
@@ -168,6 +203,11 @@ impl Meter {
             crate::types::Outcome::Refer => "refer",
         };
         self.outcomes.with_label_values(&[label]).inc();
+    }
+
+    /// Counts a usable probe by what presentation attack detection came to.
+    pub fn attack(&self, finding: AttackFinding) {
+        self.attacks.with_label_values(&[finding.name()]).inc();
     }
 
     /// Counts a request that got a problem document; `code` is one of the API's stable codes.

@@ -11,8 +11,9 @@ use std::{
 use super::{decide::Decide, desk::Desk, job::Job, search::Search};
 use crate::{
     limits::BATCH_FRAMES_MAX,
-    meter::Stage,
-    types::{EngineFact, Outcome},
+    meter::{AttackFinding, Stage},
+    policy::ATTACK_SUSPECTED,
+    types::{Attack, CaptureFact, EngineFact, Outcome},
 };
 
 /// Compares, decides, answers. One owner turns it.
@@ -91,6 +92,9 @@ fn meter(desk: &Desk, job: &Job, reply: &super::Reply, done_us: u64) {
     if job.probe().capture.is_some() {
         meter.stage_us(Stage::Detect, spent.detect_us);
     }
+    if spent.attack_us > 0 {
+        meter.stage_us(Stage::Attack, spent.attack_us);
+    }
     if spent.embed_us > 0 {
         meter.stage_us(Stage::Embed, spent.embed_us);
         meter.stage_us(Stage::Search, spent.search_us);
@@ -98,6 +102,9 @@ fn meter(desk: &Desk, job: &Job, reply: &super::Reply, done_us: u64) {
     meter.stage_us(Stage::Decide, spent.decide_us);
     meter.stage_us(Stage::Transaction, done_us - job.submitted_us);
     meter.outcome(reply.verdict.outcome);
+    if job.probe().capture == Some(CaptureFact::Usable) {
+        meter.attack(attack_finding(reply));
+    }
     let fate = match job.engine {
         EngineFact::Sound | EngineFact::Lost => "answered",
         EngineFact::Late => "late",
@@ -107,4 +114,14 @@ fn meter(desk: &Desk, job: &Job, reply: &super::Reply, done_us: u64) {
         job.engine == EngineFact::Sound || reply.verdict.outcome != Outcome::Admit,
         "a failing engine never admits"
     );
+}
+
+/// What presentation attack detection came to; never the score.
+fn attack_finding(reply: &super::Reply) -> AttackFinding {
+    let suspected = reply.verdict.reasons.iter().any(|reason| reason.code == ATTACK_SUSPECTED);
+    match reply.attack {
+        Attack::NotPerformed => AttackFinding::NotPerformed,
+        Attack::Score(_) if suspected => AttackFinding::Suspected,
+        Attack::Score(_) => AttackFinding::Passed,
+    }
 }
