@@ -165,6 +165,8 @@ impl Appliance {
             comparisons: Vec::new(),
             candidates: None,
             erasure: None,
+            at_lane: errand.asked.at_lane.clone(),
+            end: None,
         }
     }
 

@@ -173,6 +173,21 @@ struct Line<'a> {
     candidates: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     erasure: Option<LineErasure<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane_transaction: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<LineEnd>,
+}
+
+#[derive(Serialize)]
+struct LineEnd {
+    ended: &'static str,
+    attempt: u8,
+    timeout_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -243,6 +258,14 @@ impl<'a> Line<'a> {
                 custodian: &erasure.custodian,
                 at_s: erasure.at_s,
             }),
+            lane: entry.at_lane.as_ref().map(|at| at.lane.as_str()),
+            lane_transaction: entry.at_lane.as_ref().map(|at| at.transaction.to_string()),
+            end: entry.end.as_ref().map(|end| LineEnd {
+                ended: end.ended,
+                attempt: end.attempt,
+                timeout_ms: end.timeout_ms,
+                frame: end.frame.map(|frame| frame.to_string()),
+            }),
         }
     }
 }
@@ -286,6 +309,7 @@ fn action(action: Action) -> &'static str {
         Action::Enrol => "enrol",
         Action::Erase => "erase",
         Action::ExportGallery => "export_gallery",
+        Action::FollowTransaction => "follow_transaction",
         Action::Identify => "identify",
         Action::IssueToken => "issue_token",
         Action::Regroup => "regroup",

@@ -156,6 +156,8 @@ fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry 
         comparisons,
         candidates: facts.identification.map(|search| search.candidates),
         erasure: None,
+        at_lane: job.asked.at_lane.clone(),
+        end: None,
     }
 }
 
@@ -214,7 +216,7 @@ mod tests {
         let caller = Caller { role: Role::Gate, client: "gate-1".parse().expect("a name") };
         let (action, purpose) = (Action::Verify, Purpose::BorderControl);
         Facts {
-            asked: Asked { caller, action, purpose, gallery: None },
+            asked: Asked { caller, action, purpose, gallery: None, at_lane: None },
             probe: CaptureFact::Usable,
             attack: Attack::NotPerformed,
             comparisons: vec![ComparisonFact { reference, document, score: None, threshold }],

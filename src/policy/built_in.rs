@@ -206,6 +206,7 @@ mod tests {
             | Action::DescribeGallery
             | Action::Erase
             | Action::ExportGallery
+            | Action::FollowTransaction
             | Action::Regroup
             | Action::Restrict
             | Action::RotateKeys => true,

@@ -372,6 +372,7 @@ impl Scene {
             action,
             purpose: Purpose::Boarding,
             gallery: None,
+            at_lane: None,
         };
         Order { transaction: TransactionId::from_bytes(id), asked, probe, task, deadline_us }
     }

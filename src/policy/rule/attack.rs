@@ -48,6 +48,7 @@ fn opens_a_gate(action: Action) -> bool {
         | Action::Enrol
         | Action::Erase
         | Action::ExportGallery
+        | Action::FollowTransaction
         | Action::IssueToken
         | Action::Regroup
         | Action::Replace
