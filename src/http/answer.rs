@@ -1,6 +1,7 @@
 //! What callers receive. The command line prints the same documents under `--json`.
 
 mod keeping;
+mod transaction;
 
 use base64::Engine;
 use serde::Serialize;
@@ -8,6 +9,9 @@ use utoipa::ToSchema;
 
 pub use keeping::{
     ChangedAnswer, ErasedAnswer, HolderEnrolledAnswer, ReplacedAnswer, TokenIssuedAnswer,
+};
+pub use transaction::{
+    DisplayName, DisplayTextAnswer, DisplayTextsAnswer, TransactionAnswer, TransactionState,
 };
 
 use super::{problem::ReasonText, request::KeysName};
