@@ -40,6 +40,7 @@ use crate::{
     document::authentication::TrustStore,
     face::{Detector, FaceModelError, FaceRules},
     gallery::Gallery,
+    keys::process,
     limits::{BATCH_FRAMES_MAX, SLOT_BYTES, SLOTS},
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
@@ -279,7 +280,9 @@ impl Appliance {
         let (kind, layout) = (calibration.kind(), calibration.layout());
         let galleries = Galleries::open(assembly.galleries, kind, layout)
             .map_err(|error| keeping::KeepingError::folder(folder.as_deref(), &error))?;
-        galleries.count(&world.meter);
+        let threads = description.threads as u64;
+        let (device, detail) = (&description.device, &description.detail);
+        world.meter.device(description.name, device, detail, threads);
         let pipeline = Pipeline::start(Parts {
             engine: assembly.engine,
             detector: assembly.detector,
@@ -377,7 +380,17 @@ impl Service for Appliance {
     fn housekeep(&self) {
         self.audit.catch_up();
         self.expire();
-        self.galleries.count(&self.world.meter);
+        self.measure();
+    }
+
+    fn measure(&self) {
+        let meter = &self.world.meter;
+        self.galleries.count(meter);
+        let (slots, free) = (self.slots.slots(), self.slots.free());
+        meter.slots(slots.saturating_sub(free) as u64, free as u64);
+        if let Some(bytes) = process::resident_bytes() {
+            meter.memory_bytes(bytes);
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
         holder::record::HolderRecords,
     },
     limits::{GALLERIES_MAX, GALLERY_ROWS_MAX},
-    meter::Meter,
+    meter::{GalleryState, Meter, RowState},
     ops::tile::TileLayout,
     types::{GalleryId, TemplateKind},
 };
@@ -303,12 +303,12 @@ impl Galleries {
                 Kept::Unavailable(_) => unavailable += 1,
             }
         }
-        meter.gallery_rows("searchable", searchable);
-        meter.gallery_rows("vacant", vacant);
-        meter.gallery_rows("holders", holders);
+        meter.gallery_rows(RowState::Searchable, searchable);
+        meter.gallery_rows(RowState::Vacant, vacant);
+        meter.gallery_rows(RowState::Holders, holders);
         meter.gallery_bytes(bytes);
-        meter.galleries("served", served);
-        meter.galleries("unavailable", unavailable);
+        meter.galleries(GalleryState::Served, served);
+        meter.galleries(GalleryState::Unavailable, unavailable);
     }
 
     /// A copy of the list, so that the lock is not held while a gallery works.

@@ -218,6 +218,8 @@ pub struct SpentAnswer {
     pub detect_us: u64,
     /// Embedding.
     pub embed_us: u64,
+    /// Waiting for the line that compares.
+    pub handover_us: u64,
     /// Comparing or searching.
     pub search_us: u64,
     /// Deciding and writing the audit.
@@ -399,6 +401,7 @@ impl From<Spent> for SpentAnswer {
             batch_us: spent.batch_us,
             detect_us: spent.detect_us,
             embed_us: spent.embed_us,
+            handover_us: spent.handover_us,
             search_us: spent.search_us,
             decide_us: spent.decide_us,
         }

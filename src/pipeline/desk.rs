@@ -14,7 +14,11 @@ use super::{
     Order, Reply,
     job::{Job, JobTable},
 };
-use crate::{limits::TRANSACTIONS_MAX, meter::Meter, time::Clock};
+use crate::{
+    limits::TRANSACTIONS_MAX,
+    meter::{Meter, Shed},
+    time::Clock,
+};
 
 /// Why an order was not accepted; its frames are zeroed already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,14 +67,17 @@ impl Desk {
         order: Order,
         reply: impl FnOnce(Reply) + Send + 'static,
     ) -> Result<(), Refused> {
+        let frames = order.images();
+        self.meter.offered(frames);
         let Some(ticket) = self.table.reserve() else {
-            self.meter.frame("shed");
+            (0..frames).for_each(|_| self.meter.shed(Shed::Busy));
             return Err(Refused::Busy { most: TRANSACTIONS_MAX });
         };
         // The ticket is held before the flag is read, and a line leaves only when it has seen the
         // flag and then no ticket held: so nobody leaves between this check and the push below.
         if self.stopping.load(Ordering::SeqCst) {
             self.table.release(ticket);
+            (0..frames).for_each(|_| self.meter.shed(Shed::Stopping));
             return Err(Refused::Stopping);
         }
         self.table.seat(ticket, Job::new(order, self.clock.monotonic_us(), Box::new(reply)));
@@ -97,6 +104,8 @@ impl Desk {
 
     /// From the engine line to the match line.
     pub(super) fn pass_on(&self, ticket: u32) {
+        let now_us = self.clock.monotonic_us();
+        self.table.with(ticket, |job| job.embedded_us = now_us);
         self.embedded.push(ticket).expect("the queue has one place per ticket");
     }
 }

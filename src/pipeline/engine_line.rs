@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     limits::BATCH_FRAMES_MAX,
+    meter::Part,
     ops::program::ToFrame,
     types::{CaptureFact, EngineFact, FrameView, Template},
 };
@@ -62,6 +63,7 @@ impl EngineLine {
         // Unwind safety: whatever was being worked on is thrown away and wiped by `abandon`.
         let turned = catch_unwind(AssertUnwindSafe(|| self.work()));
         turned.unwrap_or_else(|_| {
+            self.desk.meter.restart(Part::Stage);
             self.abandon();
             true
         })

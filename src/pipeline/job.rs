@@ -68,6 +68,8 @@ pub(super) struct Job {
     pub(super) asked: Asked,
     pub(super) deadline_us: u64,
     pub(super) submitted_us: u64,
+    /// When its last sample was settled.
+    pub(super) embedded_us: u64,
     pub(super) goal: Goal,
     pub(super) engine: EngineFact,
     /// The probe, then the references.
@@ -114,6 +116,7 @@ impl Job {
             asked,
             deadline_us,
             submitted_us,
+            embedded_us: submitted_us,
             goal,
             engine: EngineFact::Sound,
             samples,

@@ -11,7 +11,7 @@ use std::{
 use super::{decide::Decide, desk::Desk, job::Job, search::Search};
 use crate::{
     limits::BATCH_FRAMES_MAX,
-    meter::Stage,
+    meter::{Fate, LaneKind, Stage},
     types::{EngineFact, Outcome},
 };
 
@@ -60,6 +60,7 @@ impl MatchLine {
         let searched = catch_unwind(AssertUnwindSafe(|| self.search.step(now_s, &mut self.jobs)));
         let done_us = self.desk.clock.monotonic_us();
         for job in &mut self.jobs {
+            job.spent.handover_us = began_us.saturating_sub(job.embedded_us);
             job.spent.search_us = done_us - began_us;
             if searched.is_err() {
                 job.scores.clear();
@@ -86,21 +87,23 @@ fn answer(desk: &Desk, decide: &Decide, ticket: u32, job: &mut Job) {
 fn meter(desk: &Desk, job: &Job, reply: &super::Reply, done_us: u64) {
     let spent = &reply.spent;
     let meter = &desk.meter;
-    meter.stage_us(Stage::Capture, spent.capture_us);
-    meter.stage_us(Stage::Batch, spent.batch_us);
+    let stage = |stage, us| meter.stage(stage, LaneKind::Request, us);
+    stage(Stage::Capture, spent.capture_us);
+    stage(Stage::Batch, spent.batch_us);
     if job.probe().capture.is_some() {
-        meter.stage_us(Stage::Detect, spent.detect_us);
+        stage(Stage::Detect, spent.detect_us);
     }
     if spent.embed_us > 0 {
-        meter.stage_us(Stage::Embed, spent.embed_us);
-        meter.stage_us(Stage::Search, spent.search_us);
+        stage(Stage::Embed, spent.embed_us);
+        stage(Stage::Handover, spent.handover_us);
+        stage(Stage::Search, spent.search_us);
     }
-    meter.stage_us(Stage::Decide, spent.decide_us);
-    meter.stage_us(Stage::Transaction, done_us - job.submitted_us);
+    stage(Stage::Decide, spent.decide_us);
+    stage(Stage::Transaction, done_us - job.submitted_us);
     meter.outcome(reply.verdict.outcome);
     let fate = match job.engine {
-        EngineFact::Sound | EngineFact::Lost => "answered",
-        EngineFact::Late => "late",
+        EngineFact::Sound | EngineFact::Lost => Fate::Answered,
+        EngineFact::Late => Fate::Late,
     };
     job.samples.iter().filter(|sample| sample.image).for_each(|_| meter.frame(fate));
     debug_assert!(

@@ -116,6 +116,15 @@ pub struct Order {
     pub deadline_us: u64,
 }
 
+impl Order {
+    /// How many frames it brings.
+    fn images(&self) -> u64 {
+        let Task::Verify { references, .. } = &self.task else { return 1 };
+        let is_image = |reference: &&Reference| !matches!(reference, Reference::Template(_));
+        1 + references.iter().filter(is_image).count() as u64
+    }
+}
+
 /// One comparison in a reply.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
@@ -142,6 +151,8 @@ pub struct Spent {
     pub detect_us: u64,
     /// Embedding.
     pub embed_us: u64,
+    /// Waiting for the line that compares.
+    pub handover_us: u64,
     /// Comparing or searching.
     pub search_us: u64,
     /// Deciding and writing the audit.
