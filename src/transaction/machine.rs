@@ -121,6 +121,20 @@ pub struct Closing {
     pub chosen: Option<Box<Reply>>,
 }
 
+impl Closing {
+    /// An officer decides, for this stable code; no frame says why.
+    #[must_use]
+    pub fn refer(ended: Ended, code: &'static str) -> Box<Self> {
+        Box::new(Self {
+            ended,
+            outcome: Outcome::Refer,
+            reasons: vec![code],
+            display: Display::AskOfficer,
+            chosen: None,
+        })
+    }
+}
+
 /// What a transaction may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
@@ -182,14 +196,13 @@ impl Machine {
     pub fn step(&mut self, now_us: u64, event: Event) -> Step {
         let late = now_us >= self.terms.deadline_us;
         match event {
-            Event::Told(told) => return self.close(told.into(), Outcome::Refer, told.code(), None),
-            Event::Impossible(code) => {
-                return self.close(Ended::Decided, Outcome::Refer, code, None);
-            }
+            Event::Told(told) => return Step::Close(Closing::refer(told.into(), told.code())),
+            Event::Impossible(code) => return Step::Close(Closing::refer(Ended::Decided, code)),
+            // What comes after the deadline was promised to nobody.
+            Event::Judged(_) if late => {}
             Event::Judged(reply) => {
                 self.judging = false;
-                // What comes after the deadline was promised to nobody.
-                if !late && let Some(step) = self.weigh(now_us, reply) {
+                if let Some(step) = self.weigh(now_us, reply) {
                     return step;
                 }
             }
@@ -222,16 +235,16 @@ impl Machine {
     fn weigh(&mut self, now_us: u64, reply: Box<Reply>) -> Option<Step> {
         match reply.verdict.outcome {
             Outcome::Admit if !is_tested(reply.attack) => {
-                let code = "ATTACK_DETECTION_NOT_PERFORMED";
-                Some(self.close(Ended::Decided, Outcome::Refer, code, Some(reply)))
+                let codes = vec!["ATTACK_DETECTION_NOT_PERFORMED"];
+                Some(ends(Ended::Decided, Outcome::Refer, codes, Some(reply)))
             }
-            Outcome::Admit => Some(self.decide(Outcome::Admit, reply)),
+            Outcome::Admit => Some(decides(Outcome::Admit, reply)),
             Outcome::Retry => {
                 self.guide(now_us, Display::of_capture(reply.probe));
                 self.unusable = Some(reply);
                 None
             }
-            Outcome::Refer if !may_change(&reply) => Some(self.decide(Outcome::Refer, reply)),
+            Outcome::Refer if !may_change(&reply) => Some(decides(Outcome::Refer, reply)),
             Outcome::Refer => {
                 self.comparisons += 1;
                 self.guide(now_us, Display::HoldStill);
@@ -240,7 +253,7 @@ impl Machine {
                     return None;
                 }
                 let best = self.best.take()?;
-                Some(self.decide(Outcome::Refer, best))
+                Some(decides(Outcome::Refer, best))
             }
         }
     }
@@ -263,49 +276,38 @@ impl Machine {
         }
     }
 
-    fn decide(&mut self, outcome: Outcome, reply: Box<Reply>) -> Step {
-        self.ends(Ended::Decided, outcome, codes(&reply), Some(reply))
-    }
-
     fn timed_out(&mut self) -> Step {
         let ended = Ended::TimedOut;
         if let Some(best) = self.best.take() {
-            return self.ends(ended, Outcome::Refer, codes(&best), Some(best));
+            return ends(ended, Outcome::Refer, codes(&best), Some(best));
         }
         let Some(unusable) = self.unusable.take() else {
             // A frame that is still being judged was late; without one, the lane gave none.
             let code = if self.judging { "ENGINE_LATE" } else { "NO_FRAME" };
-            return self.close(ended, Outcome::Refer, code, None);
+            return Step::Close(Closing::refer(ended, code));
         };
         let mut reasons = codes(&unusable);
         if self.terms.may_retry {
-            return self.ends(ended, Outcome::Retry, reasons, Some(unusable));
+            return ends(ended, Outcome::Retry, reasons, Some(unusable));
         }
         reasons.push("ATTEMPTS_EXHAUSTED");
-        self.ends(ended, Outcome::Refer, reasons, Some(unusable))
+        ends(ended, Outcome::Refer, reasons, Some(unusable))
     }
+}
 
-    fn close(
-        &mut self,
-        ended: Ended,
-        outcome: Outcome,
-        code: &'static str,
-        chosen: Option<Box<Reply>>,
-    ) -> Step {
-        self.ends(ended, outcome, vec![code], chosen)
-    }
+fn decides(outcome: Outcome, reply: Box<Reply>) -> Step {
+    ends(Ended::Decided, outcome, codes(&reply), Some(reply))
+}
 
-    fn ends(
-        &mut self,
-        ended: Ended,
-        outcome: Outcome,
-        reasons: Vec<&'static str>,
-        chosen: Option<Box<Reply>>,
-    ) -> Step {
-        let probe = chosen.as_ref().map_or(CaptureFact::NoFace, |reply| reply.probe);
-        let display = Display::of_outcome(outcome, Display::of_capture(probe));
-        Step::Close(Box::new(Closing { ended, outcome, reasons, display, chosen }))
-    }
+fn ends(
+    ended: Ended,
+    outcome: Outcome,
+    reasons: Vec<&'static str>,
+    chosen: Option<Box<Reply>>,
+) -> Step {
+    let probe = chosen.as_ref().map_or(CaptureFact::NoFace, |reply| reply.probe);
+    let display = Display::of_outcome(outcome, Display::of_capture(probe));
+    Step::Close(Box::new(Closing { ended, outcome, reasons, display, chosen }))
 }
 
 impl Told {

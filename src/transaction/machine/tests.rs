@@ -23,8 +23,8 @@ fn reply(outcome: Outcome, code: &'static str, probe: CaptureFact, sharpness: f3
         transaction: TransactionId::from_bytes([sharpness as u8; 16]),
         verdict: Verdict {
             outcome,
-            reasons: vec![Reason { code, text: "A sentence." }],
-            obligations: vec![Obligation::EraseProbe],
+            reasons: [Reason { code, text: "A sentence." }].into_iter().collect(),
+            obligations: [Obligation::EraseProbe].into_iter().collect(),
         },
         probe,
         face: Some(FaceReport { face, quality }),
