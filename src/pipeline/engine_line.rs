@@ -1,4 +1,4 @@
-//! The engine line: batch → detect → embed, one batch at a time.
+//! The engine line: batch → detect → attack, embed; one batch at a time.
 //!
 //! Embedding waits while frames wait to be looked at, so that several transactions meet in one
 //! batch, but not longer than a batch may wait. A transaction whose deadline has passed, or whose
@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{
+    attack::AttackStage,
     batch::{Batcher, Item},
     desk::Desk,
     detect::{Detect, Seen, Sight},
@@ -30,6 +31,7 @@ use crate::{
 pub struct EngineLine {
     desk: Arc<Desk>,
     detect: Detect,
+    attack: AttackStage,
     embed: Embed,
     to_detect: Batcher,
     to_embed: Batcher,
@@ -43,12 +45,20 @@ pub struct EngineLine {
 }
 
 impl EngineLine {
-    pub(super) fn new(desk: Arc<Desk>, detect: Detect, embed: Embed, slots: usize) -> Self {
+    pub(super) fn new(
+        desk: Arc<Desk>,
+        detect: Detect,
+        attack: AttackStage,
+        embed: Embed,
+        slots: usize,
+    ) -> Self {
+        let scored_max = attack.batch_max();
         Self {
             to_detect: Batcher::new(detect.batch_max(), slots),
-            to_embed: Batcher::new(embed.batch_max(), slots),
+            to_embed: Batcher::new(embed.batch_max().min(scored_max), slots),
             desk,
             detect,
+            attack,
             embed,
             batch: Vec::with_capacity(BATCH_FRAMES_MAX),
             boarded: Vec::with_capacity(BATCH_FRAMES_MAX),
@@ -73,6 +83,7 @@ impl EngineLine {
     pub fn wipe(&mut self) {
         // Unwind safety: a network that cannot even wipe is not asked again for this batch.
         let _ = catch_unwind(AssertUnwindSafe(|| self.detect.wipe()));
+        let _ = catch_unwind(AssertUnwindSafe(|| self.attack.wipe()));
         let _ = catch_unwind(AssertUnwindSafe(|| self.embed.wipe()));
     }
 
@@ -161,6 +172,10 @@ impl EngineLine {
 
     fn embed_batch(&mut self, now_us: u64) {
         self.board(now_us);
+        if self.attack.step(&self.desk, &self.boarded).is_err() {
+            return self.abandon();
+        }
+        let began_us = self.desk.clock.monotonic_us();
         let Some(first) = self.boarded.first() else {
             return;
         };
@@ -179,7 +194,7 @@ impl EngineLine {
         for ((item, captured), template) in self.boarded.drain(..).zip(self.templates.drain(..)) {
             drop(captured); // zeroed before anybody hears of the template
             self.desk.table.with(item.ticket, |job| {
-                job.charge(2 * self.number + 1, |spent| spent.embed_us += done_us - now_us);
+                job.charge(2 * self.number + 1, |spent| spent.embed_us += done_us - began_us);
                 if template.is_none() {
                     job.fail(EngineFact::Lost);
                 }

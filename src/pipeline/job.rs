@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_queue::ArrayQueue;
 
-use super::{Order, Reference, Reply, Spent, Task, slot::Captured};
+use super::{Order, Presentation, Reference, Reply, Spent, Task, slot::Captured};
 use crate::{
     face::FaceReport,
     ops::{program::ToFrame, tile::TileSource},
     types::{
-        Asked, Authenticity, Candidate, CaptureFact, Certificate, EngineFact, Score, Template,
+        Asked, Attack, Authenticity, Candidate, CaptureFact, Certificate, EngineFact, Score, Template,
         Threshold, TransactionId,
     },
 };
@@ -72,6 +72,9 @@ pub(super) struct Job {
     pub(super) embedded_us: u64,
     pub(super) goal: Goal,
     pub(super) engine: EngineFact,
+    pub(super) presentation: Presentation,
+    /// What presentation attack detection has said of the probe so far.
+    pub(super) attack: Attack,
     /// The probe, then the references.
     pub(super) samples: Vec<Sample>,
     /// One per reference, once compared.
@@ -86,7 +89,7 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn new(order: Order, submitted_us: u64, reply: ReplyTo) -> Self {
-        let Order { transaction, asked, probe, task, deadline_us } = order;
+        let Order { transaction, asked, probe, task, deadline_us, presentation } = order;
         let (goal, references) = match task {
             Task::Verify { references, threshold } => (Goal::Verify { threshold }, references),
             Task::Identify { tiles, threshold, best, class_bits, group } => {
@@ -119,6 +122,8 @@ impl Job {
             embedded_us: submitted_us,
             goal,
             engine: EngineFact::Sound,
+            presentation,
+            attack: presentation.result(),
             samples,
             scores: Vec::new(),
             found: None,

@@ -11,8 +11,9 @@ use std::{
 use super::{decide::Decide, desk::Desk, job::Job, search::Search};
 use crate::{
     limits::BATCH_FRAMES_MAX,
-    meter::{Fate, LaneKind, Stage},
-    types::{EngineFact, Outcome},
+    meter::{AttackFinding, Fate, LaneKind, Stage},
+    policy::ATTACK_SUSPECTED,
+    types::{Attack, CaptureFact, EngineFact, Outcome},
 };
 
 /// Compares, decides, answers. One owner turns it.
@@ -93,6 +94,9 @@ fn meter(desk: &Desk, job: &Job, reply: &super::Reply, done_us: u64) {
     if job.probe().capture.is_some() {
         stage(Stage::Detect, spent.detect_us);
     }
+    if spent.attack_us > 0 {
+        stage(Stage::Attack, spent.attack_us);
+    }
     if spent.embed_us > 0 {
         stage(Stage::Embed, spent.embed_us);
         stage(Stage::Handover, spent.handover_us);
@@ -101,6 +105,9 @@ fn meter(desk: &Desk, job: &Job, reply: &super::Reply, done_us: u64) {
     stage(Stage::Decide, spent.decide_us);
     stage(Stage::Transaction, done_us - job.submitted_us);
     meter.outcome(reply.verdict.outcome);
+    if job.probe().capture == Some(CaptureFact::Usable) {
+        meter.attack(attack_finding(reply));
+    }
     let fate = match job.engine {
         EngineFact::Sound | EngineFact::Lost => Fate::Answered,
         EngineFact::Late => Fate::Late,
@@ -110,4 +117,14 @@ fn meter(desk: &Desk, job: &Job, reply: &super::Reply, done_us: u64) {
         job.engine == EngineFact::Sound || reply.verdict.outcome != Outcome::Admit,
         "a failing engine never admits"
     );
+}
+
+/// What presentation attack detection came to; never the score.
+fn attack_finding(reply: &super::Reply) -> AttackFinding {
+    let suspected = reply.verdict.reasons.iter().any(|reason| reason.code == ATTACK_SUSPECTED);
+    match reply.attack {
+        Attack::NotPerformed => AttackFinding::NotPerformed,
+        Attack::Score(_) if suspected => AttackFinding::Suspected,
+        Attack::Score(_) => AttackFinding::Passed,
+    }
 }

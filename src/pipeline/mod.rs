@@ -1,10 +1,10 @@
 //! The way of a frame, on one screen.
 //!
 //! ```text
-//! capture ─► batch ─► detect ─► embed ─► search ─► decide ─► reply
-//!    │ slot, ticket        (engine thread)     │ 1:1 or 1:N      │ audit first
-//!    ▼                     slot zeroed         ▼                 ▼
-//!  newest wins / busy      once embedded  candidates          gate
+//! capture ─► batch ─► detect ─► attack, embed ─► search ─► decide ─► reply
+//!    │ slot, ticket        (engine thread)             │ 1:1 or 1:N      │ audit first
+//!    ▼                     slot zeroed                 ▼                 ▼
+//!  newest wins / busy      once embedded          candidates          gate
 //! ```
 //!
 //! Only a ticket (u32) crosses a queue. Stages are state machines without I/O: what comes in and
@@ -16,6 +16,7 @@
 //! | capture | `slot.rs` | the caller's |
 //! | batch | `batch.rs` | engine |
 //! | detect, judge, align | `detect.rs` | engine |
+//! | detect presentation attacks | `attack.rs` | engine |
 //! | embed | `embed.rs` | engine |
 //! | compare, search | `search.rs` | match |
 //! | decide, record | `decide.rs` | match |
@@ -32,6 +33,7 @@
 //! Absent on purpose: a way to cut an engine short. A deadline is noticed between stages; a device
 //! that hangs holds its batch, and a caller that cannot wait refers on its own.
 
+mod attack;
 mod batch;
 mod decide;
 mod desk;
@@ -44,6 +46,7 @@ mod runner;
 mod search;
 pub mod slot;
 
+pub use attack::{AttackDetection, Presentation};
 pub use desk::{Desk, Refused};
 pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
@@ -114,6 +117,8 @@ pub struct Order {
     pub task: Task,
     /// When the answer is worth nothing any more, on the pipeline's clock.
     pub deadline_us: u64,
+    /// What is known, and what is needed, about presentation attacks.
+    pub presentation: Presentation,
 }
 
 impl Order {
@@ -149,6 +154,8 @@ pub struct Spent {
     pub batch_us: u64,
     /// Finding, judging, aligning.
     pub detect_us: u64,
+    /// Presentation attack detection.
+    pub attack_us: u64,
     /// Embedding.
     pub embed_us: u64,
     /// Waiting for the line that compares.
@@ -189,6 +196,8 @@ pub struct Parts {
     pub engine: Engine,
     /// How the detector's outputs are read.
     pub detector: Detector,
+    /// How presentation attack detection is carried out, where it is.
+    pub attack: Option<AttackDetection>,
     /// How the embedder's output becomes a template.
     pub calibration: Arc<Calibration>,
     /// What a usable face is.
@@ -213,7 +222,9 @@ impl Parts {
         let desk = Arc::new(Desk::new(self.clock, self.meter));
         let detect = detect::Detect::new(self.engine.detect, self.detector, self.rules);
         let embed = embed::Embed::new(self.engine.embed, self.calibration);
-        let engine_line = EngineLine::new(Arc::clone(&desk), detect, embed, self.slots.slots());
+        let attack = attack::AttackStage::new(self.engine.attack, self.attack);
+        let engine_line =
+            EngineLine::new(Arc::clone(&desk), detect, attack, embed, self.slots.slots());
         let search = search::Search::new(self.engine.search);
         let decide = decide::Decide::new(self.policy, self.audit);
         let match_line = MatchLine::new(Arc::clone(&desk), search, decide);
