@@ -17,10 +17,7 @@ use super::{
 use crate::{
     audit::{AuditComparison, AuditEntry, AuditError, AuditSink},
     policy::Policy,
-    types::{
-        Attack, Authenticity, CaptureFact, ComparisonFact, EngineFact, Facts, IdentificationFact,
-        Obligation, Outcome, Reason, Score, Verdict,
-    },
+    types::{Authenticity, EngineFact, Facts, Obligation, Outcome, Reason, Verdict},
 };
 
 const AUDIT_UNAVAILABLE: Reason = Reason {
@@ -53,18 +50,20 @@ impl Decide {
     /// Turns what is known into the reply. The job's frames and templates are gone afterwards,
     /// except for a template that is the answer.
     pub(super) fn step(&self, now_s: i64, job: &mut Job) -> Reply {
-        let facts = facts(job);
+        job.find_facts();
+        let facts = &job.facts;
         // Unwind safety: the facts are only read, and a policy keeps no state.
-        let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(&facts)))
-            .map_or_else(|_| refer(POLICY_FAILED), |verdict| guarded(verdict, &facts));
-        let recorded = self.record(&entry(job, &facts, &verdict, now_s));
-        let reply = match recorded {
-            Ok(()) => reply(job, facts, verdict),
-            Err(_) => silent(job, &facts),
+        let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(facts)))
+            .map_or_else(|_| refer(POLICY_FAILED), |verdict| guarded(verdict, facts));
+        // Here the verdict is made; what follows writes it down, and may allocate.
+        let reply = match self.record(&entry(job, &verdict, now_s)) {
+            Ok(()) => reply(job, verdict),
+            Err(_) => silent(job),
         };
         for sample in &mut job.samples {
             sample.captured = None;
             sample.template = None;
+            sample.blank = None;
         }
         reply
     }
@@ -80,8 +79,12 @@ impl Decide {
 
 fn refer(reason: Reason) -> Verdict {
     let obligations =
-        vec![Obligation::EraseProbe, Obligation::RecordDecision, Obligation::NotifyOfficer];
-    Verdict { outcome: Outcome::Refer, reasons: vec![reason], obligations }
+        [Obligation::EraseProbe, Obligation::RecordDecision, Obligation::NotifyOfficer];
+    Verdict {
+        outcome: Outcome::Refer,
+        reasons: [reason].into_iter().collect(),
+        obligations: obligations.into_iter().collect(),
+    }
 }
 
 /// The last word against a policy that errs: it can make a verdict stricter, never laxer.
@@ -96,34 +99,9 @@ fn guarded(verdict: Verdict, facts: &Facts) -> Verdict {
     }
 }
 
-fn facts(job: &Job) -> Facts {
-    let threshold = match &job.goal {
-        Goal::Identify { threshold, .. } | Goal::Verify { threshold } => threshold.score,
-        Goal::Template => Score(i32::MAX),
-    };
-    let references = job.samples[1..].iter().enumerate();
-    let comparisons = references.map(|(index, sample)| ComparisonFact {
-        reference: sample.capture.unwrap_or(CaptureFact::NoFace),
-        document: sample.document,
-        score: job.scores.get(index).copied().flatten(),
-        threshold,
-    });
-    Facts {
-        asked: job.asked.clone(),
-        probe: job.probe().capture.unwrap_or(CaptureFact::NoFace),
-        // No attack model is run by this pipeline yet, and a fact that was not found is not
-        // claimed.
-        attack: Attack::NotPerformed,
-        comparisons: comparisons.collect(),
-        identification: job
-            .found
-            .as_ref()
-            .map(|found| IdentificationFact { candidates: found.subjects, current: found.current }),
-        engine: job.engine,
-    }
-}
-
-fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry {
+fn entry(job: &Job, verdict: &Verdict, now_s: i64) -> AuditEntry {
+    let facts = &job.facts;
+    let asked = &facts.asked;
     let comparisons = match &job.goal {
         Goal::Verify { threshold } => facts
             .comparisons
@@ -144,10 +122,10 @@ fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry 
     AuditEntry {
         transaction: job.transaction,
         at_s: now_s,
-        caller: Some(job.asked.caller.clone()),
-        action: job.asked.action,
-        purpose: Some(job.asked.purpose),
-        gallery: job.asked.gallery.clone(),
+        caller: Some(asked.caller.clone()),
+        action: asked.action,
+        purpose: Some(asked.purpose),
+        gallery: asked.gallery.clone(),
         subject: None,
         selection: None,
         outcome: decided.then_some(verdict.outcome),
@@ -159,7 +137,8 @@ fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry 
     }
 }
 
-fn reply(job: &mut Job, facts: Facts, verdict: Verdict) -> Reply {
+fn reply(job: &mut Job, verdict: Verdict) -> Reply {
+    let facts = &job.facts;
     let comparisons = job.samples[1..].iter().zip(&facts.comparisons).map(|(sample, fact)| {
         let matched = fact.score.is_some_and(|score| score >= fact.threshold);
         let (reference, document, score) = (fact.reference, fact.document, fact.score);
@@ -181,11 +160,13 @@ fn reply(job: &mut Job, facts: Facts, verdict: Verdict) -> Reply {
         certificate,
         template,
         spent: job.spent,
+        late: false,
     }
 }
 
 /// What leaves when nothing may: that an officer is needed.
-fn silent(job: &Job, facts: &Facts) -> Reply {
+fn silent(job: &Job) -> Reply {
+    let facts = &job.facts;
     Reply {
         transaction: job.transaction,
         verdict: refer(AUDIT_UNAVAILABLE),
@@ -197,13 +178,17 @@ fn silent(job: &Job, facts: &Facts) -> Reply {
         certificate: None,
         template: None,
         spent: job.spent,
+        late: false,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Action, Asked, Caller, DocumentFault, Purpose, Role};
+    use crate::types::{
+        Action, Asked, Attack, Caller, CaptureFact, ComparisonFact, DocumentFault, Purpose, Reasons,
+        Role, Score,
+    };
 
     fn verdict(outcome: Outcome) -> Verdict {
         Verdict { outcome, ..refer(Reason { code: "ANY", text: "Any." }) }
@@ -238,7 +223,7 @@ mod tests {
             let withheld = guarded(verdict(outcome), &sound(Some(invalid)));
             assert_ne!(withheld.outcome, Outcome::Admit);
         }
-        let mute = Verdict { reasons: Vec::new(), ..verdict(Outcome::Admit) };
+        let mute = Verdict { reasons: Reasons::new(), ..verdict(Outcome::Admit) };
         assert_eq!(guarded(mute, &sound(None)), refer(POLICY_FAILED));
     }
 }
