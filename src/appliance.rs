@@ -38,17 +38,17 @@ use crate::{
         FaceRulesName, PolicyChoice,
     },
     document::authentication::TrustStore,
-    face::{Detector, FaceModelError, FaceRules},
+    face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
     gallery::Gallery,
     keys::process,
-    limits::{BATCH_FRAMES_MAX, SLOT_BYTES, SLOTS},
+    limits::{SLOT_BYTES, SLOTS},
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
-    pipeline::{Parts, Pipeline, slot::SlotPool},
+    pipeline::{self, Parts, Pipeline, slot::SlotPool},
     policy::{AttackRule, BuiltIn, DocumentRule, Policy},
     random::Entropy,
     time::Clock,
-    types::{GalleryId, Threshold},
+    types::{GalleryId, Hash256, Threshold},
 };
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
@@ -93,6 +93,31 @@ pub enum StartError {
         /// What differs.
         error: NotDefault,
     },
+    /// A network of the presentation attack detector is not there.
+    #[error(
+        "the attack detector's network {path} is not there: bring the file with `portcullis models \
+         add FILE`, or set attack.detector"
+    )]
+    AttackModelMissing {
+        /// Where it was looked for.
+        path: String,
+    },
+    /// A network of the presentation attack detector is not the expected one.
+    #[error(
+        "the attack detector's network {path} has SHA-256 {held}, expected {expected}: put the \
+         right file there (`portcullis models add FILE`), or correct attack.network.sha256"
+    )]
+    AttackModelAltered {
+        /// The file.
+        path: String,
+        /// Hash found.
+        held: Hash256,
+        /// Hash it should have.
+        expected: Hash256,
+    },
+    /// The networks are no presentation attack detector that is understood.
+    #[error("attack.detector: {0}")]
+    AttackModel(#[from] AttackModelError),
     /// A model file does not lower.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -164,6 +189,8 @@ pub struct Assembly {
     pub engine: Engine,
     /// How the detector's outputs are read.
     pub detector: Detector,
+    /// How presentation attack detection is carried out, where it is.
+    pub attack: Option<pipeline::AttackDetection>,
     /// How an embedding becomes a template, and which thresholds there are.
     pub calibration: Arc<Calibration>,
     /// What a usable face is.
@@ -192,7 +219,8 @@ fn policy(chosen: &PolicyChoice) -> BuiltIn {
         AttackDetection::Required => AttackRule::Required,
         AttackDetection::NotRequired => AttackRule::NotRequired,
     };
-    BuiltIn::new(attack).documents(match chosen.document_authentication {
+    let rules = BuiltIn::new(attack).attack_threshold(chosen.attack_threshold);
+    rules.documents(match chosen.document_authentication {
         DocumentAuthentication::Required => DocumentRule::Required,
         DocumentAuthentication::WeakAllowed => DocumentRule::WeakAllowed,
         DocumentAuthentication::NotRequired => DocumentRule::NotRequired,
@@ -235,19 +263,15 @@ impl Appliance {
         let holder_keys = keeping::holder_keys(config)?;
         let trust = trust::trust_store([config.documents.trust_store.as_path()])?;
         let backend = backend(config)?;
-        let models = Models::load(&config.models, environment)?;
+        let models = Models::load(&config.models, &config.attack, environment)?;
         let began_us = world.clock.monotonic_us();
-        let engine = Engine {
-            detect: backend.load(&models.detector, BATCH_FRAMES_MAX)?,
-            attack: None,
-            embed: backend.load(&models.embedder, BATCH_FRAMES_MAX)?,
-            search: backend,
-        };
+        let engine = models.engine(backend)?;
         let took_us = world.clock.monotonic_us().saturating_sub(began_us);
         tracing::info!(took_us, "networks are ready");
         let assembly = Assembly {
             engine,
             detector: Detector::for_program(&models.detector)?,
+            attack: models.attack_detection(&config.attack)?,
             calibration: Arc::new(models.calibration),
             rules: match config.policy.face_rules {
                 FaceRulesName::Still => FaceRules::still(),
@@ -273,7 +297,7 @@ impl Appliance {
         let calibration = assembly.calibration;
         let threshold = calibration.threshold(assembly.fmr).map_err(StartError::Fmr)?;
         let description = assembly.engine.search.describe();
-        let attack_detection = assembly.engine.attack.is_some();
+        let attack_detection = assembly.attack.is_some();
         let slots = SlotPool::new(SLOTS, SLOT_BYTES);
         let audit = Arc::new(Watched::new(assembly.audit));
         let folder = assembly.galleries.folder.clone();
@@ -286,6 +310,7 @@ impl Appliance {
         let pipeline = Pipeline::start(Parts {
             engine: assembly.engine,
             detector: assembly.detector,
+            attack: assembly.attack,
             calibration: Arc::clone(&calibration),
             rules: assembly.rules,
             policy: Arc::clone(&assembly.policy),

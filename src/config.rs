@@ -7,6 +7,8 @@
 //! Invariant: the environment is read once, here, into an [`Environment`]; everything below is
 //! handed values.
 
+mod attack;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -14,7 +16,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits;
+use crate::{limits, policy::ATTACK_SCORE_SUSPECTED};
+pub use attack::{AttackChoice, AttackDetectorName, AttackNetworkFile};
 
 /// The documented defaults, as `portcullis config` prints them.
 pub const DEFAULT_TEXT: &str = include_str!("config.default.toml");
@@ -92,6 +95,8 @@ pub struct Config {
     pub models: Models,
     /// Who computes.
     pub engine: EngineChoice,
+    /// Who judges whether a face is presented by a living traveller.
+    pub attack: AttackChoice,
     /// What decides.
     pub policy: PolicyChoice,
     /// Whose documents are genuine.
@@ -154,6 +159,8 @@ pub struct EngineChoice {
 pub struct PolicyChoice {
     /// Whether Admit needs a passed presentation attack detection.
     pub attack_detection: AttackDetection,
+    /// Score from which a presentation is suspected to be an attack.
+    pub attack_threshold: f32,
     /// What a document must be found to be before its photograph opens a gate.
     pub document_authentication: DocumentAuthentication,
     /// False match rate of the threshold.
@@ -393,6 +400,7 @@ impl Default for PolicyChoice {
     fn default() -> Self {
         Self {
             attack_detection: AttackDetection::Required,
+            attack_threshold: ATTACK_SCORE_SUSPECTED,
             document_authentication: DocumentAuthentication::Required,
             fmr: 1e-4,
             face_rules: FaceRulesName::Still,
@@ -533,6 +541,11 @@ impl Config {
         if !(fmr > 0.0 && fmr < 1.0) {
             return refuse("policy.fmr", fmr.to_string(), "a rate between 0 and 1, such as 1e-4");
         }
+        let suspected = self.policy.attack_threshold;
+        if !(suspected > 0.0 && suspected <= 1.0) {
+            let why = "a score above 0 and at most 1; 0 is bona fide, 1 an attack";
+            return refuse("policy.attack_threshold", suspected.to_string(), why);
+        }
         let threads = self.engine.threads;
         if threads > limits::ENGINE_THREADS_MAX {
             let why = format!("at most {}; 0 for one per core", limits::ENGINE_THREADS_MAX);
@@ -560,6 +573,7 @@ impl Config {
             let why = "tls_certificate and tls_key belong together: set both or neither";
             return refuse("server.tls_certificate", tls.0.display().to_string(), why);
         }
+        self.attack.check()?;
         self.gallery.check()?;
         self.check_exposure()
     }
@@ -721,6 +735,9 @@ mod tests {
             ("PORTCULLIS_ENGINE_NAME", "abacus", "unknown variant `abacus`"),
             ("PORTCULLIS_MODELS_DETECT_PX", "100", "a multiple of 32"),
             ("PORTCULLIS_LIMITS_BODY_BYTES", "99999999999", "lowered, not raised"),
+            ("PORTCULLIS_POLICY_ATTACK_THRESHOLD", "0", "above 0 and at most 1"),
+            ("PORTCULLIS_ATTACK_DETECTOR", "eyes", "unknown variant `eyes`"),
+            ("PORTCULLIS_ATTACK_DETECTOR", "listed", "[[attack.network]]"),
             ("PORTCULLIS_GALLERY_CUSTODIAN", "vault", "unknown variant `vault`"),
             ("PORTCULLIS_GALLERY_CUSTODIAN", "pkcs11", "gallery.pkcs11_module"),
             ("PORTCULLIS_GALLERY_PKCS11_TOKEN", "gates", "which is not chosen"),

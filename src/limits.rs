@@ -69,6 +69,8 @@ pub const BUFFER_VALUES_MAX: usize = MODEL_BUFFER_VALUES_MAX;
 /// Most values in all buffers of a network together, for one item (YuNet at 640 × 640 has 8
 /// million, an iresnet100 at 112 × 112 has 30 million).
 pub const MODEL_BUFFER_VALUES_MAX: usize = 1 << 27;
+/// Networks that judge one face together in presentation attack detection.
+pub const ATTACK_NETWORKS_MAX: usize = 4;
 /// Frames in one engine batch.
 pub const BATCH_FRAMES_MAX: usize = 8;
 /// Longest that a frame waits for company, in microseconds, when the engine is busy.

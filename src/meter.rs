@@ -134,6 +134,18 @@ labels! {
 }
 
 labels! {
+    /// What presentation attack detection came to for one usable probe.
+    AttackFinding {
+        /// No detector looked at it.
+        NotPerformed = "not-performed",
+        /// A score below the policy's threshold.
+        Passed = "passed",
+        /// A score that the policy objects to.
+        Suspected = "suspected",
+    }
+}
+
+labels! {
     /// What was started anew after a failure.
     Part {
         /// The source of a lane.
@@ -213,6 +225,7 @@ pub struct Meter {
     stages: Recorder,
     windows: Windows,
     outcomes: [IntCounter; Outcomes::ALL.len()],
+    attacks: [IntCounter; AttackFinding::ALL.len()],
     refusals: IntCounterVec,
     offered: IntCounter,
     frames: [IntCounter; Fate::ALL.len()],
@@ -330,6 +343,12 @@ impl Meter {
                 "outcome",
                 Outcomes::ALL.map(Outcomes::name),
             ),
+            attacks: declaring.counters(
+                "portcullis_attack_detections_total",
+                "Usable probes by what presentation attack detection came to.",
+                "finding",
+                AttackFinding::ALL.map(AttackFinding::name),
+            ),
             refusals: declaring.register(refusals.expect(DECLARED)),
             offered: declaring.register(offered.expect(DECLARED)),
             frames: [answered, late],
@@ -390,6 +409,11 @@ impl Meter {
             Outcome::Refer => Outcomes::Refer,
         };
         self.outcomes[outcome as usize].inc();
+    }
+
+    /// Counts a usable probe by what presentation attack detection came to.
+    pub fn attack(&self, finding: AttackFinding) {
+        self.attacks[finding as usize].inc();
     }
 
     /// Counts a request that got a problem document; `code` is one of the API's stable codes.

@@ -17,7 +17,7 @@ use crate::{
     },
     limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX},
     pipeline::{
-        Order, Reference, Refused, Reply, Task,
+        Order, Presentation, Reference, Refused, Reply, Task,
         slot::{CaptureError, Captured},
     },
     random::random_id,
@@ -394,6 +394,7 @@ impl Appliance {
             probe,
             task,
             deadline_us: errand.deadline_us,
+            presentation: Presentation::default(),
         };
         let (answer, answered) = mpsc::sync_channel(1);
         // A caller that has gone does not hear its answer; the audit has it.

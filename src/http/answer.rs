@@ -212,6 +212,8 @@ pub struct SpentAnswer {
     pub batch_us: u64,
     /// Finding, judging, aligning.
     pub detect_us: u64,
+    /// Presentation attack detection.
+    pub attack_us: u64,
     /// Embedding.
     pub embed_us: u64,
     /// Waiting for the line that compares.
@@ -396,6 +398,7 @@ impl From<Spent> for SpentAnswer {
             capture_us: spent.capture_us,
             batch_us: spent.batch_us,
             detect_us: spent.detect_us,
+            attack_us: spent.attack_us,
             embed_us: spent.embed_us,
             handover_us: spent.handover_us,
             search_us: spent.search_us,

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     audit::{AuditComparison, AuditEntry, AuditError, AuditSink},
     policy::Policy,
-    types::{Authenticity, EngineFact, Facts, Obligation, Outcome, Reason, Verdict},
+    types::{Attack, Authenticity, EngineFact, Facts, Obligation, Outcome, Reason, Verdict},
 };
 
 const AUDIT_UNAVAILABLE: Reason = Reason {
@@ -34,6 +34,10 @@ const ADMIT_WITHHELD: Reason = Reason {
 const FALSE_DOCUMENT: Reason = Reason {
     code: "DOCUMENT_NOT_AUTHENTICATED",
     text: "The rules would admit although a document failed its check.",
+};
+const UNTESTED: Reason = Reason {
+    code: "ATTACK_DETECTION_NOT_PERFORMED",
+    text: "The rules would admit although the face was not tested for a presentation attack.",
 };
 
 /// Decides and records.
@@ -54,7 +58,10 @@ impl Decide {
         let facts = &job.facts;
         // Unwind safety: the facts are only read, and a policy keeps no state.
         let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(facts)))
-            .map_or_else(|_| refer(POLICY_FAILED), |verdict| guarded(verdict, facts));
+            .map_or_else(
+                |_| refer(POLICY_FAILED),
+                |verdict| guarded(verdict, facts, job.presentation.required),
+            );
         // Here the verdict is made; what follows writes it down, and may allocate.
         let reply = match self.record(&entry(job, &verdict, now_s)) {
             Ok(()) => reply(job, verdict),
@@ -87,14 +94,18 @@ fn refer(reason: Reason) -> Verdict {
     }
 }
 
-/// The last word against a policy that errs: it can make a verdict stricter, never laxer.
-fn guarded(verdict: Verdict, facts: &Facts) -> Verdict {
+/// The last word against a policy that errs, or that is not the one for a gate: it can make a
+/// verdict stricter, never laxer.
+fn guarded(verdict: Verdict, facts: &Facts, attack_required: bool) -> Verdict {
     let documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
     let mut false_documents = documents.filter(|held| matches!(held, Authenticity::Invalid(_)));
     match verdict.outcome {
         _ if verdict.reasons.is_empty() => refer(POLICY_FAILED),
         Outcome::Admit if facts.engine != EngineFact::Sound => refer(ADMIT_WITHHELD),
         Outcome::Admit if false_documents.next().is_some() => refer(FALSE_DOCUMENT),
+        Outcome::Admit if attack_required && facts.attack == Attack::NotPerformed => {
+            refer(UNTESTED)
+        }
         Outcome::Admit | Outcome::Refer | Outcome::Retry => verdict,
     }
 }
@@ -186,7 +197,7 @@ fn silent(job: &Job) -> Reply {
 mod tests {
     use super::*;
     use crate::types::{
-        Action, Asked, Attack, Caller, CaptureFact, ComparisonFact, DocumentFault, Purpose, Reasons,
+        Action, Asked, Caller, CaptureFact, ComparisonFact, DocumentFault, Purpose, Reasons,
         Role, Score,
     };
 
@@ -213,17 +224,21 @@ mod tests {
         let sound = |document| facts(EngineFact::Sound, document);
         for outcome in [Outcome::Admit, Outcome::Retry, Outcome::Refer] {
             for document in [None, Some(Authenticity::Valid)] {
-                assert_eq!(guarded(verdict(outcome), &sound(document)), verdict(outcome));
+                assert_eq!(guarded(verdict(outcome), &sound(document), false), verdict(outcome));
             }
             for engine in [EngineFact::Late, EngineFact::Lost] {
-                let withheld = guarded(verdict(outcome), &facts(engine, None));
+                let withheld = guarded(verdict(outcome), &facts(engine, None), false);
                 assert_ne!(withheld.outcome, Outcome::Admit);
             }
+            let untested = guarded(verdict(outcome), &sound(None), true);
+            assert_ne!(untested.outcome, Outcome::Admit);
+            let tested = Facts { attack: Attack::Score(0.1), ..sound(None) };
+            assert_eq!(guarded(verdict(outcome), &tested, true), verdict(outcome));
             let invalid = Authenticity::Invalid(DocumentFault::Dg2HashMismatch);
-            let withheld = guarded(verdict(outcome), &sound(Some(invalid)));
+            let withheld = guarded(verdict(outcome), &sound(Some(invalid)), false);
             assert_ne!(withheld.outcome, Outcome::Admit);
         }
         let mute = Verdict { reasons: Reasons::new(), ..verdict(Outcome::Admit) };
-        assert_eq!(guarded(mute, &sound(None)), refer(POLICY_FAILED));
+        assert_eq!(guarded(mute, &sound(None), false), refer(POLICY_FAILED));
     }
 }

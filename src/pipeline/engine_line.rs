@@ -1,4 +1,4 @@
-//! The engine line: batch → detect → embed, one batch at a time.
+//! The engine line: batch → detect → attack, embed; one batch at a time.
 //!
 //! Embedding waits while frames wait to be looked at, so that several transactions meet in one
 //! batch, but not longer than a batch may wait. A transaction whose deadline has passed, or whose
@@ -16,6 +16,7 @@ use std::{
 };
 
 use super::{
+    attack::AttackStage,
     batch::{Batcher, Item},
     desk::Desk,
     detect::{Detect, Seen, Sight},
@@ -34,6 +35,7 @@ use crate::{
 /// What the line strings together, and who takes over when its engine fails.
 pub(super) struct Stages {
     pub(super) detect: Detect,
+    pub(super) attack: AttackStage,
     pub(super) embed: Embed,
     pub(super) supply: Box<dyn Supply>,
 }
@@ -45,6 +47,11 @@ impl Stages {
         engine.map(|engine| self.install(engine)).is_some()
     }
 
+    /// Faces that can be scored and embedded together.
+    fn embed_max(&self) -> usize {
+        self.embed.batch_max().min(self.attack.batch_max())
+    }
+
     /// Makes the networks anew, where that works; where not, they are wiped and go on.
     fn restart(&mut self) {
         if let Some(engine) = self.supply.again() {
@@ -54,6 +61,7 @@ impl Stages {
 
     fn install(&mut self, engine: Engine) {
         self.detect.replace(engine.detect);
+        self.attack.replace(engine.attack);
         self.embed.replace(engine.embed);
     }
 }
@@ -104,6 +112,7 @@ impl EngineLine {
     pub fn wipe(&mut self) {
         // Unwind safety: a network that cannot even wipe is not asked again for this batch.
         let _ = catch_unwind(AssertUnwindSafe(|| self.stages.detect.wipe()));
+        let _ = catch_unwind(AssertUnwindSafe(|| self.stages.attack.wipe()));
         let _ = catch_unwind(AssertUnwindSafe(|| self.stages.embed.wipe()));
     }
 
@@ -112,7 +121,7 @@ impl EngineLine {
         self.admit(now_us);
         let expired = self.expire(now_us);
         let detect_is_idle = self.to_detect.is_empty();
-        let (rest_us, most) = (self.desk.pace.rest_us(true), self.stages.embed.batch_max());
+        let (rest_us, most) = (self.desk.pace.rest_us(true), self.stages.embed_max());
         self.to_embed.step(now_us, detect_is_idle, rest_us, most, &mut self.batch);
         if !self.batch.is_empty() {
             self.embed_batch(now_us);
@@ -221,15 +230,17 @@ impl EngineLine {
         if self.boarded.is_empty() {
             return;
         }
-        if let Err(error) = self.embed_boarded().or_else(|error| self.retried_embed(&error)) {
-            return self.give_up(&error);
-        }
+        let embedded = self.embed_boarded().or_else(|error| self.retried_embed(&error));
+        let began_us = match embedded {
+            Ok(began_us) => began_us,
+            Err(error) => return self.give_up(&error),
+        };
         let done_us = self.desk.clock.monotonic_us();
         self.desk.pace.embedded(self.boarded.len(), done_us.saturating_sub(now_us));
         for (item, captured) in self.boarded.drain(..) {
             drop(captured); // zeroed before anybody hears of the template
             self.desk.table.with(item.ticket, |job| {
-                job.charge(2 * self.number + 1, |spent| spent.embed_us += done_us - now_us);
+                job.charge(2 * self.number + 1, |spent| spent.embed_us += done_us - began_us);
                 if job.samples[item.sample].template.is_none() {
                     job.fail(EngineFact::Lost);
                 }
@@ -238,8 +249,11 @@ impl EngineLine {
         }
     }
 
-    /// Embeds the faces on board, each template into its job.
-    fn embed_boarded(&mut self) -> Result<(), BackendError> {
+    /// Scores the probes on board and embeds all faces, each template into its job. When embedding
+    /// began.
+    fn embed_boarded(&mut self) -> Result<u64, BackendError> {
+        self.stages.attack.step(&self.desk, &self.boarded)?;
+        let began_us = self.desk.clock.monotonic_us();
         let mut faces: [(FrameView<'_>, ToFrame); BATCH_FRAMES_MAX] =
             [(self.boarded[0].1.view(), ToFrame([0.0; 6])); BATCH_FRAMES_MAX];
         for (face, (item, captured)) in faces.iter_mut().zip(&self.boarded) {
@@ -256,7 +270,8 @@ impl EngineLine {
                     sample.template = make(&mut place).is_ok().then_some(place);
                 }
             });
-        })
+        })?;
+        Ok(began_us)
     }
 
     /// The batch once more, on the next engine, if this one is lost.
@@ -265,7 +280,7 @@ impl EngineLine {
         self.detect_boarded()
     }
 
-    fn retried_embed(&mut self, error: &BackendError) -> Result<(), BackendError> {
+    fn retried_embed(&mut self, error: &BackendError) -> Result<u64, BackendError> {
         self.replace_engine(error)?;
         self.embed_boarded()
     }
@@ -277,7 +292,7 @@ impl EngineLine {
         tracing::error!(%error, "an engine was lost; the next one takes over");
         self.desk.meter.restart(Part::Engine);
         // The next engine has its own largest batch.
-        let most = self.stages.detect.batch_max().min(self.stages.embed.batch_max());
+        let most = self.stages.detect.batch_max().min(self.stages.embed_max());
         if self.boarded.len() > most {
             return Err(error.clone());
         }

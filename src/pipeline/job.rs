@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_queue::ArrayQueue;
 
-use super::{Claim, Offered, Order, Priority, Reference, Reply, Spent, Task, slot::Captured};
+use super::{
+    Claim, Offered, Order, Presentation, Priority, Reference, Reply, Spent, Task, slot::Captured,
+};
 use crate::{
     face::FaceReport,
     meter::LaneKind,
@@ -82,6 +84,9 @@ pub(super) struct Job {
     pub(super) embedded_us: u64,
     pub(super) goal: Goal,
     pub(super) engine: EngineFact,
+    pub(super) presentation: Presentation,
+    /// What presentation attack detection has said of the probe so far.
+    pub(super) attack: Attack,
     /// The probe, then the references.
     pub(super) samples: Vec<Sample>,
     /// One per reference, once compared.
@@ -105,6 +110,7 @@ impl Job {
         reply: ReplyTo,
     ) -> Self {
         let Order { transaction, asked, probe, task, priority, lane, deadline_us, .. } = order;
+        let presentation = order.presentation;
         let (goal, references) = match task {
             Task::Verify { references, threshold } => (Goal::Verify { threshold }, references),
             Task::Identify { tiles, threshold, best, class_bits, group } => {
@@ -148,6 +154,8 @@ impl Job {
             embedded_us: submitted_us,
             goal,
             engine: EngineFact::Sound,
+            presentation,
+            attack: presentation.result(),
             scores: Vec::with_capacity(samples.len()),
             samples,
             found: None,
@@ -178,6 +186,7 @@ impl Job {
             let (candidates, current) = (found.subjects, found.current);
             IdentificationFact { candidates, current }
         });
+        self.facts.attack = self.attack;
         self.facts.engine = self.engine;
     }
 

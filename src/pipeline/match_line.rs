@@ -11,8 +11,9 @@ use std::{
 use super::{decide::Decide, desk::Desk, job::Job, search::Search};
 use crate::{
     limits::BATCH_FRAMES_MAX,
-    meter::{Fate, Part, Stage},
-    types::{EngineFact, Outcome},
+    meter::{AttackFinding, Fate, Part, Stage},
+    policy::ATTACK_SUSPECTED,
+    types::{Attack, CaptureFact, EngineFact, Outcome},
 };
 
 /// Compares, decides, answers. One owner turns it.
@@ -100,6 +101,9 @@ fn meter(desk: &Desk, job: &mut Job, reply: &super::Reply, done_us: u64) {
     if job.probe().capture.is_some() {
         stage(Stage::Detect, spent.detect_us);
     }
+    if spent.attack_us > 0 {
+        stage(Stage::Attack, spent.attack_us);
+    }
     if spent.embed_us > 0 {
         stage(Stage::Embed, spent.embed_us);
         stage(Stage::Handover, spent.handover_us);
@@ -108,6 +112,9 @@ fn meter(desk: &Desk, job: &mut Job, reply: &super::Reply, done_us: u64) {
     stage(Stage::Decide, spent.decide_us);
     stage(Stage::Transaction, done_us - job.submitted_us);
     meter.outcome(reply.verdict.outcome);
+    if job.probe().capture == Some(CaptureFact::Usable) {
+        meter.attack(attack_finding(reply));
+    }
     let fate = if reply.late { Fate::Late } else { Fate::Answered };
     let offered = job.samples.iter_mut().filter_map(|sample| sample.offered.take());
     offered.for_each(|offered| offered.worked_on(fate));
@@ -115,4 +122,14 @@ fn meter(desk: &Desk, job: &mut Job, reply: &super::Reply, done_us: u64) {
         job.engine == EngineFact::Sound || reply.verdict.outcome != Outcome::Admit,
         "a failing engine never admits"
     );
+}
+
+/// What presentation attack detection came to; never the score.
+fn attack_finding(reply: &super::Reply) -> AttackFinding {
+    let suspected = reply.verdict.reasons.iter().any(|reason| reason.code == ATTACK_SUSPECTED);
+    match reply.attack {
+        Attack::NotPerformed => AttackFinding::NotPerformed,
+        Attack::Score(_) if suspected => AttackFinding::Suspected,
+        Attack::Score(_) => AttackFinding::Passed,
+    }
 }

@@ -1,10 +1,10 @@
 //! The way of a frame, on one screen.
 //!
 //! ```text
-//! capture ─► batch ─► detect ─► embed ─► search ─► decide ─► reply
-//!    │ slot, ticket        (engine thread)     │ 1:1 or 1:N      │ audit first
-//!    ▼                     slot zeroed         ▼                 ▼
-//!  newest wins / busy      once embedded  candidates          gate
+//! capture ─► batch ─► detect ─► attack, embed ─► search ─► decide ─► reply
+//!    │ slot, ticket        (engine thread)             │ 1:1 or 1:N      │ audit first
+//!    ▼                     slot zeroed                 ▼                 ▼
+//!  newest wins / busy      once embedded          candidates          gate
 //! ```
 //!
 //! Only a ticket (u32) crosses a queue. Stages are state machines without I/O: what comes in and
@@ -16,6 +16,7 @@
 //! | capture | `slot.rs` | the caller's |
 //! | batch | `batch.rs` | engine |
 //! | detect, judge, align | `detect.rs` | engine |
+//! | detect presentation attacks | `attack.rs` | engine |
 //! | embed | `embed.rs` | engine |
 //! | compare, search | `search.rs` | match |
 //! | decide, record | `decide.rs` | match |
@@ -36,6 +37,7 @@
 //! Absent on purpose: a way to cut an engine short. A deadline is noticed between stages; a device
 //! that hangs holds its batch, and a caller that cannot wait refers on its own.
 
+mod attack;
 mod batch;
 mod decide;
 mod desk;
@@ -51,6 +53,7 @@ mod search;
 pub mod slot;
 mod standby;
 
+pub use attack::{AttackDetection, Presentation};
 pub use desk::{Desk, Refused};
 pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
@@ -142,6 +145,8 @@ pub struct Order {
     pub lane: LaneKind,
     /// When the answer is worth nothing any more, on the pipeline's clock.
     pub deadline_us: u64,
+    /// What is known, and what is needed, about presentation attacks.
+    pub presentation: Presentation,
     /// The engines' time that was claimed for it before; `None` to claim it when it is submitted.
     pub claim: Option<Claim>,
 }
@@ -196,6 +201,8 @@ pub struct Spent {
     pub batch_us: u64,
     /// Finding, judging, aligning.
     pub detect_us: u64,
+    /// Presentation attack detection.
+    pub attack_us: u64,
     /// Embedding.
     pub embed_us: u64,
     /// Waiting for the line that compares.
@@ -238,6 +245,8 @@ pub struct Parts {
     pub engine: Engine,
     /// How the detector's outputs are read.
     pub detector: Detector,
+    /// How presentation attack detection is carried out, where it is.
+    pub attack: Option<AttackDetection>,
     /// How the embedder's output becomes a template.
     pub calibration: Arc<Calibration>,
     /// What a usable face is.
@@ -265,7 +274,8 @@ impl Parts {
         let detect = detect::Detect::new(self.engine.detect, self.detector, self.rules);
         let embed = embed::Embed::new(self.engine.embed, self.calibration);
         let Standby { engines, searches } = self.standby;
-        let stages = engine_line::Stages { detect, embed, supply: engines };
+        let attack = attack::AttackStage::new(self.engine.attack, self.attack);
+        let stages = engine_line::Stages { detect, attack, embed, supply: engines };
         let engine_line = EngineLine::new(Arc::clone(&desk), stages, self.slots.slots());
         let meter = Arc::clone(&desk.meter);
         let search = search::Search::new(self.engine.search, searches, meter);

@@ -10,8 +10,8 @@ use crate::types::{
     Asked, Facts, Obligation, Obligations, Outcome, Permission, Reason, Reasons, Verdict,
 };
 
-/// Score from which a presentation counts as a suspected attack.
-pub(super) const ATTACK_SCORE_SUSPECTED: f32 = 0.5;
+/// Score from which a presentation counts as a suspected attack where no other is set.
+pub const ATTACK_SCORE_SUSPECTED: f32 = 0.5;
 
 const NO_RULE_ADMITS: Reason =
     Reason { code: "NO_RULE_ADMITS", text: "No rule provides for this case; an officer decides." };
@@ -54,15 +54,24 @@ impl Finding {
 #[derive(Debug, Clone, Copy)]
 pub struct BuiltIn {
     attack: AttackRule,
+    attack_threshold: f32,
     documents: DocumentRule,
 }
 
 impl BuiltIn {
     /// The rules, with or without the duty to detect presentation attacks. Documents must be
-    /// genuine until [`Self::documents`] says otherwise.
+    /// genuine until [`Self::documents`] says otherwise, and an attack is suspected from
+    /// [`ATTACK_SCORE_SUSPECTED`] until [`Self::attack_threshold`] does.
     #[must_use]
     pub fn new(attack: AttackRule) -> Self {
-        Self { attack, documents: DocumentRule::Required }
+        let attack_threshold = ATTACK_SCORE_SUSPECTED;
+        Self { attack, attack_threshold, documents: DocumentRule::Required }
+    }
+
+    /// The same rules with another score from which a presentation is suspected to be an attack.
+    #[must_use]
+    pub fn attack_threshold(self, attack_threshold: f32) -> Self {
+        Self { attack_threshold, ..self }
     }
 
     /// The same rules with another duty about documents.
@@ -76,7 +85,7 @@ impl BuiltIn {
         let [document, because] = rule::document::consider(facts, self.documents);
         [
             rule::engine::consider(facts),
-            rule::attack::consider(facts, self.attack),
+            rule::attack::consider(facts, self.attack, self.attack_threshold),
             document,
             because,
             rule::capture::consider(facts),

@@ -121,6 +121,7 @@ impl Server {
         let assembly = Assembly {
             engine: parts.engine,
             detector: parts.detector,
+            attack: parts.attack,
             calibration: parts.calibration,
             rules: parts.rules,
             policy: Arc::new(BuiltIn::new(setup.attack).documents(setup.documents)),

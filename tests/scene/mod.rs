@@ -29,7 +29,7 @@ use portcullis::{
         tile::TileSource,
     },
     pipeline::{
-        Order, Parts, Task,
+        Order, Parts, Presentation, Task,
         slot::{Captured, SlotPool},
     },
     policy::{AttackRule, BuiltIn},
@@ -344,13 +344,14 @@ impl Scene {
         };
         let engine = Engine {
             detect: network(false),
-            attack: None,
+            attack: Vec::new(),
             embed: network(true),
             search: Arc::new(search),
         };
         let parts = Parts {
             engine,
             detector: detector(),
+            attack: None,
             calibration: Arc::clone(&scene.calibration),
             rules: FaceRules::still(),
             policy: Arc::new(BuiltIn::new(AttackRule::NotRequired)),
@@ -373,7 +374,8 @@ impl Scene {
             purpose: Purpose::Boarding,
             gallery: None,
         };
-        Order { transaction: TransactionId::from_bytes(id), asked, probe, task, deadline_us }
+        let (transaction, presentation) = (TransactionId::from_bytes(id), Presentation::default());
+        Order { transaction, asked, probe, task, deadline_us, presentation }
     }
 
     /// The template of a person, as the embedder would give it.
