@@ -9,6 +9,24 @@ pub const SLOT_BYTES: usize = FRAME_PIXELS_MAX * 3;
 pub const FRAME_EDGE_PX_MAX: u32 = 16_384;
 /// Frame slots: one transaction needs one per image, the rest is concurrency.
 pub const SLOTS: usize = 16;
+/// Lanes of one appliance.
+pub const LANES_MAX: usize = 32;
+/// Frame slots that each lane adds: the frame that is judged, and the next one.
+pub const LANE_SLOTS: usize = 2;
+/// First wait before a lane's failed source is opened again, in microseconds; each failure in a row
+/// doubles it.
+pub const LANE_RETRY_US_FIRST: u64 = 250_000;
+/// Longest wait before a lane's failed source is opened again, in microseconds.
+pub const LANE_RETRY_US_MAX: u64 = 30_000_000;
+/// Time after which a source that delivers counts as sound again, in microseconds.
+pub const LANE_SOUND_US: u64 = 10_000_000;
+/// Pictures in a row that a source may fail to deliver before it is opened anew.
+pub const LANE_FAULTS_MAX: u32 = 8;
+/// Longest silence of a program that should deliver frames, in milliseconds, where the lane's
+/// configuration does not say otherwise.
+pub const LANE_SILENCE_MS_DEFAULT: u64 = 5_000;
+/// Most pictures per second that a lane's source is asked for.
+pub const LANE_RATE_MAX: f64 = 120.0;
 /// References in one verification.
 pub const REFERENCES_MAX: usize = 8;
 /// Largest request body in bytes; two large photographs as base64 fit.
@@ -118,8 +136,11 @@ pub const BODY_MS_MAX: u64 = 10_000;
 /// Longest that the rest of a refused body is read and thrown away, in milliseconds, so that the
 /// caller reads its answer and not a reset connection.
 pub const DRAIN_MS_MAX: u64 = 3_000;
-/// Longest that open requests may take to end when the appliance stops, in milliseconds.
+/// Longest that what is in flight may take to end when the appliance stops, in milliseconds.
 pub const STOP_MS_MAX: u64 = 10_000;
+/// Time beyond it in which an engine may still finish its batch, in milliseconds; one that does not
+/// hangs, and is left behind.
+pub const DRAIN_GRACE_MS: u64 = 2_000;
 /// Largest EF.SOD in bytes; real ones have two to ten thousand.
 pub const SOD_BYTES_MAX: usize = 64 * 1024;
 /// Data groups that a chip can have.

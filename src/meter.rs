@@ -13,6 +13,7 @@
 //! Absent on purpose: a global registry. Whoever records is handed the one [`Meter`]. Absent, too:
 //! native histograms, which the text exposition cannot carry.
 
+mod account;
 mod exposition;
 mod recorder;
 
@@ -22,6 +23,7 @@ use prometheus::{
 };
 
 use crate::types::Outcome;
+pub use account::FrameAccount;
 use exposition::Windows;
 pub use recorder::LATENCY_US_MAX;
 use recorder::Recorder;
@@ -116,8 +118,14 @@ labels! {
         NoSlot = "no-slot",
         /// Its deadline could not have been met.
         TooLate = "too-late",
+        /// It came over a lane that nobody looked at.
+        NoTraveller = "no-traveller",
         /// A newer frame of the same lane took its place.
         Newer = "newer",
+        /// It is not a picture that may be decoded.
+        Unreadable = "unreadable",
+        /// Its request was refused for another reason.
+        Refused = "refused",
         /// Its transaction was cancelled, or the traveller left.
         Cancelled = "cancelled",
         /// The appliance was stopping.

@@ -27,7 +27,7 @@ use std::{
 
 use super::{Encoded, SourceFault, decode};
 use crate::{
-    meter::{LaneKind, Meter, Shed},
+    meter::{LaneKind, Meter, Part, Shed},
     pipeline::{
         Offered,
         slot::{CaptureError, Captured, SlotPool},
@@ -91,7 +91,7 @@ pub struct LaneStatus {
     pub state: LaneState,
     /// Frames that arrived.
     pub frames: u64,
-    /// Frames that were asked for and could not be decoded.
+    /// Frames that did not come whole, or could not be decoded when they were asked for.
     pub unreadable: u64,
     /// How often its source was started anew.
     pub restarts: u64,
@@ -198,7 +198,7 @@ impl Lane {
         Ok(Tap { lane: Arc::clone(self) })
     }
 
-    /// A frame has arrived. True when it is kept for a tap.
+    /// A frame has arrived; whoever looks at the lane is told.
     pub(super) fn arrive(&self, picture: Encoded, external_attack: Option<f32>) -> Taken {
         let offered = Offered::new(&self.meter);
         let arrived_us = self.clock.monotonic_us();
@@ -231,15 +231,22 @@ impl Lane {
         }
     }
 
+    /// A picture was due and did not come whole.
+    pub(super) fn lost(&self) {
+        self.frames.fetch_add(1, Ordering::Relaxed);
+        self.unreadable.fetch_add(1, Ordering::Relaxed);
+        Offered::new(&self.meter).shed(Shed::Unreadable);
+    }
+
     /// Counts a source that was started anew.
     pub(super) fn restarted(&self) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
-        self.meter.restart(crate::meter::Part::Source);
+        self.meter.restart(Part::Source);
     }
 
     /// The newest frame, decoded; it is kept no longer.
     fn newest(&self) -> Option<Frame> {
-        let mut arrived = self.mail().newest.take()?;
+        let arrived = self.mail().newest.take()?;
         match decode(&arrived.picture, &self.slots, self.clock.as_ref()) {
             Ok(captured) => Some(Frame {
                 captured: captured.counted(arrived.offered),
@@ -259,7 +266,6 @@ impl Lane {
                 None
             }
             Err(CaptureError::Fill(_) | CaptureError::Extent { .. }) => {
-                arrived.picture.wipe();
                 self.unreadable.fetch_add(1, Ordering::Relaxed);
                 arrived.offered.shed(Shed::Unreadable);
                 None

@@ -69,6 +69,12 @@ impl AttackStage {
         Self { networks, detection }
     }
 
+    /// Puts another engine's networks to work; they are of the same detection.
+    pub(super) fn replace(&mut self, networks: Vec<Box<dyn Network>>) {
+        assert_eq!(networks.len(), self.networks.len(), "an engine carries the networks of its detection");
+        self.networks = networks;
+    }
+
     /// Faces that can be scored together.
     pub(super) fn batch_max(&self) -> usize {
         let least = self.networks.iter().map(|network| network.batch_max()).min();
@@ -142,7 +148,7 @@ impl AttackDetection {
     fn probe<'a>(&self, desk: &Desk, ticket: u32, frame: FrameView<'a>) -> Option<Probe<'a>> {
         let frame_px = [frame.width_px(), frame.height_px()];
         desk.table.with(ticket, |job| {
-            let face = job.probe().face.filter(|_| self.covers(job.asked.action))?.face;
+            let face = job.probe().face.filter(|_| self.covers(job.facts.asked.action))?.face;
             let shown = self.detector.to_frame(face.rect_px, frame_px);
             if shown.is_none() {
                 job.fail(EngineFact::Lost);

@@ -17,10 +17,7 @@ use super::{
 use crate::{
     audit::{AuditComparison, AuditEntry, AuditError, AuditSink},
     policy::Policy,
-    types::{
-        Attack, Authenticity, CaptureFact, ComparisonFact, EngineFact, Facts, IdentificationFact,
-        Obligation, Outcome, Reason, Score, Verdict,
-    },
+    types::{Attack, Authenticity, EngineFact, Facts, Obligation, Outcome, Reason, Verdict},
 };
 
 const AUDIT_UNAVAILABLE: Reason = Reason {
@@ -57,21 +54,23 @@ impl Decide {
     /// Turns what is known into the reply. The job's frames and templates are gone afterwards,
     /// except for a template that is the answer.
     pub(super) fn step(&self, now_s: i64, job: &mut Job) -> Reply {
-        let facts = facts(job);
+        job.find_facts();
+        let facts = &job.facts;
         // Unwind safety: the facts are only read, and a policy keeps no state.
-        let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(&facts)))
+        let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(facts)))
             .map_or_else(
                 |_| refer(POLICY_FAILED),
-                |verdict| guarded(verdict, &facts, job.presentation.required),
+                |verdict| guarded(verdict, facts, job.presentation.required),
             );
-        let recorded = self.record(&entry(job, &facts, &verdict, now_s));
-        let reply = match recorded {
-            Ok(()) => reply(job, facts, verdict),
-            Err(_) => silent(job, &facts),
+        // Here the verdict is made; what follows writes it down, and may allocate.
+        let reply = match self.record(&entry(job, &verdict, now_s)) {
+            Ok(()) => reply(job, verdict),
+            Err(_) => silent(job),
         };
         for sample in &mut job.samples {
             sample.captured = None;
             sample.template = None;
+            sample.blank = None;
         }
         reply
     }
@@ -87,8 +86,12 @@ impl Decide {
 
 fn refer(reason: Reason) -> Verdict {
     let obligations =
-        vec![Obligation::EraseProbe, Obligation::RecordDecision, Obligation::NotifyOfficer];
-    Verdict { outcome: Outcome::Refer, reasons: vec![reason], obligations }
+        [Obligation::EraseProbe, Obligation::RecordDecision, Obligation::NotifyOfficer];
+    Verdict {
+        outcome: Outcome::Refer,
+        reasons: [reason].into_iter().collect(),
+        obligations: obligations.into_iter().collect(),
+    }
 }
 
 /// The last word against a policy that errs, or that is not the one for a gate: it can make a
@@ -107,32 +110,9 @@ fn guarded(verdict: Verdict, facts: &Facts, attack_required: bool) -> Verdict {
     }
 }
 
-fn facts(job: &Job) -> Facts {
-    let threshold = match &job.goal {
-        Goal::Identify { threshold, .. } | Goal::Verify { threshold } => threshold.score,
-        Goal::Template => Score(i32::MAX),
-    };
-    let references = job.samples[1..].iter().enumerate();
-    let comparisons = references.map(|(index, sample)| ComparisonFact {
-        reference: sample.capture.unwrap_or(CaptureFact::NoFace),
-        document: sample.document,
-        score: job.scores.get(index).copied().flatten(),
-        threshold,
-    });
-    Facts {
-        asked: job.asked.clone(),
-        probe: job.probe().capture.unwrap_or(CaptureFact::NoFace),
-        attack: job.attack,
-        comparisons: comparisons.collect(),
-        identification: job
-            .found
-            .as_ref()
-            .map(|found| IdentificationFact { candidates: found.subjects, current: found.current }),
-        engine: job.engine,
-    }
-}
-
-fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry {
+fn entry(job: &Job, verdict: &Verdict, now_s: i64) -> AuditEntry {
+    let facts = &job.facts;
+    let asked = &facts.asked;
     let comparisons = match &job.goal {
         Goal::Verify { threshold } => facts
             .comparisons
@@ -153,10 +133,10 @@ fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry 
     AuditEntry {
         transaction: job.transaction,
         at_s: now_s,
-        caller: Some(job.asked.caller.clone()),
-        action: job.asked.action,
-        purpose: Some(job.asked.purpose),
-        gallery: job.asked.gallery.clone(),
+        caller: Some(asked.caller.clone()),
+        action: asked.action,
+        purpose: Some(asked.purpose),
+        gallery: asked.gallery.clone(),
         subject: None,
         selection: None,
         outcome: decided.then_some(verdict.outcome),
@@ -170,7 +150,8 @@ fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry 
     }
 }
 
-fn reply(job: &mut Job, facts: Facts, verdict: Verdict) -> Reply {
+fn reply(job: &mut Job, verdict: Verdict) -> Reply {
+    let facts = &job.facts;
     let comparisons = job.samples[1..].iter().zip(&facts.comparisons).map(|(sample, fact)| {
         let matched = fact.score.is_some_and(|score| score >= fact.threshold);
         let (reference, document, score) = (fact.reference, fact.document, fact.score);
@@ -192,11 +173,13 @@ fn reply(job: &mut Job, facts: Facts, verdict: Verdict) -> Reply {
         certificate,
         template,
         spent: job.spent,
+        late: false,
     }
 }
 
 /// What leaves when nothing may: that an officer is needed.
-fn silent(job: &Job, facts: &Facts) -> Reply {
+fn silent(job: &Job) -> Reply {
+    let facts = &job.facts;
     Reply {
         transaction: job.transaction,
         verdict: refer(AUDIT_UNAVAILABLE),
@@ -208,13 +191,17 @@ fn silent(job: &Job, facts: &Facts) -> Reply {
         certificate: None,
         template: None,
         spent: job.spent,
+        late: false,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Action, Asked, Caller, DocumentFault, Purpose, Role};
+    use crate::types::{
+        Action, Asked, Caller, CaptureFact, ComparisonFact, DocumentFault, Purpose, Reasons,
+        Role, Score,
+    };
 
     fn verdict(outcome: Outcome) -> Verdict {
         Verdict { outcome, ..refer(Reason { code: "ANY", text: "Any." }) }
@@ -253,7 +240,7 @@ mod tests {
             let withheld = guarded(verdict(outcome), &sound(Some(invalid)), false);
             assert_ne!(withheld.outcome, Outcome::Admit);
         }
-        let mute = Verdict { reasons: Vec::new(), ..verdict(Outcome::Admit) };
+        let mute = Verdict { reasons: Reasons::new(), ..verdict(Outcome::Admit) };
         assert_eq!(guarded(mute, &sound(None), false), refer(POLICY_FAILED));
     }
 }

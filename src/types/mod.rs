@@ -21,4 +21,4 @@ pub use frame::{Frame, FrameError, FrameView};
 pub use ids::{ClientId, GalleryId, Hash256, IdError, LaneId, SubjectId, TransactionId};
 pub use score::{Score, Threshold};
 pub use template::{Template, TemplateError, TemplateKind};
-pub use verdict::{Obligation, Outcome, Reason, Verdict};
+pub use verdict::{Obligation, Obligations, Outcome, Reason, Reasons, Verdict};
