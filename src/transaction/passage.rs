@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     capture::lane::{Frame, Tap},
-    pipeline::{Desk, Order, Pipeline, Priority, Refused, Reply, Task},
+    pipeline::{Desk, Order, Pipeline, Presentation, Priority, Refused, Reply, Task},
     random::{Entropy, random_id},
     time::Clock,
     types::{Asked, TransactionId},
@@ -137,14 +137,19 @@ impl<'a> Passage<'a> {
     /// Hands the newest frame in; what happened instead where that is not possible.
     fn hand_in(&mut self) -> Result<(), Event> {
         let Frame { captured, external_attack, .. } = self.tap.newest().ok_or(Event::NotTaken)?;
+        let lane = self.tap.lane();
+        // A result that nobody was told to trust is not one.
+        let external = external_attack.filter(|_| lane.terms().external_detector.is_some());
         let order = Order {
             transaction: TransactionId::from_bytes(random_id(self.around.entropy)),
             asked: self.asked.clone(),
             probe: captured,
-            external_attack,
             task: self.against.task().map_err(Event::Impossible)?,
-            deadline_us: self.machine.frame_deadline_us(),
             priority: Priority::Gate,
+            lane: lane.kind(),
+            deadline_us: self.machine.frame_deadline_us(),
+            presentation: Presentation { external, required: true },
+            claim: None,
         };
         let open = Arc::clone(&self.open);
         let taken = self.around.judges.submit(order, Box::new(move |reply| open.bell.judged(reply)));

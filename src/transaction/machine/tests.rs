@@ -34,6 +34,7 @@ fn reply(outcome: Outcome, code: &'static str, probe: CaptureFact, sharpness: f3
         certificate: None,
         template: None,
         spent: Spent::default(),
+        late: false,
     })
 }
 
