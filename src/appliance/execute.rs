@@ -29,14 +29,14 @@ use crate::{
 
 /// Time beyond the deadline in which the pipeline itself tells that it was late. After it, an
 /// engine hangs, and the caller is told so here.
-const GRACE_MS: u64 = 500;
+pub(super) const GRACE_MS: u64 = 500;
 
 /// One request under way.
 pub(super) struct Errand {
     pub(super) transaction: TransactionId,
     pub(super) asked: Asked,
     pub(super) deadline_ms: u64,
-    deadline_us: u64,
+    pub(super) deadline_us: u64,
 }
 
 /// References of a verification, each with its number in the request.
@@ -69,6 +69,7 @@ impl Appliance {
             Command::IssueToken { image, not_before_s, expiry_s } => {
                 self.issue_token(&errand, &image, (not_before_s, expiry_s))
             }
+            Command::Lane { at, command } => self.at_lane(&errand, &at, command),
             Command::Regroup { gallery, subject, group } => {
                 self.regroup(&errand, &gallery, subject, group)
             }
@@ -317,14 +318,14 @@ impl Appliance {
     }
 
     /// Slots for a transaction; waits for others to be answered, but not beyond its deadline.
-    fn places(&self, errand: &Errand, count: usize) -> Result<Held<'_>, Refusal> {
+    pub(super) fn places(&self, errand: &Errand, count: usize) -> Result<Held<'_>, Refusal> {
         let now_us = self.world.clock.monotonic_us();
         let left = Duration::from_micros(errand.deadline_us.saturating_sub(now_us));
         self.places.take(count, left).ok_or(Refusal::Busy)
     }
 
     /// Every photograph of a data group 2, in its order.
-    fn portraits(
+    pub(super) fn portraits(
         &self,
         errand: &Errand,
         file: &EncodedFile,
@@ -340,7 +341,7 @@ impl Appliance {
     }
 
     /// What passive authentication says about a document.
-    fn authenticity(
+    pub(super) fn authenticity(
         &self,
         dg2: &EncodedFile,
         sod: Option<&EncodedFile>,
@@ -354,7 +355,7 @@ impl Appliance {
         authenticate(files, &self.trust, self.world.clock.civil_s()).verdict
     }
 
-    fn picture(
+    pub(super) fn picture(
         &self,
         errand: &Errand,
         image: &EncodedImage,
@@ -389,7 +390,7 @@ impl Appliance {
         }
     }
 
-    fn decide(&self, errand: &Errand, probe: Captured, task: Task) -> Result<Reply, Refusal> {
+    pub(super) fn decide(&self, errand: &Errand, probe: Captured, task: Task) -> Result<Reply, Refusal> {
         let order = Order {
             transaction: errand.transaction,
             asked: errand.asked.clone(),
@@ -421,9 +422,7 @@ fn pictures(sources: &[ReferenceSource]) -> Result<usize, Refusal> {
         count += match source {
             ReferenceSource::Image(_) => 1,
             ReferenceSource::Dg2 { file, .. } => {
-                let part = Part::Reference(number);
-                let dg2 = Dg2::read(file.bytes());
-                dg2.map_err(|error| Refusal::Document { part, error })?.portraits.len()
+                portraits_of(file, Part::Reference(number))?
             }
             ReferenceSource::Subject { .. }
             | ReferenceSource::Holder { .. }
@@ -435,4 +434,10 @@ fn pictures(sources: &[ReferenceSource]) -> Result<usize, Refusal> {
         return Err(Refusal::References { held: count, most: REFERENCES_MAX });
     }
     Ok(count)
+}
+
+/// Photographs of a data group 2.
+pub(super) fn portraits_of(file: &EncodedFile, part: Part) -> Result<usize, Refusal> {
+    let dg2 = Dg2::read(file.bytes());
+    Ok(dg2.map_err(|error| Refusal::Document { part, error })?.portraits.len())
 }
