@@ -291,12 +291,16 @@ fn standing_of(line: &[u8]) -> Option<(Standing, bool)> {
         }
         Line::Closed(closed) => {
             let ended = Ended::ALL.into_iter().find(|ended| ended.name() == closed.ended)?;
+            let outcome = outcome_of(&closed.outcome)?;
+            if outcome == Outcome::Admit && ended != Ended::Decided {
+                return None; // nothing but a decision opens a gate, whatever a file says
+            }
             let standing = Standing {
                 transaction: closed.transaction.parse().ok()?,
                 lane: "none".parse().ok()?,
                 attempt: 0,
                 ended: Some(ended),
-                outcome: Some(outcome_of(&closed.outcome)?),
+                outcome: Some(outcome),
                 display: Display::of_key(&closed.display)?,
             };
             Some((standing, false))
