@@ -22,7 +22,7 @@ use portcullis::{
     },
     limits::COMPARISONS_MAX,
     meter::LaneKind,
-    pipeline::{Desk, EngineLine, MatchLine, Prepared, Reference, Task},
+    pipeline::{Desk, EngineLine, Known, MatchLine, Reference, Task},
     random::SeededEntropy,
     time::{Clock, SimulatedClock},
     transaction::{
@@ -78,21 +78,21 @@ fn hush_scripted_panics() {
 
 /// The traveller's passport photograph, made ready.
 struct Passport {
-    prepared: Arc<Prepared>,
+    prepared: Arc<Known>,
     threshold: Threshold,
 }
 
 impl Passport {
     fn of(template: Template, threshold: Threshold) -> Self {
         let (capture, document) = (CaptureFact::Usable, None);
-        let prepared = Arc::new(Prepared { capture, template: Some(template), document });
+        let prepared = Arc::new(Known { capture, template: Some(template), document });
         Self { prepared, threshold }
     }
 }
 
 impl Against for Passport {
     fn task(&mut self) -> Result<Task, &'static str> {
-        let references = vec![Reference::Prepared(Arc::clone(&self.prepared))];
+        let references = vec![Reference::Known(Arc::clone(&self.prepared))];
         Ok(Task::Verify { references, threshold: self.threshold.clone() })
     }
 }

@@ -318,14 +318,14 @@ impl Appliance {
     }
 
     /// Slots for a transaction; waits for others to be answered, but not beyond its deadline.
-    pub(super) fn places(&self, errand: &Errand, count: usize) -> Result<Held<'_>, Refusal> {
+    fn places(&self, errand: &Errand, count: usize) -> Result<Held<'_>, Refusal> {
         let now_us = self.world.clock.monotonic_us();
         let left = Duration::from_micros(errand.deadline_us.saturating_sub(now_us));
         self.places.take(count, left).ok_or(Refusal::Busy)
     }
 
     /// Every photograph of a data group 2, in its order.
-    pub(super) fn portraits(
+    fn portraits(
         &self,
         errand: &Errand,
         file: &EncodedFile,
@@ -355,7 +355,7 @@ impl Appliance {
         authenticate(files, &self.trust, self.world.clock.civil_s()).verdict
     }
 
-    pub(super) fn picture(
+    fn picture(
         &self,
         errand: &Errand,
         image: &EncodedImage,
@@ -367,7 +367,7 @@ impl Appliance {
     /// Decodes one picture into a slot, unless the answer would come too late already: pictures
     /// that are made to be slow cost their sender's deadline and one picture more, whatever their
     /// number.
-    fn capture(
+    pub(super) fn capture(
         &self,
         errand: &Errand,
         image: &[u8],
@@ -422,7 +422,9 @@ fn pictures(sources: &[ReferenceSource]) -> Result<usize, Refusal> {
         count += match source {
             ReferenceSource::Image(_) => 1,
             ReferenceSource::Dg2 { file, .. } => {
-                portraits_of(file, Part::Reference(number))?
+                let part = Part::Reference(number);
+                let dg2 = Dg2::read(file.bytes());
+                dg2.map_err(|error| Refusal::Document { part, error })?.portraits.len()
             }
             ReferenceSource::Subject { .. }
             | ReferenceSource::Holder { .. }
@@ -434,10 +436,4 @@ fn pictures(sources: &[ReferenceSource]) -> Result<usize, Refusal> {
         return Err(Refusal::References { held: count, most: REFERENCES_MAX });
     }
     Ok(count)
-}
-
-/// Photographs of a data group 2.
-pub(super) fn portraits_of(file: &EncodedFile, part: Part) -> Result<usize, Refusal> {
-    let dg2 = Dg2::read(file.bytes());
-    Ok(dg2.map_err(|error| Refusal::Document { part, error })?.portraits.len())
 }

@@ -22,8 +22,9 @@ use crate::{
     audit::{AuditComparison, AuditEnd, AuditEntry},
     capture::lane::Lane,
     command::{Against, Answer, AtLane, LaneCommand, Listener, Part, ReferenceSource, Refusal, Scope},
+    document::{dg2::Dg2, error::DocumentError, image::ImageError},
     limits::{REFERENCES_MAX, WATCHERS_MAX},
-    pipeline::{Prepared, Reference, Task, slot::Captured},
+    pipeline::{Known, Priority, Reference, Task},
     transaction::{
         self, Closing, Ended, Opened, Opening, RegisterError, Standing,
         bell::Bell,
@@ -233,7 +234,7 @@ impl Appliance {
                 }
                 let mut held = Vec::with_capacity(sources.len());
                 for (number, source) in sources.into_iter().enumerate() {
-                    self.prepare(errand, Part::Reference(number), source, &mut held)?;
+                    self.make_ready(errand, Part::Reference(number), source, &mut held)?;
                 }
                 let mut compared = Compared { appliance: self, held, threshold };
                 compared.references()?; // counted, and everybody who is enrolled is found
@@ -242,7 +243,7 @@ impl Appliance {
         }
     }
 
-    fn prepare(
+    fn make_ready(
         &self,
         errand: &Errand,
         part: Part,
@@ -251,19 +252,22 @@ impl Appliance {
     ) -> Result<(), Refusal> {
         let of_template = |template| {
             let (capture, document) = (CaptureFact::Usable, None);
-            Held::Prepared(Arc::new(Prepared { capture, template: Some(template), document }))
+            Held::Known(Arc::new(Known { capture, template: Some(template), document }))
         };
         match source {
             ReferenceSource::Image(image) => {
-                let _place = self.places(errand, 1)?;
-                let captured = self.picture(errand, &image, part)?;
-                held.push(self.embedded(errand, captured, None)?);
+                let image = image.bytes();
+                let refusal = |error| Refusal::Image { part, error };
+                held.push(self.embedded(errand, image, None, refusal)?);
             }
             ReferenceSource::Dg2 { file, sod, dg1 } => {
                 let authenticity = self.authenticity(&file, sod.as_ref(), dg1.as_ref());
-                let _places = self.places(errand, super::execute::portraits_of(&file, part)?)?;
-                for captured in self.portraits(errand, &file, part)? {
-                    held.push(self.embedded(errand, captured, Some(authenticity))?);
+                let document = |error| Refusal::Document { part, error };
+                let dg2 = Dg2::read(file.bytes()).map_err(document)?;
+                for (portrait, photograph) in dg2.portraits.iter().enumerate() {
+                    let refusal = |error| document(DocumentError::Image { portrait, error });
+                    let held_as = Some(authenticity);
+                    held.push(self.embedded(errand, photograph.image, held_as, refusal)?);
                 }
             }
             ReferenceSource::Template(template) => {
@@ -289,10 +293,13 @@ impl Appliance {
     fn embedded(
         &self,
         errand: &Errand,
-        captured: Captured,
+        image: &[u8],
         document: Option<Authenticity>,
+        refusal: impl FnOnce(ImageError) -> Refusal,
     ) -> Result<Held, Refusal> {
-        let reply = self.decide(errand, captured, Task::Reference)?;
+        let prepared = self.prepare(errand, Priority::Gate, 1)?;
+        let captured = self.capture(errand, image, refusal)?;
+        let reply = self.decide(errand, prepared, captured, Task::Reference)?;
         let because = |code: &str| reply.verdict.reasons.iter().any(|reason| reason.code == code);
         if because("ENGINE_LATE") {
             return Err(Refusal::Late { deadline_ms: errand.deadline_ms });
@@ -301,7 +308,7 @@ impl Appliance {
             return Err(Refusal::Fault { what: "an engine was lost and none took over" });
         }
         let (capture, template) = (reply.probe, reply.template);
-        Ok(Held::Prepared(Arc::new(Prepared { capture, template, document })))
+        Ok(Held::Known(Arc::new(Known { capture, template, document })))
     }
 }
 
@@ -323,7 +330,7 @@ fn watch(known: Opened, Listener(listener): Listener) -> Result<Standing, Refusa
 /// One reference, between two frames.
 enum Held {
     /// Its template, or why there is none.
-    Prepared(Arc<Prepared>),
+    Known(Arc<Known>),
     /// A subject, looked up for every frame.
     Enrolled { gallery: GalleryId, subject: SubjectId },
 }
@@ -341,8 +348,8 @@ impl Compared<'_> {
         let now_s = self.appliance.world.clock.civil_s();
         for held in &self.held {
             match held {
-                Held::Prepared(prepared) => {
-                    references.push(Reference::Prepared(Arc::clone(prepared)));
+                Held::Known(prepared) => {
+                    references.push(Reference::Known(Arc::clone(prepared)));
                 }
                 Held::Enrolled { gallery, subject } => {
                     let found = self.appliance.galleries.searchable(gallery)?;

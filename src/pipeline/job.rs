@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam_queue::ArrayQueue;
 
 use super::{
-    Claim, Offered, Order, Prepared, Presentation, Priority, Reference, Reply, Spent, Task,
+    Claim, Known, Offered, Order, Presentation, Priority, Reference, Reply, Spent, Task,
     slot::Captured,
 };
 use crate::{
@@ -58,7 +58,7 @@ pub(super) struct Sample {
     /// The place that was set aside for the template of an image.
     pub(super) blank: Option<Template>,
     /// In the place of a template: one that others hold, too.
-    pub(super) prepared: Option<Arc<Prepared>>,
+    pub(super) prepared: Option<Arc<Known>>,
     /// What the document that it comes from was found to be.
     pub(super) document: Option<Authenticity>,
     /// It came as an image that is counted; settled with the answer.
@@ -134,7 +134,7 @@ impl Job {
                 settled: true,
                 ..Sample::default()
             },
-            Reference::Prepared(prepared) => Sample {
+            Reference::Known(prepared) => Sample {
                 capture: Some(prepared.capture),
                 document: prepared.document,
                 prepared: Some(prepared),

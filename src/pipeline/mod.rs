@@ -109,7 +109,7 @@ pub enum Task {
 }
 
 /// A reference that was made ready before: its template, or why there is none.
-pub struct Prepared {
+pub struct Known {
     /// What its capture gave; a template counts as usable.
     pub capture: CaptureFact,
     /// Its template, where the capture was usable.
@@ -127,7 +127,7 @@ pub enum Reference {
     /// A template that the gallery or a token held.
     Template(Template),
     /// One that was made ready before, by [`Task::Reference`] or otherwise.
-    Prepared(Arc<Prepared>),
+    Known(Arc<Known>),
 }
 
 /// Whom the engines serve first.
@@ -184,7 +184,7 @@ impl Order {
         };
         let frames = references.into_iter().filter_map(|reference| match reference {
             Reference::Image(captured) | Reference::Portrait(captured, _) => Some(captured),
-            Reference::Template(_) | Reference::Prepared(_) => None,
+            Reference::Template(_) | Reference::Known(_) => None,
         });
         for mut captured in frames.chain([self.probe]) {
             if let Some(offered) = captured.take_offered() {
