@@ -35,7 +35,11 @@ mod pictures;
 mod places;
 #[path = "common/png.rs"]
 mod png;
+#[path = "http_api/lanes.rs"]
+mod lanes;
 #[path = "http_api/real.rs"]
 mod real;
 #[path = "scene/mod.rs"]
 mod scene;
+#[path = "http_api/steady.rs"]
+mod steady;
