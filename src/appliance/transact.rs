@@ -33,7 +33,7 @@ use crate::{
         register::Open,
     },
     types::{
-        Attack, Authenticity, CaptureFact, GalleryId, SubjectId, Threshold, TransactionId,
+        Attack, Authenticity, CaptureFact, GalleryId, Outcome, SubjectId, Threshold, TransactionId,
     },
 };
 
@@ -184,6 +184,7 @@ impl Appliance {
                 ..entry
             });
         }
+        self.world.meter.outcome(standing.outcome.unwrap_or(Outcome::Refer));
         standing
     }
 

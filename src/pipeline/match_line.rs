@@ -114,7 +114,10 @@ fn meter(desk: &Desk, job: &mut Job, reply: &super::Reply, done_us: u64) {
     if matches!(job.goal, Goal::Reference) {
         return settle(job, reply.late); // nothing was decided about anybody
     }
-    meter.outcome(reply.verdict.outcome);
+    // What a lane's frame comes to is not what the gate is told; its transaction counts that.
+    if job.facts.asked.at_lane.is_none() {
+        meter.outcome(reply.verdict.outcome);
+    }
     if job.probe().capture == Some(CaptureFact::Usable) {
         meter.attack(attack_finding(reply));
     }
