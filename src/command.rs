@@ -28,11 +28,12 @@ use crate::{
     },
     types::{
         Action, Asked, Attack, Authenticity, Caller, Candidate, CaptureFact, Certificate,
-        GalleryId, Purpose, Reason, Score, Selection, SubjectId, Template, TemplateError,
+        GalleryId, LaneId, Purpose, Reason, Score, Selection, SubjectId, Template, TemplateError,
         Threshold, TransactionId, Verdict,
     },
 };
 pub use crate::{
+    capture::{lane::Taken, push::PushRefused},
     face::{Face, FaceReport, Quality},
     gallery::Enrolment,
     pipeline::Spent,
@@ -165,6 +166,15 @@ pub enum Command {
         /// First second at which it is not accepted any more.
         expiry_s: i64,
     },
+    /// Hand a frame of a lane over.
+    PushFrame {
+        /// The lane.
+        lane: LaneId,
+        /// The frame.
+        frame: EncodedImage,
+        /// What the detector named in the lane's configuration said of it.
+        external_attack: Option<f32>,
+    },
     /// Move a subject to another group.
     Regroup {
         /// Where.
@@ -218,6 +228,7 @@ impl Command {
             Self::Erase { .. } | Self::EraseSelected { .. } => Action::Erase,
             Self::Identify { .. } => Action::Identify,
             Self::IssueToken { .. } => Action::IssueToken,
+            Self::PushFrame { .. } => Action::PushFrame,
             Self::Regroup { .. } => Action::Regroup,
             Self::Replace { .. } => Action::Replace,
             Self::Restrict { .. } => Action::Restrict,
@@ -248,7 +259,7 @@ impl Command {
                 | ReferenceSource::Template(_)
                 | ReferenceSource::HolderToken(_) => None,
             }),
-            Self::Embed { .. } | Self::IssueToken { .. } => None,
+            Self::Embed { .. } | Self::IssueToken { .. } | Self::PushFrame { .. } => None,
         }
     }
 }
@@ -390,6 +401,13 @@ pub enum Answer {
     },
     /// A gallery.
     Gallery(GalleryDescription),
+    /// A lane has the frame.
+    FrameTaken {
+        /// The lane.
+        lane: LaneId,
+        /// What became of it.
+        taken: Taken,
+    },
 }
 
 /// Which picture of a request is meant.
@@ -498,6 +516,15 @@ pub enum Refusal {
         /// Its name.
         gallery: GalleryId,
     },
+    /// No such lane.
+    #[error("there is no lane {lane}; the configuration's [[lane]] tables name them")]
+    UnknownLane {
+        /// Its name.
+        lane: LaneId,
+    },
+    /// The lane does not take the frame.
+    #[error(transparent)]
+    Push(#[from] PushRefused),
     /// The name is taken.
     #[error("gallery {gallery} exists already")]
     GalleryExists {
@@ -594,7 +621,20 @@ pub enum Refusal {
     /// Everything that can be worked on at once is being worked on.
     #[error("busy: every slot is taken; try again")]
     Busy,
-    /// The answer would come too late, or came too late.
+    /// With what lies ahead of it, the answer would come too late: nothing was computed.
+    #[error(
+        "an answer needs about {needed_ms} ms now, more than the deadline of {deadline_ms} ms \
+         leaves; try again in {retry_after_s} s"
+    )]
+    TooLate {
+        /// What it would need.
+        needed_ms: u64,
+        /// The deadline.
+        deadline_ms: u64,
+        /// When what is too much has been worked off.
+        retry_after_s: u64,
+    },
+    /// The answer came too late.
     #[error("no answer within the deadline of {deadline_ms} ms")]
     Late {
         /// The deadline.
@@ -694,6 +734,14 @@ impl Refusal {
             Self::Deadline { .. } => "DEADLINE_OUT_OF_RANGE",
             Self::Fmr { .. } => "FMR_NOT_CALIBRATED",
             Self::UnknownGallery { .. } => "GALLERY_UNKNOWN",
+            Self::UnknownLane { .. } => "LANE_UNKNOWN",
+            Self::Push(refused) => match refused {
+                PushRefused::NotPushed { .. } => "LANE_NOT_PUSHED",
+                PushRefused::Image(error) => error.code(),
+                PushRefused::DetectorUnknown { .. } => "ATTACK_DETECTOR_UNKNOWN",
+                PushRefused::DetectorScore { .. } => "ATTACK_SCORE_INVALID",
+                PushRefused::Stopping => "NOT_READY",
+            },
             Self::GalleryExists { .. } => "GALLERY_EXISTS",
             Self::Gallery { error, .. } => match error {
                 GalleryError::NoClass => "CLASSES_EMPTY",
@@ -727,6 +775,7 @@ impl Refusal {
             Self::GalleriesFull { .. } => "GALLERIES_FULL",
             Self::Audit => "AUDIT_UNAVAILABLE",
             Self::Busy => "BUSY",
+            Self::TooLate { .. } => "DEADLINE_UNMEETABLE",
             Self::Late { .. } => "DEADLINE_PASSED",
             Self::ErasurePending { .. } => "ERASURE_PENDING",
             Self::NotReady { .. } => "NOT_READY",

@@ -29,6 +29,8 @@ mod issuer;
 mod jpeg2000;
 #[path = "http_api/keeping.rs"]
 mod keeping;
+#[path = "http_api/lanes.rs"]
+mod lanes;
 #[path = "http_api/pictures.rs"]
 mod pictures;
 #[path = "common/places.rs"]

@@ -288,6 +288,7 @@ fn action(action: Action) -> &'static str {
         Action::ExportGallery => "export_gallery",
         Action::Identify => "identify",
         Action::IssueToken => "issue_token",
+        Action::PushFrame => "push_frame",
         Action::Regroup => "regroup",
         Action::Replace => "replace",
         Action::Restrict => "restrict",

@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 mod keeping;
+mod lane;
 
 pub use keeping::{
     EnrolHolderBody, EraseBody, IssueTokenBody, RegroupBody, ReplaceBody, RestrictBody,
 };
+pub use lane::PushFrameBody;
+pub(super) use lane::{lane_id, push_frame};
 pub(super) use keeping::{enrol_holder, erase_selected, issue_token, regroup, replace, restrict};
 
 use super::{

@@ -167,6 +167,7 @@ impl AttackDetection {
             | Action::Embed
             | Action::Erase
             | Action::ExportGallery
+            | Action::PushFrame
             | Action::Regroup
             | Action::Restrict
             | Action::RotateKeys => false,

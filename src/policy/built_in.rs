@@ -218,6 +218,7 @@ mod tests {
             | Action::DescribeGallery
             | Action::Erase
             | Action::ExportGallery
+            | Action::PushFrame
             | Action::Regroup
             | Action::Restrict
             | Action::RotateKeys => true,

@@ -16,6 +16,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis::{
     appliance::{Appliance, Assembly, GalleryPlace, World, keeping::HolderKeys},
     audit::AuditSink,
+    capture::runner::LanePlan,
     command::Service,
     config,
     document::authentication::TrustStore,
@@ -53,6 +54,7 @@ pub struct Setup {
     /// Whether holder tokens are issued and accepted.
     pub holder_tokens: bool,
     pub trust: TrustStore,
+    pub lanes: Vec<LanePlan>,
 }
 
 impl Default for Setup {
@@ -68,6 +70,7 @@ impl Default for Setup {
             audit: None,
             holder_tokens: true,
             trust: TrustStore::default(),
+            lanes: Vec::new(),
         }
     }
 }
@@ -122,6 +125,8 @@ impl Server {
             engine: parts.engine,
             detector: parts.detector,
             attack: parts.attack,
+            standby: parts.standby,
+            lanes: setup.lanes,
             calibration: parts.calibration,
             rules: parts.rules,
             policy: Arc::new(BuiltIn::new(setup.attack).documents(setup.documents)),
@@ -132,6 +137,7 @@ impl Server {
             fmr: 1e-4,
             embed_enabled: setup.embed_enabled,
             deadline_ms: setup.limits.deadline_ms,
+            drain_ms: setup.limits.drain_ms,
         };
         let appliance =
             Appliance::with_engine(assembly, world.clone()).expect("a rate in the table");
@@ -156,7 +162,7 @@ impl Server {
         let address = listener.local_addr().expect("bound");
         let forever = std::future::pending();
         let router = route::router(api);
-        runtime.spawn(server::serve(listener, None, router, limits.connections, forever));
+        runtime.spawn(server::serve(listener, None, router, limits.into(), forever));
         Self { address, audit: None, _runtime: runtime }
     }
 

@@ -13,6 +13,7 @@ pub(super) mod issue_token;
 pub(super) mod livez;
 pub(super) mod metrics;
 pub(super) mod openapi;
+pub(super) mod push_frame;
 pub(super) mod readyz;
 pub(super) mod regroup;
 pub(super) mod replace;

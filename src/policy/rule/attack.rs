@@ -58,6 +58,7 @@ fn opens_a_gate(action: Action) -> bool {
         | Action::Erase
         | Action::ExportGallery
         | Action::IssueToken
+        | Action::PushFrame
         | Action::Regroup
         | Action::Replace
         | Action::Restrict

@@ -50,6 +50,7 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::Erase
         | Action::ExportGallery
         | Action::IssueToken
+        | Action::PushFrame
         | Action::Regroup
         | Action::Replace
         | Action::Restrict

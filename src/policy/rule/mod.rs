@@ -31,7 +31,7 @@ pub(super) mod cases {
         CaptureFact::PoorQuality,
     ];
 
-    pub(in crate::policy) const ACTIONS: [Action; 14] = [
+    pub(in crate::policy) const ACTIONS: [Action; 15] = [
         Action::CreateGallery,
         Action::DeleteGallery,
         Action::DescribeGallery,
@@ -41,6 +41,7 @@ pub(super) mod cases {
         Action::ExportGallery,
         Action::Identify,
         Action::IssueToken,
+        Action::PushFrame,
         Action::Regroup,
         Action::Replace,
         Action::Restrict,

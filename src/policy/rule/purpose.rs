@@ -21,6 +21,7 @@ pub(in crate::policy) fn object(asked: &Asked) -> Option<Reason> {
             | Action::ExportGallery
             | Action::Identify
             | Action::IssueToken
+            | Action::PushFrame
             | Action::Regroup
             | Action::Replace
             | Action::Restrict

@@ -20,6 +20,7 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::Erase
         | Action::ExportGallery
         | Action::Identify
+        | Action::PushFrame
         | Action::Regroup
         | Action::Restrict
         | Action::RotateKeys
