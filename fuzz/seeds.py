@@ -246,6 +246,14 @@ def archives():
     }
 
 
+def streams():
+    """Motion JPEG: pictures in form with a thumbnail's markers inside, whole and torn."""
+    picture = bytes.fromhex("ffd8ffe10008ffd8ffd90101ffda000301" "01ff00ffd301ffd9")
+    boundary = b"--x\r\nContent-Type: image/jpeg\r\n\r\n"
+    return {"plain": b"\x3f" + picture * 3, "multipart": b"\x07" + (boundary + picture) * 2,
+            "torn": b"\x00" + picture[:9] + picture * 2}
+
+
 def signatures():
     return {"genuine": SOD, "truncated": SOD[:-1], "untagged": SOD[4:], "content-only": SOD[60:200]}
 
@@ -279,7 +287,8 @@ def journals():
 def main(corpus):
     for target, seeds in {"calibration": calibrations(), "dg2": documents(),
                           "gallery": galleries(), "holder_token": tokens(), "image": images(),
-                          "journal": journals(), "sod": signatures(), "statistics": archives(),
+                          "journal": journals(), "mjpeg": streams(), "sod": signatures(),
+                          "statistics": archives(),
                           "trust": certificates()}.items():
         folder = pathlib.Path(corpus) / target
         folder.mkdir(parents=True, exist_ok=True)

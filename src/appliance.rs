@@ -1,7 +1,8 @@
 //! The composition root: the only file (with its folder) that names every layer.
 //!
 //! `models.rs` reads model files, `keeping.rs` finds custodian and folders, `places.rs` shares out
-//! frame slots, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
+//! frame slots, `lanes.rs` makes lanes of their configuration, `standby.rs` knows who takes over from an
+//! engine, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
 //! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
 //! decided, `transact.rs` what is decided at a lane, `administer.rs` what is kept, `carried.rs` what
 //! travellers carry. Here they are put
@@ -15,9 +16,11 @@ mod carried;
 mod execute;
 mod galleries;
 pub mod keeping;
+mod lanes;
 pub mod models;
 pub mod offline;
 mod places;
+mod standby;
 mod transact;
 pub mod trust;
 mod watched;
@@ -34,6 +37,10 @@ use std::{
 use crate::{
     audit::{AuditError, AuditSink, file::FileAudit},
     backend::{Backend, BackendError, Description, Engine, FACTORIES, Unavailable},
+    capture::{
+        lane::LaneSet,
+        runner::{LanePlan, Lanes, failures},
+    },
     command::{Answer, Readiness, Refusal, Request, Service, Version},
     config::{
         AttackDetection, Config, ConfigError, DocumentAuthentication, EngineName, Environment,
@@ -43,10 +50,10 @@ use crate::{
     face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
     gallery::Gallery,
     keys::process,
-    limits::{SLOT_BYTES, SLOTS, TRANSACTIONS_REMEMBERED},
+    limits::{LANE_SLOTS, SLOT_BYTES, SLOTS, TRANSACTIONS_REMEMBERED},
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
-    pipeline::{self, Parts, Pipeline, slot::SlotPool},
+    pipeline::{self, Parts, Pipeline, Standby, slot::SlotPool},
     policy::{AttackRule, BuiltIn, DocumentRule, Policy},
     random::Entropy,
     time::Clock,
@@ -227,6 +234,12 @@ pub struct Assembly {
     pub embed_enabled: bool,
     /// Time of requests that name no deadline, in milliseconds.
     pub deadline_ms: u64,
+    /// Time in which what is in flight may end when the appliance stops, in milliseconds.
+    pub drain_ms: u64,
+    /// Who takes over when an engine fails.
+    pub standby: Standby,
+    /// Cameras and gates; their names differ.
+    pub lanes: Vec<LanePlan>,
 }
 
 /// The built-in rules, as configured.
@@ -245,6 +258,8 @@ fn policy(chosen: &PolicyChoice) -> BuiltIn {
 
 /// The appliance, running. Stops when dropped.
 pub struct Appliance {
+    /// Before the pipeline: frames stop coming before their takers go.
+    lanes: Lanes,
     pipeline: Pipeline,
     places: Places,
     slots: Arc<SlotPool>,
@@ -262,6 +277,7 @@ pub struct Appliance {
     embed_enabled: bool,
     attack_detection: bool,
     deadline_ms: u64,
+    drain_ms: u64,
     stopping: AtomicBool,
 }
 
@@ -283,7 +299,9 @@ impl Appliance {
         let backend = backend(config)?;
         let models = Models::load(&config.models, &config.attack, environment)?;
         let began_us = world.clock.monotonic_us();
-        let engine = models.engine(backend)?;
+        let engine = models.engine(Arc::clone(&backend))?;
+        let keys = (&config.models, &config.attack);
+        let standby = standby::standby(&backend, threads(config), keys, environment);
         let took_us = world.clock.monotonic_us().saturating_sub(began_us);
         tracing::info!(took_us, "networks are ready");
         let assembly = Assembly {
@@ -305,6 +323,9 @@ impl Appliance {
             fmr: config.policy.fmr,
             embed_enabled: config.policy.embed_enabled,
             deadline_ms: config.limits.deadline_ms,
+            drain_ms: config.limits.drain_ms,
+            standby,
+            lanes: config.lane.iter().map(|keys| lanes::plan(keys, &config.limits)).collect(),
         };
         Self::with_engine(assembly, world)
     }
@@ -318,7 +339,7 @@ impl Appliance {
         let threshold = calibration.threshold(assembly.fmr).map_err(StartError::Fmr)?;
         let description = assembly.engine.search.describe();
         let attack_detection = assembly.attack.is_some();
-        let slots = SlotPool::new(SLOTS, SLOT_BYTES);
+        let slots = SlotPool::new(SLOTS + LANE_SLOTS * assembly.lanes.len(), SLOT_BYTES);
         let audit = Arc::new(Watched::new(assembly.audit));
         let register = register(assembly.journal.as_deref())?;
         let folder = assembly.galleries.folder.clone();
@@ -339,8 +360,11 @@ impl Appliance {
             clock: Arc::clone(&world.clock),
             meter: Arc::clone(&world.meter),
             slots: Arc::clone(&slots),
+            standby: assembly.standby,
         });
+        let lanes = Lanes::start(assembly.lanes, &slots, &world.clock, &world.meter);
         Ok(Self {
+            lanes,
             pipeline,
             places: Places::new(SLOTS),
             slots,
@@ -358,6 +382,7 @@ impl Appliance {
             embed_enabled: assembly.embed_enabled,
             attack_detection,
             deadline_ms: assembly.deadline_ms,
+            drain_ms: assembly.drain_ms,
             stopping: AtomicBool::new(false),
         })
     }
@@ -384,11 +409,27 @@ impl Appliance {
         Ok(())
     }
 
-    /// Takes no more requests and answers those in flight.
-    pub fn stop(&self) {
+    /// Takes no more requests; those in flight go on.
+    pub fn refuse_more(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes no more requests and answers those in flight, as late after the configured time; ends the
+    /// lanes' sources; then lets go of every gallery, and so of every key that opens one. A search
+    /// that an engine hangs in keeps its own until the process ends.
+    pub fn stop(&self) {
+        self.refuse_more();
         self.register.tell_all(Told::Stop);
-        self.pipeline.stop();
+        let is_drained = self.pipeline.stop(self.drain_ms);
+        self.lanes.stop();
+        self.galleries.close();
+        tracing::info!(is_drained, "stopped: nothing is in flight, and keys are zeroed");
+    }
+
+    /// The lanes.
+    #[must_use]
+    pub fn lanes(&self) -> &LaneSet {
+        self.lanes.set()
     }
 
     /// The slots, for the proof that none holds a face.
@@ -410,10 +451,9 @@ impl Service for Appliance {
         if self.audit.is_broken() {
             return Readiness::NotReady("the audit could not be written when it was last tried");
         }
-        match self.galleries.unavailable() {
-            none if none.is_empty() => Readiness::Ready,
-            why => Readiness::Degraded(why),
-        }
+        let mut why = self.galleries.unavailable();
+        why.extend(failures(self.lanes.set()));
+        if why.is_empty() { Readiness::Ready } else { Readiness::Degraded(why) }
     }
 
     fn version(&self) -> Version {
@@ -499,15 +539,20 @@ fn open_audit(config: &Config, environment: &Environment) -> Result<FileAudit, S
     FileAudit::open(&path).map_err(StartError::Audit)
 }
 
+/// Compute threads of an engine.
+fn threads(config: &Config) -> usize {
+    match config.engine.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
 /// The backend that the configuration asks for.
 ///
 /// # Errors
 /// [`StartError::Engine`].
 pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
-    let threads = match config.engine.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
+    let threads = threads(config);
     let wanted = match config.engine.name {
         EngineName::Auto => None,
         EngineName::Cpu => Some("cpu"),

@@ -38,6 +38,7 @@ use crate::{
     },
 };
 pub use crate::{
+    capture::{lane::Taken, push::PushRefused},
     face::{Face, FaceReport, Quality},
     gallery::Enrolment,
     pipeline::Spent,
@@ -177,6 +178,15 @@ pub enum Command {
         /// What.
         command: LaneCommand,
     },
+    /// Hand a frame of a lane over.
+    PushFrame {
+        /// The lane.
+        lane: LaneId,
+        /// The frame.
+        frame: EncodedImage,
+        /// What the detector named in the lane's configuration said of it.
+        external_attack: Option<f32>,
+    },
     /// Move a subject to another group.
     Regroup {
         /// Where.
@@ -238,6 +248,7 @@ impl Command {
                 | LaneCommand::Cancel
                 | LaneCommand::Left => Action::FollowTransaction,
             },
+            Self::PushFrame { .. } => Action::PushFrame,
             Self::Regroup { .. } => Action::Regroup,
             Self::Replace { .. } => Action::Replace,
             Self::Restrict { .. } => Action::Restrict,
@@ -265,7 +276,10 @@ impl Command {
                 Against::References(references) => gallery_of(references),
                 Against::Gallery { gallery, .. } => Some(gallery),
             },
-            Self::Embed { .. } | Self::IssueToken { .. } | Self::Lane { .. } => None,
+            Self::Embed { .. }
+            | Self::IssueToken { .. }
+            | Self::Lane { .. }
+            | Self::PushFrame { .. } => None,
         }
     }
 
@@ -432,6 +446,13 @@ pub enum Answer {
     Gallery(GalleryDescription),
     /// How a transaction of a lane stands.
     Transaction(Standing),
+    /// A lane has the frame.
+    FrameTaken {
+        /// The lane.
+        lane: LaneId,
+        /// What became of it.
+        taken: Taken,
+    },
 }
 
 /// Which picture of a request is meant.
@@ -540,6 +561,15 @@ pub enum Refusal {
         /// Its name.
         gallery: GalleryId,
     },
+    /// No such lane.
+    #[error("there is no lane {lane}; the configuration's [[lane]] tables name them")]
+    UnknownLane {
+        /// Its name.
+        lane: LaneId,
+    },
+    /// The lane does not take the frame.
+    #[error(transparent)]
+    Push(#[from] PushRefused),
     /// The name is taken.
     #[error("gallery {gallery} exists already")]
     GalleryExists {
@@ -609,12 +639,6 @@ pub enum Refusal {
         /// Why not.
         error: RecordsError,
     },
-    /// No such lane.
-    #[error("there is no lane {lane}; the configuration's [[lane]] tables name those that are")]
-    UnknownLane {
-        /// Its name.
-        lane: LaneId,
-    },
     /// The transaction is not opened, or not found.
     #[error(transparent)]
     Transaction(#[from] RegisterError),
@@ -645,7 +669,20 @@ pub enum Refusal {
     /// Everything that can be worked on at once is being worked on.
     #[error("busy: every slot is taken; try again")]
     Busy,
-    /// The answer would come too late, or came too late.
+    /// With what lies ahead of it, the answer would come too late: nothing was computed.
+    #[error(
+        "an answer needs about {needed_ms} ms now, more than the deadline of {deadline_ms} ms \
+         leaves; try again in {retry_after_s} s"
+    )]
+    TooLate {
+        /// What it would need.
+        needed_ms: u64,
+        /// The deadline.
+        deadline_ms: u64,
+        /// When what is too much has been worked off.
+        retry_after_s: u64,
+    },
+    /// The answer came too late.
     #[error("no answer within the deadline of {deadline_ms} ms")]
     Late {
         /// The deadline.
@@ -751,6 +788,14 @@ impl Refusal {
             Self::Deadline { .. } => "DEADLINE_OUT_OF_RANGE",
             Self::Fmr { .. } => "FMR_NOT_CALIBRATED",
             Self::UnknownGallery { .. } => "GALLERY_UNKNOWN",
+            Self::UnknownLane { .. } => "LANE_UNKNOWN",
+            Self::Push(refused) => match refused {
+                PushRefused::NotPushed { .. } => "LANE_NOT_PUSHED",
+                PushRefused::Image(error) => error.code(),
+                PushRefused::DetectorUnknown { .. } => "ATTACK_DETECTOR_UNKNOWN",
+                PushRefused::DetectorScore { .. } => "ATTACK_SCORE_INVALID",
+                PushRefused::Stopping => "NOT_READY",
+            },
             Self::GalleryExists { .. } => "GALLERY_EXISTS",
             Self::Gallery { error, .. } => match error {
                 GalleryError::NoClass => "CLASSES_EMPTY",
@@ -778,7 +823,6 @@ impl Refusal {
             Self::IdentifyNotPossible { .. } => "IDENTIFY_NOT_POSSIBLE",
             Self::HolderToken { .. } => "HOLDER_TOKEN_REFUSED",
             Self::TokensDisabled => "TOKENS_DISABLED",
-            Self::UnknownLane { .. } => "LANE_UNKNOWN",
             Self::Transaction(error) => match error {
                 RegisterError::OtherLane { .. } => "TRANSACTION_OTHER_LANE",
                 RegisterError::LaneOccupied { .. } => "LANE_OCCUPIED",
@@ -793,6 +837,7 @@ impl Refusal {
             Self::GalleriesFull { .. } => "GALLERIES_FULL",
             Self::Audit => "AUDIT_UNAVAILABLE",
             Self::Busy => "BUSY",
+            Self::TooLate { .. } => "DEADLINE_UNMEETABLE",
             Self::Late { .. } => "DEADLINE_PASSED",
             Self::ErasurePending { .. } => "ERASURE_PENDING",
             Self::NotReady { .. } => "NOT_READY",

@@ -8,6 +8,7 @@
 //! handed values.
 
 mod attack;
+mod lane;
 
 use std::{
     net::SocketAddr,
@@ -17,6 +18,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{limits, policy::ATTACK_SCORE_SUSPECTED};
+pub use lane::{FormatName, LaneKeys, SourceName};
 pub use attack::{AttackChoice, AttackDetectorName, AttackNetworkFile};
 
 /// The documented defaults, as `portcullis config` prints them.
@@ -89,6 +91,8 @@ pub enum ConfigError {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Cameras and gates; none where the gates' controllers send whole requests.
+    pub lane: Vec<LaneKeys>,
     /// The API.
     pub server: Server,
     /// Model files.
@@ -245,6 +249,8 @@ pub struct Limits {
     pub connections: usize,
     /// Time of a request that names no deadline.
     pub deadline_ms: u64,
+    /// Time in which what is in flight may still be answered when the appliance stops.
+    pub drain_ms: u64,
 }
 
 macro_rules! choice {
@@ -427,6 +433,7 @@ impl Default for Limits {
             transactions: limits::TRANSACTIONS_MAX,
             connections: limits::CONNECTIONS_MAX,
             deadline_ms: limits::DEADLINE_MS_DEFAULT,
+            drain_ms: limits::STOP_MS_MAX,
         }
     }
 }
@@ -567,6 +574,7 @@ impl Config {
             ("limits.transactions", held.transactions as u64, limits::TRANSACTIONS_MAX as u64),
             ("limits.connections", held.connections as u64, limits::CONNECTIONS_MAX as u64),
             ("limits.deadline_ms", held.deadline_ms, limits::DEADLINE_MS_MAX),
+            ("limits.drain_ms", held.drain_ms, limits::STOP_MS_MAX),
         ];
         for (key, value, most) in bounds {
             if value == 0 || value > most {
@@ -583,6 +591,7 @@ impl Config {
             let why = "tls_certificate and tls_key belong together: set both or neither";
             return refuse("server.tls_certificate", tls.0.display().to_string(), why);
         }
+        lane::check(&self.lane)?;
         self.attack.check()?;
         self.gallery.check()?;
         self.check_exposure()

@@ -17,6 +17,8 @@ mod dg2;
 mod documents;
 #[path = "http_api/door.rs"]
 mod door;
+#[path = "http_api/gates.rs"]
+mod gates;
 #[path = "http_api/galleries.rs"]
 mod galleries;
 #[path = "http_api/harness.rs"]
@@ -29,14 +31,14 @@ mod issuer;
 mod jpeg2000;
 #[path = "http_api/keeping.rs"]
 mod keeping;
+#[path = "http_api/lanes.rs"]
+mod lanes;
 #[path = "http_api/pictures.rs"]
 mod pictures;
 #[path = "common/places.rs"]
 mod places;
 #[path = "common/png.rs"]
 mod png;
-#[path = "http_api/lanes.rs"]
-mod lanes;
 #[path = "http_api/real.rs"]
 mod real;
 #[path = "scene/mod.rs"]

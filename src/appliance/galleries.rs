@@ -317,6 +317,13 @@ impl Galleries {
         held.iter().map(|(name, kept)| (name.clone(), kept.clone())).collect()
     }
 
+    /// Lets go of every gallery: the keys of each are zeroed when the last search that holds it has
+    /// ended. Nothing is erased; the files are there for the next start.
+    pub(super) fn close(&self) {
+        let held = std::mem::take(&mut *self.held.write().unwrap_or_else(PoisonError::into_inner));
+        drop(held); // outside the lock: zeroing takes its time
+    }
+
     pub(super) fn place(&self) -> &GalleryPlace {
         &self.place
     }

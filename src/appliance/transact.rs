@@ -21,7 +21,9 @@ use super::{
 use crate::{
     audit::{AuditComparison, AuditEnd, AuditEntry},
     capture::lane::Lane,
-    command::{Against, Answer, AtLane, LaneCommand, Listener, Part, ReferenceSource, Refusal, Scope},
+    command::{
+        Against, Answer, AtLane, Command, LaneCommand,  Listener, Part, ReferenceSource, Refusal, Scope,
+    },
     document::{dg2::Dg2, error::DocumentError, image::ImageError},
     limits::{REFERENCES_MAX, WATCHERS_MAX},
     pipeline::{Known, Priority, Reference, Task},
@@ -65,6 +67,12 @@ impl Appliance {
             LaneCommand::Left => self.tell(errand, known()?, Told::Left)?,
         };
         Ok(Answer::Transaction(standing))
+    }
+
+    /// Time that a lane's transaction has where its request names none.
+    pub(super) fn lane_deadline_ms(&self, command: &Command) -> Option<u64> {
+        let lane = self.lanes.set().lane(command.at_lane()?.lane.as_str())?;
+        Some(lane.terms().deadline_ms)
     }
 
     fn transact(

@@ -314,6 +314,7 @@ fn action(action: Action) -> &'static str {
         Action::FollowTransaction => "follow_transaction",
         Action::Identify => "identify",
         Action::IssueToken => "issue_token",
+        Action::PushFrame => "push_frame",
         Action::Regroup => "regroup",
         Action::Replace => "replace",
         Action::Restrict => "restrict",

@@ -1,12 +1,14 @@
 //! What callers receive. The command line prints the same documents under `--json`.
 
 mod keeping;
+mod lane;
 mod transaction;
 
 use base64::Engine;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use lane::FrameTakenAnswer;
 pub use keeping::{
     ChangedAnswer, ErasedAnswer, HolderEnrolledAnswer, ReplacedAnswer, TokenIssuedAnswer,
 };

@@ -170,6 +170,7 @@ impl AttackDetection {
             | Action::Erase
             | Action::ExportGallery
             | Action::FollowTransaction
+            | Action::PushFrame
             | Action::Regroup
             | Action::Restrict
             | Action::RotateKeys => false,

@@ -52,7 +52,9 @@ pub enum Refused {
 }
 
 impl Refused {
-    fn shed(self) -> Shed {
+    /// Under which reason its frames are counted.
+    #[must_use]
+    pub fn shed(self) -> Shed {
         match self {
             Self::Busy { .. } => Shed::Busy,
             Self::TooLate { .. } => Shed::TooLate,

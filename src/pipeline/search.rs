@@ -38,17 +38,17 @@ const RESCANS_MAX: usize = 2;
 pub(super) struct Search {
     backend: Arc<dyn Backend>,
     /// Who takes over, the next one first.
-    standby: std::vec::IntoIter<Arc<dyn Backend>>,
+    standby: Box<dyn Iterator<Item = Arc<dyn Backend>> + Send>,
     meter: Arc<Meter>,
 }
 
 impl Search {
     pub(super) fn new(
         backend: Arc<dyn Backend>,
-        standby: Vec<Arc<dyn Backend>>,
+        standby: Box<dyn Iterator<Item = Arc<dyn Backend>> + Send>,
         meter: Arc<Meter>,
     ) -> Self {
-        Self { backend, standby: standby.into_iter(), meter }
+        Self { backend, standby, meter }
     }
 
     /// Fills in scores and candidates of every job that is sound and has a probe template.

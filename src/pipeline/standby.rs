@@ -39,13 +39,13 @@ impl Supply for Nobody {
 pub struct Standby {
     /// For networks.
     pub engines: Box<dyn Supply>,
-    /// For searches and comparisons, the next one first.
-    pub searches: Vec<Arc<dyn Backend>>,
+    /// For searches and comparisons, the next one first; made when it is needed.
+    pub searches: Box<dyn Iterator<Item = Arc<dyn Backend>> + Send>,
 }
 
 impl Default for Standby {
     fn default() -> Self {
-        Self { engines: Box::new(Nobody), searches: Vec::new() }
+        Self { engines: Box::new(Nobody), searches: Box::new(std::iter::empty()) }
     }
 }
 

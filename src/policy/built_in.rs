@@ -219,6 +219,7 @@ mod tests {
             | Action::Erase
             | Action::ExportGallery
             | Action::FollowTransaction
+            | Action::PushFrame
             | Action::Regroup
             | Action::Restrict
             | Action::RotateKeys => true,

@@ -51,6 +51,8 @@ pub enum Action {
     Identify,
     /// Hand the traveller's own template to the traveller, signed and sealed.
     IssueToken,
+    /// Hand a lane's frame over.
+    PushFrame,
     /// Move a subject to another group.
     Regroup,
     /// Put new references in the place of a subject's old ones.

@@ -16,6 +16,7 @@ pub(super) mod livez;
 pub(super) mod metrics;
 pub(super) mod open_transaction;
 pub(super) mod openapi;
+pub(super) mod push_frame;
 pub(super) mod read_transaction;
 pub(super) mod readyz;
 pub(super) mod regroup;

@@ -45,11 +45,6 @@ pub struct TransactBody<'a> {
     retry_of: Option<Cow<'a, str>>,
 }
 
-/// A lane's name from a path.
-pub(in crate::http) fn lane_id(text: &str) -> Result<LaneId, Problem> {
-    text.parse().map_err(|error| Problem::new("IDENTIFIER_INVALID", format!("{error}")))
-}
-
 /// A transaction's id from a path or a body.
 pub(in crate::http) fn transaction_id(text: &str) -> Result<TransactionId, Problem> {
     text.parse().map_err(|error| Problem::new("IDENTIFIER_INVALID", format!("{error}")))
@@ -133,7 +128,7 @@ fn against(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::lane_id, *};
 
     fn opened(more: &str) -> Result<Command, Problem> {
         let id = "0f".repeat(16);

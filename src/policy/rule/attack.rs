@@ -59,6 +59,7 @@ fn opens_a_gate(action: Action) -> bool {
         | Action::ExportGallery
         | Action::FollowTransaction
         | Action::IssueToken
+        | Action::PushFrame
         | Action::Regroup
         | Action::Replace
         | Action::Restrict

@@ -51,6 +51,7 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::ExportGallery
         | Action::FollowTransaction
         | Action::IssueToken
+        | Action::PushFrame
         | Action::Regroup
         | Action::Replace
         | Action::Restrict

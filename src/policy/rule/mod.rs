@@ -31,7 +31,7 @@ pub(super) mod cases {
         CaptureFact::PoorQuality,
     ];
 
-    pub(in crate::policy) const ACTIONS: [Action; 15] = [
+    pub(in crate::policy) const ACTIONS: [Action; 16] = [
         Action::CreateGallery,
         Action::DeleteGallery,
         Action::DescribeGallery,
@@ -42,6 +42,7 @@ pub(super) mod cases {
         Action::FollowTransaction,
         Action::Identify,
         Action::IssueToken,
+        Action::PushFrame,
         Action::Regroup,
         Action::Replace,
         Action::Restrict,

@@ -22,6 +22,7 @@ pub(in crate::policy) fn object(asked: &Asked) -> Option<Reason> {
             | Action::FollowTransaction
             | Action::Identify
             | Action::IssueToken
+            | Action::PushFrame
             | Action::Regroup
             | Action::Replace
             | Action::Restrict

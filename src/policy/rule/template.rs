@@ -21,6 +21,7 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::ExportGallery
         | Action::FollowTransaction
         | Action::Identify
+        | Action::PushFrame
         | Action::Regroup
         | Action::Restrict
         | Action::RotateKeys

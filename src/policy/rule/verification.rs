@@ -39,6 +39,7 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::FollowTransaction
         | Action::Identify
         | Action::IssueToken
+        | Action::PushFrame
         | Action::Regroup
         | Action::Replace
         | Action::Restrict
