@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{ReferenceSource, Scope};
-use crate::types::{GalleryId, LaneId, TransactionId};
+use crate::types::{GalleryId, TransactionId};
 pub use crate::{
     transaction::{
         Display, Ended, RegisterError, Standing,
