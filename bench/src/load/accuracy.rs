@@ -7,11 +7,7 @@ use portcullis::accuracy::{Report, Sample, rates::Lost};
 use serde_json::Value;
 
 use super::ask::Questions;
-use crate::{
-    fail::Wrong,
-    finder::form,
-    served::ask,
-};
+use crate::{Wrong, finder::form, served::ask};
 
 /// What the run gave.
 pub(crate) struct Accuracy {

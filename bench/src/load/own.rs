@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use super::ask::{Material, Questions};
 use crate::{
-    fail::Wrong,
+    Wrong,
     finder::Finder,
     served::{Served, ask, release_binary},
 };

@@ -6,7 +6,7 @@
 //! `verify-raw` (from the real one).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fs,
     io::Write,
     path::Path,
@@ -25,7 +25,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     ask::{Fate, STAGES},
     drive::{Record, Sample},
-    mix::What,
 };
 
 /// Longest latency that is told apart: two minutes, twice the longest deadline.
@@ -171,6 +170,9 @@ pub(crate) struct Figures {
     pub(crate) corrected: BTreeMap<String, Quantiles>,
     /// By kind, and `all`: from the real start.
     pub(crate) raw: BTreeMap<String, Quantiles>,
+    /// Everything together: quantile and microseconds, from the intended and the real start.
+    pub(crate) curve: Vec<(f64, u64)>,
+    pub(crate) curve_raw: Vec<(f64, u64)>,
     /// What is neither decoding, nor waiting for an engine, nor a network, nor a search.
     pub(crate) overhead: Option<Quantiles>,
     /// Stages as the answers tell them.
@@ -203,7 +205,10 @@ fn tagged<'a>(samples: impl Iterator<Item = &'a Sample>) -> Tagged {
     all
 }
 
-fn by_kind(tagged: &Tagged, raw: bool) -> BTreeMap<String, Quantiles> {
+/// Quantiles by kind, and the curve of all of them.
+type Kinds = (BTreeMap<String, Quantiles>, Vec<(f64, u64)>);
+
+fn by_kind(tagged: &Tagged, raw: bool) -> Kinds {
     let mut every = histogram();
     let mut kinds = BTreeMap::new();
     for (tag, one) in tagged.iter().filter(|(tag, _)| tag.ends_with(RAW) == raw) {
@@ -211,7 +216,15 @@ fn by_kind(tagged: &Tagged, raw: bool) -> BTreeMap<String, Quantiles> {
         kinds.insert(tag.trim_end_matches(RAW).to_owned(), Quantiles::of(one));
     }
     kinds.insert("all".to_owned(), Quantiles::of(&every));
-    kinds
+    (kinds, curve(&every))
+}
+
+/// Quantiles at even steps of their nines, to the last one that a sample carries.
+fn curve(histogram: &Histogram<u64>) -> Vec<(f64, u64)> {
+    let nines = (histogram.len().max(1) as f64).log10();
+    let steps = (nines * 12.0).floor() as i32;
+    let quantile = |step: i32| 1.0 - 10_f64.powf(-f64::from(step) / 12.0);
+    (0..=steps).map(quantile).map(|at| (at, histogram.value_at_quantile(at))).collect()
 }
 
 impl Figures {
@@ -231,11 +244,15 @@ impl Figures {
                 stages.insert(stage.trim_end_matches("Us").to_owned(), held);
             }
         }
+        let (corrected, curve) = by_kind(&tagged, false);
+        let (raw, curve_raw) = by_kind(&tagged, true);
         Self {
             offered_per_s: counts.offered as f64 / plan_s,
             answered_per_s: counts.answered as f64 / seconds,
-            corrected: by_kind(&tagged, false),
-            raw: by_kind(&tagged, true),
+            corrected,
+            raw,
+            curve,
+            curve_raw,
             overhead: (!overhead.is_empty()).then(|| Quantiles::of_values(overhead)),
             stages,
             timeline: timeline(&record.samples),
@@ -270,8 +287,8 @@ impl Figures {
             }
         }
         whole.answered_per_s = whole.counts.answered as f64 / whole.seconds;
-        whole.corrected = by_kind(&tagged, false);
-        whole.raw = by_kind(&tagged, true);
+        (whole.corrected, whole.curve) = by_kind(&tagged, false);
+        (whole.raw, whole.curve_raw) = by_kind(&tagged, true);
         // Quantiles cannot be added up; only what has a histogram in the log is kept.
         if !rest.is_empty() {
             whole.overhead = None;
@@ -360,16 +377,10 @@ fn base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
-/// Numbers of each kind, for a table.
-pub(crate) fn kinds(record: &Record) -> HashMap<What, usize> {
-    let mut kinds = HashMap::new();
-    record.samples.iter().for_each(|sample| *kinds.entry(sample.what).or_default() += 1);
-    kinds
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mix::What;
 
     fn sample(due_us: u64, late_us: u64, took_us: u64, what: What, fate: Fate) -> Sample {
         let (wrong, unlike, spent_us) = (false, false, None);
