@@ -13,6 +13,8 @@ mod common;
 mod decide;
 #[path = "common/dg2.rs"]
 mod dg2;
+#[path = "http_api/deploy.rs"]
+mod deploy;
 #[path = "http_api/documents.rs"]
 mod documents;
 #[path = "http_api/door.rs"]
@@ -41,3 +43,5 @@ mod png;
 mod real;
 #[path = "scene/mod.rs"]
 mod scene;
+#[path = "http_api/telemetry.rs"]
+mod telemetry;
