@@ -13,9 +13,9 @@ mod lane;
 pub use keeping::{
     EnrolHolderBody, EraseBody, IssueTokenBody, RegroupBody, ReplaceBody, RestrictBody,
 };
+pub(super) use keeping::{enrol_holder, erase_selected, issue_token, regroup, replace, restrict};
 pub use lane::PushFrameBody;
 pub(super) use lane::{lane_id, push_frame};
-pub(super) use keeping::{enrol_holder, erase_selected, issue_token, regroup, replace, restrict};
 
 use super::{
     body::{Fields, Form, base64, json},

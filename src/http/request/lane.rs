@@ -38,10 +38,7 @@ pub(in crate::http) fn lane_id(text: &str) -> Result<LaneId, Problem> {
 }
 
 /// The purpose and command of a frame that is handed over.
-pub(in crate::http) fn push_frame(
-    lane: LaneId,
-    form: Form,
-) -> Result<(Purpose, Command), Problem> {
+pub(in crate::http) fn push_frame(lane: LaneId, form: Form) -> Result<(Purpose, Command), Problem> {
     let (purpose, frame, external_attack) = match form {
         Form::Json(bytes) => {
             let body: PushFrameBody<'_> = json(&bytes)?;
