@@ -14,8 +14,8 @@ pub use keeping::{
     EnrolHolderBody, EraseBody, IssueTokenBody, RegroupBody, ReplaceBody, RestrictBody,
 };
 pub(super) use keeping::{enrol_holder, erase_selected, issue_token, regroup, replace, restrict};
-pub use lane::PushFrameBody;
-pub(super) use lane::{lane_id, push_frame};
+pub use lane::{PushFrameBody, PushFrameForm};
+pub(super) use lane::{lane_id, push_frame, push_picture};
 
 use super::{
     body::{Fields, Form, base64, json},
