@@ -24,6 +24,12 @@ pub use transact::{
     display_texts,
 };
 
+pub use crate::{
+    capture::{lane::Taken, push::PushRefused},
+    face::{Face, FaceReport, Quality},
+    gallery::Enrolment,
+    pipeline::Spent,
+};
 use crate::{
     document::{error::DocumentError, image::ImageError},
     gallery::GalleryError,
@@ -36,12 +42,6 @@ use crate::{
         GalleryId, LaneId, Purpose, Reason, Score, Selection, SubjectId, Template, TemplateError,
         Threshold, TransactionId, Verdict,
     },
-};
-pub use crate::{
-    capture::{lane::Taken, push::PushRefused},
-    face::{Face, FaceReport, Quality},
-    gallery::Enrolment,
-    pipeline::Spent,
 };
 
 /// What a probe is held against, as the caller names it.

@@ -18,8 +18,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{limits, policy::ATTACK_SCORE_SUSPECTED};
-pub use lane::{FormatName, LaneKeys, SourceName};
 pub use attack::{AttackChoice, AttackDetectorName, AttackNetworkFile};
+pub use lane::{FormatName, LaneKeys, SourceName};
 
 /// The documented defaults, as `portcullis config` prints them.
 pub const DEFAULT_TEXT: &str = include_str!("config.default.toml");

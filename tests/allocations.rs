@@ -160,7 +160,11 @@ fn from_ticket_to_verdict_nothing_is_allocated() {
         assert_eq!(verdict.try_recv(), Ok(Outcome::Admit));
         if round >= 8 {
             assert_eq!(embedded - before, 0, "{images} images: batch, detect, embed");
-            assert_eq!(AT_VERDICT.with(Cell::get) - embedded, 0, "{images} images: compare, decide");
+            assert_eq!(
+                AT_VERDICT.with(Cell::get) - embedded,
+                0,
+                "{images} images: compare, decide"
+            );
         }
     }
 }

@@ -11,6 +11,8 @@ mod bodies;
 mod common;
 #[path = "http_api/decide.rs"]
 mod decide;
+#[path = "http_api/deploy.rs"]
+mod deploy;
 #[path = "common/dg2.rs"]
 mod dg2;
 #[path = "http_api/documents.rs"]
@@ -45,3 +47,5 @@ mod real;
 mod scene;
 #[path = "http_api/steady.rs"]
 mod steady;
+#[path = "http_api/telemetry.rs"]
+mod telemetry;

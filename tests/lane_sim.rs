@@ -116,8 +116,7 @@ impl Gate {
         let (pace, ticking) = (Dice::new(seed ^ 3), Arc::clone(&clock));
         let meanwhile = Arc::new(move || ticking.advance_us(u64::from(pace.below(9_000))));
         let shared = Arc::clone(&clock) as Arc<dyn Clock>;
-        let (scene, parts) =
-            Scene::new(SLOTS, seed, faults_in_256, Arc::clone(&shared), meanwhile);
+        let (scene, parts) = Scene::new(SLOTS, seed, faults_in_256, Arc::clone(&shared), meanwhile);
         let terms = LaneTerms {
             name: "gate-1".parse().expect("a name"),
             kind: LaneKind::Http,

@@ -217,9 +217,7 @@ fn the_newest_frame_reaches_whoever_looks_and_no_wake_up_is_lost() {
             let clock: Arc<dyn Clock> = Arc::new(YieldingClock);
             let open: Open = Box::new(|_| Ok(Box::new(Camera(FRAMES as u32))));
             let mut keeper = Keeper::new(Arc::clone(&lane), open, clock);
-            let camera = thread::spawn(move || {
-                while keeper.turn() == Turn::Now {}
-            });
+            let camera = thread::spawn(move || while keeper.turn() == Turn::Now {});
             let traveller = thread::spawn(move || {
                 let mut seen = 0;
                 while seen < FRAMES {
@@ -251,9 +249,7 @@ fn a_traveller_who_leaves_while_frames_arrive_leaves_nothing_behind() {
             let clock: Arc<dyn Clock> = Arc::new(YieldingClock);
             let open: Open = Box::new(|_| Ok(Box::new(Camera(4))));
             let mut keeper = Keeper::new(Arc::clone(&lane), open, clock);
-            let camera = thread::spawn(move || {
-                while keeper.turn() == Turn::Now {}
-            });
+            let camera = thread::spawn(move || while keeper.turn() == Turn::Now {});
             let travellers = thread::spawn(move || {
                 let mut last = 0;
                 for _ in 0..2 {
@@ -332,7 +328,10 @@ fn time_that_is_claimed_is_given_back_whoever_comes_together() {
             let account = scene.meter.account();
             assert_eq!((account.offered, account.answered, account.in_flight()), (2, 2, 0));
             // With nothing ahead of it, one that needs no more than one frame's time is let in.
-            assert!(desk.claim(1, Priority::Gate, 1).is_ok(), "this clock stands: all takes no time");
+            assert!(
+                desk.claim(1, Priority::Gate, 1).is_ok(),
+                "this clock stands: all takes no time"
+            );
         },
         100,
     );

@@ -379,3 +379,32 @@ fn listed(folder: &Path) -> io::Result<Vec<(GalleryId, KeptBy, PathBuf)>> {
     found.sort();
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        keys::custodian::MemoryCustodian, model::Calibration, random::SystemEntropy,
+        time::SimulatedClock,
+    };
+
+    #[test]
+    fn a_gallery_that_is_let_go_lives_as_long_as_the_search_that_holds_it() {
+        let entropy = Arc::new(SystemEntropy);
+        let custodian = Arc::new(MemoryCustodian::new(Arc::clone(&entropy) as _));
+        let means = Means { custodian, entropy, clock: Arc::new(SimulatedClock::at(1)) };
+        let place = GalleryPlace { folder: None, means, residency: Residency::Sealed };
+        let calibration = Calibration::sface_128();
+        let galleries = Galleries::open(place, calibration.kind(), calibration.layout());
+        let galleries = galleries.expect("memory needs no folder");
+        let name: GalleryId = "flight".parse().expect("a name");
+        galleries.create(&name, KeptBy::Custodian).expect("the first");
+        let searching = galleries.searchable(&name).expect("it can be searched");
+        let gallery = Arc::downgrade(&searching);
+        galleries.close();
+        assert!(matches!(galleries.searchable(&name), Err(Refusal::UnknownGallery { .. })));
+        assert!(gallery.upgrade().is_some(), "the search goes on");
+        drop(searching);
+        assert!(gallery.upgrade().is_none(), "its keys are zeroed with it");
+    }
+}

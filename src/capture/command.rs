@@ -35,6 +35,9 @@ const READ_BYTES: usize = 64 * 1024;
 /// Longest that one call waits for the program, in nanoseconds: a lane that stops is heard.
 const WAIT_NS: i64 = 100_000_000;
 
+/// Time between two looks at whether a program whose output has ended has ended, too.
+const MOMENT_US: u64 = 10_000;
+
 /// What the program writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -79,6 +82,8 @@ pub struct Running {
     silence_ms: u64,
     /// When the last whole frame arrived, or the program was started.
     last_us: u64,
+    /// It has closed its output.
+    is_at_end: bool,
 }
 
 impl Running {
@@ -118,6 +123,7 @@ impl Running {
             unread: 0..0,
             silence_ms: *silence_ms,
             last_us: now_us,
+            is_at_end: false,
         })
     }
 
@@ -169,13 +175,30 @@ impl Running {
         SourceFault::Broken { program: self.program.clone(), kind: error.kind() }
     }
 
-    /// Ends the program and what it started; its exit status, where it has ended by itself.
-    fn end(&mut self) -> Option<i32> {
-        let ended = self.child.try_wait().ok().flatten();
-        // Whatever else is in its group goes, too; that nothing is left to kill is no error.
+    /// Its output has ended: so does the program, in a moment.
+    fn leave(&mut self, now_us: u64) -> Result<Arrival, SourceFault> {
+        match self.child.try_wait() {
+            Ok(None) if !self.is_silent(now_us) => {
+                Ok(Arrival::NotBefore(now_us.saturating_add(MOMENT_US)))
+            }
+            Ok(status) => {
+                let status = status.and_then(|status| status.code());
+                Err(SourceFault::Ended { program: self.program.clone(), status })
+            }
+            Err(error) => Err(self.broken(&error)),
+        }
+    }
+
+    fn is_silent(&self, now_us: u64) -> bool {
+        now_us.saturating_sub(self.last_us) / 1_000 >= self.silence_ms
+    }
+
+    /// Ends the program and what it started, which is what its group is for. That nothing is left to
+    /// end is no error. A program that ended by itself was waited for already; its number cannot have
+    /// become another group's in the moments since, or numbers would have gone once around.
+    fn end(&mut self) {
         let _gone = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-        let status = ended.or_else(|| self.child.wait().ok());
-        status.and_then(|status| status.code())
+        let _waited = self.child.wait();
     }
 }
 
@@ -184,25 +207,28 @@ impl Source for Running {
         if let Some(cut) = self.cut(now_us) {
             return cut;
         }
-        if !self.wait()? {
-            let silent_ms = now_us.saturating_sub(self.last_us) / 1_000;
-            if silent_ms >= self.silence_ms {
-                let (program, silence_ms) = (self.program.clone(), self.silence_ms);
-                return Err(SourceFault::Silent { program, silence_ms });
+        if self.is_at_end {
+            return self.leave(now_us);
+        }
+        if self.wait()? {
+            match self.output.read(&mut self.buffer) {
+                Ok(read) => {
+                    self.is_at_end = read == 0;
+                    self.unread = 0..read;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.broken(&error)),
             }
-            return Ok(Arrival::NotBefore(now_us));
         }
-        let read = match self.output.read(&mut self.buffer) {
-            Ok(read) => read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => 0,
-            Err(error) => return Err(self.broken(&error)),
-        };
-        if read == 0 {
-            let status = self.end();
-            return Err(SourceFault::Ended { program: self.program.clone(), status });
+        match self.cut(now_us) {
+            Some(cut) => cut,
+            // Also one that writes and never comes to the end of a frame.
+            None if self.is_silent(now_us) && !self.is_at_end => {
+                let (program, silence_ms) = (self.program.clone(), self.silence_ms);
+                Err(SourceFault::Silent { program, silence_ms })
+            }
+            None => Ok(Arrival::NotBefore(now_us)),
         }
-        self.unread = 0..read;
-        self.cut(now_us).unwrap_or(Ok(Arrival::NotBefore(now_us)))
     }
 }
 

@@ -53,10 +53,8 @@ impl Directory {
         overrun: Overrun,
         rounds: Rounds,
     ) -> Result<Self, SourceFault> {
-        let unreadable = |why: io::Error| SourceFault::Unreadable {
-            path: folder.to_owned(),
-            kind: why.kind(),
-        };
+        let unreadable =
+            |why: io::Error| SourceFault::Unreadable { path: folder.to_owned(), kind: why.kind() };
         let entries = fs::read_dir(folder).map_err(unreadable)?;
         let paths: Result<Vec<PathBuf>, io::Error> =
             entries.map(|entry| entry.map(|entry| entry.path())).collect();

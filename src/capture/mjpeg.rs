@@ -201,6 +201,7 @@ impl std::fmt::Debug for Splitter {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests run with overflow checks")]
 mod tests {
     use proptest::prelude::*;
 

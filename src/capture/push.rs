@@ -18,7 +18,9 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PushRefused {
     /// The lane's frames come from elsewhere.
-    #[error("lane {lane} takes its frames from a {source_kind} source; only `http` lanes take pushes")]
+    #[error(
+        "lane {lane} takes its frames from a {source_kind} source; only `http` lanes take pushes"
+    )]
     NotPushed {
         /// The lane.
         lane: LaneId,
@@ -50,7 +52,11 @@ impl Lane {
     ///
     /// # Errors
     /// [`PushRefused`].
-    pub fn push(&self, picture: Encoded, external_attack: Option<f32>) -> Result<Taken, PushRefused> {
+    pub fn push(
+        &self,
+        picture: Encoded,
+        external_attack: Option<f32>,
+    ) -> Result<Taken, PushRefused> {
         if self.kind() != LaneKind::Http {
             let source_kind = self.kind().name();
             return Err(PushRefused::NotPushed { lane: self.name().clone(), source_kind });

@@ -188,9 +188,7 @@ pub fn keep(mut keeper: Keeper, stop: &AtomicBool, clock: &dyn Clock, sleep: &dy
 #[must_use]
 pub fn failures(lanes: &LaneSet) -> Vec<String> {
     let failed = |lane: &Arc<Lane>| match lane.status().state {
-        LaneState::Failed { fault, attempts, .. } => {
-            Some(told(lane.name(), &fault, attempts))
-        }
+        LaneState::Failed { fault, attempts, .. } => Some(told(lane.name(), &fault, attempts)),
         LaneState::Starting | LaneState::Serving | LaneState::Stopped => None,
     };
     lanes.iter().filter_map(failed).collect()

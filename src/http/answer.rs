@@ -8,10 +8,10 @@ use base64::Engine;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use lane::FrameTakenAnswer;
 pub use keeping::{
     ChangedAnswer, ErasedAnswer, HolderEnrolledAnswer, ReplacedAnswer, TokenIssuedAnswer,
 };
+pub use lane::FrameTakenAnswer;
 pub use transaction::{
     DisplayName, DisplayTextAnswer, DisplayTextsAnswer, TransactionAnswer, TransactionState,
 };

@@ -14,9 +14,9 @@ mod transact;
 pub use keeping::{
     EnrolHolderBody, EraseBody, IssueTokenBody, RegroupBody, ReplaceBody, RestrictBody,
 };
-pub use lane::PushFrameBody;
-pub(super) use lane::{lane_id, push_frame};
 pub(super) use keeping::{enrol_holder, erase_selected, issue_token, regroup, replace, restrict};
+pub use lane::{PushFrameBody, PushFrameForm};
+pub(super) use lane::{lane_id, push_frame, push_picture};
 pub use transact::TransactBody;
 pub(super) use transact::{transact, transaction_id};
 

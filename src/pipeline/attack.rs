@@ -60,10 +60,7 @@ struct Probe<'a> {
 impl AttackStage {
     /// # Panics
     /// When the networks are not those that the detection was made for.
-    pub(super) fn new(
-        networks: Vec<Box<dyn Network>>,
-        detection: Option<AttackDetection>,
-    ) -> Self {
+    pub(super) fn new(networks: Vec<Box<dyn Network>>, detection: Option<AttackDetection>) -> Self {
         let expected = detection.as_ref().map_or(0, |held| held.detector.networks());
         assert_eq!(networks.len(), expected, "an engine carries the networks of its detection");
         Self { networks, detection }
@@ -71,7 +68,11 @@ impl AttackStage {
 
     /// Puts another engine's networks to work; they are of the same detection.
     pub(super) fn replace(&mut self, networks: Vec<Box<dyn Network>>) {
-        assert_eq!(networks.len(), self.networks.len(), "an engine carries the networks of its detection");
+        assert_eq!(
+            networks.len(),
+            self.networks.len(),
+            "an engine carries the networks of its detection"
+        );
         self.networks = networks;
     }
 
@@ -199,13 +200,23 @@ mod tests {
         let score = Attack::Score;
         let nothing = Attack::NotPerformed;
         assert_eq!(graver(nothing, nothing), nothing);
-        assert_eq!((graver(score(0.2), nothing), graver(nothing, score(0.2))), (score(0.2), score(0.2)));
-        assert_eq!((graver(score(0.2), score(0.7)), graver(score(0.7), score(0.2))), (score(0.7), score(0.7)));
+        assert_eq!(
+            (graver(score(0.2), nothing), graver(nothing, score(0.2))),
+            (score(0.2), score(0.2))
+        );
+        assert_eq!(
+            (graver(score(0.2), score(0.7)), graver(score(0.7), score(0.2))),
+            (score(0.7), score(0.7))
+        );
         for wrong in [-0.1, 1.5, f32::INFINITY] {
             assert_eq!(graver(score(wrong), score(0.7)), score(wrong));
             assert_eq!(graver(score(0.7), score(wrong)), score(wrong));
         }
-        assert!(matches!(graver(score(f32::NAN), score(0.1)), Attack::Score(held) if held.is_nan()));
-        assert!(matches!(graver(score(0.1), score(f32::NAN)), Attack::Score(held) if held.is_nan()));
+        assert!(
+            matches!(graver(score(f32::NAN), score(0.1)), Attack::Score(held) if held.is_nan())
+        );
+        assert!(
+            matches!(graver(score(0.1), score(f32::NAN)), Attack::Score(held) if held.is_nan())
+        );
     }
 }

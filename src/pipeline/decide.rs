@@ -72,11 +72,10 @@ impl Decide {
         }
         let facts = &job.facts;
         // Unwind safety: the facts are only read, and a policy keeps no state.
-        let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(facts)))
-            .map_or_else(
-                |_| refer(POLICY_FAILED),
-                |verdict| guarded(verdict, facts, job.presentation.required),
-            );
+        let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(facts))).map_or_else(
+            |_| refer(POLICY_FAILED),
+            |verdict| guarded(verdict, facts, job.presentation.required),
+        );
         // Here the verdict is made; what follows writes it down, and may allocate.
         let reply = match self.record(&entry(job, &verdict, now_s)) {
             Ok(()) => reply(job, verdict),
@@ -234,8 +233,8 @@ fn silent(job: &Job) -> Reply {
 mod tests {
     use super::*;
     use crate::types::{
-        Action, Asked, Caller, CaptureFact, ComparisonFact, DocumentFault, Purpose, Reasons,
-        Role, Score,
+        Action, Asked, Caller, CaptureFact, ComparisonFact, DocumentFault, Purpose, Reasons, Role,
+        Score,
     };
 
     fn verdict(outcome: Outcome) -> Verdict {

@@ -173,7 +173,9 @@ impl EngineLine {
             let waited_us = now_us.saturating_sub(item.since_us);
             let captured = self.desk.table.with(item.ticket, |job| {
                 job.charge(2 * self.number, |spent| spent.batch_us += waited_us);
-                job.is_sound_at(judged_us).then(|| job.samples[item.sample].captured.take()).flatten()
+                job.is_sound_at(judged_us)
+                    .then(|| job.samples[item.sample].captured.take())
+                    .flatten()
             });
             match captured {
                 Some(captured) => self.boarded.push((item, captured)),

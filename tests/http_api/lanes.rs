@@ -8,7 +8,7 @@ use portcullis::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::{Server, Setup, caller, face};
+use crate::harness::{Server, Setup, caller, face, head};
 
 fn plan(name: &str, source: SourcePlan, detector: Option<&str>) -> LanePlan {
     LanePlan {
@@ -51,11 +51,17 @@ fn a_frame_is_taken_numbered_and_let_go_without_a_traveller() {
     let form = [("image", &face(1)[..]), ("purpose", b"boarding"), ("attackScore", b"0.25")];
     let taken = server.post_form("/v1/lanes/gate-2/frames", &form).ok(202);
     assert_eq!(taken["sequence"], 1, "lanes count by themselves");
+    let path = "/v1/lanes/gate-2/frames?purpose=boarding";
+    let headers = "Content-Type: image/png\r\nPortcullis-Attack-Score: 0.5\r\nContent-Length: ";
+    let headers = format!("{headers}{}\r\n", face(1).len());
+    let taken = server.exchange(&[head("POST", path, &headers), face(1)].concat()).ok(202);
+    assert_eq!(taken["sequence"], 2, "the picture as it is");
+    server.post("/v1/lanes/gate-2/frames", "image/png", &face(1)).problem(400, "PURPOSE_MISSING");
     let metrics = String::from_utf8(server.get("/metrics").body).expect("text");
     let counted = |line: &str| assert!(metrics.contains(line), "{line} is not in\n{metrics}");
-    counted("portcullis_frames_offered_total 3");
-    counted("portcullis_sheds_total{reason=\"no-traveller\"} 3");
-    counted("portcullis_frames_total{fate=\"shed\"} 3");
+    counted("portcullis_frames_offered_total 4");
+    counted("portcullis_sheds_total{reason=\"no-traveller\"} 4");
+    counted("portcullis_frames_total{fate=\"shed\"} 4");
 }
 
 #[test]

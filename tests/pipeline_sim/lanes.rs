@@ -27,9 +27,7 @@ impl Source for Camera {
     fn next(&mut self, now_us: u64) -> Result<Arrival, SourceFault> {
         let person = self.dice.below(super::PERSONS) as u8;
         match self.dice.below(if self.faulty { 24 } else { 16 }) {
-            0..=3 => {
-                Ok(Arrival::NotBefore(now_us + u64::from(self.dice.below(30_000))))
-            }
+            0..=3 => Ok(Arrival::NotBefore(now_us + u64::from(self.dice.below(30_000)))),
             4..=14 => Ok(Arrival::Picture(picture(Shows::Face, person))),
             15 | 16 => Ok(Arrival::Picture(picture(Shows::Nobody, person))),
             17 => Ok(Arrival::Picture(picture(Shows::EmbedPanics, person))),

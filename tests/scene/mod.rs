@@ -455,17 +455,7 @@ impl Scene {
             _ => Priority::Enrolment,
         };
         let (lane, claim) = (LaneKind::Request, None);
-        Order {
-            transaction,
-            asked,
-            probe,
-            task,
-            priority,
-            lane,
-            deadline_us,
-            presentation,
-            claim,
-        }
+        Order { transaction, asked, probe, task, priority, lane, deadline_us, presentation, claim }
     }
 
     /// The template of a person, as the embedder would give it.

@@ -32,16 +32,27 @@ pub struct PushFrameBody<'a> {
     attack_score: Option<f32>,
 }
 
+/// The form of `POST /v1/lanes/{lane}/frames`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the fields that `Fields` reads by name")]
+pub struct PushFrameForm {
+    /// A JPEG, JPEG 2000 or PNG file.
+    #[schema(value_type = String, format = Binary)]
+    image: Vec<u8>,
+    /// Why.
+    purpose: PurposeName,
+    /// The external detector's score.
+    #[schema(rename = "attackScore")]
+    attack_score: Option<f32>,
+}
+
 /// A lane's name from a path.
 pub(in crate::http) fn lane_id(text: &str) -> Result<LaneId, Problem> {
     text.parse().map_err(|error| Problem::new("IDENTIFIER_INVALID", format!("{error}")))
 }
 
 /// The purpose and command of a frame that is handed over.
-pub(in crate::http) fn push_frame(
-    lane: LaneId,
-    form: Form,
-) -> Result<(Purpose, Command), Problem> {
+pub(in crate::http) fn push_frame(lane: LaneId, form: Form) -> Result<(Purpose, Command), Problem> {
     let (purpose, frame, external_attack) = match form {
         Form::Json(bytes) => {
             let body: PushFrameBody<'_> = json(&bytes)?;
@@ -55,5 +66,17 @@ pub(in crate::http) fn push_frame(
             (purpose, image, fields.parsed("attackScore", "a score from 0 to 1")?)
         }
     };
+    Ok((purpose.into(), Command::PushFrame { lane, frame, external_attack }))
+}
+
+/// As [`push_frame`], for a picture that was sent as it is.
+pub(in crate::http) fn push_picture(
+    lane: LaneId,
+    picture: Vec<u8>,
+    purpose: Option<&str>,
+    external_attack: Option<f32>,
+) -> Result<(Purpose, Command), Problem> {
+    let purpose = PurposeName::parse(purpose)?;
+    let frame = EncodedImage::new(picture);
     Ok((purpose.into(), Command::PushFrame { lane, frame, external_attack }))
 }
