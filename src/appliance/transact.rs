@@ -22,7 +22,8 @@ use crate::{
     audit::{AuditComparison, AuditEnd, AuditEntry},
     capture::lane::Lane,
     command::{
-        Against, Answer, AtLane, Command, LaneCommand,  Listener, Part, ReferenceSource, Refusal, Scope,
+        Against, Answer, AtLane, Command, LaneCommand, Listener, Part, ReferenceSource, Refusal,
+        Scope,
     },
     document::{dg2::Dg2, error::DocumentError, image::ImageError},
     limits::{REFERENCES_MAX, WATCHERS_MAX},
@@ -102,9 +103,8 @@ impl Appliance {
             open.watch(listener);
         }
         // Unwind safety: the passage is dropped with all that it holds, and nothing of it is used.
-        let ended = catch_unwind(AssertUnwindSafe(|| {
-            self.pass(errand, lane, &open, against, &parker)
-        }));
+        let ended =
+            catch_unwind(AssertUnwindSafe(|| self.pass(errand, lane, &open, against, &parker)));
         let closing =
             ended.unwrap_or_else(|_| Closing::refer(Ended::Interrupted, "TRANSACTION_FAILED"));
         Ok(self.conclude(errand, &open, closing))

@@ -4,8 +4,8 @@
 pub mod file;
 
 use crate::types::{
-    Action, AtLane, Attack, Authenticity, Caller, GalleryId, Outcome, Purpose, Score, Selection, SubjectId,
-    TransactionId,
+    Action, AtLane, Attack, Authenticity, Caller, GalleryId, Outcome, Purpose, Score, Selection,
+    SubjectId, TransactionId,
 };
 
 /// One comparison, as evidence: the score, what it was held against, and what that means.

@@ -58,4 +58,3 @@ pub enum LaneCommand {
     /// End it: nobody stands there any more.
     Left,
 }
-

@@ -35,10 +35,8 @@ const PREPARED: Reason = Reason {
     code: "REFERENCE_PREPARED",
     text: "A reference was made ready; nothing is decided by it.",
 };
-const NOT_IN_TIME: Reason = Reason {
-    code: "ENGINE_LATE",
-    text: "A reference was not made ready before its deadline.",
-};
+const NOT_IN_TIME: Reason =
+    Reason { code: "ENGINE_LATE", text: "A reference was not made ready before its deadline." };
 const NOT_PREPARED: Reason = Reason {
     code: "ENGINE_LOST",
     text: "A stage of the appliance failed while a reference was made ready.",

@@ -8,7 +8,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{decide::Decide, desk::Desk, job::{Goal, Job}, search::Search};
+use super::{
+    decide::Decide,
+    desk::Desk,
+    job::{Goal, Job},
+    search::Search,
+};
 use crate::{
     limits::BATCH_FRAMES_MAX,
     meter::{AttackFinding, Fate, Part, Stage},

@@ -341,8 +341,7 @@ fn is_tested(attack: Attack) -> bool {
 
 fn may_change(reply: &Reply) -> bool {
     let reasons = &reply.verdict.reasons;
-    !reasons.is_empty()
-        && reasons.iter().all(|reason| BETTER_FRAME_MAY_HELP.contains(&reason.code))
+    !reasons.is_empty() && reasons.iter().all(|reason| BETTER_FRAME_MAY_HELP.contains(&reason.code))
 }
 
 /// One number per frame, greater for a better one, from measures that do not know the reference

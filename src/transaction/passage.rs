@@ -152,7 +152,8 @@ impl<'a> Passage<'a> {
             claim: None,
         };
         let open = Arc::clone(&self.open);
-        let taken = self.around.judges.submit(order, Box::new(move |reply| open.bell.judged(reply)));
+        let taken =
+            self.around.judges.submit(order, Box::new(move |reply| open.bell.judged(reply)));
         taken.map_err(|refused| match refused {
             Refused::Stopping => Event::Told(Told::Stop),
             _ => Event::NotTaken,

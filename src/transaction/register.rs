@@ -50,7 +50,9 @@ pub enum RegisterError {
         lane: LaneId,
     },
     /// What is named as the earlier attempt offers no further one.
-    #[error("transaction {earlier} offers no further attempt: it is not one that ended with retry here")]
+    #[error(
+        "transaction {earlier} offers no further attempt: it is not one that ended with retry here"
+    )]
     NoRetry {
         /// The earlier attempt.
         earlier: TransactionId,

@@ -52,10 +52,8 @@ fn path(number: u8, more: &str) -> String {
 /// Sends a request with headers of its own.
 fn send(server: &Server, path: &str, headers: &str, body: &Value) -> Answer {
     let body = body.to_string();
-    let headers = format!(
-        "Content-Type: application/json\r\nContent-Length: {}\r\n{headers}",
-        body.len()
-    );
+    let headers =
+        format!("Content-Type: application/json\r\nContent-Length: {}\r\n{headers}", body.len());
     server.exchange(&[head("POST", path, &headers), body.into_bytes()].concat())
 }
 
@@ -214,9 +212,7 @@ fn a_gallery_is_searched_at_a_lane() {
     server.post_json("/v1/galleries", &gallery).ok(201);
     let enrolment = json!({ "images": [image(&face(3))], "purpose": "boarding" });
     server.post_json("/v1/galleries/flight-7/subjects", &enrolment).ok(201);
-    let search = |number: u8| {
-        json!({ "transactionId": id(number), "purpose": "boarding", "gallery": "flight-7" })
-    };
+    let search = |number: u8| json!({ "transactionId": id(number), "purpose": "boarding", "gallery": "flight-7" });
     while_pushing(&server, "gate-1", &face(3), Some(0.1), || {
         is(&server.post_json(GATE, &search(1)).ok(200), "decided", "admit", "go-ahead");
     });
@@ -366,11 +362,8 @@ fn a_folder_of_photographs_is_a_camera() {
         deadline_ms: 20_000,
         external_detector: None,
     };
-    let server = Server::start(Setup {
-        lanes: vec![camera],
-        attack_score: Some(0.05),
-        ..Setup::default()
-    });
+    let server =
+        Server::start(Setup { lanes: vec![camera], attack_score: Some(0.05), ..Setup::default() });
     is(&server.post_json(GATE, &opening(1, 1)).ok(200), "decided", "admit", "go-ahead");
     let short = "Portcullis-Deadline-Ms: 1500\r\n";
     let other = send(&server, GATE, short, &opening(2, 2)).ok(200);

@@ -77,10 +77,7 @@ struct Events(mpsc::Receiver<TransactionAnswer>);
 impl Stream for Events {
     type Item = Result<Event, Infallible>;
 
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_recv(context).map(|told| told.map(|told| Ok(event(&told))))
     }
 }

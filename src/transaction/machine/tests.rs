@@ -96,11 +96,8 @@ fn nobody_is_admitted_untested_whatever_the_policy_says() {
 #[test]
 fn a_suspected_attack_and_every_other_final_reason_refer_at_once() {
     for code in ["ATTACK_SUSPECTED", "NO_FACE_IN_REFERENCE", "ENGINE_LOST", "WATCHLIST_CANDIDATE"] {
-        let step = judged(
-            &mut machine(true),
-            1,
-            reply(Outcome::Refer, code, CaptureFact::Usable, 1.0),
-        );
+        let step =
+            judged(&mut machine(true), 1, reply(Outcome::Refer, code, CaptureFact::Usable, 1.0));
         ended(step, Ended::Decided, Outcome::Refer, &[code], Display::AskOfficer);
     }
     let mut both = below(1.0);
