@@ -18,10 +18,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::rates::{Rate, SampleError, rule_of_3, sorted};
+use super::rates::{Rate, SampleError, THRESHOLD_STEPS, rule_of_3, sorted};
 
-/// Thresholds are multiples of 1 / this.
-const THRESHOLD_STEPS: f64 = 10_000.0;
 /// The rates at which the standard's reports usually tell the BPCER (BPCER10, BPCER20, BPCER100).
 const APCERS: [f64; 3] = [0.1, 0.05, 0.01];
 
@@ -146,16 +144,14 @@ impl PresentationReport {
         let species: Vec<ClassRow> = species.collect();
         let apcer = |row: &ClassRow| row.classification_error.value();
         let worst = species.iter().filter(|row| apcer(row).is_some());
-        let worst = worst.max_by(|a, b| {
-            apcer(a).unwrap_or_default().total_cmp(&apcer(b).unwrap_or_default())
-        });
+        let worst = worst
+            .max_by(|a, b| apcer(a).unwrap_or_default().total_cmp(&apcer(b).unwrap_or_default()));
         let working_points = APCERS.map(|apcer| {
             let thresholds: Option<Vec<f64>> =
                 attacks.iter().map(|held| held.threshold_at(apcer)).collect();
             let lowest = thresholds.and_then(|held| held.into_iter().min_by(f64::total_cmp));
-            let found = lowest.map(|threshold| {
-                FoundPoint { threshold, bpcer: bona_fide.as_attack(threshold) }
-            });
+            let found = lowest
+                .map(|threshold| FoundPoint { threshold, bpcer: bona_fide.as_attack(threshold) });
             WorkingPoint { apcer, found }
         });
         Self {
@@ -170,7 +166,11 @@ impl PresentationReport {
 
 impl fmt::Display for PresentationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "at a threshold of {:.4} (a score at or above it is an attack):", self.threshold)?;
+        writeln!(
+            f,
+            "at a threshold of {:.4} (a score at or above it is an attack):",
+            self.threshold
+        )?;
         let row = |row: &ClassRow, error: &str, non_response: &str| {
             format!(
                 "  {error} {:<24} {}; {non_response} {}",
@@ -184,7 +184,9 @@ impl fmt::Display for PresentationReport {
             writeln!(f, "{}", row(species, "APCER", "APNRR"))?;
         }
         match &self.worst {
-            Some(worst) => writeln!(f, "  the worst species is {worst}; its APCER is the detector's")?,
+            Some(worst) => {
+                writeln!(f, "  the worst species is {worst}; its APCER is the detector's")?
+            }
             None => writeln!(f, "  no attack was scored: nothing is known of the APCER")?,
         }
         for point in &self.working_points {

@@ -31,7 +31,7 @@ pub(super) struct Models {
 /// A network of the presentation attack detector, with what its file does not say.
 pub struct AttackModel {
     program: Program,
-    scale: f32,
+    scale: f64,
     bona_fide: usize,
 }
 
@@ -90,10 +90,7 @@ pub fn uncalibrated(
 ///
 /// # Errors
 /// [`StartError`].
-pub fn detector(
-    keys: &config::Models,
-    environment: &Environment,
-) -> Result<Program, StartError> {
+pub fn detector(keys: &config::Models, environment: &Environment) -> Result<Program, StartError> {
     let path = path(&keys.detector, &DETECTOR, environment)?;
     let bytes = read(&path, &keys.detector, &DETECTOR, "detector")?;
     let input_px = Some([keys.detect_px, keys.detect_px]);
@@ -106,7 +103,7 @@ pub struct AttackFile {
     pub path: PathBuf,
     /// The SHA-256 that it must have, where one is set.
     pub expected: Option<Hash256>,
-    scale: f32,
+    scale: f64,
     bona_fide: usize,
 }
 
@@ -203,11 +200,7 @@ impl AttackModels {
 
 impl AttackModel {
     fn network(&self) -> AttackNetwork<'_> {
-        AttackNetwork {
-            program: &self.program,
-            scale: self.scale,
-            bona_fide: self.bona_fide,
-        }
+        AttackNetwork { program: &self.program, scale: self.scale, bona_fide: self.bona_fide }
     }
 }
 

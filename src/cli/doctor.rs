@@ -208,7 +208,9 @@ fn attack_detector(config: &Config, environment: &Environment, findings: &mut Ve
         return;
     }
     match appliance::models::attack_files(&config.attack, environment) {
-        Err(error) => findings.push(Finding::new("model", "attack.detector", Err(error.to_string()))),
+        Err(error) => {
+            findings.push(Finding::new("model", "attack.detector", Err(error.to_string())))
+        }
         Ok(files) => {
             for file in files {
                 let name = file.path.display().to_string();

@@ -162,7 +162,8 @@ fn verify(scene: &Scene<'_>) -> Outcome {
     match states.iter().find(|(_, state)| state.is_err()) {
         None => Ok(Ended::Done),
         Some((file, _)) => {
-            let text = "is not as published; run `portcullis models fetch` or `portcullis models add`";
+            let text =
+                "is not as published; run `portcullis models fetch` or `portcullis models add`";
             Err(Failure::new(format!("{file} {text}")))
         }
     }

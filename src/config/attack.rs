@@ -26,7 +26,7 @@ pub struct AttackNetworkFile {
     /// ONNX file.
     pub file: PathBuf,
     /// How many times the face's box it is shown.
-    pub scale: f32,
+    pub scale: f64,
     /// Which class is bona fide.
     #[serde(default = "AttackNetworkFile::bona_fide_default")]
     pub bona_fide: usize,

@@ -67,7 +67,9 @@ pub struct DefaultModel {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotDefault {
     /// Another size.
-    #[error("{file} has {held} bytes, expected {expected}; delete it and put the published one there")]
+    #[error(
+        "{file} has {held} bytes, expected {expected}; delete it and put the published one there"
+    )]
     Bytes {
         /// The file.
         file: &'static str,
@@ -77,7 +79,9 @@ pub enum NotDefault {
         held: u64,
     },
     /// Another content.
-    #[error("{file} has SHA-256 {held}, expected {expected}; delete it and put the published one there")]
+    #[error(
+        "{file} has SHA-256 {held}, expected {expected}; delete it and put the published one there"
+    )]
     Hash {
         /// The file.
         file: &'static str,
@@ -149,7 +153,7 @@ pub struct DefaultAttackModel {
     /// The file.
     pub model: DefaultModel,
     /// How many times the face's box the network is shown.
-    pub scale: f32,
+    pub scale: f64,
     /// Which class is bona fide.
     pub bona_fide: usize,
 }
@@ -163,9 +167,9 @@ pub const MINIFASNET: [DefaultAttackModel; 2] = [
             origin: Origin::Deployer,
             bytes: 1_472_794,
             sha256: Hash256::from_bytes([
-                0x37, 0x71, 0x91, 0x2a, 0x2c, 0xa2, 0xcc, 0x9a, 0xe1, 0x86, 0x10, 0xb6, 0x29,
-                0x45, 0x11, 0xd2, 0x6b, 0x0f, 0xbf, 0x45, 0xcf, 0x1d, 0x25, 0x44, 0xd1, 0x37,
-                0x55, 0xcd, 0x41, 0xaf, 0x88, 0xb8,
+                0x37, 0x71, 0x91, 0x2a, 0x2c, 0xa2, 0xcc, 0x9a, 0xe1, 0x86, 0x10, 0xb6, 0x29, 0x45,
+                0x11, 0xd2, 0x6b, 0x0f, 0xbf, 0x45, 0xcf, 0x1d, 0x25, 0x44, 0xd1, 0x37, 0x55, 0xcd,
+                0x41, 0xaf, 0x88, 0xb8,
             ]),
             licence: "Apache-2.0",
             note: "MiniFASNetV2 (Silent-Face-Anti-Spoofing), batch normalisation folded; input BGR \
@@ -182,9 +186,9 @@ pub const MINIFASNET: [DefaultAttackModel; 2] = [
             origin: Origin::Deployer,
             bytes: 1_468_959,
             sha256: Hash256::from_bytes([
-                0x79, 0x3c, 0x3d, 0xcb, 0xab, 0x28, 0xdd, 0xe7, 0xb1, 0x6a, 0xa5, 0xe6, 0xf8,
-                0x53, 0xd4, 0x57, 0xac, 0x84, 0x2a, 0x2a, 0x1d, 0xf3, 0x73, 0xfd, 0x1f, 0x9b,
-                0x29, 0x85, 0xb1, 0xae, 0x83, 0x05,
+                0x79, 0x3c, 0x3d, 0xcb, 0xab, 0x28, 0xdd, 0xe7, 0xb1, 0x6a, 0xa5, 0xe6, 0xf8, 0x53,
+                0xd4, 0x57, 0xac, 0x84, 0x2a, 0x2a, 0x1d, 0xf3, 0x73, 0xfd, 0x1f, 0x9b, 0x29, 0x85,
+                0xb1, 0xae, 0x83, 0x05,
             ]),
             licence: "Apache-2.0",
             note: "MiniFASNetV1SE (Silent-Face-Anti-Spoofing), batch normalisation folded; input \
@@ -197,8 +201,7 @@ pub const MINIFASNET: [DefaultAttackModel; 2] = [
 ];
 
 /// Every file that is known.
-pub const KNOWN: [DefaultModel; 4] =
-    [DETECTOR, EMBEDDER, MINIFASNET[0].model, MINIFASNET[1].model];
+pub const KNOWN: [DefaultModel; 4] = [DETECTOR, EMBEDDER, MINIFASNET[0].model, MINIFASNET[1].model];
 
 #[cfg(test)]
 mod tests {

@@ -108,7 +108,10 @@ impl AttackStage {
             desk.table.with(probe.ticket, |job| {
                 job.spent.attack_us = took_us;
                 match score {
-                    Some(score) => job.attack = graver(job.attack, Attack::Score(score)),
+                    // From what came with the order: a batch that is tried again scores anew.
+                    Some(score) => {
+                        job.attack = graver(job.presentation.result(), Attack::Score(score));
+                    }
                     None => job.fail(EngineFact::Lost),
                 }
             });

@@ -34,7 +34,16 @@ fn a_match_is_admitted_and_everything_is_said() {
     assert_eq!(decision["attack"], json!({ "performed": false, "score": null }));
     assert_eq!(decision["probe"]["status"], "usable");
     assert!(decision["probe"]["face"]["interEyePx"].as_f64().expect("a distance") > 30.0);
-    for stage in ["captureUs", "batchUs", "detectUs", "embedUs", "handoverUs", "searchUs", "decideUs"] {
+    for stage in [
+        "captureUs",
+        "batchUs",
+        "detectUs",
+        "attackUs",
+        "embedUs",
+        "handoverUs",
+        "searchUs",
+        "decideUs",
+    ] {
         assert!(decision["spent"][stage].is_u64(), "{stage}");
     }
 }
