@@ -188,11 +188,11 @@ fn the_cpu_backend_runs_a_network_without_an_allocation() {
         network.wipe();
     }
     // Other tests of this target allocate at the same time: one quiet run is proof enough.
-    let least = (0..50).map(|_| {
+    let quiet = (0..50).any(|_| {
         let before = ANYWHERE.load(Ordering::Relaxed);
         network.run(&feeds).expect("it runs");
         network.wipe();
-        ANYWHERE.load(Ordering::Relaxed) - before
+        ANYWHERE.load(Ordering::Relaxed) == before
     });
-    assert_eq!(least.min(), Some(0));
+    assert!(quiet, "every run allocated");
 }

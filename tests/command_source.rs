@@ -68,7 +68,10 @@ impl Stand {
         let lane = lanes.set().lane("gate-1").expect("configured");
         assert_eq!(lane.kind(), LaneKind::Command);
         let (wake, woken) = mpsc::sync_channel(1);
-        let tap = lane.tap(Arc::new(move || drop(wake.try_send(())))).expect("nobody looks");
+        let tap = lane.tap(Arc::new(move || {
+            let _ = wake.try_send(());
+        }));
+        let tap = tap.expect("nobody looks");
         Self { lanes, meter, slots, woken, tap: Some(tap) }
     }
 

@@ -483,7 +483,7 @@ fn a_full_table_is_busy_and_an_erasure_ends_with_the_search() {
     let threshold = sim.scene.calibration.threshold(1e-4).expect("a row");
     // Twelve slots, sixty-four places: the slots are what runs out first for pictures.
     let mut orders = 0;
-    while let Some(probe) = picture(&sim.scene.slots, Shows::Face, 0) {
+    while let Some(probe) = sim.picture(Shows::Face, 0) {
         let task = Task::Identify {
             tiles: sim.gallery.source(),
             threshold: threshold.clone(),

@@ -359,7 +359,7 @@ impl Appliance {
         let left = Duration::from_micros(errand.deadline_us.saturating_sub(now_us));
         let slots = self.places.take(frames, priority, left).ok_or_else(|| {
             shed(Shed::NoSlot);
-            Refusal::Busy
+            Refusal::Late { deadline_ms: errand.deadline_ms }
         })?;
         Ok(Prepared { _slots: slots, claim, priority })
     }

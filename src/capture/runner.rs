@@ -217,7 +217,9 @@ mod tests {
         let torn = lanes.set().lane("torn").expect("configured");
         let (told, heard) = std::sync::mpsc::channel();
         let told = Mutex::new(told);
-        let wake = Arc::new(move || drop(told.lock().expect("no panic").send(())));
+        let wake = Arc::new(move || {
+            let _ = told.lock().expect("no panic").send(());
+        });
         let _tap = torn.tap(wake).expect("nobody looks");
         while failures(lanes.set()).is_empty() {
             // Woken when its state changes; it may have failed before the tap was opened.

@@ -209,6 +209,7 @@ fn no_label_but_the_declared_ones() {
         "quantile",
         "le",
         "outcome",
+        "finding",
         "code",
         "fate",
         "reason",

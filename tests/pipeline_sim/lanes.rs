@@ -47,8 +47,8 @@ fn picture(shows: Shows, person: u8) -> Encoded {
 }
 
 /// A lane with its camera, and perhaps a traveller.
-pub struct Gate {
-    pub lane: Arc<Lane>,
+pub(crate) struct Gate {
+    pub(crate) lane: Arc<Lane>,
     keeper: Keeper,
     tap: Option<Tap>,
     /// How often a tap was told of something.
@@ -57,7 +57,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    pub fn new(scene: &Scene, clock: &Arc<SimulatedClock>, seed: u64, faulty: bool) -> Self {
+    pub(crate) fn new(scene: &Scene, clock: &Arc<SimulatedClock>, seed: u64, faulty: bool) -> Self {
         let terms = LaneTerms {
             name: "gate-1".parse().expect("a name"),
             kind: LaneKind::Command,
@@ -81,7 +81,7 @@ impl Gate {
     }
 
     /// The camera's turn.
-    pub fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         let (frames, woken) = (self.lane.status().frames, self.woken.load(Ordering::SeqCst));
         self.keeper.turn();
         let status = self.lane.status();
@@ -94,10 +94,12 @@ impl Gate {
     }
 
     /// A traveller comes, or leaves.
-    pub fn traveller(&mut self) {
+    pub(crate) fn traveller(&mut self) {
         if self.tap.take().is_none() {
             let woken = Arc::clone(&self.woken);
-            let wake = Arc::new(move || drop(woken.fetch_add(1, Ordering::SeqCst)));
+            let wake = Arc::new(move || {
+                woken.fetch_add(1, Ordering::SeqCst);
+            });
             let tap = self.lane.tap(wake).expect("the traveller before has left");
             assert!(tap.newest().is_none(), "nothing is kept from before");
             assert!(self.lane.tap(Arc::new(|| {})).is_err(), "one traveller at a time");
@@ -106,7 +108,7 @@ impl Gate {
     }
 
     /// The newest frame for the traveller, if there is one.
-    pub fn look(&mut self) -> Option<Frame> {
+    pub(crate) fn look(&mut self) -> Option<Frame> {
         let frame = self.tap.as_ref()?.newest()?;
         assert!(frame.sequence > self.sequence, "frames do not come twice, nor out of order");
         self.sequence = frame.sequence;
