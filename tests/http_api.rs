@@ -11,10 +11,10 @@ mod bodies;
 mod common;
 #[path = "http_api/decide.rs"]
 mod decide;
-#[path = "common/dg2.rs"]
-mod dg2;
 #[path = "http_api/deploy.rs"]
 mod deploy;
+#[path = "common/dg2.rs"]
+mod dg2;
 #[path = "http_api/documents.rs"]
 mod documents;
 #[path = "http_api/door.rs"]

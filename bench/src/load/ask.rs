@@ -172,8 +172,10 @@ impl Questions {
                 &[("purpose", "evaluation"), ("transactionId", NO_ID)],
             )
             .into_iter()
-            .map(|request| (place_of_id(&request), request))
-            .map(|(at, request)| (request, at))
+            .map(|request| {
+                let at = place_of_id(&request);
+                (request, at)
+            })
             .collect(),
             ids: SystemEntropy,
             frames: lanes(&|lane| format!("/v1/lanes/{lane}/frames"), "image", &[]),
@@ -216,7 +218,9 @@ impl Questions {
             What::Erase => {
                 let held = self.enrolled.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 match held {
-                    Some(subject) => (exchange(self.address, &self.erasure(&subject)), Asked::Other),
+                    Some(subject) => {
+                        (exchange(self.address, &self.erasure(&subject)), Asked::Other)
+                    }
                     // Nobody is left to erase: somebody new, so that the next erasure finds one.
                     None => (of(&self.enrol, turn), Asked::Enrolment),
                 }
@@ -227,8 +231,7 @@ impl Questions {
     /// A transaction has an id of its own: the same one again would only repeat an answer.
     fn transact(&self, lane: usize) -> io::Result<Answer> {
         let count = self.transactions.len().max(1);
-        let (ready, at) =
-            self.transactions.get(lane % count).ok_or(io::ErrorKind::InvalidInput)?;
+        let (ready, at) = self.transactions.get(lane % count).ok_or(io::ErrorKind::InvalidInput)?;
         let mut request = ready.clone();
         let id = random_id(&self.ids).map(|byte| format!("{byte:02x}")).concat();
         request[*at..*at + NO_ID.len()].copy_from_slice(id.as_bytes());

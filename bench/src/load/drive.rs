@@ -112,15 +112,15 @@ impl Drive<'_> {
         let mut record = Record::default();
         thread::scope(|scope| {
             let shared = &shared;
-            let watcher = scope.spawn(|| self.watch(shared));
+            let watcher = scope.spawn(move || self.watch(shared));
             let lanes: Vec<_> = if self.frames_per_s > 0.0 {
-                let push = |request| scope.spawn(move || self.push(shared, request));
-                self.questions.frames.iter().map(push).collect()
+                let frames = self.questions.frames.iter();
+                frames.map(|frame| scope.spawn(move || self.push(shared, frame))).collect()
             } else {
                 Vec::new()
             };
             let workers: Vec<_> =
-                (0..self.workers).map(|_| scope.spawn(|| self.work(shared))).collect();
+                (0..self.workers).map(|_| scope.spawn(move || self.work(shared))).collect();
             for worker in workers {
                 let (samples, warm_up) = worker.join().unwrap_or_default();
                 record.samples.extend(samples);
@@ -213,8 +213,7 @@ impl Drive<'_> {
 
 impl Shared<'_> {
     fn tell(&self, now_us: u64) {
-        let [answered, lost, failed] =
-            [0, 1, 2].map(|at| self.counts[at].load(Ordering::Relaxed));
+        let [answered, lost, failed] = [0, 1, 2].map(|at| self.counts[at].load(Ordering::Relaxed));
         let due = self.plan.arrivals.partition_point(|arrival| arrival.due_us <= now_us);
         let latency = self.meter.latency(Stage::Transaction);
         let ms = |us: u64| us as f64 / 1e3;

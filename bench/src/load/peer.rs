@@ -162,7 +162,10 @@ pub(crate) fn run(asked: &Arguments) -> Result<bool, Wrong> {
         for (ours, theirs) in expected.iter().zip(similarities(other)?) {
             gap_max = gap_max.max((ours - theirs).abs());
             if gap_max > SIMILARITY_GAP_MAX {
-                return Err(format!("{name} finds {theirs} where we find {ours}: not the same work").into());
+                return Err(format!(
+                    "{name} finds {theirs} where we find {ours}: not the same work"
+                )
+                .into());
             }
         }
     }
