@@ -72,6 +72,18 @@ pub(crate) struct Where {
     pub(crate) quiet: bool,
 }
 
+impl Where {
+    /// The same questions to one that runs already.
+    pub(crate) fn running_at(&self, address: SocketAddr) -> Self {
+        Self { server: Some(address), ..self.clone() }
+    }
+
+    /// The same questions in more of a hurry.
+    pub(crate) fn within(&self, deadline_ms: u64) -> Self {
+        Self { deadline_ms: Some(deadline_ms), ..self.clone() }
+    }
+}
+
 /// What is needed of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Needs {

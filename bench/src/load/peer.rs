@@ -153,7 +153,7 @@ pub(crate) fn run(asked: &Arguments) -> Result<bool, Wrong> {
         .collect::<Result<_, Wrong>>()?;
     let mut driven = vec![("portcullis".to_owned(), ours)];
     for peer in &peers {
-        let place = Where { server: Some(peer.address), ..asked.place.clone() };
+        let place = asked.place.running_at(peer.address);
         driven.push((format!("python {}", peer.setting), own::drive(&place, Needs::default())?));
     }
     let expected = similarities(&driven[0].1)?;
