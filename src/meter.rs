@@ -43,10 +43,10 @@ const STAGE_SECONDS: Family = family(
     "Time that one transaction spent in a stage of the pipeline.",
     &["stage", "lane_kind"],
 );
-const STAGE_QUANTILE_SECONDS: Family = family(
-    "portcullis_stage_quantile_seconds",
-    "Quantile of the time spent in a stage over the last five minutes, from an HDR histogram.",
-    &["stage", "lane_kind", "quantile"],
+const STAGE_PERCENTILE_SECONDS: Family = family(
+    "portcullis_stage_percentile_seconds",
+    "Percentile of the time spent in a stage over the last five minutes, from an HDR histogram.",
+    &["stage", "lane_kind", "percentile"],
 );
 const STAGE_MAX_SECONDS: Family = family(
     "portcullis_stage_max_seconds",
