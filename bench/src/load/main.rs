@@ -23,6 +23,7 @@ mod record;
 mod report;
 mod run;
 #[path = "../served.rs"]
+#[expect(dead_code, reason = "`portcullis-bench` uses the rest of it")]
 mod served;
 mod sweep;
 

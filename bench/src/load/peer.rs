@@ -90,6 +90,7 @@ impl Peer {
             .arg(cache.join(defaults::DETECTOR.file))
             .arg("--embedder")
             .arg(cache.join(defaults::EMBEDDER.file))
+            .env("PYTHONDONTWRITEBYTECODE", "1") // nothing is left beside the script
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -153,7 +154,7 @@ pub(crate) fn run(asked: &Arguments) -> Result<bool, Wrong> {
         .collect::<Result<_, Wrong>>()?;
     let mut driven = vec![("portcullis".to_owned(), ours)];
     for peer in &peers {
-        let place = Where { server: Some(peer.address), ..asked.place.clone() };
+        let place = asked.place.running_at(peer.address);
         driven.push((format!("python {}", peer.setting), own::drive(&place, Needs::default())?));
     }
     let expected = similarities(&driven[0].1)?;

@@ -60,11 +60,8 @@ pub(crate) fn run(asked: &Arguments) -> Result<bool, Wrong> {
     let place = &asked.place;
     let driven = own::drive(place, Needs::default())?;
     // The same appliance again, asked with a deadline that a queue can miss.
-    let hurried = Where {
-        server: Some(driven.questions.address),
-        deadline_ms: Some(asked.overload_deadline_ms),
-        ..place.clone()
-    };
+    let at = driven.questions.address;
+    let hurried = place.running_at(at).within(asked.overload_deadline_ms);
     let pressed = own::drive(&hurried, Needs::default())?;
     let limits = Limits::measured(&driven, if asked.smoke { 1.0 } else { CAPACITY_S })?;
     let folder = asked.kept.out.as_path();
