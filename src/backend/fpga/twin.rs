@@ -1,10 +1,9 @@
 //! The core's bit-exact twin: the same registers, the same packets, the same results, as plain
-//! loops. It is what the RTL is compared with, beat for beat, and itself is compared with
-//! [`crate::ops::search::scan`].
+//! loops. It is what the RTL is compared with, beat for beat and fault for fault, and itself is
+//! compared with [`crate::ops::search::scan`].
 //!
-//! Written to be read beside `hw/PROTOCOL.md`, not to be fast. Two things are the clock's and so
-//! not the RTL's here: `CYCLES` counts one clock a beat, and nothing ever stalls. What a faulty
-//! packet leaves half done may differ; the bit of `ERRORS` that it sets does not.
+//! Written to be read beside `hw/PROTOCOL.md`, not to be fast. What is the clock's is not the RTL's
+//! here: `CYCLES` counts one clock a beat, and nothing ever stalls.
 
 use std::collections::VecDeque;
 
@@ -243,7 +242,7 @@ impl Twin {
                 self.probe_address = word & 0xfff;
                 self.words.zeroize();
             }
-            (regs::PROBE_DATA, _) => return self.push_word(word),
+            (regs::PROBE_DATA, _) => self.push_word(word),
             (_, Some((probe, fact))) => {
                 let mask = match fact as u16 * 4 {
                     regs::NORM => 0xffff,
@@ -318,20 +317,19 @@ impl Twin {
         self.errors = 0;
     }
 
-    fn push_word(&mut self, word: u32) -> Result<(), SlaveError> {
+    fn push_word(&mut self, word: u32) {
+        self.words.push(word);
+        if self.words.len() < BEAT_BYTES / 4 {
+            return;
+        }
         let beat = (self.probe_address & 0xff) as usize;
         let probe = (self.probe_address >> 8) as usize;
-        if probe >= self.sizes.probes || beat >= self.sizes.probe_beats {
-            return self.refuse(regs::ERROR_ADDRESS);
+        if let Some(place) = self.probes.get_mut(probe).and_then(|held| held.values.get_mut(beat)) {
+            let bytes = place.as_chunks_mut::<4>().0.iter_mut();
+            bytes.zip(&self.words).for_each(|(to, word)| *to = word.to_le_bytes());
         }
-        self.words.push(word);
-        if self.words.len() == BEAT_BYTES / 4 {
-            let to = self.probes[probe].values[beat].as_chunks_mut::<4>().0;
-            to.iter_mut().zip(&self.words).for_each(|(to, word)| *to = word.to_le_bytes());
-            self.words.zeroize();
-            self.probe_address = (self.probe_address & 0xf00) | (self.probe_address + 1) & 0xff;
-        }
-        Ok(())
+        self.words.zeroize();
+        self.probe_address = (self.probe_address & 0xf00) | ((self.probe_address + 1) & 0xff);
     }
 
     fn hot_beats(&self) -> usize {
@@ -355,27 +353,30 @@ impl Twin {
         let half = |at: usize| u16::from_le_bytes([beat[at], beat[at + 1]]);
         let number = u32::from_le_bytes([beat[4], beat[5], beat[6], beat[7]]);
         let is_sound = self.hot_beats() > 0 && self.row_beats() <= self.sizes.probe_beats;
+        let fault = match beat[0] {
+            KIND_HOT | KIND_COLD | KIND_FINISH if !is_sound => regs::ERROR_LAYOUT,
+            KIND_HOT if number == 0 || number as usize > self.sizes.tile_rows => regs::ERROR_ROWS,
+            KIND_COLD if self.cold_row.is_some_and(|before| before >= number) => regs::ERROR_ORDER,
+            KIND_HOT | KIND_COLD if last => regs::ERROR_LENGTH,
+            KIND_FINISH if !last => regs::ERROR_LENGTH,
+            KIND_HOT | KIND_COLD | KIND_FINISH => 0,
+            _ => regs::ERROR_KIND,
+        };
+        self.errors |= fault;
         match beat[0] {
             KIND_FINISH => {
-                self.errors |= if last { 0 } else { regs::ERROR_LENGTH };
                 self.answer();
                 Self::passed_over(last)
             }
-            KIND_HOT | KIND_COLD if !is_sound => self.fail(regs::ERROR_LAYOUT, last),
-            KIND_HOT if number == 0 || number as usize > self.sizes.tile_rows => {
-                self.fail(regs::ERROR_ROWS, last)
+            KIND_HOT if fault == 0 => {
+                Packet::Hot(Box::new(self.begin_hot(number, half(2), half(8))))
             }
-            KIND_COLD if self.cold_row.is_some_and(|before| before >= number) => {
-                self.fail(regs::ERROR_ORDER, last)
-            }
-            KIND_HOT | KIND_COLD if last => self.fail(regs::ERROR_LENGTH, last),
-            KIND_HOT => Packet::Hot(Box::new(self.begin_hot(number, half(2), half(8)))),
-            KIND_COLD => {
+            KIND_COLD if fault == 0 => {
                 self.cold_row = Some(number);
                 let sums = [0; PROBES_MAX];
                 Packet::Cold(Cold { row: number, want: half(2) & self.active, beat: 0, sums })
             }
-            _ => self.fail(regs::ERROR_KIND, last),
+            _ => Self::passed_over(last),
         }
     }
 
@@ -402,6 +403,9 @@ impl Twin {
             && hot.row + 1 == hot.rows
             && hot.beat + 1 == self.hot_beats();
         if last != ends {
+            if hot.norms.is_some() {
+                self.end_block(&hot, true);
+            }
             return self.fail(regs::ERROR_LENGTH, last);
         }
         if hot.facts_left > 0 {
@@ -436,13 +440,18 @@ impl Twin {
         (hot.beat, hot.sums) = (0, [0; PROBES_MAX]);
         hot.row += 1;
         if in_block + 1 == BLOCK_ROWS || hot.row == hot.rows {
-            let mut bytes = [0; BEAT_BYTES];
-            for (word, survivors) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&hot.survivors) {
-                *word = survivors.to_le_bytes();
-            }
-            self.results.push_back(ResultBeat { bytes, last: hot.row == hot.rows });
+            self.end_block(hot, hot.row == hot.rows);
             (hot.norms, hot.survivors) = (None, [0; PROBES_MAX]);
         }
+    }
+
+    /// Answers the block under way.
+    fn end_block(&mut self, hot: &Hot, last: bool) {
+        let mut bytes = [0; BEAT_BYTES];
+        for (word, survivors) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&hot.survivors) {
+            *word = survivors.to_le_bytes();
+        }
+        self.results.push_back(ResultBeat { bytes, last });
     }
 
     /// Eligibility, then the bound: the very order of `ops::search`.
