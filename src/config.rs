@@ -745,6 +745,8 @@ mod tests {
             ("PORTCULLIS_POLICY_FMT", "1", "has no key `fmt`"),
             ("PORTCULLIS_POLICY_FMR", "often", "`often` is not a number"),
             ("PORTCULLIS_ENGINE_NAME", "abacus", "unknown variant `abacus`"),
+            ("PORTCULLIS_ENGINE_SEARCH", "fpga", "engine.fpga_card"),
+            ("PORTCULLIS_ENGINE_FPGA_CARD", "/dev/uio0", "with engine.search"),
             ("PORTCULLIS_MODELS_DETECT_PX", "100", "a multiple of 32"),
             ("PORTCULLIS_LIMITS_BODY_BYTES", "99999999999", "lowered, not raised"),
             ("PORTCULLIS_GALLERY_CUSTODIAN", "vault", "unknown variant `vault`"),

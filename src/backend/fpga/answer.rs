@@ -106,9 +106,10 @@ pub fn survivors(
         let held = rows.saturating_sub(block.saturating_mul(BLOCK_ROWS)).min(BLOCK_ROWS);
         let beyond = u32::MAX.checked_shl(u32::try_from(held).unwrap_or(u32::MAX)).unwrap_or(0);
         let mut words = [0; PROBES_MAX];
-        for (probe, (word, bytes)) in words.iter_mut().zip(beat.bytes.as_chunks().0).enumerate() {
+        let places = words.iter_mut().zip(beat.bytes.as_chunks().0);
+        for (probe, (word, bytes)) in (0_u32..).zip(places) {
             *word = u32::from_le_bytes(*bytes);
-            let is_searched = active >> probe & 1 == 1;
+            let is_searched = active.rotate_right(probe) & 1 == 1;
             if *word & beyond != 0 || (*word != 0 && !is_searched) {
                 return Err(AnswerError::Survivor { block });
             }

@@ -15,8 +15,9 @@ use bytemuck::{Zeroable, cast_slice, cast_slice_mut};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{
-    answer::{AnswerError, Finished, ResultBeat, Streamed, Survivors, finish_beats, finished},
-    answer::survivors,
+    answer::{
+        AnswerError, Finished, ResultBeat, Streamed, Survivors, finish_beats, finished, survivors,
+    },
     card::{Card, CardError},
     packet::{
         BLOCK_ROWS, Beat, Masks, Shape, cold_header, finish, hot_header, push_blocks, push_facts,
@@ -352,7 +353,7 @@ impl Search<'_> {
     ) -> Result<(), ScanError> {
         let Scratch { hot, cold, beats, .. } = &mut *self.scratch;
         let (values, _) = layout.split_hot(hot, tile_rows);
-        let cold: &[i8] = cast_slice(cold);
+        let cold = cast_slice::<u8, i8>(cold);
         let Shape { hot_dims, cold_dims } = self.shape;
         for (row, want) in wanted(blocks) {
             let row = from + row;

@@ -184,24 +184,21 @@ impl Parts {
     ) -> Result<Option<Region>, BackendError> {
         let set = source.set();
         let rows = set.tiles[number].rows;
-        let (packet_rows, place, plan);
-        {
+        let taken = {
             let mut driver = alone(shared);
             driver.card()?;
-            packet_rows = driver.sizes.tile_rows;
-            plan = Plan { shape: Shape::of(set.layout), rows, packet_rows };
-            place = match driver.room.take(plan.beats()) {
-                Some(place) => place,
-                None => return Ok(None),
-            };
-        }
+            let packet_rows = driver.sizes.tile_rows;
+            let plan = Plan { shape: Shape::of(set.layout), rows, packet_rows };
+            driver.room.take(plan.beats()).map(|place| (plan, place))
+        };
+        let Some((plan, place)) = taken else { return Ok(None) };
         // From here on the region gives its place back, zeroed, whatever happens.
         let shared = Arc::clone(shared);
         let mut region = Region { shared, place, plan, subjects: Zeroizing::default() };
         self.open(source, number)?;
         let mut beats = Zeroizing::new(Vec::with_capacity(plan.beats() as usize));
         let hot = set.layout.split_hot(&self.hot, rows);
-        plan.push(hot, cast_slice(&self.cold), &self.rows, &mut beats);
+        plan.push(hot, cast_slice::<u8, i8>(&self.cold), &self.rows, &mut beats);
         region.subjects.extend(self.rows.iter().map(|row| row.subject));
         self.wipe();
         let stored = {
