@@ -31,11 +31,13 @@ use std::{
 
 use crate::{
     audit::{AuditError, AuditSink, file::FileAudit},
-    backend::{Backend, BackendError, Description, Engine, FACTORIES, Unavailable},
+    backend::{
+        Backend, BackendError, Description, Engine, FACTORIES, Unavailable, fpga::Fpga,
+    },
     command::{Answer, Readiness, Refusal, Request, Service, Version},
     config::{
         AttackDetection, Config, ConfigError, DocumentAuthentication, EngineName, Environment,
-        FaceRulesName, PolicyChoice,
+        FaceRulesName, PolicyChoice, SearchEngine,
     },
     document::authentication::TrustStore,
     face::{Detector, FaceModelError, FaceRules},
@@ -127,6 +129,9 @@ pub enum StartError {
         /// Why not.
         error: Unavailable,
     },
+    /// The card that should search is not at hand.
+    #[error("engine.search: {0}; check engine.fpga_card, or set engine.search = \"same\"")]
+    SearchEngine(Unavailable),
     /// The backend refused a network.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -240,7 +245,7 @@ impl Appliance {
             detect: backend.load(&models.detector, BATCH_FRAMES_MAX)?,
             attack: None,
             embed: backend.load(&models.embedder, BATCH_FRAMES_MAX)?,
-            search: backend,
+            search: search_engine(config, backend)?,
         };
         let took_us = world.clock.monotonic_us().saturating_sub(began_us);
         tracing::info!(took_us, "networks are ready");
@@ -435,4 +440,20 @@ pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
     }
     let name = wanted.unwrap_or("auto").to_owned();
     Err(StartError::Engine { name, error: refused })
+}
+
+/// Who searches galleries; `beside` takes what is beyond a card.
+///
+/// # Errors
+/// [`StartError::SearchEngine`].
+pub fn search_engine(
+    config: &Config,
+    beside: Arc<dyn Backend>,
+) -> Result<Arc<dyn Backend>, StartError> {
+    let made = match config.engine.search {
+        SearchEngine::Same => return Ok(beside),
+        SearchEngine::Fpga => Fpga::mapped(&config.engine.fpga_card, beside),
+        SearchEngine::FpgaTwin => Fpga::twin(beside),
+    };
+    made.map(|card| Arc::new(card) as Arc<dyn Backend>).map_err(StartError::SearchEngine)
 }
