@@ -1,9 +1,9 @@
 """Merges the coverage of all benches and holds it against the promise: lines and toggles of every
-module together, at least 95 %. A point counts once, however often its module stands in a design and in
-however many benches; it is covered when one of them reached it.
+module together, at least 95 %. A point counts once, however often its module stands in a design and
+in however many benches; it is covered when one of them reached it.
 
-What is left out stands in coverage.txt, each line with its reason; a line that leaves nothing out is a
-fault, so that the list cannot outlive what it argues."""
+What is left out stands in coverage.txt, each line with its reason; a line that leaves nothing out
+is a fault, so that the list cannot outlive what it argues."""
 
 import pathlib
 import re
@@ -74,7 +74,7 @@ def main(paths):
         fault |= percent < PROMISED_PERCENT
     for number, (kind, module, pattern, _) in enumerate(excluded):
         if number not in used:
-            print(f"coverage: coverage.txt leaves out {kind} {module} {pattern.pattern}: nothing is")
+            print(f"coverage.txt leaves out {kind} {module} {pattern.pattern}, which is nothing")
             fault = True
     if fault:
         print("\n".join(["not covered:", *missed[:200]]))

@@ -1,5 +1,5 @@
-"""Holds hw/levels.f against hw/rtl and hw/tb: one module per file and named like it, listed once, using
-only modules of lower levels, with a bench of its own. Ends with status 1 and every fault at once."""
+"""Holds hw/levels.f against hw/rtl and hw/tb: one module per file and named like it, listed once,
+using only modules of lower levels, with a bench of its own. Ends with status 1 and every fault."""
 
 import pathlib
 import re

@@ -1,6 +1,6 @@
-// The simulated card on a pipe, as `hw/PROTOCOL.md` draws it: the Verilated core with a shell around it
-// (card memory, a mover, queues of any length). Reads requests from standard input, writes replies to
-// standard output.
+// The simulated card on a pipe, as `hw/PROTOCOL.md` draws it: the Verilated core with a shell
+// around it (card memory, a mover, queues of any length). Reads requests from standard input,
+// writes replies to standard output.
 //
 //   cosim                  serves the pipe until it ends
 //   cosim --play FILE      runs a file of vectors and compares every answer; with --tight also the

@@ -1,6 +1,6 @@
   // What AXI asks of a slave, and that every request is answered once. Of the master only that a
-  // channel which offers stays as it is until it is taken is not even assumed: the slave takes what it
-  // sees in the clock in which it is ready.
+  // channel which offers stays as it is until it is taken is not even assumed: the slave takes what
+  // it sees in the clock in which it is ready.
   logic f_past;
   initial f_past = 1'b0;
   initial assume (!rst_ni);

@@ -1,6 +1,6 @@
   // The books on room: what is free, what waits and what is promised are always DEPTH, so that an
-  // answer never finds the queue full. Assumed of the parser: a block takes room only where there is
-  // some, passes once, and nothing passes between a finish and its end.
+  // answer never finds the queue full. Assumed of the parser: a block takes room only where there
+  // is some, passes once, and nothing passes between a finish and its end.
   initial assume (!rst_ni);
   logic [ROOM_BITS-1:0] f_due;  // blocks begun that have not passed stage 9
   logic f_finishing;  // a finish packet is under way

@@ -1,5 +1,5 @@
-  // One beat is watched, whichever: it stands in its place until it is given, and is given as it came.
-  // As this holds for each, none is lost, doubled or changed, and they keep their order.
+  // One beat is watched, whichever: it stands in its place until it is given, and is given as it
+  // came. As this holds for each, none is lost, doubled or changed, and they keep their order.
   (* anyconst *) logic [PLACE_BITS:0] f_at;
   logic f_held;
   logic [WIDTH-1:0] f_beat;

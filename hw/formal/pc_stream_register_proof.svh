@@ -1,5 +1,5 @@
-  // A beat is watched from when it is taken, whichever: it comes out after those that were there, as it
-  // came.
+  // A beat is watched from when it is taken, whichever: it comes out after those that were there,
+  // as it came.
   (* anyseq *) logic f_mark;
   logic f_watched, f_second;  // inside; behind another
   logic [WIDTH-1:0] f_beat;

@@ -1,7 +1,7 @@
-  // What the op means by a list: sorted by score, equal scores by row; whoever entered is in it or was
-  // displaced by K better ones; whoever did not is not. Rows ascend, scores are not that of an empty
-  // place, and candidates are two clocks apart: what the packets and the parser guarantee. Reading
-  // (`rotate_i`) is left out: it moves the list and does not order it; the bench covers it.
+  // What the op means by a list: sorted by score, equal scores by row; whoever entered is in it or
+  // was displaced by K better ones; whoever did not is not. Rows ascend, scores are not that of an
+  // empty place, and candidates are two clocks apart: what the packets and the parser guarantee.
+  // Reading (`rotate_i`) is left out: it moves the list and does not order it; the bench covers it.
   initial assume (!rst_ni);
   localparam logic [SCORE_BITS-1:0] F_NONE = {1'b1, {SCORE_BITS - 1{1'b0}}};
   localparam logic [ROW_BITS-1:0] F_NO_ROW = '1;

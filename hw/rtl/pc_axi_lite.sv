@@ -1,10 +1,10 @@
-// The handshakes of an AXI4-Lite slave, and nothing else: turns them into a write and a read that are
-// each answered in the clock in which they are asked.
+// The handshakes of an AXI4-Lite slave, and nothing else: turns them into a write and a read that
+// are each answered in the clock in which they are asked.
 //
-// Level 1. Costs about 120 flip-flops. Address and data of a write may come in either order; one write
-// and one read may be under way at once.
-// Invariant (proved): a channel that offers stays as it is until it is taken; every request is answered
-// once, and nothing that was not asked.
+// Level 1. Costs about 120 flip-flops. Address and data of a write may come in either order; one
+// write and one read may be under way at once.
+// Invariant (proved): a channel that offers stays as it is until it is taken; every request is
+// answered once, and nothing that was not asked.
 `default_nettype none
 
 module pc_axi_lite #(

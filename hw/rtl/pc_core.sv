@@ -1,13 +1,14 @@
-// The search engine: packets in, answers out, as `hw/PROTOCOL.md` says and `src/ops/search.rs` means.
+// The search engine: packets in, answers out, as `hw/PROTOCOL.md` says and `src/ops/search.rs`
+// means.
 //
-//   packets ─► pc_stream_register ─► pc_parser ─┬─► pc_facts ──────────────► eligible ─┐
-//                                    (stage 0)  ├─► pc_norms ──────────► norm ─┐       │
-//                                               └─► pc_probe_memory ─► pc_dot_pair ─► pc_lane × PROBES
+//   packets ─► pc_stream_register ─► pc_parser ─┬─► pc_facts ──────────► eligible ─┐
+//                                    (stage 0)  ├─► pc_norms ──────► norm ─┐       │
+//                                               └─► pc_probe_memory ─► pc_dot_pair ─► pc_lane ×P
 //   AXI4-Lite ─► pc_axi_lite ─► pc_registers        (2)                (6)      (9) │   (11)
 //   answers ◄─────────────────────────────────────────────────── pc_results ◄───────┘
 //
-// Level 3. The pipeline takes a beat each clock and never stalls: a block is only begun when its answer
-// has a place (`pc_results`), so back-pressure stops the parser and nothing else.
+// Level 3. The pipeline takes a beat each clock and never stalls: a block is only begun when its
+// answer has a place (`pc_results`), so back-pressure stops the parser and nothing else.
 //
 // Absent: clock crossings, memory controllers, the bus to the host; a card's shell brings them.
 `default_nettype none
@@ -15,8 +16,8 @@
 module pc_core #(
     // Probes resident, 1 to 16. Each: 64 int8 products (32 DSP48E2 packed) and a list.
     parameter int unsigned PROBES = 16,
-    // Candidates kept per probe, a multiple of 8, at most 256. Each: a comparison and 64 flip-flops, per
-    // probe.
+    // Candidates kept per probe, a multiple of 8, at most 256. Each: a comparison and 64 flip-flops,
+    // per probe.
     parameter int unsigned BEST = 16,
     // Beats of one probe (64 values each), 2 to 64. Each: 512 bits of memory per probe.
     parameter int unsigned PROBE_BEATS = 32,
@@ -176,7 +177,7 @@ module pc_core #(
   );
 
   // Stage 0.
-  pc_pkg::op_e op;
+  pc_pkg::op_t op;
   pc_pkg::tag_t tag;
   logic [pc_pkg::BEAT_BITS-1:0] beat;
   logic [BEAT_ADDRESS_BITS-1:0] probe_beat;
@@ -214,7 +215,7 @@ module pc_core #(
 
   // What the stages know of the beat.
   logic first_sum;
-  pc_pkg::op_e op_verdict;
+  pc_pkg::op_t op_verdict;
   pc_pkg::tag_t tag_verdict;
   pc_delay #(
       .WIDTH (1),
@@ -225,17 +226,15 @@ module pc_core #(
       .value_i(tag.first),
       .value_o(first_sum)
   );
-  logic [2:0] op_bits_verdict;
   pc_delay #(
-      .WIDTH (3 + $bits(pc_pkg::tag_t)),
+      .WIDTH ($bits(op) + $bits(tag)),
       .STAGES(pc_pkg::STAGE_VERDICT)
   ) i_tag (
       .clk_i,
       .rst_ni (rst_way_n),
       .value_i({op, tag}),
-      .value_o({op_bits_verdict, tag_verdict})
+      .value_o({op_verdict, tag_verdict})
   );
-  assign op_verdict = pc_pkg::op_e'(op_bits_verdict);
 
   logic [STAGES-1:0] under_way_q;
   always_ff @(posedge clk_i) begin
@@ -280,7 +279,8 @@ module pc_core #(
       .norm_o(row_norm)
   );
 
-  // The row's values, beside the probes' at stage 2. Only values: facts and norms are not multiplied.
+  // The row's values, beside the probes' at stage 2. Only values: facts and norms are not
+  // multiplied.
   logic [pc_pkg::BEAT_BITS-1:0] row_values;
   pc_delay #(
       .WIDTH (pc_pkg::BEAT_BITS),
@@ -299,8 +299,8 @@ module pc_core #(
   logic [128*PROBES-1:0] counters;
 
   for (genvar d = 0; d < PAIRS; d++) begin : gen_pair
-    logic [pc_pkg::BEAT_BITS-1:0] values[0:1];
-    logic signed [21:0] sum[0:1];
+    logic [2*pc_pkg::BEAT_BITS-1:0] values;  // of the first probe below, of the second above
+    logic [43:0] sums;
 
     for (genvar s = 0; s < 2; s++) begin : gen_side
       localparam int unsigned PROBE = 2 * d + s;
@@ -317,7 +317,7 @@ module pc_core #(
             .values_o    (stored)
         );
         always_ff @(posedge clk_i) values_q <= stored;
-        assign values[s] = values_q;
+        assign values[pc_pkg::BEAT_BITS*s+:pc_pkg::BEAT_BITS] = values_q;
 
         pc_lane #(
             .BEST(BEST)
@@ -330,7 +330,7 @@ module pc_core #(
             .threshold_i (threshold[32*PROBE+:32]),
             .norm_i      (norm[16*PROBE+:16]),
             .row_norm_i  (row_norm),
-            .sum_i       (sum[s]),
+            .sum_i       (sums[22*s+:22]),
             .first_i     (first_sum),
             .op_i        (op_verdict),
             .tag_i       (tag_verdict),
@@ -343,9 +343,9 @@ module pc_core #(
         );
       end else begin : gen_none
         // An odd number of probes: the last pair has one.
-        assign values[s] = '0;
+        assign values[pc_pkg::BEAT_BITS*s+:pc_pkg::BEAT_BITS] = '0;
         logic unused;
-        assign unused = &{1'b0, sum[s]};
+        assign unused = &{1'b0, sums[22*s+:22]};
       end
     end
 
@@ -354,10 +354,10 @@ module pc_core #(
     ) i_dots (
         .clk_i,
         .row_i  (row_values),
-        .a_i    (values[0]),
-        .b_i    (values[1]),
-        .sum_a_o(sum[0]),
-        .sum_b_o(sum[1])
+        .a_i    (values[pc_pkg::BEAT_BITS-1:0]),
+        .b_i    (values[2*pc_pkg::BEAT_BITS-1:pc_pkg::BEAT_BITS]),
+        .sum_a_o(sums[21:0]),
+        .sum_b_o(sums[43:22])
     );
   end
 

@@ -1,9 +1,9 @@
 // Whether one row may be found by one probe, by the facts of both (`eligible` in
-// `src/ops/search.rs`): neither restricted nor vacant, a class in common, the group asked for, and the
-// time within the row's validity.
+// `src/ops/search.rs`): neither restricted nor vacant, a class in common, the group asked for, and
+// the time within the row's validity.
 //
-// Level 1. Costs about 250 LUTs (two 64-bit comparisons, 64 ANDs, a 32-bit equality). Two clocks: the
-// comparisons, then their conjunction.
+// Level 1. Costs about 250 LUTs (two 64-bit comparisons, 64 ANDs, a 32-bit equality). Two clocks:
+// the comparisons, then their conjunction.
 `default_nettype none
 
 module pc_eligibility (

@@ -1,8 +1,8 @@
-// Which probes may find a row: reads facts beats (two rows each), keeps one bit per row and probe for
-// the packet under way, and tells them with the last beat of the row.
+// Which probes may find a row: reads facts beats (two rows each), keeps one bit per row and probe
+// for the packet under way, and tells them with the last beat of the row.
 //
-// Level 2 (pc_eligibility, pc_delay). Costs 2 · PROBES comparisons of facts and TILE_ROWS · PROBES bits
-// of memory. Stage 0 to stage 3.
+// Level 2 (pc_eligibility, pc_delay). Costs 2 · PROBES comparisons of facts and TILE_ROWS · PROBES
+// bits of memory. Stage 0 to stage 3.
 // Invariant: bits are written and read at the same stage, so that a row meets the facts that came
 // before it, and those of the next packet come after it.
 `default_nettype none
@@ -14,7 +14,7 @@ module pc_facts #(
     input  wire logic                         clk_i,
     input  wire logic                         rst_ni,
     // Stage 0.
-    input  wire pc_pkg::op_e                  op_i,
+    input  wire pc_pkg::op_t                  op_i,
     input  wire logic [                 31:0] row_i,       // row of the tile
     input  wire logic [pc_pkg::BEAT_BITS-1:0] beat_i,
     input  wire logic [           PROBES-1:0] all_i,

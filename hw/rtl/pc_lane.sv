@@ -1,8 +1,9 @@
 // One probe's side of a row: its score, the bound, the verdict, the counters, the list and the
 // survivors of the block. Each line of the op in `src/ops/search.rs` stands here once.
 //
-// Level 2 (pc_top_k). Costs a 16 × 16 bit multiplier for the bound, about 400 flip-flops and the list.
-// Takes the beat's sum at stage 6; verdict at stage 9; block and counters at stage 10; list at stage 11.
+// Level 2 (pc_top_k). Costs a 16 × 16 bit multiplier for the bound, about 400 flip-flops and the
+// list. Takes the beat's sum at stage 6; verdict at stage 9; block and counters at stage 10; list
+// at stage 11.
 `default_nettype none
 
 module pc_lane #(
@@ -22,7 +23,7 @@ module pc_lane #(
     input  wire logic signed [21:0] sum_i,
     input  wire logic               first_i,       // of a row
     // Stage 9: the row.
-    input  wire pc_pkg::op_e        op_i,
+    input  wire pc_pkg::op_t        op_i,
     input  wire pc_pkg::tag_t       tag_i,
     input  wire logic               eligible_i,    // hot: may be found; cold: is wanted
     // The ring of lists.

@@ -1,7 +1,7 @@
 // The norm of a row's cold values: keeps a block's 32 norms and hands them out row by row.
 //
-// Level 2 (pc_delay). Costs 512 flip-flops and some. Stage 0 to stage STAGE_SUM − 1, so that its product
-// with a probe's norm meets the row's score.
+// Level 2 (pc_delay). Costs 512 flip-flops and some. Stage 0 to stage STAGE_SUM − 1, so that its
+// product with a probe's norm meets the row's score.
 // Invariant: the norms of a block come before its rows and are all used or thrown away.
 `default_nettype none
 
@@ -9,7 +9,7 @@ module pc_norms (
     input  wire logic                         clk_i,
     input  wire logic                         rst_ni,
     // Stage 0.
-    input  wire pc_pkg::op_e                  op_i,
+    input  wire pc_pkg::op_t                  op_i,
     input  wire logic                         last_i,  // last beat of a row
     input  wire logic [pc_pkg::BEAT_BITS-1:0] beat_i,
     // Stage STAGE_SUM − 1.

@@ -1,10 +1,10 @@
-// Reads packets (`hw/PROTOCOL.md`, "Packets"): says of every beat what it is, and refuses what does not
-// fit. Its outputs are stage 0 of the pipeline, which never stalls: a beat is only taken when its answer
-// has room.
+// Reads packets (`hw/PROTOCOL.md`, "Packets"): says of every beat what it is, and refuses what does
+// not fit. Its outputs are stage 0 of the pipeline, which never stalls: a beat is only taken when
+// its answer has room.
 //
 // Level 1. Costs one beat of flip-flops and about 150 more.
-// Invariant: a block that was begun (norms taken) is ended, by its last row or by a flush, so that its
-// room always comes back. The beat that shows a fault does nothing else.
+// Invariant: a block that was begun (norms taken) is ended, by its last row or by a flush, so that
+// its room always comes back. The beat that shows a fault does nothing else.
 `default_nettype none
 
 module pc_parser #(
@@ -30,10 +30,10 @@ module pc_parser #(
     // The answer to a finish packet is out: packets may follow.
     input  wire logic                            finished_i,
     // Stage 0.
-    output wire pc_pkg::op_e                     op_o,
+    output wire pc_pkg::op_t                     op_o,
     output wire pc_pkg::tag_t                    tag_o,
     output wire logic [   pc_pkg::BEAT_BITS-1:0] beat_o,         // zero where there is no beat
-    output wire logic [ $clog2(PROBE_BEATS)-1:0] probe_beat_o,   // which beat of the probes it meets
+    output wire logic [ $clog2(PROBE_BEATS)-1:0] probe_beat_o,   // of the probes, that it meets
     output wire logic [              PROBES-1:0] all_o,          // eligible whatever the facts say
     output wire logic [              PROBES-1:0] each_o,         // eligible if the facts say so
     output wire logic                            busy_o,         // a packet begun and not ended
@@ -50,7 +50,7 @@ module pc_parser #(
   } state_e;
 
   state_e state_q, state_n;
-  pc_pkg::op_e op_q, op_n;
+  pc_pkg::op_t op_q, op_n;
   pc_pkg::tag_t tag_q, tag_n;
   logic [pc_pkg::BEAT_BITS-1:0] beat_q;
   logic [$clog2(PROBE_BEATS)-1:0] probe_beat_q;

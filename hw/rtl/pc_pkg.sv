@@ -1,5 +1,5 @@
-// Words that every module of the search engine uses: the numbers of `hw/PROTOCOL.md`, and what a beat
-// is called once the parser has read it.
+// Words that every module of the search engine uses: the numbers of `hw/PROTOCOL.md`, and what a
+// beat is called once the parser has read it.
 //
 // Level 0: knows nothing else.
 `default_nettype none
@@ -7,7 +7,7 @@
 package pc_pkg;
   localparam int unsigned BEAT_BITS = 512; // one beat of either stream
   localparam int unsigned BEAT_BYTES = 64; // int8 values of one beat
-  localparam int unsigned BLOCK_ROWS = 32; // rows that one norms beat speaks of, and one result beat
+  localparam int unsigned BLOCK_ROWS = 32;  // rows of one norms beat, and of one result beat
   localparam int unsigned PROBES_MAX = 16; // bits of the masks in a header
   localparam int unsigned FACTS_BITS = 256; // facts of one row, two rows a beat
   localparam int unsigned ENTRY_BITS = 64; // a candidate: score below, row above
@@ -37,14 +37,13 @@ package pc_pkg;
   localparam logic [31:0] ROW_NONE = 32'hFFFF_FFFF;
 
   // What travels down the pipeline with a beat.
-  typedef enum logic [2:0] {
-    OP_NONE,  // no beat
-    OP_FACTS,  // facts of two rows
-    OP_NORMS,  // norms of a block: the block begins
-    OP_VALUES,  // values of a row
-    OP_FLUSH,  // the packet is faulty: the block that was begun ends here
-    OP_FINISH  // the search ends
-  } op_e;
+  typedef logic [2:0] op_t;
+  localparam op_t OP_NONE = 3'd0;  // no beat
+  localparam op_t OP_FACTS = 3'd1;  // facts of two rows
+  localparam op_t OP_NORMS = 3'd2;  // norms of a block: the block begins
+  localparam op_t OP_VALUES = 3'd3;  // values of a row
+  localparam op_t OP_FLUSH = 3'd4;  // the packet is faulty: the block that was begun ends here
+  localparam op_t OP_FINISH = 3'd5;  // the search ends
 
   typedef struct packed {
     logic is_cold;  // of a cold packet
@@ -55,7 +54,8 @@ package pc_pkg;
     logic [31:0] row;  // cold: row in the generation; hot: row in the tile
   } tag_t;
 
-  // Clocks between the stages that the modules of the pipeline meet at. Stage 0 is the parser's output.
+  // Clocks between the stages that the modules of the pipeline meet at. Stage 0 is the parser's
+  // output.
   localparam int unsigned STAGE_OPERANDS = 2; // probe and row values stand side by side
   localparam int unsigned STAGE_ELIGIBLE = 3; // eligibility is known
   localparam int unsigned STAGE_SUM = 6; // the beat's 64 products are one sum

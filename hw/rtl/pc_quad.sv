@@ -2,9 +2,10 @@
 //
 // Level 1. PACKED = 1: both products come from one wide multiplier (a DSP48E2: 27 × 18 bits), as
 //   (a·2^18 + b) · x = (a·x)·2^18 + b·x
-// where four b·x fit the 18 low bits (|4 · 128 · 128| = 2^16 < 2^17), and when their sum is negative it
-// has borrowed one from above, which is given back. 4 multipliers. PACKED = 0: one multiplier for each
-// product, for parts with narrow ones (ECP5: 18 × 18 bits). 8 multipliers. Both give the same numbers.
+// where four b·x fit the 18 low bits (|4 · 128 · 128| = 2^16 < 2^17), and when their sum is
+// negative it has borrowed one from above, which is given back. 4 multipliers. PACKED = 0: one
+// multiplier for each product, for parts with narrow ones (ECP5: 18 × 18 bits). 8 multipliers. Both
+// give the same numbers.
 //
 // Two clocks from operands to sums: products, then their sums.
 `default_nettype none

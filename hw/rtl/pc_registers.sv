@@ -1,7 +1,9 @@
-// The register map of `hw/PROTOCOL.md`: identity, probes and their facts, control, sticky errors and the
-// clocks. Says no to what the map does not name and to what would change a search under way.
+// The register map of `hw/PROTOCOL.md`: identity, probes and their facts, control, sticky errors
+// and the clocks. Says no to what the map does not name and to what would change a search under
+// way.
 //
-// Level 1. Costs about 240 flip-flops per probe, 700 more, and the choice among all words on reading.
+// Level 1. Costs about 240 flip-flops per probe, 700 more, and the choice among all words on
+// reading.
 // Invariant: a refused access changes nothing but `ERRORS`.
 `default_nettype none
 
@@ -101,7 +103,7 @@ module pc_registers #(
     case (write_address_i)
       CONTROL: begin
         is_writable = 1'b1;
-        wants_idle  = !write_word_i[2] && write_word_i[1:0] != 2'b00;
+        wants_idle  = !write_word_i[2];
       end
       ERRORS: begin
         is_writable = 1'b1;
@@ -255,7 +257,7 @@ module pc_registers #(
       VERSION: word = pc_pkg::VERSION;
       SIZES: word = {16'(BEST), 8'd0, 8'(PROBES)};
       CAPACITY: word = {16'(TILE_ROWS), 16'(PROBE_BEATS)};
-      CONTROL: word = '0;
+      CONTROL, PROBE_DATA: word = '0;  // only written
       STATUS: word = {30'd0, errors_q != '0, busy};
       ERRORS: word = 32'(errors_q);
       LAYOUT: word = {16'd0, layout_q};

@@ -1,8 +1,10 @@
-// Answers: a beat of survivors for each block, and to a finish packet the head, the counters and the
-// candidates. Keeps the books on the room of the result stream, so that the pipeline need not stall.
+// Answers: a beat of survivors for each block, and to a finish packet the head, the counters and
+// the candidates. Keeps the books on the room of the result stream, so that the pipeline need not
+// stall.
 //
 // Level 2 (pc_stream_fifo). Costs DEPTH beats of memory in LUTs and the choice among four sources.
-// Invariant: beats held and beats promised are at most DEPTH; answers leave in the order of packets.
+// Invariant: beats held and beats promised are at most DEPTH; answers leave in the order of
+// packets.
 `default_nettype none
 
 module pc_results #(
@@ -17,7 +19,7 @@ module pc_results #(
     output wire logic                              room_o,
     input  wire logic                              room_take_i,
     // Stage 9, for the rows seen; stage 10 for blocks and finish.
-    input  wire pc_pkg::op_e                       op_9_i,
+    input  wire pc_pkg::op_t                       op_9_i,
     input  wire pc_pkg::tag_t                      tag_9_i,
     input  wire logic [             32*PROBES-1:0] survivors_i,  // stage 10
     input  wire logic [            128*PROBES-1:0] counters_i,

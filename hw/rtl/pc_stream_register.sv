@@ -1,8 +1,8 @@
 // Cuts a stream in two: every output and `ready_o` come from flip-flops, and yet a beat passes each
 // clock. Two places: the second takes the beat that was already on its way when the reader stopped.
 //
-// Level 1. Costs 2 · WIDTH flip-flops. Invariant: a place that holds no beat holds zeros, so that no
-// template lingers at the door.
+// Level 1. Costs 2 · WIDTH flip-flops. Invariant: a place that holds no beat holds zeros, so that
+// no template lingers at the door.
 `default_nettype none
 
 module pc_stream_register #(

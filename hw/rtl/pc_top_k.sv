@@ -1,13 +1,14 @@
-// The best K candidates of one probe: score descending, and among equal scores the one that came first
-// stays ahead. As rows come in ascending order that is the order of `src/ops/search.rs`.
+// The best K candidates of one probe: score descending, and among equal scores the one that came
+// first stays ahead. As rows come in ascending order that is the order of `src/ops/search.rs`.
 //
-// Level 1. Costs per place 64 flip-flops, one signed comparison and a three-way choice. Two clocks per
-// candidate: hold it against every place, then move what stands below it down by one. So candidates
-// are at least two clocks apart, which the packets guarantee: a row has a header and a beat of values.
+// Level 1. Costs per place 64 flip-flops, one signed comparison and a three-way choice. Two clocks
+// per candidate: hold it against every place, then move what stands below it down by one. So
+// candidates are at least two clocks apart, which the packets guarantee: a row has a header and a
+// beat of values.
 //
 // Reading: the first eight places stand at `head_o`; `rotate_i` moves all up by eight and takes
-// `chain_i` in at the end. The lists of all probes form one ring, so that a list that was read to its
-// end is whole again.
+// `chain_i` in at the end. The lists of all probes form one ring, so that a list that was read to
+// its end is whole again.
 //
 // Invariant (proved): sorted, stable, and nothing is lost but what K better ones displaced.
 `default_nettype none

@@ -1,5 +1,5 @@
-// Writes and reads with every channel stalling on its own: each is answered once, in order, with what
-// the registers said; an answer that is offered stays.
+// Writes and reads with every channel stalling on its own: each is answered once, in order, with
+// what the registers said; an answer that is offered stays.
 #include "Vpc_axi_lite.h"
 #include "bench.hpp"
 

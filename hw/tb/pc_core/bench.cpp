@@ -1,6 +1,6 @@
-// The whole core against the model: random layouts, probes, galleries with ties and near misses, packets
-// with every fault, stalls on both streams, resets in the middle, wipes; and one run without a stall
-// that is held against the clocks that the README promises.
+// The whole core against the model: random layouts, probes, galleries with ties and near misses,
+// packets with every fault, stalls on both streams, resets in the middle, wipes; and one run
+// without a stall that is held against the clocks that the README promises.
 #include "Vpc_core.h"
 #include "model.hpp"
 

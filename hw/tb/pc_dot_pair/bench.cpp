@@ -1,4 +1,5 @@
-// 64 products for two probes, a new beat each clock, four clocks later; extremes among random beats.
+// 64 products for two probes, a new beat each clock, four clocks later; extremes among random
+// beats.
 #include "Vpc_dot_pair.h"
 #include "bench.hpp"
 

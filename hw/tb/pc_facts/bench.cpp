@@ -1,5 +1,6 @@
-// Hot packets as stage 0 shows them: facts, then rows with gaps; which probes may find each row, three
-// clocks after its beat. Packets follow each other closely, so that old facts must not answer for new.
+// Hot packets as stage 0 shows them: facts, then rows with gaps; which probes may find each row,
+// three clocks after its beat. Packets follow each other closely, so that old facts must not answer
+// for new.
 #include "Vpc_facts.h"
 #include "bench.hpp"
 

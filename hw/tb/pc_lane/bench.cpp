@@ -1,6 +1,6 @@
-// Rows as the stages show them to one probe: sums at stage 6, the norm a clock before, the verdict's
-// operands three clocks after. Survivors of each block, counters and list against plain loops; scores at
-// the threshold, one below and one above; bounds at the end of what 34 bits hold.
+// Rows as the stages show them to one probe: sums at stage 6, the norm a clock before, the
+// verdict's operands three clocks after. Survivors of each block, counters and list against plain
+// loops; scores at the threshold, one below and one above; bounds at the end of what 34 bits hold.
 #include <algorithm>
 
 #include "Vpc_lane.h"
@@ -98,7 +98,8 @@ class LaneBench {
         for (uint64_t b = 0; b < beats; b++) {
             while (bench.random.chance(20)) clock({});
             const int64_t most = 1 << 20;
-            const int64_t left = b + 1 == beats ? aim - score : static_cast<int64_t>(below(4000)) - 2000;
+            const auto any = static_cast<int64_t>(below(4000)) - 2000;
+            const int64_t left = b + 1 == beats ? aim - score : any;
             step.sum = static_cast<int32_t>(std::max(-most, std::min(most, left)));
             score += step.sum;
             step.first = b == 0;

@@ -1,5 +1,5 @@
-// Blocks of rows of one beat and of several, with gaps, whole and broken off: the row's norm five clocks
-// after its last beat.
+// Blocks of rows of one beat and of several, with gaps, whole and broken off: the row's norm five
+// clocks after its last beat.
 #include "Vpc_norms.h"
 #include "bench.hpp"
 

@@ -1,5 +1,6 @@
-// Packets of every kind and with every fault, stalls at the door, no room for answers now and then, a
-// finish that takes its time: every operation of stage 0 against the list that the packet should give.
+// Packets of every kind and with every fault, stalls at the door, no room for answers now and then,
+// a finish that takes its time: every operation of stage 0 against the list that the packet should
+// give.
 #include "Vpc_parser.h"
 #include "bench.hpp"
 

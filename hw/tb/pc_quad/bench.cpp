@@ -1,5 +1,5 @@
-// Every one of the 2^24 triples of a row's value and two probes' values passes each of the four places
-// in turn, beside random neighbours; then the extremes together.
+// Every one of the 2^24 triples of a row's value and two probes' values passes each of the four
+// places in turn, beside random neighbours; then the extremes together.
 #include "Vpc_quad.h"
 #include "bench.hpp"
 

@@ -106,7 +106,7 @@ class RegistersBench {
         case 0x004: wanted = 0x00010000; break;
         case 0x008: wanted = PROBES | BEST << 16; break;
         case 0x00C: wanted = PROBE_BEATS | TILE_ROWS << 16; break;
-        case 0x010: break;
+        case 0x010: case 0x028: break;
         case 0x014: wanted = all_busy | (errors != 0) << 1; break;
         case 0x018: wanted = errors; break;
         case 0x01C: wanted = layout; break;
@@ -136,7 +136,7 @@ class RegistersBench {
             cleared = word;
             return 0;
         }
-        const bool harmless = at == 0x010 && ((word & 4) != 0 || (word & 3) == 0);
+        const bool harmless = at == 0x010 && (word & 4) != 0;
         if (all_busy && !harmless) return 64;
         switch (at) {
         case 0x010:

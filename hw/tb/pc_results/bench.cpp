@@ -1,5 +1,5 @@
-// Blocks and finishes as stage 9 shows them, each block with its room taken some clocks before, under
-// back-pressure: every answer in order, nothing lost, room never overdrawn.
+// Blocks and finishes as stage 9 shows them, each block with its room taken some clocks before,
+// under back-pressure: every answer in order, nothing lost, room never overdrawn.
 #include "Vpc_results.h"
 #include "bench.hpp"
 
@@ -112,7 +112,8 @@ class ResultsBench {
     void finish() {
         const uint32_t errors = bench.random.word() & 0x7F;
         top().errors_i = errors;
-        answers.push_back({Beat{0x454E4F44, PROBES | BEST << 16, rows_hot, rows_cold, errors}, false});
+        const Beat head{0x454E4F44, PROBES | BEST << 16, rows_hot, rows_cold, errors};
+        answers.push_back({head, false});
         for (unsigned b = 0; b < PROBES / 4; b++) {
             const Beat counters = random_beat(bench.random);
             for (unsigned w = 0; w < 16; w++) top().counters_i[16 * b + w] = counters[w];

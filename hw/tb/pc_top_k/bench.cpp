@@ -1,5 +1,5 @@
-// Lists of random candidates with many equal scores against a sorted list, read out through the ring
-// (here of one list), in the middle and at the end.
+// Lists of random candidates with many equal scores against a sorted list, read out through the
+// ring (here of one list), in the middle and at the end.
 #include <algorithm>
 
 #include "Vpc_top_k.h"

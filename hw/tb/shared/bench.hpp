@@ -1,8 +1,8 @@
-// What every bench shares: the clock, seeded randomness, random stalls, checks that say where and with
-// which seed, and coverage written at the end.
+// What every bench shares: the clock, seeded randomness, random stalls, checks that say where and
+// with which seed, and coverage written at the end.
 //
-// A bench is `int main` that makes a `Bench<V…>`, drives the inputs, calls `settle()` to let outputs
-// follow, looks at them, and calls `edge()`. Usage of each bench: [seed [rounds]].
+// A bench is `int main` that makes a `Bench<V…>`, drives the inputs, calls `settle()` to let
+// outputs follow, looks at them, and calls `edge()`. Usage of each bench: [seed [rounds]].
 #pragma once
 
 #include <array>
@@ -38,8 +38,8 @@ class Random {
     uint64_t state;
 };
 
-// How often something waits, in 256 per clock; changes now and then, so that long runs without a stall
-// and long standstills both come up.
+// How often something waits, in 256 per clock; changes now and then, so that long runs without a
+// stall and long standstills both come up.
 class Stall {
   public:
     Stall(Random& random) : random(random) {}

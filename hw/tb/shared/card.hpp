@@ -1,5 +1,5 @@
-// A core on a bench: the register bus and both streams, one clock at a time, with stalls where asked.
-// What stands around the core on a card's shell is here plain queues.
+// A core on a bench: the register bus and both streams, one clock at a time, with stalls where
+// asked. What stands around the core on a card's shell is here plain queues.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
-// `hw/PROTOCOL.md` once more, packet by packet, in plain loops: what the core's bench compares with. It
-// shares nothing with the RTL and nothing with the appliance's twin.
+// `hw/PROTOCOL.md` once more, packet by packet, in plain loops: what the core's bench compares
+// with. It shares nothing with the RTL and nothing with the appliance's twin.
 #pragma once
 
 #include <algorithm>
@@ -166,14 +166,15 @@ class Model {
     }
 
     void keep(std::vector<Candidate>& list, Candidate candidate) const {
-        const auto behind = std::find_if(
-            list.begin(), list.end(), [&](const Candidate& c) { return c.score < candidate.score; });
+        const auto is_behind = [&](const Candidate& c) { return c.score < candidate.score; };
+        const auto behind = std::find_if(list.begin(), list.end(), is_behind);
         list.insert(behind, candidate);
         if (list.size() > best) list.pop_back();
     }
 
     void finish() {
-        answers.push_back({Beat{0x454E4F44, probes | best << 16, rows_hot, rows_cold, errors}, false});
+        const Beat head{0x454E4F44, probes | best << 16, rows_hot, rows_cold, errors};
+        answers.push_back({head, false});
         for (unsigned p = 0; p < probes; p += 4) {
             StreamBeat answer{};
             for (unsigned q = p; q < std::min(p + 4, probes); q++)

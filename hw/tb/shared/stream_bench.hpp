@@ -1,5 +1,5 @@
-// The bench of everything that takes a stream and gives the same stream: beats in order, none lost, none
-// doubled, an offered beat unchanged until it is taken; stalls on both sides all the while.
+// The bench of everything that takes a stream and gives the same stream: beats in order, none lost,
+// none doubled, an offered beat unchanged until it is taken; stalls on both sides all the while.
 #pragma once
 
 #include "bench.hpp"
