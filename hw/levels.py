@@ -33,7 +33,7 @@ def faults_of(path, level, level_of):
     if f"// Level {level}" not in text:
         yield f"{path}: its head does not say \"Level {level}\", as levels.f does"
     for used in set(re.findall(r"\b(pc_\w+)\s*(?:#\s*\(|i_\w+\s*\(|::)", code)):
-        if level_of.get(used, level) >= level:
+        if used != name and level_of.get(used, level) >= level:
             yield f"{path}: uses {used}, which is not of a lower level"
     if level > 0 and not (HERE / "tb" / name / "bench.cpp").exists():
         yield f"{path}: has no bench tb/{name}/bench.cpp"

@@ -1,5 +1,6 @@
 """Synthesises the modules for Xilinx UltraScale+ and Lattice ECP5, places and routes the core on
-ECP5, and prints the tables of hw/README.md. Fails when the core with two probes misses 100 MHz there."""
+ECP5, and prints the tables of hw/README.md. Fails when the core with two probes misses 100 MHz
+there."""
 
 import argparse
 import json

@@ -16,8 +16,8 @@
 module pc_core #(
     // Probes resident, 1 to 16. Each: 64 int8 products (32 DSP48E2 packed) and a list.
     parameter int unsigned PROBES = 16,
-    // Candidates kept per probe, a multiple of 8, at most 256. Each: a comparison and 64 flip-flops,
-    // per probe.
+    // Candidates kept per probe, a multiple of 8, at most 256. Each: 64 flip-flops and a
+    // comparison, per probe.
     parameter int unsigned BEST = 16,
     // Beats of one probe (64 values each), 2 to 64. Each: 512 bits of memory per probe.
     parameter int unsigned PROBE_BEATS = 32,
