@@ -31,9 +31,7 @@ use std::{
 
 use crate::{
     audit::{AuditError, AuditSink, file::FileAudit},
-    backend::{
-        Backend, BackendError, Description, Engine, FACTORIES, Unavailable, fpga::Fpga,
-    },
+    backend::{Backend, BackendError, Description, Engine, FACTORIES, Unavailable, fpga::Fpga},
     command::{Answer, Readiness, Refusal, Request, Service, Version},
     config::{
         AttackDetection, Config, ConfigError, DocumentAuthentication, EngineName, Environment,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use portcullis::{
-    backend::{Tiles, fpga::Fpga, Backend},
+    backend::{Backend, Tiles, fpga::Fpga},
     ops::{
         search::scan,
         tile::{TileLayout, TileSource},

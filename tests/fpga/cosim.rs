@@ -128,7 +128,7 @@ fn template_bytes(dice: &mut Dice, count: usize) -> Vec<u8> {
 /// A packet as likely broken as not.
 fn packet(dice: &mut Dice, layout: TileLayout) -> Vec<Beat> {
     let beats = layout.hot_dims.div_ceil(64);
-    let rows = dice.pick(&[0, 1, 2, 31, 32, 33, 64, 1025]);
+    let rows: usize = dice.pick(&[0, 1, 2, 31, 32, 33, 64, 1025]);
     let kind = dice.pick(&[KIND_HOT, KIND_HOT, KIND_COLD, KIND_COLD, KIND_FINISH, 0, 4]);
     let each = dice.pick(&[0_u16, 0, 0xffff, 5]);
     let facts = if each == 0 { 0 } else { rows.div_ceil(2) };
@@ -141,9 +141,8 @@ fn packet(dice: &mut Dice, layout: TileLayout) -> Vec<Beat> {
         0 => 1 + dice.below(due + 2),
         _ => due,
     };
-    let mut packet: Vec<Beat> = (0..length)
-        .map(|_| template_bytes(dice, BEAT_BYTES).try_into().expect("a beat"))
-        .collect();
+    let mut packet: Vec<Beat> =
+        (0..length).map(|_| template_bytes(dice, BEAT_BYTES).try_into().expect("a beat")).collect();
     packet[0][0] = kind;
     packet[0][4..8].copy_from_slice(&(rows as u32 + dice.below(3) as u32).to_le_bytes());
     if kind == KIND_HOT {
@@ -235,7 +234,10 @@ fn vectors(case: &Case, sizes: Sizes, is_pinned: bool) -> Vec<u8> {
     };
     assert_eq!(fpga.search(&probes, &tiles).expect("it answers"), truth);
     drop((tiles, fpga));
-    Arc::try_unwrap(bytes).expect("nobody records").into_inner().unwrap_or_else(PoisonError::into_inner)
+    Arc::try_unwrap(bytes)
+        .expect("nobody records")
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 fn play(executable: &Path, name: &str, bytes: &[u8]) {

@@ -85,11 +85,7 @@ impl Card for Watched {
         }
         held.0.erase(place)
     }
-    fn look(
-        &mut self,
-        place: std::ops::Range<u32>,
-        to: &mut Vec<Beat>,
-    ) -> Result<(), CardError> {
+    fn look(&mut self, place: std::ops::Range<u32>, to: &mut Vec<Beat>) -> Result<(), CardError> {
         self.held().0.look(place, to)
     }
 }
@@ -153,8 +149,7 @@ fn equal_tiles_are_shared_until_the_last_generation_lets_go() {
     let dice = &mut Dice::thrown_for("shared regions");
     let card = Watched::new();
     let fpga = alone(card.clone());
-    let rows: Vec<Vec<i8>> =
-        (0..160).map(|row| vec![row as i8 % 100 + 1; LAYOUT.dims]).collect();
+    let rows: Vec<Vec<i8>> = (0..160).map(|row| vec![row as i8 % 100 + 1; LAYOUT.dims]).collect();
     let first = Generation::new(Gallery::of(dice, LAYOUT, rows.clone()), 1);
     let mut second = Generation::new(Gallery::of(dice, LAYOUT, rows), 2);
     for (row, old) in second.gallery.rows.iter_mut().zip(&first.gallery.rows) {

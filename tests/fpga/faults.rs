@@ -99,11 +99,7 @@ impl Card for Faulty {
     fn erase(&mut self, place: std::ops::Range<u32>) -> Result<(), CardError> {
         self.soft.erase(place)
     }
-    fn look(
-        &mut self,
-        place: std::ops::Range<u32>,
-        to: &mut Vec<Beat>,
-    ) -> Result<(), CardError> {
+    fn look(&mut self, place: std::ops::Range<u32>, to: &mut Vec<Beat>) -> Result<(), CardError> {
         self.soft.look(place, to)
     }
 }

@@ -106,11 +106,7 @@ impl Card for Recorder {
         self.soft.erase(place)
     }
 
-    fn look(
-        &mut self,
-        place: std::ops::Range<u32>,
-        to: &mut Vec<Beat>,
-    ) -> Result<(), CardError> {
+    fn look(&mut self, place: std::ops::Range<u32>, to: &mut Vec<Beat>) -> Result<(), CardError> {
         self.soft.look(place, to)
     }
 }

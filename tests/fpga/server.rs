@@ -56,9 +56,9 @@ impl Served {
                 let mut pairs = vec![[0; 8]; count as usize];
                 requests.read_exact(pairs.as_flattened_mut())?;
                 let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("a word"));
-                let written = pairs
-                    .iter()
-                    .try_for_each(|pair| self.twin.write(word(&pair[..4]) as u16, word(&pair[4..])));
+                let written = pairs.iter().try_for_each(|pair| {
+                    self.twin.write(word(&pair[..4]) as u16, word(&pair[4..]))
+                });
                 reply(if written.is_ok() { 0 } else { 4 }, 0, &[])
             }
             3 => {

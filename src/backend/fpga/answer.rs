@@ -222,8 +222,8 @@ fn half(bytes: &Beat, at: usize) -> usize {
 }
 
 fn counters_of(bytes: &[u8; 16]) -> Counts {
-    let [ineligible, pruned, rescored, accepted] =
-        [0, 4, 8, 12].map(|at| bytes[at..].first_chunk().map_or(0, |word| u32::from_le_bytes(*word)));
+    let [ineligible, pruned, rescored, accepted] = [0, 4, 8, 12]
+        .map(|at| bytes[at..].first_chunk().map_or(0, |word| u32::from_le_bytes(*word)));
     Counts { ineligible, pruned, rescored, accepted }
 }
 

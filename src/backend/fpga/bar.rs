@@ -40,7 +40,8 @@ impl Bar {
     /// # Panics
     /// When no whole word is mapped there: the caller's mistake.
     fn place(&self, at: usize) -> *mut u32 {
-        let is_mapped = at.is_multiple_of(4) && at.checked_add(4).is_some_and(|end| end <= self.bytes());
+        let is_mapped =
+            at.is_multiple_of(4) && at.checked_add(4).is_some_and(|end| end <= self.bytes());
         assert!(is_mapped, "no word is mapped at {at:#x}");
         self.map.as_mut_ptr().wrapping_add(at).cast()
     }

@@ -50,9 +50,7 @@ use self::{
     sizes::Sizes,
     soft::Soft,
 };
-use super::{
-    Backend, BackendError, Description, Network, Pinned, Plaintext, Tiles, Unavailable,
-};
+use super::{Backend, BackendError, Description, Network, Pinned, Plaintext, Tiles, Unavailable};
 use crate::{
     ops::{
         ALL,

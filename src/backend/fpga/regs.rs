@@ -137,12 +137,7 @@ pub struct Register {
     pub bits: &'static str,
 }
 
-const fn register(
-    offset: u16,
-    name: &'static str,
-    access: Access,
-    bits: &'static str,
-) -> Register {
+const fn register(offset: u16, name: &'static str, access: Access, bits: &'static str) -> Register {
     Register { offset, name, access, bits }
 }
 
@@ -287,6 +282,26 @@ mod tests {
             .and_then(|(_, rest)| rest.split_once("<!-- end -->"))
             .map(|(printed, _)| printed);
         assert_eq!(printed, Some(tables().as_str()), "print this instead:\n{}", tables());
+    }
+
+    /// What the RTL says of itself, against the map: no register more, none less.
+    #[test]
+    fn the_rtl_has_the_same_map() {
+        let registers = include_str!("../../../hw/rtl/pc_registers.sv");
+        for register in CORE {
+            let Register { offset, name, .. } = register;
+            let line = format!("localparam logic [11:0] {name} = 12'h{offset:03X};");
+            assert!(registers.contains(&line), "pc_registers.sv has no `{line}`");
+        }
+        let known = registers.matches("localparam logic [11:0] ").count();
+        assert_eq!(known, CORE.len(), "a register that the map does not have");
+        let package = include_str!("../../../hw/rtl/pc_pkg.sv");
+        for (bit, name) in ERROR_NAMES.iter().enumerate() {
+            let line = format!("ERROR_{name} = {bit};");
+            assert!(package.contains(&line), "pc_pkg.sv has no `{line}`");
+        }
+        let count = format!("ERRORS_COUNT = {};", ERROR_NAMES.len());
+        assert!(package.contains(&count), "pc_pkg.sv has no `{count}`");
     }
 
     #[test]

@@ -143,8 +143,8 @@ impl Shelf {
         for (number, tile) in set.tiles.iter().enumerate() {
             let key = (origin, tile.content);
             let shared_before = self.held().get(&key).and_then(Weak::upgrade);
-            let equal = shared_before
-                .filter(|region| origin != 0 && region.subjects.len() == tile.rows);
+            let equal =
+                shared_before.filter(|region| origin != 0 && region.subjects.len() == tile.rows);
             let region = match equal {
                 Some(region) => region,
                 None => match parts.store(shared, source, number)? {

@@ -531,8 +531,7 @@ impl Twin {
         let beats = bytes.as_chunks::<BEAT_BYTES>().0;
         let marked = beats.iter().enumerate();
         let count = beats.len();
-        self.results
-            .extend(marked.map(|(at, &bytes)| ResultBeat { bytes, last: at + 1 == count }));
+        self.results.extend(marked.map(|(at, &bytes)| ResultBeat { bytes, last: at + 1 == count }));
     }
 }
 
