@@ -67,10 +67,11 @@ module pc_parser #(
 
   // The header's fields.
   logic [7:0] kind;
-  logic [15:0] all, each;
+  logic [PROBES-1:0] all;
+  logic [15:0] each;  // whole: facts come when any bit of it is set
   logic [31:0] number;
   assign kind   = beat_i[7:0];
-  assign all    = beat_i[31:16];
+  assign all    = beat_i[16+:PROBES];
   assign number = beat_i[63:32];
   assign each   = beat_i[79:64];
 
@@ -112,7 +113,7 @@ module pc_parser #(
         at_beat_n = '0;
         row_n     = '0;
         rows_n    = number[10:0];
-        all_n     = all[PROBES-1:0] & active_i;
+        all_n     = all & active_i;
         each_n    = each[PROBES-1:0] & active_i;
         if (!is_known) begin
           faults_n[pc_pkg::ERROR_KIND] = 1'b1;

@@ -6,11 +6,7 @@
 
 package pc_pkg;
   localparam int unsigned BEAT_BITS = 512; // one beat of either stream
-  localparam int unsigned BEAT_BYTES = 64; // int8 values of one beat
-  localparam int unsigned BLOCK_ROWS = 32;  // rows of one norms beat, and of one result beat
-  localparam int unsigned PROBES_MAX = 16; // bits of the masks in a header
   localparam int unsigned FACTS_BITS = 256; // facts of one row, two rows a beat
-  localparam int unsigned ENTRY_BITS = 64; // a candidate: score below, row above
   localparam int unsigned ENTRIES_PER_BEAT = 8; // candidates of one result beat
 
   // The first byte of a packet's header.
@@ -33,8 +29,6 @@ package pc_pkg;
   localparam logic [31:0] VERSION = {16'd1, 16'd0};
   localparam logic [31:0] DONE = 32'h454E_4F44; // `DONE`, begins the answer to a finish packet
 
-  localparam logic [31:0] SCORE_NONE = 32'h8000_0000; // of an empty place in a list
-  localparam logic [31:0] ROW_NONE = 32'hFFFF_FFFF;
 
   // What travels down the pipeline with a beat.
   typedef logic [2:0] op_t;

@@ -89,7 +89,7 @@ class RegistersBench {
         }
         bench.equal(bool(top().clear_o), was_clearing, "CLEAR to the core");
         bench.equal(bool(top().abandon_o), was_reset, "RESET to the core");
-        if (was_due) at_beat = at_beat + 1 & 0xFF;
+        if (was_due) at_beat = (at_beat + 1) & 0xFF;
         errors = is_reset || was_reset ? 0 : (errors & ~cleared) | new_errors;
         bench.edge();
     }

@@ -74,6 +74,8 @@ template <class Core> class Card {
 
     // Whether the core took it.
     bool write(uint32_t address, uint32_t word, uint32_t strobe = 15) {
+        // RESET alone may withdraw an answer.
+        const bool resets = address == 0x010 && (word & 4) != 0;
         core.s_axil_awaddr_i = address;
         core.s_axil_awvalid_i = 1;
         core.s_axil_wdata_i = word;
@@ -85,6 +87,7 @@ template <class Core> class Card {
             const bool answered = core.s_axil_bvalid_o;
             const bool refused = core.s_axil_bresp_o != 0;
             clock();
+            if (resets) is_watched = false;
             if (aw) core.s_axil_awvalid_i = 0;
             if (w) core.s_axil_wvalid_i = 0;
             if (answered) return !refused;
