@@ -18,7 +18,7 @@ use portcullis::{
             answer::ResultBeat,
             card::Card,
             packet::{BEAT_BYTES, Beat, KIND_COLD, KIND_FINISH, KIND_HOT},
-            pipe::Pipe,
+            pipe::{Frame, Operation, Pipe},
             regs,
             sizes::Sizes,
             twin::Twin,
@@ -240,13 +240,18 @@ fn vectors(case: &Case, sizes: Sizes, is_pinned: bool) -> Vec<u8> {
         .unwrap_or_else(PoisonError::into_inner)
 }
 
-fn play(executable: &Path, name: &str, bytes: &[u8]) {
+/// Whether the RTL answers as `bytes` say; `is_tight` also holds its clocks to the beats.
+fn is_matched(executable: &Path, name: &str, bytes: &[u8], is_tight: bool) -> bool {
     let folder = hw().join("build/vectors");
     fs::create_dir_all(&folder).expect("the build folder");
     let file = folder.join(name);
     fs::write(&file, bytes).expect("the build folder");
-    let status = Command::new(executable).arg("--play").arg(&file).status();
-    assert!(status.expect("it can be started").success(), "{} was not matched", file.display());
+    let mut command = Command::new(executable);
+    command.arg("--play").arg(&file);
+    if is_tight {
+        command.arg("--tight");
+    }
+    command.status().expect("it can be started").success()
 }
 
 #[test]
@@ -257,13 +262,34 @@ fn vectors_of_fifty_thousand_records_and_sixteen_probes_are_matched() {
     // hot and cold of a 128-value embedder, in tiles as galleries have them
     let layout = TileLayout { dims: 128, hot_dims: 96, rows: 1024 };
     let full = case(dice, layout, 50_000, 16, 16);
-    play(executable, "full.bin", &vectors(&full, Sizes::DEFAULT, true));
+    let bytes = vectors(&full, Sizes::DEFAULT, true);
+    assert!(is_matched(executable, "full.bin", &bytes, true), "a beat per clock, all right");
     for seed in 1..seeds() {
         let dice = &mut Dice::thrown_for(&format!("vectors {seed}"));
         let (layout, rows) = (layout_of(dice), 200 + dice.below(1500));
         let few = case(dice, layout, rows, 16, 16);
-        play(executable, "few.bin", &vectors(&few, Sizes::DEFAULT, dice.coin()));
+        let bytes = vectors(&few, Sizes::DEFAULT, dice.coin());
+        assert!(is_matched(executable, "few.bin", &bytes, false), "seed {seed}");
     }
+}
+
+/// The bench can fail: an expected answer with one bit wrong is told.
+#[test]
+fn vectors_with_a_wrong_bit_are_not_matched() {
+    let test = "vectors_with_a_wrong_bit_are_not_matched";
+    let Some(executable) = executable(test) else { return };
+    let dice = &mut Dice::thrown_for(test);
+    let layout = TileLayout { dims: 100, hot_dims: 64, rows: 64 };
+    let few = case(dice, layout, 100, 16, 16);
+    let mut bytes = vectors(&few, Sizes::DEFAULT, false);
+    assert!(is_matched(executable, "right.bin", &bytes, false));
+    // The last candidate of the last list stands before the marks of the answer's 37 beats and the
+    // frames that wait until the probes are wiped.
+    let head = Frame::request(Operation::Results, 37, 0, false).bytes();
+    let answer = bytes.windows(head.len()).rposition(|window| window == head);
+    let last = answer.expect("an answer to a finish packet") + head.len() + 37 * BEAT_BYTES - 1;
+    bytes[last] ^= 1;
+    assert!(!is_matched(executable, "wrong.bin", &bytes, false));
 }
 
 /// Longer rows and tiles than the other tests have.
