@@ -20,6 +20,7 @@ mod recorder;
 use hdrhistogram::Histogram;
 use prometheus::{
     Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
 };
 
 use crate::types::Outcome;
@@ -28,16 +29,78 @@ use exposition::Windows;
 pub use recorder::LATENCY_US_MAX;
 use recorder::Recorder;
 
-/// Names and help of the latency families; `exposition.rs` fills them.
-const STAGE_SECONDS: (&str, &str) =
-    ("portcullis_stage_seconds", "Time that one transaction spent in a stage of the pipeline.");
-const STAGE_QUANTILE_SECONDS: (&str, &str) = (
+/// One row of what is measured.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+}
+
+const fn family(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Family {
+    Family { name, help, labels }
+}
+
+const STAGE_SECONDS: Family = family(
+    "portcullis_stage_seconds",
+    "Time that one transaction spent in a stage of the pipeline.",
+    &["stage", "lane_kind"],
+);
+const STAGE_QUANTILE_SECONDS: Family = family(
     "portcullis_stage_quantile_seconds",
     "Quantile of the time spent in a stage over the last five minutes, from an HDR histogram.",
+    &["stage", "lane_kind", "quantile"],
 );
-const STAGE_MAX_SECONDS: (&str, &str) = (
+const STAGE_MAX_SECONDS: Family = family(
     "portcullis_stage_max_seconds",
     "Longest time spent in a stage over the last five minutes, from an HDR histogram.",
+    &["stage", "lane_kind"],
+);
+const OUTCOMES: Family = family("portcullis_outcomes_total", "Decisions by outcome.", &["outcome"]);
+const ATTACK_DETECTIONS: Family = family(
+    "portcullis_attack_detections_total",
+    "Usable probes by what presentation attack detection came to.",
+    &["finding"],
+);
+const REFUSALS: Family = family(
+    "portcullis_refusals_total",
+    "Requests answered without a decision, by problem code.",
+    &["code"],
+);
+const FRAMES_OFFERED: Family = family(
+    "portcullis_frames_offered_total",
+    "Frames that came in; each is later counted once by its fate.",
+    &[],
+);
+const FRAMES: Family =
+    family("portcullis_frames_total", "Frames by what became of them.", &["fate"]);
+const SHEDS: Family = family(
+    "portcullis_sheds_total",
+    "Frames given up before they were worked on, by reason.",
+    &["reason"],
+);
+const RESTARTS: Family =
+    family("portcullis_restarts_total", "Parts that were started anew after a failure.", &["part"]);
+const GALLERY_ROWS: Family =
+    family("portcullis_gallery_rows", "Rows over all galleries, by state.", &["state"]);
+const GALLERY_BYTES: Family =
+    family("portcullis_gallery_bytes", "Bytes of all gallery files.", &[]);
+const GALLERIES: Family =
+    family("portcullis_galleries", "Galleries, by whether they are served.", &["state"]);
+const SLOTS: Family =
+    family("portcullis_slots", "Frame slots, by whether a frame lies in them.", &["state"]);
+const DEVICE: Family = family(
+    "portcullis_device_info",
+    "Always 1; who computes, in its labels.",
+    &["backend", "device", "detail"],
+);
+const DEVICE_THREADS: Family =
+    family("portcullis_device_threads", "Compute threads of the engine on the host.", &[]);
+const MEMORY_BYTES: Family =
+    family("portcullis_memory_resident_bytes", "Memory of the process that is resident.", &[]);
+const BUILD: Family = family(
+    "portcullis_build_info",
+    "Always 1; what was built, in its labels.",
+    &["version", "arch", "os"],
 );
 
 /// An enum whose variants are values of one label.
@@ -259,37 +322,36 @@ const DECLARED: &str = "metric names are constants of this file, each registered
 struct Declaring(Registry);
 
 impl Declaring {
-    fn register<C: prometheus::core::Collector + Clone + 'static>(&self, collector: C) -> C {
+    fn register<C: Collector + Clone + 'static>(&self, collector: prometheus::Result<C>) -> C {
+        let collector = collector.expect(DECLARED);
         self.0.register(Box::new(collector.clone())).expect(DECLARED);
         collector
     }
 
-    fn counters<const N: usize>(
-        &self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: [&str; N],
-    ) -> [IntCounter; N] {
-        let family = IntCounterVec::new(Opts::new(name, help), &[label]).expect(DECLARED);
-        let family = self.register(family);
+    fn counter_family(&self, row: &Family) -> IntCounterVec {
+        self.register(IntCounterVec::new(Opts::new(row.name, row.help), row.labels))
+    }
+
+    fn gauge_family(&self, row: &Family) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Opts::new(row.name, row.help), row.labels))
+    }
+
+    fn counters<const N: usize>(&self, row: &Family, values: [&str; N]) -> [IntCounter; N] {
+        let family = self.counter_family(row);
         values.map(|value| family.with_label_values(&[value]))
     }
 
-    fn gauges<const N: usize>(
-        &self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: [&str; N],
-    ) -> [IntGauge; N] {
-        let family = IntGaugeVec::new(Opts::new(name, help), &[label]).expect(DECLARED);
-        let family = self.register(family);
+    fn gauges<const N: usize>(&self, row: &Family, values: [&str; N]) -> [IntGauge; N] {
+        let family = self.gauge_family(row);
         values.map(|value| family.with_label_values(&[value]))
     }
 
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.register(IntGauge::new(name, help).expect(DECLARED))
+    fn counter(&self, row: &Family) -> IntCounter {
+        self.register(IntCounter::new(row.name, row.help))
+    }
+
+    fn gauge(&self, row: &Family) -> IntGauge {
+        self.register(IntGauge::new(row.name, row.help))
     }
 }
 
@@ -304,94 +366,29 @@ impl Meter {
     #[must_use]
     pub fn new() -> Self {
         let declaring = Declaring(Registry::new());
-        let build = IntGaugeVec::new(
-            Opts::new("portcullis_build_info", "Always 1; what was built, in its labels."),
-            &["version", "arch", "os"],
-        );
-        let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
-        declaring
-            .register(build.expect(DECLARED))
-            .with_label_values(&[env!("CARGO_PKG_VERSION"), arch, os])
-            .set(1);
-        let refusals = IntCounterVec::new(
-            Opts::new(
-                "portcullis_refusals_total",
-                "Requests answered without a decision, by problem code.",
-            ),
-            &["code"],
-        );
-        let device = IntGaugeVec::new(
-            Opts::new("portcullis_device_info", "Always 1; who computes, in its labels."),
-            &["backend", "device", "detail"],
-        );
-        let offered = IntCounter::new(
-            "portcullis_frames_offered_total",
-            "Frames that came in; each is later counted once by its fate.",
-        );
-        let [answered, late, shed] = declaring.counters(
-            "portcullis_frames_total",
-            "Frames by what became of them.",
-            "fate",
-            [Fate::Answered.name(), Fate::Late.name(), "shed"],
-        );
+        let built = [env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS];
+        declaring.gauge_family(&BUILD).with_label_values(&built).set(1);
+        let fates = [Fate::Answered.name(), Fate::Late.name(), "shed"];
+        let [answered, late, frames_shed] = declaring.counters(&FRAMES, fates);
         Self {
             stages: Recorder::default(),
             windows: Windows::default(),
-            outcomes: declaring.counters(
-                "portcullis_outcomes_total",
-                "Decisions by outcome.",
-                "outcome",
-                Outcomes::ALL.map(Outcomes::name),
-            ),
-            attacks: declaring.counters(
-                "portcullis_attack_detections_total",
-                "Usable probes by what presentation attack detection came to.",
-                "finding",
-                AttackFinding::ALL.map(AttackFinding::name),
-            ),
-            refusals: declaring.register(refusals.expect(DECLARED)),
-            offered: declaring.register(offered.expect(DECLARED)),
+            outcomes: declaring.counters(&OUTCOMES, Outcomes::ALL.map(Outcomes::name)),
+            attacks: declaring
+                .counters(&ATTACK_DETECTIONS, AttackFinding::ALL.map(AttackFinding::name)),
+            refusals: declaring.counter_family(&REFUSALS),
+            offered: declaring.counter(&FRAMES_OFFERED),
             frames: [answered, late],
-            frames_shed: shed,
-            sheds: declaring.counters(
-                "portcullis_sheds_total",
-                "Frames given up before they were worked on, by reason.",
-                "reason",
-                Shed::ALL.map(Shed::name),
-            ),
-            restarts: declaring.counters(
-                "portcullis_restarts_total",
-                "Parts that were started anew after a failure.",
-                "part",
-                Part::ALL.map(Part::name),
-            ),
-            gallery_rows: declaring.gauges(
-                "portcullis_gallery_rows",
-                "Rows over all galleries, by state.",
-                "state",
-                RowState::ALL.map(RowState::name),
-            ),
-            gallery_bytes: declaring
-                .gauge("portcullis_gallery_bytes", "Bytes of all gallery files."),
-            galleries: declaring.gauges(
-                "portcullis_galleries",
-                "Galleries, by whether they are served.",
-                "state",
-                GalleryState::ALL.map(GalleryState::name),
-            ),
-            slots: declaring.gauges(
-                "portcullis_slots",
-                "Frame slots, by whether a frame lies in them.",
-                "state",
-                Place::ALL.map(Place::name),
-            ),
-            device: declaring.register(device.expect(DECLARED)),
-            device_threads: declaring
-                .gauge("portcullis_device_threads", "Compute threads of the engine on the host."),
-            memory_bytes: declaring.gauge(
-                "portcullis_memory_resident_bytes",
-                "Memory of the process that is resident.",
-            ),
+            frames_shed,
+            sheds: declaring.counters(&SHEDS, Shed::ALL.map(Shed::name)),
+            restarts: declaring.counters(&RESTARTS, Part::ALL.map(Part::name)),
+            gallery_rows: declaring.gauges(&GALLERY_ROWS, RowState::ALL.map(RowState::name)),
+            gallery_bytes: declaring.gauge(&GALLERY_BYTES),
+            galleries: declaring.gauges(&GALLERIES, GalleryState::ALL.map(GalleryState::name)),
+            slots: declaring.gauges(&SLOTS, Place::ALL.map(Place::name)),
+            device: declaring.gauge_family(&DEVICE),
+            device_threads: declaring.gauge(&DEVICE_THREADS),
+            memory_bytes: declaring.gauge(&MEMORY_BYTES),
             registry: declaring.0,
         }
     }

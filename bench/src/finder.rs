@@ -81,7 +81,7 @@ impl Finder {
     /// # Errors
     /// When the file does not decode, or shows no usable face.
     pub(crate) fn photograph(&mut self, photo: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
-    let bytes = fs::read(photo).map_err(|error| format!("{}: {error}", photo.display()))?;
+        let bytes = fs::read(photo).map_err(|error| format!("{}: {error}", photo.display()))?;
         let frame = image::decode(&bytes)?;
         let view = frame.view();
         let [left, top, width, height] = self.find(&frame)?.rect_px;

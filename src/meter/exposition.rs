@@ -14,7 +14,8 @@ use std::{
 use prometheus::proto::{Bucket, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::{
-    LATENCY_US_MAX, LaneKind, STAGE_MAX_SECONDS, STAGE_QUANTILE_SECONDS, STAGE_SECONDS, Stage,
+    Family, LATENCY_US_MAX, LaneKind, STAGE_MAX_SECONDS, STAGE_QUANTILE_SECONDS, STAGE_SECONDS,
+    Stage,
     recorder::{self, Counts, Recorder},
 };
 
@@ -52,22 +53,21 @@ impl Windows {
             if counts.is_empty() {
                 continue;
             }
-            let labels = || vec![label("stage", stage.name()), label("lane_kind", lane.name())];
-            buckets.push(classic(counts, labels()));
+            let values = [stage.name(), lane.name()];
+            buckets.push(classic(counts, labels(&STAGE_SECONDS, &values)));
             let mut exact = recorder::histogram();
             recent.add_to(&mut exact);
             let seconds = |us: u64| if recent.is_empty() { f64::NAN } else { us as f64 / 1e6 };
             for (name, quantile) in QUANTILES {
-                let mut labels = labels();
-                labels.push(label("quantile", name));
+                let labels = labels(&STAGE_QUANTILE_SECONDS, &[values[0], values[1], name]);
                 quantiles.push(gauge(seconds(exact.value_at_quantile(quantile)), labels));
             }
-            longest.push(gauge(seconds(exact.max()), labels()));
+            longest.push(gauge(seconds(exact.max()), labels(&STAGE_MAX_SECONDS, &values)));
         }
         let families = [
-            family(STAGE_SECONDS, MetricType::HISTOGRAM, buckets),
-            family(STAGE_QUANTILE_SECONDS, MetricType::GAUGE, quantiles),
-            family(STAGE_MAX_SECONDS, MetricType::GAUGE, longest),
+            family(&STAGE_SECONDS, MetricType::HISTOGRAM, buckets),
+            family(&STAGE_QUANTILE_SECONDS, MetricType::GAUGE, quantiles),
+            family(&STAGE_MAX_SECONDS, MetricType::GAUGE, longest),
         ];
         families.into_iter().filter(|family| !family.get_metric().is_empty()).collect()
     }
@@ -90,11 +90,14 @@ impl Windows {
     }
 }
 
-fn label(name: &str, value: &str) -> LabelPair {
-    let mut pair = LabelPair::default();
-    pair.set_name(name.to_owned());
-    pair.set_value(value.to_owned());
-    pair
+fn labels(row: &Family, values: &[&str]) -> Vec<LabelPair> {
+    let pair = |(name, value): (&&str, &&str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    row.labels.iter().zip(values).map(pair).collect()
 }
 
 fn classic(counts: &Counts, labels: Vec<LabelPair>) -> Metric {
@@ -121,10 +124,10 @@ fn gauge(value: f64, labels: Vec<LabelPair>) -> Metric {
     metric
 }
 
-fn family((name, help): (&str, &str), kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+fn family(row: &Family, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
     let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
+    family.set_name(row.name.to_owned());
+    family.set_help(row.help.to_owned());
     family.set_field_type(kind);
     family.set_metric(metrics);
     family

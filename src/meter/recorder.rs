@@ -5,6 +5,9 @@
 //! groups share one, and then they share additions, not a lock. The counters of a set are made when
 //! its group first records it, so that series which never occur cost nothing.
 //!
+//! The histogram crate's own recorder hands whole histograms over a channel, and only when their
+//! thread records again; what an idle thread has counted would be missing from every reading.
+//!
 //! The geometry (Tene's HdrHistogram): values below 2,048 µs have a counter each; above, every
 //! doubling of the value has 1,024 counters, so that a value is known to one part in 1,024. Merged
 //! counts become a [`Histogram`], which a test compares with one that recorded the values itself.

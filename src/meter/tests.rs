@@ -199,7 +199,7 @@ fn quantiles_forget_what_is_older_than_the_window() {
 fn no_label_but_the_declared_ones() {
     let meter = Meter::new();
     for stage in Stage::ALL {
-        LaneKind::ALL.map(|lane| meter.stage(stage, lane, 1));
+        LaneKind::ALL.into_iter().for_each(|lane| meter.stage(stage, lane, 1));
     }
     meter.refusal("BUSY");
     meter.device("cpu", "device", "detail", 1);

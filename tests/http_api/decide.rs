@@ -124,5 +124,8 @@ fn what_happened_is_counted() {
     assert!(text.contains("portcullis_outcomes_total{outcome=\"admit\"} 1"), "{text}");
     let refused = "portcullis_refusals_total{code=\"CONTENT_TYPE_UNSUPPORTED\"} 1";
     assert!(text.contains(refused), "{text}");
-    assert!(text.contains("portcullis_stage_seconds_count{stage=\"embed\",lane_kind=\"request\"} 1"), "{text}");
+    assert!(
+        text.contains("portcullis_stage_seconds_count{stage=\"embed\",lane_kind=\"request\"} 1"),
+        "{text}"
+    );
 }

@@ -143,7 +143,9 @@ fn every_frame_is_accounted_for() {
     };
     let sum = |family: &str| -> u64 {
         let of_family = text.lines().filter(|line| line.starts_with(&format!("{family}{{")));
-        of_family.map(|line| line.rsplit(' ').next().expect("a value").parse::<u64>().expect("n")).sum()
+        of_family
+            .map(|line| line.rsplit(' ').next().expect("a value").parse::<u64>().expect("n"))
+            .sum()
     };
     assert!(value("portcullis_frames_offered_total") >= 3);
     assert_eq!(value("portcullis_frames_offered_total"), sum("portcullis_frames_total"));
@@ -155,7 +157,8 @@ fn every_frame_is_accounted_for() {
 /// A program of Prometheus, where it is installed.
 pub(crate) fn program(test: &str, name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    let found =
+        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
     if found.is_none() {
         common::skip(test, "prometheus", &format!("there is no {name} on the path"));
     }
@@ -292,8 +295,28 @@ fn prometheus_scrapes_it_and_tells_the_p99() {
         "histogram_quantile(0.99, portcullis_stage_seconds_bucket{stage=\"transaction\"})";
     let estimated = first(&prometheus.query(buckets)).expect("an estimate");
     let bounds = [
-        0.0, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1,
-        0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, f64::INFINITY,
+        0.0,
+        5e-5,
+        1e-4,
+        2.5e-4,
+        5e-4,
+        1e-3,
+        2.5e-3,
+        5e-3,
+        0.01,
+        0.02,
+        0.03,
+        0.05,
+        0.075,
+        0.1,
+        0.15,
+        0.25,
+        0.5,
+        1.0,
+        2.5,
+        5.0,
+        10.0,
+        f64::INFINITY,
     ];
     let held = bounds.windows(2).find(|pair| p99 > pair[0] && p99 <= pair[1]).expect("a bucket");
     let slack = 1.001; // a bound that divides a counter of the HDR histogram takes all of it
@@ -309,9 +332,7 @@ fn prometheus_scrapes_it_and_tells_the_p99() {
         (rules().count() > 10 && rules().all(|rule| rule["health"] == "ok")).then_some(())
     });
     for expression in super::deploy::dashboard_expressions() {
-        let expression = expression
-            .replace("$instance", ".*")
-            .replace("$__rate_interval", "1m");
+        let expression = expression.replace("$instance", ".*").replace("$__rate_interval", "1m");
         let answer = prometheus.query(&expression);
         assert_eq!(answer["status"], "success", "{expression}: {answer}");
     }

@@ -37,7 +37,9 @@ pub(crate) fn run(questions: &Questions, pairs: &Path) -> Result<Accuracy, Wrong
     for (number, line) in (1..).zip(text.lines()).skip(1) {
         let cells: Vec<&str> = line.split(',').map(str::trim).collect();
         let [a, b, same, ..] = cells.as_slice() else {
-            return Err(format!("{}:{number}: not file_a,file_b,same_person", pairs.display()).into());
+            return Err(
+                format!("{}:{number}: not file_a,file_b,same_person", pairs.display()).into()
+            );
         };
         let same = matches!(*same, "1" | "true");
         let document = verify(questions, &folder.join(a), &folder.join(b))?;
@@ -60,8 +62,7 @@ pub(crate) fn run(questions: &Questions, pairs: &Path) -> Result<Accuracy, Wrong
 }
 
 fn verify(questions: &Questions, probe: &Path, reference: &Path) -> Result<Value, Wrong> {
-    let read =
-        |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+    let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
     let (probe, reference) = (read(probe)?, read(reference)?);
     let files = [("probe", probe.as_slice()), ("reference", reference.as_slice())];
     let (kind, body) = form(&files, &[("purpose", "evaluation")]);

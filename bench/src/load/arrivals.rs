@@ -175,12 +175,7 @@ fn stepped(steps: &[(f64, f64)], all_s: f64) -> Result<Vec<f64>, String> {
 }
 
 /// Passengers of a flight come in a hump: few run, few stroll. The mean of two draws has that shape.
-fn landed(
-    flights: &[Flight],
-    warm_up_s: f64,
-    all_s: f64,
-    dice: &Dice,
-) -> Result<Vec<f64>, String> {
+fn landed(flights: &[Flight], warm_up_s: f64, all_s: f64, dice: &Dice) -> Result<Vec<f64>, String> {
     room(flights.iter().map(|flight| flight.passengers as f64).sum())?;
     let mut times = Vec::new();
     for flight in flights {
@@ -317,7 +312,8 @@ mod tests {
 
     #[test]
     fn flights_send_their_passengers_within_their_spread() {
-        let text = "flight,at,passengers,spread_s\n# a comment\nPC 1,06:10,180,900\n\nPC 2,06:40,60,600\n";
+        let text =
+            "flight,at,passengers,spread_s\n# a comment\nPC 1,06:10,180,900\n\nPC 2,06:40,60,600\n";
         let flights = parse_flights(text, 60.0).expect("a schedule");
         assert_eq!(flights.len(), 2);
         assert!((flights[1].at_s - 30.0).abs() < 1e-9 && (flights[0].spread_s - 15.0).abs() < 1e-9);

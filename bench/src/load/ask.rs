@@ -47,6 +47,8 @@ pub(crate) enum Fate {
     Broken(String),
 }
 
+/// Why it is asked.
+const PURPOSE: [(&str, &str); 1] = [("purpose", "evaluation")];
 /// Where the id of a transaction will stand.
 const NO_ID: &str = "portcullis-load-transaction-id-0";
 
@@ -119,6 +121,69 @@ pub(crate) struct Material<'a> {
     pub(crate) lanes: &'a [String],
 }
 
+/// Makes requests of photographs.
+struct Maker<'a> {
+    headers: &'a [(String, String)],
+    photographs: &'a [(Vec<u8>, usize)],
+}
+
+impl Maker<'_> {
+    fn post(&self, path: &str, files: &[(&str, &[u8])], texts: &[(&str, &str)]) -> Vec<u8> {
+        let (kind, body) = form(files, texts);
+        let mut all: Vec<(&str, &str)> =
+            self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        all.push(("content-type", &kind));
+        request("POST", path, &all, &body)
+    }
+
+    /// Each photograph against each later one.
+    fn pairs(&self) -> Vec<Pair> {
+        let mut pairs = Vec::new();
+        for (at, (probe, who)) in self.photographs.iter().enumerate() {
+            for (reference, other) in &self.photographs[at + 1..] {
+                let files = [("probe", probe.as_slice()), ("reference", reference.as_slice())];
+                pairs.push(Pair {
+                    request: self.post("/v1/verify", &files, &PURPOSE),
+                    genuine: who == other,
+                    score: AtomicI64::new(UNKNOWN),
+                });
+            }
+        }
+        pairs
+    }
+
+    /// Each photograph by itself.
+    fn each(&self, path: &str, field: &str) -> Vec<Vec<u8>> {
+        let one = |(photo, _): &(Vec<u8>, usize)| self.post(path, &[(field, photo)], &PURPOSE);
+        self.photographs.iter().map(one).collect()
+    }
+
+    /// At each lane stands one person, with a passport photograph and, where there is one, another
+    /// that is live.
+    fn traveller(&self, lane: usize) -> [&[u8]; 2] {
+        let passport = lane % self.photographs.len();
+        let person = self.photographs[passport].1;
+        let is_live = |at: &usize| *at != passport && self.photographs[*at].1 == person;
+        let live = (0..self.photographs.len()).find(is_live).unwrap_or(passport);
+        [passport, live].map(|at| self.photographs[at].0.as_slice())
+    }
+
+    /// A transaction at a lane, and where in the bytes its id stands.
+    fn transaction(&self, number: usize, lane: &str) -> (Vec<u8>, usize) {
+        let texts = [PURPOSE[0], ("transactionId", NO_ID)];
+        let files = [("reference", self.traveller(number)[0])];
+        let request = self.post(&format!("/v1/lanes/{lane}/transactions"), &files, &texts);
+        let at = place_of_id(&request);
+        (request, at)
+    }
+
+    /// A frame of a lane's camera.
+    fn frame(&self, number: usize, lane: &str) -> Vec<u8> {
+        let files = [("image", self.traveller(number)[1])];
+        self.post(&format!("/v1/lanes/{lane}/frames"), &files, &PURPOSE)
+    }
+}
+
 impl Questions {
     /// Makes every request.
     pub(crate) fn of(material: &Material<'_>) -> Self {
@@ -129,58 +194,20 @@ impl Questions {
         if let Some(deadline_ms) = material.deadline_ms {
             headers.push(("portcullis-deadline-ms".to_owned(), deadline_ms.to_string()));
         }
-        let photographs = material.photographs;
-        let post = |path: &str, files: &[(&str, &[u8])], texts: &[(&str, &str)]| {
-            let (kind, body) = form(files, texts);
-            let mut all: Vec<(&str, &str)> =
-                headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            all.push(("content-type", &kind));
-            request("POST", path, &all, &body)
-        };
-        let mut pairs = Vec::new();
-        for (at, (probe, who)) in photographs.iter().enumerate() {
-            for (reference, other) in &photographs[at + 1..] {
-                let files = [("probe", probe.as_slice()), ("reference", reference.as_slice())];
-                pairs.push(Pair {
-                    request: post("/v1/verify", &files, &[("purpose", "evaluation")]),
-                    genuine: who == other,
-                    score: AtomicI64::new(UNKNOWN),
-                });
-            }
-        }
+        let maker = Maker { headers: &headers, photographs: material.photographs };
         let gallery = material.gallery;
-        let each = |path: &str, field: &str| {
-            let one = |(photo, _): &(Vec<u8>, usize)| {
-                post(path, &[(field, photo)], &[("purpose", "evaluation")])
-            };
-            photographs.iter().map(one).collect::<Vec<_>>()
-        };
-        let lanes = |path: &dyn Fn(&str) -> String, field: &str, purpose: &[(&str, &str)]| {
-            let one = |(number, lane): (usize, &String)| {
-                let (photo, _) = &photographs[number % photographs.len()];
-                post(&path(lane), &[(field, photo)], purpose)
-            };
-            material.lanes.iter().enumerate().map(one).collect::<Vec<_>>()
-        };
+        let lanes = || material.lanes.iter().enumerate();
         Self {
             address: material.address,
-            identify: each(&format!("/v1/galleries/{gallery}/identify"), "probe"),
-            enrol: each(&format!("/v1/galleries/{gallery}/subjects"), "image"),
-            transactions: lanes(
-                &|lane| format!("/v1/lanes/{lane}/transactions"),
-                "reference",
-                &[("purpose", "evaluation"), ("transactionId", NO_ID)],
-            )
-            .into_iter()
-            .map(|request| (place_of_id(&request), request))
-            .map(|(at, request)| (request, at))
-            .collect(),
+            pairs: maker.pairs(),
+            identify: maker.each(&format!("/v1/galleries/{gallery}/identify"), "probe"),
+            enrol: maker.each(&format!("/v1/galleries/{gallery}/subjects"), "image"),
+            transactions: lanes().map(|(at, lane)| maker.transaction(at, lane)).collect(),
+            frames: lanes().map(|(at, lane)| maker.frame(at, lane)).collect(),
             ids: SystemEntropy,
-            frames: lanes(&|lane| format!("/v1/lanes/{lane}/frames"), "image", &[]),
             gallery: gallery.to_owned(),
             enrolled: Mutex::default(),
             turn: Default::default(),
-            pairs,
             headers,
         }
     }
@@ -216,7 +243,9 @@ impl Questions {
             What::Erase => {
                 let held = self.enrolled.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 match held {
-                    Some(subject) => (exchange(self.address, &self.erasure(&subject)), Asked::Other),
+                    Some(subject) => {
+                        (exchange(self.address, &self.erasure(&subject)), Asked::Other)
+                    }
                     // Nobody is left to erase: somebody new, so that the next erasure finds one.
                     None => (of(&self.enrol, turn), Asked::Enrolment),
                 }
@@ -227,8 +256,7 @@ impl Questions {
     /// A transaction has an id of its own: the same one again would only repeat an answer.
     fn transact(&self, lane: usize) -> io::Result<Answer> {
         let count = self.transactions.len().max(1);
-        let (ready, at) =
-            self.transactions.get(lane % count).ok_or(io::ErrorKind::InvalidInput)?;
+        let (ready, at) = self.transactions.get(lane % count).ok_or(io::ErrorKind::InvalidInput)?;
         let mut request = ready.clone();
         let id = random_id(&self.ids).map(|byte| format!("{byte:02x}")).concat();
         request[*at..*at + NO_ID.len()].copy_from_slice(id.as_bytes());

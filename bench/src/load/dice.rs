@@ -22,9 +22,4 @@ impl Dice {
     pub(crate) fn gap(&self, rate: f64) -> f64 {
         -(1.0 - self.unit()).ln() / rate
     }
-
-    /// One of `count`, which is not 0.
-    pub(crate) fn below(&self, count: usize) -> usize {
-        ((self.unit() * count as f64) as usize).min(count - 1)
-    }
 }

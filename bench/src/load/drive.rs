@@ -112,15 +112,15 @@ impl Drive<'_> {
         let mut record = Record::default();
         thread::scope(|scope| {
             let shared = &shared;
-            let watcher = scope.spawn(|| self.watch(shared));
+            let watcher = scope.spawn(move || self.watch(shared));
             let lanes: Vec<_> = if self.frames_per_s > 0.0 {
-                let push = |request| scope.spawn(move || self.push(shared, request));
-                self.questions.frames.iter().map(push).collect()
+                let frames = self.questions.frames.iter();
+                frames.map(|frame| scope.spawn(move || self.push(shared, frame))).collect()
             } else {
                 Vec::new()
             };
             let workers: Vec<_> =
-                (0..self.workers).map(|_| scope.spawn(|| self.work(shared))).collect();
+                (0..self.workers).map(|_| scope.spawn(move || self.work(shared))).collect();
             for worker in workers {
                 let (samples, warm_up) = worker.join().unwrap_or_default();
                 record.samples.extend(samples);
@@ -213,8 +213,7 @@ impl Drive<'_> {
 
 impl Shared<'_> {
     fn tell(&self, now_us: u64) {
-        let [answered, lost, failed] =
-            [0, 1, 2].map(|at| self.counts[at].load(Ordering::Relaxed));
+        let [answered, lost, failed] = [0, 1, 2].map(|at| self.counts[at].load(Ordering::Relaxed));
         let due = self.plan.arrivals.partition_point(|arrival| arrival.due_us <= now_us);
         let latency = self.meter.latency(Stage::Transaction);
         let ms = |us: u64| us as f64 / 1e3;
@@ -313,4 +312,94 @@ pub(crate) fn at_rest(questions: &Questions, runs: usize) -> Result<Vec<u64>, St
         }
     }
     Ok(took)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Read,
+        net::{Ipv4Addr, TcpListener},
+    };
+
+    use super::*;
+    use crate::{
+        arrivals::{Order, Pattern},
+        ask::Material,
+        mix::Mix,
+        record::Figures,
+    };
+
+    const STALL: Duration = Duration::from_millis(400);
+    const ARRIVALS: usize = 20;
+
+    /// Answers `count` requests one after the other; the first takes its time.
+    #[expect(clippy::disallowed_methods, reason = "a stall is what this server is for")]
+    fn stalls_once(listener: &TcpListener, count: usize) {
+        for number in 0..count {
+            let (mut stream, _) = listener.accept().expect("a request");
+            let mut request = [0; 8192];
+            let held = stream.read(&mut request).expect("sent");
+            assert!(held > 0);
+            if number == 0 {
+                thread::sleep(STALL);
+            }
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+            stream.write_all(answer.as_bytes()).expect("read");
+        }
+    }
+
+    #[test]
+    fn one_stall_is_charged_to_everybody_who_came_meanwhile() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let questions = Questions::of(&Material {
+            address: listener.local_addr().expect("bound"),
+            token: None,
+            deadline_ms: None,
+            gallery: "load",
+            photographs: &[(vec![1], 0)],
+            lanes: &[],
+        });
+        let mix = Mix::only(What::Identify);
+        let plan = Plan::draw(&Order {
+            pattern: &Pattern::Constant,
+            rate: 100.0,
+            seconds: ARRIVALS as f64 / 100.0,
+            warm_up_s: 0.0,
+            lanes: 1,
+            mix: &mix,
+            seed: 1,
+        })
+        .expect("a plan");
+        let drive = Drive { questions: &questions, workers: 1, frames_per_s: 0.0, live: false };
+        let record = thread::scope(|scope| {
+            // One more: the watcher asks for /metrics when it begins.
+            scope.spawn(|| stalls_once(&listener, ARRIVALS + 1));
+            drive.run(&plan)
+        });
+        assert_eq!(record.samples.len(), ARRIVALS);
+        let figures = Figures::of(&record, 0.2);
+        assert_eq!(figures.counts.answered, ARRIVALS as u64);
+        // With one worker nobody is sent before the stall is over, and each is charged for it from
+        // when it was due. The watcher may be the one who is stalled; then everybody waits with it.
+        let stall_us = STALL.as_micros() as u64;
+        for sample in &record.samples {
+            assert!(
+                sample.corrected_us() + sample.due_us >= stall_us,
+                "due at {} us, answered {} us later",
+                sample.due_us,
+                sample.corrected_us()
+            );
+        }
+        let raw: u64 = record.samples.iter().map(|sample| sample.took_us).sum();
+        let corrected: u64 = record.samples.iter().map(Sample::corrected_us).sum();
+        assert!(corrected > raw, "the correction must show: {corrected} us against {raw} us");
+    }
+
+    #[test]
+    fn a_gauge_is_read_from_the_exposition() {
+        let text = "# TYPE a gauge\na{state=\"taken\"} 3\nab 4\n";
+        assert_eq!(first_of(text, "a{state=\"taken\"}"), Some(3.0));
+        assert_eq!(first_of(text, "ab"), Some(4.0));
+        assert_eq!(first_of(text, "c"), None);
+    }
 }

@@ -27,8 +27,7 @@ impl Machine {
         };
         let unknown = || "unknown".to_owned();
         let kibibytes = after(&text("/proc/meminfo"), "MemTotal").unwrap_or_default();
-        let kibibytes: u64 =
-            kibibytes.trim_end_matches("kB").trim().parse().unwrap_or_default();
+        let kibibytes: u64 = kibibytes.trim_end_matches("kB").trim().parse().unwrap_or_default();
         let governor = text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
         let load = text("/proc/loadavg");
         Self {

@@ -23,6 +23,7 @@ mod record;
 mod report;
 mod run;
 #[path = "../served.rs"]
+#[expect(dead_code, reason = "`portcullis-bench` uses the rest of it")]
 mod served;
 mod sweep;
 
@@ -219,7 +220,8 @@ impl Schedule {
             }
             Shape::Burst => return Err("--burst-every takes more than 0 seconds".into()),
             Shape::Flights => {
-                let file = self.flights.as_ref().ok_or("--arrivals flights needs --flights FILE")?;
+                let file =
+                    self.flights.as_ref().ok_or("--arrivals flights needs --flights FILE")?;
                 Pattern::Flights(arrivals::flights(file, self.time_scale)?)
             }
         })
@@ -231,10 +233,9 @@ impl Schedule {
             Shape::Constant => format!("constant {rate:.2}/s"),
             Shape::Poisson => format!("Poisson {rate:.2}/s"),
             Shape::Step => format!("steps {:?}", self.steps.0),
-            Shape::Burst => format!(
-                "{rate:.2}/s and {} at once every {} s",
-                self.burst_size, self.burst_every
-            ),
+            Shape::Burst => {
+                format!("{rate:.2}/s and {} at once every {} s", self.burst_size, self.burst_every)
+            }
             Shape::Flights => format!(
                 "flights of {}, {} times as fast",
                 self.flights.as_ref().map(|file| file.display().to_string()).unwrap_or_default(),
@@ -321,7 +322,10 @@ fn one_run(asked: &RunArguments) -> Result<bool, Wrong> {
     }
     let verdicts = if asked.soak { promises::soak(&run) } else { Vec::new() };
     let kept = verdicts.iter().all(|verdict| verdict.kept);
-    finish(&asked.kept, Page { title: asked.kept.name.clone(), runs: vec![run], verdicts, ..Page::default() })?;
+    finish(
+        &asked.kept,
+        Page { title: asked.kept.name.clone(), runs: vec![run], verdicts, ..Page::default() },
+    )?;
     Ok(kept)
 }
 
@@ -345,7 +349,8 @@ pub(crate) fn finish(kept: &Kept, page: Page) -> Result<(), Wrong> {
 }
 
 fn simulate(asked: &SimulateArguments) {
-    let alone_us = asked.alone_ms.map_or(asked.servers as f64 * 1e6 / asked.capacity, |ms| ms * 1e3);
+    let alone_us =
+        asked.alone_ms.map_or(asked.servers as f64 * 1e6 / asked.capacity, |ms| ms * 1e3);
     let service = Service::measured(asked.servers, asked.capacity, alone_us);
     println!(
         "M/D/{}: each server is taken for {:.3} ms; {:.3} ms where nobody waits",

@@ -59,8 +59,8 @@ impl Mix {
             left -= share;
         }
         // Rounding left a crumb: the last that has a share.
-        let held = What::ALL.into_iter().zip(self.0).filter(|(_, share)| *share > 0.0);
-        held.last().map_or(What::Verify, |(what, _)| what)
+        let mut held = What::ALL.into_iter().zip(self.0).filter(|(_, share)| *share > 0.0);
+        held.next_back().map_or(What::Verify, |(what, _)| what)
     }
 
     /// Whether it asks for `what` at all.

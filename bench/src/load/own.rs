@@ -11,11 +11,10 @@ use std::{
 
 use clap::Args;
 use portcullis::{
-    appliance::{World, offline::Offline},
+    appliance::{World, models, offline::Offline},
     config::{Config, Environment},
     gallery::synthetic,
     meter::Meter,
-    model::Calibration,
     random::SystemEntropy,
     time::SystemClock,
 };
@@ -71,6 +70,18 @@ pub(crate) struct Where {
     /// Say nothing while it runs.
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+impl Where {
+    /// The same questions to one that runs already.
+    pub(crate) fn running_at(&self, address: SocketAddr) -> Self {
+        Self { server: Some(address), ..self.clone() }
+    }
+
+    /// The same questions in more of a hurry.
+    pub(crate) fn within(&self, deadline_ms: u64) -> Self {
+        Self { deadline_ms: Some(deadline_ms), ..self.clone() }
+    }
 }
 
 /// What is needed of it.
@@ -196,12 +207,12 @@ fn start(place: &Where, needs: Needs, lanes: &[String]) -> Result<Served, Wrong>
         let file = folder.join("config.toml");
         let text = configuration(place, folder, lanes);
         fs::write(&file, &text)?;
-        if needs.gallery {
-            if let Err(wrong) = fill(place, &text, &file) {
-                let told = io::Error::other(wrong.to_string());
-                trouble = Some(wrong);
-                return Err(told);
-            }
+        if needs.gallery
+            && let Err(wrong) = fill(place, &text, &file)
+        {
+            let told = io::Error::other(wrong.to_string());
+            trouble = Some(wrong);
+            return Err(told);
         }
         command.arg("--config").arg(&file).arg("serve");
         Ok(())
@@ -236,11 +247,7 @@ pub(crate) fn gallery(
     let offline = Offline::open(config, &Environment::of_process(), world)?;
     let located = offline.locate(name)?;
     let gallery = offline.create(&located)?;
-    let calibration = if config.models.calibration.as_os_str().is_empty() {
-        Calibration::sface_128()
-    } else {
-        portcullis::appliance::models::calibration(&config.models)?
-    };
+    let calibration = models::calibration(&config.models)?;
     let mut told = 0;
     synthetic::fill(&gallery, &calibration, rows, seed, &mut |done| {
         if !quiet && done * 100 / rows.max(1) > told {

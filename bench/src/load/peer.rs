@@ -153,7 +153,7 @@ pub(crate) fn run(asked: &Arguments) -> Result<bool, Wrong> {
         .collect::<Result<_, Wrong>>()?;
     let mut driven = vec![("portcullis".to_owned(), ours)];
     for peer in &peers {
-        let place = Where { server: Some(peer.address), ..asked.place.clone() };
+        let place = asked.place.running_at(peer.address);
         driven.push((format!("python {}", peer.setting), own::drive(&place, Needs::default())?));
     }
     let expected = similarities(&driven[0].1)?;
@@ -162,7 +162,10 @@ pub(crate) fn run(asked: &Arguments) -> Result<bool, Wrong> {
         for (ours, theirs) in expected.iter().zip(similarities(other)?) {
             gap_max = gap_max.max((ours - theirs).abs());
             if gap_max > SIMILARITY_GAP_MAX {
-                return Err(format!("{name} finds {theirs} where we find {ours}: not the same work").into());
+                return Err(format!(
+                    "{name} finds {theirs} where we find {ours}: not the same work"
+                )
+                .into());
             }
         }
     }

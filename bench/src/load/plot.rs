@@ -210,7 +210,10 @@ fn draw(out: &mut String, line: &Line, number: usize, x: &Span, y: &Span) {
     if line.points.len() <= 40 {
         for point in &line.points {
             let (cx, cy) = (x.at(point.0), y.at(point.1));
-            let _ = writeln!(out, "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"2.6\" fill=\"{colour}\"/>");
+            let _ = writeln!(
+                out,
+                "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"2.6\" fill=\"{colour}\"/>"
+            );
         }
     }
 }
@@ -253,6 +256,9 @@ mod tests {
         let span = Span::over([0.0, 97.0].into_iter(), Scale::Linear, 0.0, 1.0);
         let words: Vec<String> = span.ticks().into_iter().map(|(_, word)| word).collect();
         assert_eq!(words, ["0", "20", "40", "60", "80", "100"]);
-        assert_eq!((short(0.25), short(1_000.0), short(99.9)), ("0.25".into(), "1000".into(), "99.9".into()));
+        assert_eq!(
+            (short(0.25), short(1_000.0), short(99.9)),
+            ("0.25".into(), "1000".into(), "99.9".into())
+        );
     }
 }

@@ -60,11 +60,8 @@ pub(crate) fn run(asked: &Arguments) -> Result<bool, Wrong> {
     let place = &asked.place;
     let driven = own::drive(place, Needs::default())?;
     // The same appliance again, asked with a deadline that a queue can miss.
-    let hurried = Where {
-        server: Some(driven.questions.address),
-        deadline_ms: Some(asked.overload_deadline_ms),
-        ..place.clone()
-    };
+    let at = driven.questions.address;
+    let hurried = place.running_at(at).within(asked.overload_deadline_ms);
     let pressed = own::drive(&hurried, Needs::default())?;
     let limits = Limits::measured(&driven, if asked.smoke { 1.0 } else { CAPACITY_S })?;
     let folder = asked.kept.out.as_path();
@@ -117,8 +114,9 @@ fn overhead(run: &Run) -> Verdict {
     let us_p99 = run.figures.overhead.map(|held| held.us_p99);
     Verdict {
         what: format!("overhead p99 at 70 % load at most {:.1} ms", OVERHEAD_US_MAX as f64 / 1e3),
-        measured: us_p99
-            .map_or("no answer tells its stages".to_owned(), |us| format!("{:.2} ms", us as f64 / 1e3)),
+        measured: us_p99.map_or("no answer tells its stages".to_owned(), |us| {
+            format!("{:.2} ms", us as f64 / 1e3)
+        }),
         kept: us_p99.is_some_and(|us| us <= OVERHEAD_US_MAX),
     }
 }
@@ -150,7 +148,10 @@ fn overloaded(run: &Run, capacity_per_s: f64) -> [Verdict; 2] {
     let nowhere = run.books.map_or(0.0, |books| books.unaccounted());
     [
         Verdict {
-            what: format!("150 % offered: goodput at least {:.0} % of capacity", GOODPUT_MIN * 100.0),
+            what: format!(
+                "150 % offered: goodput at least {:.0} % of capacity",
+                GOODPUT_MIN * 100.0
+            ),
             measured: format!("{:.1} %", goodput * 100.0),
             kept: goodput >= GOODPUT_MIN,
         },

@@ -234,8 +234,7 @@ impl Figures {
         record.samples.iter().for_each(|sample| counts.take(sample));
         let seconds = plan_s.max(record.wall_us as f64 / 1e6);
         let tagged = tagged(record.samples.iter());
-        let overhead: Vec<u64> =
-            record.samples.iter().filter_map(Sample::overhead_us).collect();
+        let overhead: Vec<u64> = record.samples.iter().filter_map(Sample::overhead_us).collect();
         let mut stages = BTreeMap::new();
         for (at, stage) in STAGES.into_iter().enumerate() {
             let spent = record.samples.iter().filter_map(|sample| sample.spent_us);

@@ -125,9 +125,7 @@ fn sweep(steps: &[Step]) -> Plot {
         points: steps.iter().map(|step| (step.answered_per_s, ms(value(step)))).collect(),
         dashed: false,
     };
-    let mark = |step: Step| {
-        (step.answered_per_s, format!("knee: {:.1}/s", step.answered_per_s))
-    };
+    let mark = |step: Step| (step.answered_per_s, format!("knee: {:.1}/s", step.answered_per_s));
     Plot {
         title: "Throughput against latency".to_owned(),
         x: Axis { title: "answered per second", scale: Scale::Linear },
@@ -158,7 +156,8 @@ impl Page {
                 appliance is not spared by a generator that waits for it; the raw figure, from the \
                 real start, stands beside it.</p>\n";
         if !self.verdicts.is_empty() {
-            out += "<h2>Promises</h2>\n<table><tr><th>promise</th><th>measured</th><th></th></tr>\n";
+            out +=
+                "<h2>Promises</h2>\n<table><tr><th>promise</th><th>measured</th><th></th></tr>\n";
             for verdict in &self.verdicts {
                 let (class, word) =
                     if verdict.kept { ("kept", "kept") } else { ("missed", "NOT kept") };
@@ -215,8 +214,7 @@ mod tests {
         let bent = [(5.0, 50), (10.0, 52), (15.0, 58), (20.0, 80), (22.0, 400), (22.1, 4_000)];
         let steps: Vec<Step> = bent.map(|(rate, p99)| step(rate, p99 * 1_000)).to_vec();
         assert_eq!(knee(&steps).map(|step| step.answered_per_s), Some(22.0));
-        let straight: Vec<Step> =
-            (1..6).map(|at| step(f64::from(at), 1_000 * at as u64)).collect();
+        let straight: Vec<Step> = (1..6).map(|at| step(f64::from(at), 1_000 * at as u64)).collect();
         assert_eq!(knee(&straight), None);
         assert_eq!(knee(&[]), None);
     }
@@ -231,7 +229,9 @@ mod tests {
             ..Page::default()
         };
         let html = page.html();
-        assert!(!html.contains("<script") && html.contains("a &lt; b") && html.contains("NOT kept"));
+        assert!(
+            !html.contains("<script") && html.contains("a &lt; b") && html.contains("NOT kept")
+        );
         assert!(html.contains("<svg") && html.ends_with("</html>\n"));
     }
 }

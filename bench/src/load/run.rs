@@ -60,9 +60,8 @@ pub(crate) struct Books {
 
 impl Books {
     fn read(text: &str) -> Option<Self> {
-        let frames = |fate: &str| {
-            first_of(text, &format!("portcullis_frames_total{{fate=\"{fate}\"}}"))
-        };
+        let frames =
+            |fate: &str| first_of(text, &format!("portcullis_frames_total{{fate=\"{fate}\"}}"));
         Some(Self {
             frames_offered: first_of(text, "portcullis_frames_offered_total")?,
             answered: frames("answered")?,
@@ -124,12 +123,8 @@ impl Session<'_> {
     ) -> Result<Run, Wrong> {
         let questions = &self.driven.questions;
         let books = || metrics(questions).as_deref().and_then(Books::read);
-        let drive = Drive {
-            questions,
-            workers: self.place.workers,
-            frames_per_s,
-            live: !self.place.quiet,
-        };
+        let drive =
+            Drive { questions, workers: self.place.workers, frames_per_s, live: !self.place.quiet };
         let when_utc_s = SystemClock::start().civil_s();
         let before = books();
         let record = drive.run(plan);

@@ -95,5 +95,8 @@ pub(crate) fn run(asked: &Arguments) -> Result<(), Wrong> {
         ),
         None => println!("no knee: the curve does not bend; go to higher --loads"),
     }
-    finish(&asked.kept, Page { title: asked.kept.name.clone(), runs, sweep: steps, ..Page::default() })
+    finish(
+        &asked.kept,
+        Page { title: asked.kept.name.clone(), runs, sweep: steps, ..Page::default() },
+    )
 }
