@@ -267,10 +267,28 @@ def certificates():
             + b"\n-----END X509 CRL-----\n"}
 
 
+def journals():
+    def opened(number, attempt=1):
+        return ('{"opened":{"transaction":"%s","lane":"gate-1","attempt":%d}}\n'
+                % (f"{number:02x}" * 16, attempt)).encode()
+
+    def closed(number, ended, outcome, display):
+        return ('{"closed":{"transaction":"%s","ended":"%s","outcome":"%s","display":"%s"}}\n'
+                % (f"{number:02x}" * 16, ended, outcome, display)).encode()
+
+    whole = (opened(1) + closed(1, "decided", "admit", "go-ahead") + opened(2)
+             + closed(2, "timed-out", "retry", "come-closer") + opened(3, 2)
+             + closed(3, "left", "refer", "ask-officer"))
+    return {"whole": whole, "interrupted": opened(1) + opened(2), "torn": whole[:-20],
+            "twice": whole + whole, "orphan": closed(9, "decided", "admit", "go-ahead"),
+            "contradictory": opened(1) + closed(1, "interrupted", "admit", "go-ahead")}
+
+
 def main(corpus):
     for target, seeds in {"calibration": calibrations(), "dg2": documents(),
                           "gallery": galleries(), "holder_token": tokens(), "image": images(),
-                          "mjpeg": streams(), "sod": signatures(), "statistics": archives(),
+                          "journal": journals(), "mjpeg": streams(), "sod": signatures(),
+                          "statistics": archives(),
                           "trust": certificates()}.items():
         folder = pathlib.Path(corpus) / target
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,8 @@
 //! frame slots, `lanes.rs` makes lanes of their configuration, `standby.rs` knows who takes over from an
 //! engine, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
 //! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
-//! decided, `administer.rs` what is kept, `carried.rs` what travellers carry. Here they are put
+//! decided, `transact.rs` what is decided at a lane, `administer.rs` what is kept, `carried.rs` what
+//! travellers carry. Here they are put
 //! together, from a configuration or, for tests and simulations, from parts.
 //!
 //! Invariant: no answer leaves that the audit does not hold. Beside the pipeline's own entries,
@@ -20,6 +21,7 @@ pub mod models;
 pub mod offline;
 mod places;
 mod standby;
+mod transact;
 pub mod trust;
 mod watched;
 
@@ -48,13 +50,18 @@ use crate::{
     face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
     gallery::Gallery,
     keys::process,
-    limits::{LANE_SLOTS, SLOT_BYTES, SLOTS},
+    limits::{LANE_SLOTS, SLOT_BYTES, SLOTS, TRANSACTIONS_REMEMBERED},
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
     pipeline::{self, Parts, Pipeline, Standby, slot::SlotPool},
     policy::{AttackRule, BuiltIn, DocumentRule, Policy},
     random::Entropy,
     time::Clock,
+    transaction::{
+        Register,
+        journal::{Journal, JournalError, Remembered},
+        machine::Told,
+    },
     types::{GalleryId, Hash256, Threshold},
 };
 use galleries::Galleries;
@@ -66,6 +73,8 @@ use watched::Watched;
 
 /// File name of the audit in the state folder.
 const AUDIT_FILE: &str = "audit.jsonl";
+/// File name of the journal of transactions in the state folder.
+const JOURNAL_FILE: &str = "transactions.jsonl";
 
 /// Why the appliance did not start. The operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +183,9 @@ pub enum StartError {
     /// What keeps galleries or their keys is not at hand.
     #[error(transparent)]
     Keeping(#[from] keeping::KeepingError),
+    /// What lanes' transactions came to cannot be remembered.
+    #[error("{0}; set audit.journal to a place that can be written")]
+    Journal(#[from] JournalError),
     /// The audit cannot be opened.
     #[error("{0}; set audit.path to a place that can be written")]
     Audit(AuditError),
@@ -206,6 +218,10 @@ pub struct Assembly {
     pub policy: Arc<dyn Policy>,
     /// Where it is recorded.
     pub audit: Arc<dyn AuditSink>,
+    /// What remembers the transactions of lanes; `None` for nothing that outlives the process.
+    pub journal: Option<PathBuf>,
+    /// Attempts of one traveller at a lane.
+    pub attempts: u8,
     /// Where galleries are kept, and who keeps their keys.
     pub galleries: GalleryPlace,
     /// Keys of holder tokens.
@@ -248,6 +264,8 @@ pub struct Appliance {
     places: Places,
     slots: Arc<SlotPool>,
     galleries: Galleries,
+    register: Register,
+    attempts: u8,
     calibration: Arc<Calibration>,
     holder_keys: HolderKeys,
     policy: Arc<dyn Policy>,
@@ -297,6 +315,8 @@ impl Appliance {
             },
             policy: Arc::new(policy(&config.policy)),
             audit: Arc::new(audit),
+            journal: Some(journal_path(config, environment)?),
+            attempts: config.policy.attempts,
             galleries,
             holder_keys,
             trust,
@@ -321,6 +341,7 @@ impl Appliance {
         let attack_detection = assembly.attack.is_some();
         let slots = SlotPool::new(SLOTS + LANE_SLOTS * assembly.lanes.len(), SLOT_BYTES);
         let audit = Arc::new(Watched::new(assembly.audit));
+        let register = register(assembly.journal.as_deref())?;
         let folder = assembly.galleries.folder.clone();
         let (kind, layout) = (calibration.kind(), calibration.layout());
         let galleries = Galleries::open(assembly.galleries, kind, layout)
@@ -348,6 +369,8 @@ impl Appliance {
             places: Places::new(SLOTS),
             slots,
             galleries,
+            register,
+            attempts: assembly.attempts,
             calibration,
             holder_keys: assembly.holder_keys,
             policy: assembly.policy,
@@ -396,6 +419,7 @@ impl Appliance {
     /// that an engine hangs in keeps its own until the process ends.
     pub fn stop(&self) {
         self.refuse_more();
+        self.register.tell_all(Told::Stop);
         let is_drained = self.pipeline.stop(self.drain_ms);
         self.lanes.stop();
         self.galleries.close();
@@ -474,6 +498,35 @@ pub fn audit_path(config: &Config, environment: &Environment) -> Result<PathBuf,
         return Ok(environment.state_folder()?.join(AUDIT_FILE));
     }
     Ok(config.audit.path.clone())
+}
+
+/// Where the transactions of lanes are remembered.
+///
+/// # Errors
+/// [`ConfigError::NoFolder`].
+pub fn journal_path(config: &Config, environment: &Environment) -> Result<PathBuf, ConfigError> {
+    if config.audit.journal.as_os_str().is_empty() {
+        return Ok(environment.state_folder()?.join(JOURNAL_FILE));
+    }
+    Ok(config.audit.journal.clone())
+}
+
+/// The transactions of lanes that are remembered; those that a restart interrupted are refer.
+fn register(journal: Option<&Path>) -> Result<Register, StartError> {
+    let Some(path) = journal else {
+        return Ok(Register::new(Journal::in_memory(), Remembered::default()));
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|error: io::Error| StartError::AuditFolder {
+        path: path.display().to_string(),
+        why: error.to_string(),
+    })?;
+    let (journal, remembered) = Journal::open(path, TRANSACTIONS_REMEMBERED)?;
+    if remembered.unread > 0 {
+        let (lines, path) = (remembered.unread, path.display());
+        tracing::warn!(lines, %path, "lines of the journal were cut off or damaged");
+    }
+    Ok(Register::new(journal, remembered))
 }
 
 fn open_audit(config: &Config, environment: &Environment) -> Result<FileAudit, StartError> {

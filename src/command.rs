@@ -10,6 +10,7 @@
 mod encoded;
 mod keeping;
 mod service;
+mod transact;
 
 use std::fmt;
 
@@ -18,6 +19,10 @@ pub use keeping::{
     Erased, GalleryDescription, HOLDER_SECRET_BYTES, HolderSecret, KeptBy, PresentedToken,
 };
 pub use service::{Readiness, Service, Version};
+pub use transact::{
+    Against, AtLane, Display, DisplayText, Ended, LaneCommand, Listener, RegisterError, Standing,
+    display_texts,
+};
 
 pub use crate::{
     capture::{lane::Taken, push::PushRefused},
@@ -166,6 +171,13 @@ pub enum Command {
         /// First second at which it is not accepted any more.
         expiry_s: i64,
     },
+    /// Do something with a transaction of a lane.
+    Lane {
+        /// Which lane, and which transaction, as the gate names it.
+        at: AtLane,
+        /// What.
+        command: LaneCommand,
+    },
     /// Hand a frame of a lane over.
     PushFrame {
         /// The lane.
@@ -228,6 +240,14 @@ impl Command {
             Self::Erase { .. } | Self::EraseSelected { .. } => Action::Erase,
             Self::Identify { .. } => Action::Identify,
             Self::IssueToken { .. } => Action::IssueToken,
+            Self::Lane { command, .. } => match command {
+                LaneCommand::Open { against: Against::References(_), .. } => Action::Verify,
+                LaneCommand::Open { against: Against::Gallery { .. }, .. } => Action::Identify,
+                LaneCommand::Read
+                | LaneCommand::Watch(_)
+                | LaneCommand::Cancel
+                | LaneCommand::Left => Action::FollowTransaction,
+            },
             Self::PushFrame { .. } => Action::PushFrame,
             Self::Regroup { .. } => Action::Regroup,
             Self::Replace { .. } => Action::Replace,
@@ -251,17 +271,39 @@ impl Command {
             | Self::Regroup { gallery, .. }
             | Self::Replace { gallery, .. }
             | Self::Restrict { gallery, .. } => Some(gallery),
-            Self::Verify { references, .. } => references.iter().find_map(|held| match held {
-                ReferenceSource::Subject { gallery, .. }
-                | ReferenceSource::Holder { gallery, .. } => Some(gallery),
-                ReferenceSource::Image(_)
-                | ReferenceSource::Dg2 { .. }
-                | ReferenceSource::Template(_)
-                | ReferenceSource::HolderToken(_) => None,
-            }),
-            Self::Embed { .. } | Self::IssueToken { .. } | Self::PushFrame { .. } => None,
+            Self::Verify { references, .. } => gallery_of(references),
+            Self::Lane { command: LaneCommand::Open { against, .. }, .. } => match against {
+                Against::References(references) => gallery_of(references),
+                Against::Gallery { gallery, .. } => Some(gallery),
+            },
+            Self::Embed { .. }
+            | Self::IssueToken { .. }
+            | Self::Lane { .. }
+            | Self::PushFrame { .. } => None,
         }
     }
+
+    /// At which lane, where there is one.
+    #[must_use]
+    pub fn at_lane(&self) -> Option<&AtLane> {
+        match self {
+            Self::Lane { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+}
+
+/// The gallery that references are taken from, where there is one.
+fn gallery_of(references: &[ReferenceSource]) -> Option<&GalleryId> {
+    references.iter().find_map(|held| match held {
+        ReferenceSource::Subject { gallery, .. } | ReferenceSource::Holder { gallery, .. } => {
+            Some(gallery)
+        }
+        ReferenceSource::Image(_)
+        | ReferenceSource::Dg2 { .. }
+        | ReferenceSource::Template(_)
+        | ReferenceSource::HolderToken(_) => None,
+    })
 }
 
 /// A command with who asks, why, and until when.
@@ -287,6 +329,7 @@ impl Request {
             action: self.command.action(),
             purpose: self.purpose,
             gallery: self.command.gallery().cloned(),
+            at_lane: self.command.at_lane().cloned(),
         }
     }
 }
@@ -401,6 +444,8 @@ pub enum Answer {
     },
     /// A gallery.
     Gallery(GalleryDescription),
+    /// How a transaction of a lane stands.
+    Transaction(Standing),
     /// A lane has the frame.
     FrameTaken {
         /// The lane.
@@ -594,6 +639,9 @@ pub enum Refusal {
         /// Why not.
         error: RecordsError,
     },
+    /// The transaction is not opened, or not found.
+    #[error(transparent)]
+    Transaction(#[from] RegisterError),
     // The caller may not.
     /// The policy does not allow it.
     #[error("not permitted: {}", reasons_text(.0))]
@@ -645,6 +693,12 @@ pub enum Refusal {
     ErasurePending {
         /// What holds it.
         why: String,
+    },
+    /// As many as may watch one transaction do.
+    #[error("{most} callers watch this transaction, as many as may; read it instead")]
+    WatchersFull {
+        /// The limit.
+        most: usize,
     },
     /// The appliance is starting or stopping.
     #[error("the appliance is not ready: {why}")]
@@ -769,6 +823,14 @@ impl Refusal {
             Self::IdentifyNotPossible { .. } => "IDENTIFY_NOT_POSSIBLE",
             Self::HolderToken { .. } => "HOLDER_TOKEN_REFUSED",
             Self::TokensDisabled => "TOKENS_DISABLED",
+            Self::Transaction(error) => match error {
+                RegisterError::OtherLane { .. } => "TRANSACTION_OTHER_LANE",
+                RegisterError::LaneOccupied { .. } => "LANE_OCCUPIED",
+                RegisterError::NoRetry { .. } => "RETRY_NOT_OFFERED",
+                RegisterError::Unknown { .. } => "TRANSACTION_UNKNOWN",
+                RegisterError::Journal(_) => "JOURNAL_UNAVAILABLE",
+            },
+            Self::WatchersFull { .. } => "WATCHERS_FULL",
             Self::Forbidden(_) => "FORBIDDEN",
             Self::FmrReserved => "FMR_RESERVED",
             Self::EmbedDisabled => "EMBED_DISABLED",

@@ -171,6 +171,8 @@ pub struct PolicyChoice {
     pub fmr: f64,
     /// Rules for the face in a frame.
     pub face_rules: FaceRulesName,
+    /// Attempts of one traveller at a lane.
+    pub attempts: u8,
     /// Whether administrators may be handed templates.
     pub embed_enabled: bool,
 }
@@ -189,6 +191,8 @@ pub struct Documents {
 pub struct Audit {
     /// The file; empty for the default one.
     pub path: PathBuf,
+    /// The journal of transactions; empty for the default one.
+    pub journal: PathBuf,
 }
 
 /// `[gallery]`.
@@ -410,6 +414,7 @@ impl Default for PolicyChoice {
             document_authentication: DocumentAuthentication::Required,
             fmr: 1e-4,
             face_rules: FaceRulesName::Still,
+            attempts: 2,
             embed_enabled: false,
         }
     }
@@ -552,6 +557,11 @@ impl Config {
         if !(suspected > 0.0 && suspected <= 1.0) {
             let why = "a score above 0 and at most 1; 0 is bona fide, 1 an attack";
             return refuse("policy.attack_threshold", suspected.to_string(), why);
+        }
+        let attempts = self.policy.attempts;
+        if !(1..=limits::ATTEMPTS_MAX).contains(&attempts) {
+            let why = format!("1 to {}", limits::ATTEMPTS_MAX);
+            return refuse("policy.attempts", attempts.to_string(), &why);
         }
         let threads = self.engine.threads;
         if threads > limits::ENGINE_THREADS_MAX {
@@ -744,6 +754,7 @@ mod tests {
             ("PORTCULLIS_ENGINE_NAME", "abacus", "unknown variant `abacus`"),
             ("PORTCULLIS_MODELS_DETECT_PX", "100", "a multiple of 32"),
             ("PORTCULLIS_LIMITS_BODY_BYTES", "99999999999", "lowered, not raised"),
+            ("PORTCULLIS_POLICY_ATTEMPTS", "0", "1 to 5"),
             ("PORTCULLIS_POLICY_ATTACK_THRESHOLD", "0", "above 0 and at most 1"),
             ("PORTCULLIS_ATTACK_DETECTOR", "eyes", "unknown variant `eyes`"),
             ("PORTCULLIS_ATTACK_DETECTOR", "listed", "[[attack.network]]"),

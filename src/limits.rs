@@ -103,6 +103,30 @@ pub const HOLDER_RECORDS_MAX: u64 = 1_000_000;
 pub const DEADLINE_MS_DEFAULT: u64 = 8_000;
 /// Longest deadline a caller may ask for, in milliseconds.
 pub const DEADLINE_MS_MAX: u64 = 60_000;
+/// Comparisons of one lane transaction: each is a chance of a false match, so their number bounds
+/// by what the rate of one comparison is multiplied.
+pub const COMPARISONS_MAX: u32 = 32;
+/// Attempts of one traveller at a lane, however many the configuration allows.
+pub const ATTEMPTS_MAX: u8 = 5;
+/// Transactions whose outcomes are remembered; the oldest is forgotten. At one traveller every
+/// five seconds and lane that is a day of one lane, or an hour of 22.
+pub const TRANSACTIONS_REMEMBERED: usize = 16_384;
+/// Lines after which the journal of transactions is written anew; two for each that is remembered
+/// stay.
+pub const JOURNAL_LINES_MAX: usize = 4 * TRANSACTIONS_REMEMBERED;
+/// Largest journal of transactions that is read, in bytes; a line has at most 200.
+pub const JOURNAL_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Callers that watch one transaction.
+pub const WATCHERS_MAX: usize = 8;
+/// Events of one transaction that a slow watcher may fall behind, before it is let go.
+pub const WATCHER_EVENTS_MAX: usize = 64;
+/// Shortest time that a display shows one text, in microseconds: what flickers is not read.
+pub const GUIDANCE_HOLD_US: u64 = 500_000;
+/// Time after which a lane's frame that nobody could take is offered again, in microseconds.
+pub const JUDGE_AGAIN_US: u64 = 20_000;
+/// Time before a transaction's deadline at which the last of its frames must be decided, in
+/// microseconds, so that the reply arrives before the transaction ends.
+pub const REPLY_MARGIN_US: u64 = 20_000;
 /// HTTP connections at once.
 pub const CONNECTIONS_MAX: usize = 256;
 /// Longest that a caller may take to send the head of a request, in milliseconds.
@@ -152,5 +176,9 @@ const _: () = assert!(
 const _: () = assert!(
     DIMS_MAX * 127 * 127 < i32::MAX as usize,
     "a score of two saturated templates must fit i32"
+);
+const _: () = assert!(
+    JOURNAL_LINES_MAX as u64 * 200 < JOURNAL_BYTES_MAX,
+    "the journal that is written must be one that is read"
 );
 const _: () = assert!(BATCH_FRAMES_MAX <= SLOTS, "a batch is made of slots");

@@ -45,10 +45,10 @@ const STAGE_SECONDS: Family = family(
     "Time that one transaction spent in a stage of the pipeline.",
     &["stage", "lane_kind"],
 );
-const STAGE_QUANTILE_SECONDS: Family = family(
-    "portcullis_stage_quantile_seconds",
-    "Quantile of the time spent in a stage over the last five minutes, from an HDR histogram.",
-    &["stage", "lane_kind", "quantile"],
+const STAGE_PERCENTILE_SECONDS: Family = family(
+    "portcullis_stage_percentile_seconds",
+    "Percentile of the time spent in a stage over the last five minutes, from an HDR histogram.",
+    &["stage", "lane_kind", "percentile"],
 );
 const STAGE_MAX_SECONDS: Family = family(
     "portcullis_stage_max_seconds",
@@ -56,7 +56,7 @@ const STAGE_MAX_SECONDS: Family = family(
     &["stage", "lane_kind"],
 );
 const OUTCOMES: Family = family("portcullis_outcomes_total", "Decisions by outcome.", &["outcome"]);
-const ATTACK_DETECTIONS: Family = family(
+const ATTACKS: Family = family(
     "portcullis_attack_detections_total",
     "Usable probes by what presentation attack detection came to.",
     &["finding"],
@@ -374,8 +374,7 @@ impl Meter {
             stages: Recorder::default(),
             windows: Windows::default(),
             outcomes: declaring.counters(&OUTCOMES, Outcomes::ALL.map(Outcomes::name)),
-            attacks: declaring
-                .counters(&ATTACK_DETECTIONS, AttackFinding::ALL.map(AttackFinding::name)),
+            attacks: declaring.counters(&ATTACKS, AttackFinding::ALL.map(AttackFinding::name)),
             refusals: declaring.counter_family(&REFUSALS),
             offered: declaring.counter(&FRAMES_OFFERED),
             frames: [answered, late],

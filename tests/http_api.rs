@@ -21,6 +21,8 @@ mod documents;
 mod door;
 #[path = "http_api/galleries.rs"]
 mod galleries;
+#[path = "http_api/gates.rs"]
+mod gates;
 #[path = "http_api/harness.rs"]
 mod harness;
 #[path = "http_api/holders.rs"]
@@ -43,5 +45,7 @@ mod png;
 mod real;
 #[path = "scene/mod.rs"]
 mod scene;
+#[path = "http_api/steady.rs"]
+mod steady;
 #[path = "http_api/telemetry.rs"]
 mod telemetry;

@@ -34,7 +34,7 @@ use crate::{
 
 /// Time beyond the deadline in which the pipeline itself tells that it was late. After it, an
 /// engine hangs, and the caller is told so here.
-const GRACE_MS: u64 = 500;
+pub(super) const GRACE_MS: u64 = 500;
 
 /// Why nothing more is taken.
 const STOPPING: &str = "the appliance is stopping";
@@ -51,7 +51,7 @@ pub(super) struct Errand {
     pub(super) transaction: TransactionId,
     pub(super) asked: Asked,
     pub(super) deadline_ms: u64,
-    deadline_us: u64,
+    pub(super) deadline_us: u64,
 }
 
 /// References of a verification, each with its number in the request.
@@ -87,6 +87,7 @@ impl Appliance {
             Command::IssueToken { image, not_before_s, expiry_s } => {
                 self.issue_token(&errand, &image, (not_before_s, expiry_s))
             }
+            Command::Lane { at, command } => self.at_lane(&errand, &at, command),
             Command::PushFrame { lane, frame, external_attack } => {
                 self.push_frame(&lane, frame, external_attack)
             }
@@ -109,7 +110,8 @@ impl Appliance {
     /// Who acts, under which name in the audit, until when; or why not. A refused permission is
     /// recorded.
     fn permit(&self, request: &Request) -> Result<Errand, Refusal> {
-        let deadline_ms = request.deadline_ms.unwrap_or(self.deadline_ms);
+        let of_lane = || self.lane_deadline_ms(&request.command);
+        let deadline_ms = request.deadline_ms.or_else(of_lane).unwrap_or(self.deadline_ms);
         if !(1..=DEADLINE_MS_MAX).contains(&deadline_ms) {
             return Err(Refusal::Deadline { held_ms: deadline_ms, most_ms: DEADLINE_MS_MAX });
         }
@@ -186,6 +188,8 @@ impl Appliance {
             comparisons: Vec::new(),
             candidates: None,
             erasure: None,
+            at_lane: errand.asked.at_lane.clone(),
+            end: None,
         }
     }
 
@@ -337,7 +341,7 @@ impl Appliance {
 
     /// Sets aside what a transaction's frames need: the engines' time, where its deadline can be met
     /// at all, and slots, for which it waits until others are answered, but not beyond its deadline.
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         errand: &Errand,
         priority: Priority,
@@ -389,7 +393,7 @@ impl Appliance {
     }
 
     /// What passive authentication says about a document.
-    fn authenticity(
+    pub(super) fn authenticity(
         &self,
         dg2: &EncodedFile,
         sod: Option<&EncodedFile>,
@@ -415,7 +419,7 @@ impl Appliance {
     /// Decodes one picture into a slot, unless the answer would come too late already: pictures
     /// that are made to be slow cost their sender's deadline and one picture more, whatever their
     /// number.
-    fn capture(
+    pub(super) fn capture(
         &self,
         errand: &Errand,
         image: &[u8],
@@ -442,7 +446,7 @@ impl Appliance {
         }
     }
 
-    fn decide(
+    pub(super) fn decide(
         &self,
         errand: &Errand,
         prepared: Prepared<'_>,

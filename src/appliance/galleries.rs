@@ -119,7 +119,9 @@ impl Galleries {
         let fault = |why: String| Refusal::GalleryFault { gallery: name.clone(), why };
         let vault: Arc<dyn Vault> = match &self.place.folder {
             Some(folder) => {
-                Arc::new(FolderVault::open(folder).map_err(|error| fault(error.to_string()))?)
+                let file = HolderRecords::file_name(name.as_str());
+                let opened = FolderVault::open_alone(folder, &file);
+                Arc::new(opened.map_err(|error| fault(format!("{file}: {error}")))?)
             }
             None => Arc::new(MemoryVault::default()),
         };

@@ -2,6 +2,7 @@
 
 mod keeping;
 mod lane;
+mod transaction;
 
 use base64::Engine;
 use serde::Serialize;
@@ -11,6 +12,9 @@ pub use keeping::{
     ChangedAnswer, ErasedAnswer, HolderEnrolledAnswer, ReplacedAnswer, TokenIssuedAnswer,
 };
 pub use lane::FrameTakenAnswer;
+pub use transaction::{
+    DisplayName, DisplayTextAnswer, DisplayTextsAnswer, TransactionAnswer, TransactionState,
+};
 
 use super::{problem::ReasonText, request::KeysName};
 use crate::{

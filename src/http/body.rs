@@ -153,7 +153,11 @@ async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     }
 }
 
-pub(super) async fn read(headers: &HeaderMap, mut body: Body, most: usize) -> Result<Vec<u8>, Problem> {
+pub(super) async fn read(
+    headers: &HeaderMap,
+    mut body: Body,
+    most: usize,
+) -> Result<Vec<u8>, Problem> {
     let mut whole = Vec::with_capacity(BODY_BYTES_FIRST.min(most));
     let reading = async {
         while let Some(bytes) = next(&mut body).await {

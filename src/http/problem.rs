@@ -81,8 +81,10 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("IMAGE_SLOT_TOO_SMALL", 500, "The appliance failed"),
     ("IMAGE_TOO_LARGE", 422, "The image has too many pixels"),
     ("IMAGE_TRUNCATED", 422, "The image is truncated"),
+    ("JOURNAL_UNAVAILABLE", 503, "Transactions cannot be remembered"),
     ("JSON_INVALID", 400, "Not the JSON that this endpoint takes"),
     ("LANE_NOT_PUSHED", 409, "The lane takes no pushed frames"),
+    ("LANE_OCCUPIED", 409, "Somebody stands at the lane"),
     ("LANE_UNKNOWN", 404, "No such lane"),
     ("METHOD_NOT_ALLOWED", 405, "Method not allowed"),
     ("MULTIPART_INVALID", 400, "Not the multipart form that this endpoint takes"),
@@ -90,6 +92,7 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("PURPOSE_MISSING", 400, "A purpose is needed"),
     ("REFERENCES_COUNT", 422, "Not a number of references"),
     ("REFERENCE_INVALID", 400, "Not a reference"),
+    ("RETRY_NOT_OFFERED", 409, "No further attempt"),
     ("ROUTE_UNKNOWN", 404, "No such route"),
     ("SUBJECT_FULL", 409, "No room for another reference"),
     ("SUBJECT_NOT_VALID", 409, "The subject is outside its validity"),
@@ -103,7 +106,10 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("TOKEN_EXPIRED", 401, "The token has expired"),
     ("TOKEN_MISSING", 401, "A token is needed"),
     ("TOKEN_UNKNOWN", 401, "The token is not known"),
+    ("TRANSACTION_OTHER_LANE", 409, "The transaction is another lane's"),
+    ("TRANSACTION_UNKNOWN", 404, "No such transaction"),
     ("VALIDITY_EMPTY", 422, "The validity is empty"),
+    ("WATCHERS_FULL", 503, "Enough callers watch"),
 ];
 
 /// The body of every answer that decides nothing.
@@ -250,9 +256,11 @@ mod tests {
     #[test]
     fn every_refusal_has_a_row() {
         use crate::{
-            command::{Part, PushRefused},
+            command::{Part, PushRefused, RegisterError},
             gallery::GalleryError,
+            transaction::journal::JournalError,
         };
+        let transaction = crate::types::TransactionId::from_bytes([0; 16]);
         let lane: crate::types::LaneId = "gate-1".parse().expect("a name");
         let gallery: crate::types::GalleryId = "g".parse().expect("a name");
         let subject = crate::types::SubjectId::from_bytes([0; 16]);
@@ -291,7 +299,17 @@ mod tests {
             Refusal::Late { deadline_ms: 1 },
             Refusal::NotReady { why: "starting" },
             Refusal::Fault { what: "a stage" },
+            Refusal::WatchersFull { most: 1 },
         ];
+        let journal = JournalError { place: String::new(), act: "", why: String::new() };
+        let registers = [
+            RegisterError::OtherLane { transaction, lane: lane.clone() },
+            RegisterError::LaneOccupied { lane: lane.clone() },
+            RegisterError::NoRetry { earlier: transaction },
+            RegisterError::Unknown { transaction },
+            RegisterError::Journal(journal),
+        ];
+        refusals.extend(registers.map(Refusal::from));
         refusals.extend(captures.map(|capture| Refusal::Capture { part, capture }));
         refusals.extend(documents().map(|error| Refusal::Document { part, error }));
         let errors = [

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 mod keeping;
 mod lane;
+mod transact;
 
 pub use keeping::{
     EnrolHolderBody, EraseBody, IssueTokenBody, RegroupBody, ReplaceBody, RestrictBody,
@@ -16,6 +17,8 @@ pub use keeping::{
 pub(super) use keeping::{enrol_holder, erase_selected, issue_token, regroup, replace, restrict};
 pub use lane::{PushFrameBody, PushFrameForm};
 pub(super) use lane::{lane_id, push_frame, push_picture};
+pub use transact::TransactBody;
+pub(super) use transact::{transact, transaction_id};
 
 use super::{
     body::{Fields, Form, base64, json},

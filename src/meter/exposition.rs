@@ -14,7 +14,7 @@ use std::{
 use prometheus::proto::{Bucket, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::{
-    Family, LATENCY_US_MAX, LaneKind, STAGE_MAX_SECONDS, STAGE_QUANTILE_SECONDS, STAGE_SECONDS,
+    Family, LATENCY_US_MAX, LaneKind, STAGE_MAX_SECONDS, STAGE_PERCENTILE_SECONDS, STAGE_SECONDS,
     Stage,
     recorder::{self, Counts, Recorder},
 };
@@ -25,8 +25,8 @@ const BUCKETS_US: [u64; 20] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 20_000, 30_000, 50_000, 75_000, 100_000,
     150_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
 ];
-/// The quantiles, as values of their label.
-const QUANTILES: [(&str, f64); 4] = [("0.5", 0.5), ("0.9", 0.9), ("0.99", 0.99), ("0.999", 0.999)];
+/// The percentiles, as values of their label. (A label `quantile` belongs to summaries alone.)
+const QUANTILES: [(&str, f64); 4] = [("50", 0.5), ("90", 0.9), ("99", 0.99), ("99.9", 0.999)];
 /// Time that quantiles look back.
 const WINDOW_US: u64 = 5 * 60 * 1_000_000;
 /// Least time between two readings that are kept.
@@ -59,14 +59,14 @@ impl Windows {
             recent.add_to(&mut exact);
             let seconds = |us: u64| if recent.is_empty() { f64::NAN } else { us as f64 / 1e6 };
             for (name, quantile) in QUANTILES {
-                let labels = labels(&STAGE_QUANTILE_SECONDS, &[values[0], values[1], name]);
+                let labels = labels(&STAGE_PERCENTILE_SECONDS, &[values[0], values[1], name]);
                 quantiles.push(gauge(seconds(exact.value_at_quantile(quantile)), labels));
             }
             longest.push(gauge(seconds(exact.max()), labels(&STAGE_MAX_SECONDS, &values)));
         }
         let families = [
             family(&STAGE_SECONDS, MetricType::HISTOGRAM, buckets),
-            family(&STAGE_QUANTILE_SECONDS, MetricType::GAUGE, quantiles),
+            family(&STAGE_PERCENTILE_SECONDS, MetricType::GAUGE, quantiles),
             family(&STAGE_MAX_SECONDS, MetricType::GAUGE, longest),
         ];
         families.into_iter().filter(|family| !family.get_metric().is_empty()).collect()

@@ -179,7 +179,7 @@ fn quantiles_forget_what_is_older_than_the_window() {
         let text = meter.expose(now_us);
         sample(
             &text,
-            "portcullis_stage_quantile_seconds{stage=\"decide\",lane_kind=\"request\",quantile=\"0.99\"}",
+            "portcullis_stage_percentile_seconds{stage=\"decide\",lane_kind=\"request\",percentile=\"99\"}",
         )
     };
     meter.stage(Stage::Decide, LaneKind::Request, 2_000_000);
@@ -199,14 +199,16 @@ fn quantiles_forget_what_is_older_than_the_window() {
 fn no_label_but_the_declared_ones() {
     let meter = Meter::new();
     for stage in Stage::ALL {
-        LaneKind::ALL.into_iter().for_each(|lane| meter.stage(stage, lane, 1));
+        for lane in LaneKind::ALL {
+            meter.stage(stage, lane, 1);
+        }
     }
     meter.refusal("BUSY");
     meter.device("cpu", "device", "detail", 1);
     let declared = [
         "stage",
         "lane_kind",
-        "quantile",
+        "percentile",
         "le",
         "outcome",
         "finding",

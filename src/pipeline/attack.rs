@@ -7,7 +7,7 @@
 //! Invariant: after a step the stage holds no pixel. Without a detector it does nothing, and what
 //! is recorded is that nothing was performed. Absent: what a score means, which is the policy's.
 
-use super::{batch::Item, desk::Desk, slot::Captured};
+use super::{batch::Item, desk::Desk, job::Goal, slot::Captured};
 use crate::{
     backend::{BackendError, Network},
     face::attack::AttackDetector,
@@ -152,7 +152,9 @@ impl AttackDetection {
     fn probe<'a>(&self, desk: &Desk, ticket: u32, frame: FrameView<'a>) -> Option<Probe<'a>> {
         let frame_px = [frame.width_px(), frame.height_px()];
         desk.table.with(ticket, |job| {
-            let face = job.probe().face.filter(|_| self.covers(job.facts.asked.action))?.face;
+            let is_live = !matches!(job.goal, Goal::Reference);
+            let covered = is_live && self.covers(job.facts.asked.action);
+            let face = job.probe().face.filter(|_| covered)?.face;
             let shown = self.detector.to_frame(face.rect_px, frame_px);
             if shown.is_none() {
                 job.fail(EngineFact::Lost);
@@ -171,6 +173,7 @@ impl AttackDetection {
             | Action::Embed
             | Action::Erase
             | Action::ExportGallery
+            | Action::FollowTransaction
             | Action::PushFrame
             | Action::Regroup
             | Action::Restrict

@@ -31,6 +31,16 @@ const ADMIT_WITHHELD: Reason = Reason {
     text: "The rules would admit although a stage of the appliance failed.",
 };
 
+const PREPARED: Reason = Reason {
+    code: "REFERENCE_PREPARED",
+    text: "A reference was made ready; nothing is decided by it.",
+};
+const NOT_IN_TIME: Reason =
+    Reason { code: "ENGINE_LATE", text: "A reference was not made ready before its deadline." };
+const NOT_PREPARED: Reason = Reason {
+    code: "ENGINE_LOST",
+    text: "A stage of the appliance failed while a reference was made ready.",
+};
 const FALSE_DOCUMENT: Reason = Reason {
     code: "DOCUMENT_NOT_AUTHENTICATED",
     text: "The rules would admit although a document failed its check.",
@@ -55,6 +65,9 @@ impl Decide {
     /// except for a template that is the answer.
     pub(super) fn step(&self, now_s: i64, job: &mut Job) -> Reply {
         job.find_facts();
+        if matches!(job.goal, Goal::Reference) {
+            return prepared(job);
+        }
         let facts = &job.facts;
         // Unwind safety: the facts are only read, and a policy keeps no state.
         let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(facts))).map_or_else(
@@ -66,11 +79,7 @@ impl Decide {
             Ok(()) => reply(job, verdict),
             Err(_) => silent(job),
         };
-        for sample in &mut job.samples {
-            sample.captured = None;
-            sample.template = None;
-            sample.blank = None;
-        }
+        forget(job);
         reply
     }
 
@@ -81,6 +90,30 @@ impl Decide {
             Err(AuditError { place, why })
         })
     }
+}
+
+/// Zeroes what a job still holds of anybody.
+fn forget(job: &mut Job) {
+    for sample in &mut job.samples {
+        sample.captured = None;
+        sample.template = None;
+        sample.prepared = None;
+        sample.blank = None;
+    }
+}
+
+/// The template of a reference. Its verdict opens nothing, and says whether the machine did its part.
+fn prepared(job: &mut Job) -> Reply {
+    let verdict = refer(match job.engine {
+        EngineFact::Sound => PREPARED,
+        EngineFact::Late => NOT_IN_TIME,
+        EngineFact::Lost => NOT_PREPARED,
+    });
+    let sound = job.engine == EngineFact::Sound;
+    let template = job.samples[0].template.take().filter(|_| sound);
+    let reply = Reply { template, ..reply(job, verdict) };
+    forget(job);
+    reply
 }
 
 fn refer(reason: Reason) -> Verdict {
@@ -123,7 +156,7 @@ fn entry(job: &Job, verdict: &Verdict, now_s: i64) -> AuditEntry {
                 fmr: threshold.fmr,
             })
             .collect(),
-        Goal::Identify { .. } | Goal::Template => Vec::new(),
+        Goal::Identify { .. } | Goal::Template | Goal::Reference => Vec::new(),
     };
     // A capture that may become a template is an administrative act; only its failure is a
     // decision.
@@ -144,6 +177,8 @@ fn entry(job: &Job, verdict: &Verdict, now_s: i64) -> AuditEntry {
         comparisons,
         candidates: facts.identification.map(|search| search.candidates),
         erasure: None,
+        at_lane: asked.at_lane.clone(),
+        end: None,
     }
 }
 
@@ -209,7 +244,7 @@ mod tests {
         let caller = Caller { role: Role::Gate, client: "gate-1".parse().expect("a name") };
         let (action, purpose) = (Action::Verify, Purpose::BorderControl);
         Facts {
-            asked: Asked { caller, action, purpose, gallery: None },
+            asked: Asked { caller, action, purpose, gallery: None, at_lane: None },
             probe: CaptureFact::Usable,
             attack: Attack::NotPerformed,
             comparisons: vec![ComparisonFact { reference, document, score: None, threshold }],

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam_queue::ArrayQueue;
 
 use super::{
-    Claim, Offered, Order, Presentation, Priority, Reference, Reply, Spent, Task, slot::Captured,
+    Claim, Known, Offered, Order, Presentation, Priority, Reference, Reply, Spent, Task,
+    slot::Captured,
 };
 use crate::{
     face::FaceReport,
@@ -42,6 +43,7 @@ pub(super) enum Goal {
         group: Option<u32>,
     },
     Template,
+    Reference,
 }
 
 /// One face on its way from frame to template.
@@ -55,6 +57,8 @@ pub(super) struct Sample {
     pub(super) template: Option<Template>,
     /// The place that was set aside for the template of an image.
     pub(super) blank: Option<Template>,
+    /// In the place of a template: one that others hold, too.
+    pub(super) prepared: Option<Arc<Known>>,
     /// What the document that it comes from was found to be.
     pub(super) document: Option<Authenticity>,
     /// It came as an image that is counted; settled with the answer.
@@ -117,6 +121,7 @@ impl Job {
                 (Goal::Identify { tiles, threshold, best, class_bits, group }, Vec::new())
             }
             Task::Template => (Goal::Template, Vec::new()),
+            Task::Reference => (Goal::Reference, Vec::new()),
         };
         let references = references.into_iter().map(|reference| match reference {
             Reference::Image(captured) => Sample::of(captured, calibration),
@@ -126,6 +131,13 @@ impl Job {
             Reference::Template(template) => Sample {
                 capture: Some(CaptureFact::Usable),
                 template: Some(template),
+                settled: true,
+                ..Sample::default()
+            },
+            Reference::Known(prepared) => Sample {
+                capture: Some(prepared.capture),
+                document: prepared.document,
+                prepared: Some(prepared),
                 settled: true,
                 ..Sample::default()
             },
@@ -171,7 +183,7 @@ impl Job {
     pub(super) fn find_facts(&mut self) {
         let threshold = match &self.goal {
             Goal::Identify { threshold, .. } | Goal::Verify { threshold } => threshold.score,
-            Goal::Template => Score(i32::MAX),
+            Goal::Template | Goal::Reference => Score(i32::MAX),
         };
         let references = self.samples[1..].iter().enumerate();
         self.facts.comparisons.clear();
@@ -230,6 +242,12 @@ impl Job {
 }
 
 impl Sample {
+    /// What it is compared by.
+    pub(super) fn template(&self) -> Option<&Template> {
+        let prepared = || self.prepared.as_ref().and_then(|prepared| prepared.template.as_ref());
+        self.template.as_ref().or_else(prepared)
+    }
+
     fn of(mut captured: Captured, calibration: &Calibration) -> Self {
         let offered = captured.take_offered();
         let blank = Some(calibration.blank());

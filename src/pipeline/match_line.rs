@@ -8,7 +8,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{decide::Decide, desk::Desk, job::Job, search::Search};
+use super::{
+    decide::Decide,
+    desk::Desk,
+    job::{Goal, Job},
+    search::Search,
+};
 use crate::{
     limits::BATCH_FRAMES_MAX,
     meter::{AttackFinding, Fate, Part, Stage},
@@ -111,17 +116,28 @@ fn meter(desk: &Desk, job: &mut Job, reply: &super::Reply, done_us: u64) {
     }
     stage(Stage::Decide, spent.decide_us);
     stage(Stage::Transaction, done_us - job.submitted_us);
-    meter.outcome(reply.verdict.outcome);
+    if matches!(job.goal, Goal::Reference) {
+        return settle(job, reply.late); // nothing was decided about anybody
+    }
+    // What a lane's frame comes to is not what the gate is told; its transaction counts that.
+    if job.facts.asked.at_lane.is_none() {
+        meter.outcome(reply.verdict.outcome);
+    }
     if job.probe().capture == Some(CaptureFact::Usable) {
         meter.attack(attack_finding(reply));
     }
-    let fate = if reply.late { Fate::Late } else { Fate::Answered };
-    let offered = job.samples.iter_mut().filter_map(|sample| sample.offered.take());
-    offered.for_each(|offered| offered.worked_on(fate));
+    settle(job, reply.late);
     debug_assert!(
         job.engine == EngineFact::Sound || reply.verdict.outcome != Outcome::Admit,
         "a failing engine never admits"
     );
+}
+
+/// Counts its frames.
+fn settle(job: &mut Job, late: bool) {
+    let fate = if late { Fate::Late } else { Fate::Answered };
+    let offered = job.samples.iter_mut().filter_map(|sample| sample.offered.take());
+    offered.for_each(|offered| offered.worked_on(fate));
 }
 
 /// What presentation attack detection came to; never the score.

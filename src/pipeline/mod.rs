@@ -103,6 +103,19 @@ pub enum Task {
     },
     /// The template itself, for enrolment or (where switched on) for an administrator.
     Template,
+    /// The template of a reference that several probes will be compared with. Nothing is decided and
+    /// nothing recorded: each comparison with it is.
+    Reference,
+}
+
+/// A reference that was made ready before: its template, or why there is none.
+pub struct Known {
+    /// What its capture gave; a template counts as usable.
+    pub capture: CaptureFact,
+    /// Its template, where the capture was usable.
+    pub template: Option<Template>,
+    /// What the document that it comes from was found to be.
+    pub document: Option<Authenticity>,
 }
 
 /// One reference of a verification.
@@ -113,6 +126,8 @@ pub enum Reference {
     Portrait(slot::Captured, Authenticity),
     /// A template that the gallery or a token held.
     Template(Template),
+    /// One that was made ready before, by [`Task::Reference`] or otherwise.
+    Known(Arc<Known>),
 }
 
 /// Whom the engines serve first.
@@ -155,7 +170,9 @@ impl Order {
     /// How many frames it brings.
     fn images(&self) -> u64 {
         let Task::Verify { references, .. } = &self.task else { return 1 };
-        let is_image = |reference: &&Reference| !matches!(reference, Reference::Template(_));
+        let is_image = |reference: &&Reference| {
+            matches!(reference, Reference::Image(_) | Reference::Portrait(..))
+        };
         1 + references.iter().filter(is_image).count() as u64
     }
 
@@ -163,11 +180,11 @@ impl Order {
     fn shed(self, reason: Shed) {
         let references = match self.task {
             Task::Verify { references, .. } => references,
-            Task::Identify { .. } | Task::Template => Vec::new(),
+            Task::Identify { .. } | Task::Template | Task::Reference => Vec::new(),
         };
         let frames = references.into_iter().filter_map(|reference| match reference {
             Reference::Image(captured) | Reference::Portrait(captured, _) => Some(captured),
-            Reference::Template(_) => None,
+            Reference::Template(_) | Reference::Known(_) => None,
         });
         for mut captured in frames.chain([self.probe]) {
             if let Some(offered) = captured.take_offered() {
@@ -231,7 +248,7 @@ pub struct Reply {
     pub candidates: Vec<Candidate>,
     /// For a search.
     pub certificate: Option<Certificate>,
-    /// For [`Task::Template`], when the capture was usable.
+    /// For [`Task::Template`] and [`Task::Reference`], when the capture was usable.
     pub template: Option<Template>,
     /// Where the time went.
     pub spent: Spent,

@@ -134,7 +134,7 @@ impl Search {
             probe.kind().accept(reference.kind()).ok()?;
             Some(self.backend.score(probe, reference))
         };
-        let scores = references.iter().map(|sample| sample.template.as_ref().and_then(against));
+        let scores = references.iter().map(|sample| sample.template().and_then(against));
         job.scores.clear();
         job.scores.extend(scores); // into the place that was set aside for them
     }
@@ -148,7 +148,7 @@ fn is_ready(job: &Job) -> bool {
 fn wanted(job: &Job) -> Option<&Arc<dyn TileSource>> {
     match &job.goal {
         Goal::Identify { tiles, .. } if is_ready(job) && job.found.is_none() => Some(tiles),
-        Goal::Identify { .. } | Goal::Template | Goal::Verify { .. } => None,
+        Goal::Identify { .. } | Goal::Template | Goal::Reference | Goal::Verify { .. } => None,
     }
 }
 
@@ -195,7 +195,7 @@ fn probe(job: &Job, now_s: i64) -> Option<Probe<'_>> {
 fn fold(goal: &Goal, hits: &RowHits, current: bool) -> Found {
     let wanted = match goal {
         Goal::Identify { best, .. } => *best,
-        Goal::Template | Goal::Verify { .. } => 0,
+        Goal::Template | Goal::Reference | Goal::Verify { .. } => 0,
     };
     let mut candidates: Vec<Candidate> = Vec::with_capacity(hits.hits.len());
     for hit in &hits.hits {

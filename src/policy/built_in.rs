@@ -218,6 +218,7 @@ mod tests {
             | Action::DescribeGallery
             | Action::Erase
             | Action::ExportGallery
+            | Action::FollowTransaction
             | Action::PushFrame
             | Action::Regroup
             | Action::Restrict

@@ -14,7 +14,7 @@ mod verdict;
 pub use candidate::{Candidate, Certificate};
 pub use document::{Authenticity, DocumentFault, Unchecked, Weakness};
 pub use facts::{
-    Action, Asked, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
+    Action, Asked, AtLane, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
     IdentificationFact, Permission, Purpose, Role, Selection,
 };
 pub use frame::{Frame, FrameError, FrameView};

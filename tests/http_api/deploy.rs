@@ -92,7 +92,7 @@ fn selected(text: &str) -> Vec<(String, Vec<String>)> {
 
 /// Values of a label over all families; none for a label whose values are open.
 fn values<'a>(families: &'a Families, label: &str) -> Option<BTreeSet<&'a str>> {
-    let closed = ["stage", "lane_kind", "quantile", "outcome", "fate", "reason", "part", "state"];
+    let closed = ["stage", "lane_kind", "percentile", "outcome", "fate", "reason", "part", "state"];
     closed.contains(&label).then(|| {
         let labels = families.values().filter_map(|(_, labels)| labels.get(label));
         labels.flatten().map(String::as_str).collect()

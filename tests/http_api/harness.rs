@@ -38,6 +38,7 @@ use serde_json::Value;
 use crate::{
     png::{Png, RGB},
     scene::{EDGE_PX, Ledger, Scene, Shows},
+    steady,
 };
 
 /// What a server is made with.
@@ -55,6 +56,11 @@ pub struct Setup {
     pub holder_tokens: bool,
     pub trust: TrustStore,
     pub lanes: Vec<LanePlan>,
+    /// Where transactions of lanes are remembered; without it they are forgotten with the server.
+    pub journal: Option<PathBuf>,
+    /// What the appliance's own presentation attack detector says of every face; without it there is
+    /// none.
+    pub attack_score: Option<f32>,
 }
 
 impl Default for Setup {
@@ -71,6 +77,8 @@ impl Default for Setup {
             holder_tokens: true,
             trust: TrustStore::default(),
             lanes: Vec::new(),
+            journal: None,
+            attack_score: None,
         }
     }
 }
@@ -121,12 +129,20 @@ impl Server {
         let world = world();
         let (scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), Arc::new(|| {}));
         let (galleries, holder_keys) = (setup.place(&world), setup.holder_keys(&world));
+        let mut engine = parts.engine;
+        let attack = setup.attack_score.map(|score| {
+            let (networks, detection) = steady::detector(score);
+            engine.attack = networks;
+            detection
+        });
         let assembly = Assembly {
-            engine: parts.engine,
+            engine,
             detector: parts.detector,
-            attack: parts.attack,
+            attack: attack.or(parts.attack),
             standby: parts.standby,
             lanes: setup.lanes,
+            journal: setup.journal,
+            attempts: 2,
             calibration: parts.calibration,
             rules: parts.rules,
             policy: Arc::new(BuiltIn::new(setup.attack).documents(setup.documents)),

@@ -37,14 +37,18 @@ fn page() -> String {
 pub(crate) fn exercised() -> Meter {
     let meter = Meter::new();
     for stage in Stage::ALL {
-        LaneKind::ALL.map(|lane| meter.stage(stage, lane, 12_345));
+        for lane in LaneKind::ALL {
+            meter.stage(stage, lane, 12_345);
+        }
     }
-    [Outcome::Admit, Outcome::Retry, Outcome::Refer].map(|outcome| meter.outcome(outcome));
+    for outcome in [Outcome::Admit, Outcome::Retry, Outcome::Refer] {
+        meter.outcome(outcome);
+    }
     meter.refusal("BUSY");
     meter.offered(1);
-    Fate::ALL.map(|fate| meter.frame(fate));
-    Shed::ALL.map(|reason| meter.shed(reason));
-    Part::ALL.map(|part| meter.restart(part));
+    Fate::ALL.into_iter().for_each(|fate| meter.frame(fate));
+    Shed::ALL.into_iter().for_each(|reason| meter.shed(reason));
+    Part::ALL.into_iter().for_each(|part| meter.restart(part));
     meter.device("cpu", "a device", "avx2", 2);
     meter
 }
@@ -288,7 +292,7 @@ fn prometheus_scrapes_it_and_tells_the_p99() {
     prometheus.wait("/api/v1/targets", |answer| {
         (answer["data"]["activeTargets"][0]["health"] == "up").then_some(())
     });
-    let gauge = "portcullis_stage_quantile_seconds{stage=\"transaction\",quantile=\"0.99\"}";
+    let gauge = "portcullis_stage_percentile_seconds{stage=\"transaction\",percentile=\"99\"}";
     let p99 = prometheus.wait(&query_path(gauge), first);
     assert!(p99 > 0.0 && p99 < PATIENCE.as_secs_f64(), "{p99}");
     let buckets =

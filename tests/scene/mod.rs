@@ -447,6 +447,7 @@ impl Scene {
             action,
             purpose: Purpose::Boarding,
             gallery: None,
+            at_lane: None,
         };
         let (transaction, presentation) = (TransactionId::from_bytes(id), Presentation::default());
         let priority = match action {

@@ -110,10 +110,8 @@ fn table<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
 }
 
 /// Programs that measure, and the file that names their verbs.
-const BENCHES: [(&str, &str); 2] = [
-    ("portcullis-bench ", "bench/src/main.rs"),
-    ("portcullis-load ", "bench/src/load/main.rs"),
-];
+const BENCHES: [(&str, &str); 2] =
+    [("portcullis-bench ", "bench/src/main.rs"), ("portcullis-load ", "bench/src/load/main.rs")];
 
 /// Whether a cell names something that shows a promise: a test file (and a test in it), a
 /// measurement of `bench/`, or plainly that it is pending.
@@ -130,9 +128,8 @@ fn shows(tree: &Tree, cell: &str) -> Result<(), String> {
                 return Err(format!("{path} has no test `{test}`"));
             }
             named = true;
-        } else if let Some((main, rest)) = BENCHES
-            .iter()
-            .find_map(|(program, main)| Some((*main, word.strip_prefix(program)?)))
+        } else if let Some((main, rest)) =
+            BENCHES.iter().find_map(|(program, main)| Some((*main, word.strip_prefix(program)?)))
         {
             let verb = rest.split_whitespace().next().unwrap_or_default();
             if !tree.text(main).to_lowercase().contains(&verb.to_lowercase()) {

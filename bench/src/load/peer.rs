@@ -90,6 +90,7 @@ impl Peer {
             .arg(cache.join(defaults::DETECTOR.file))
             .arg("--embedder")
             .arg(cache.join(defaults::EMBEDDER.file))
+            .env("PYTHONDONTWRITEBYTECODE", "1") // nothing is left beside the script
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

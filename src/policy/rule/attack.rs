@@ -57,6 +57,7 @@ fn opens_a_gate(action: Action) -> bool {
         | Action::Enrol
         | Action::Erase
         | Action::ExportGallery
+        | Action::FollowTransaction
         | Action::IssueToken
         | Action::PushFrame
         | Action::Regroup

@@ -19,6 +19,7 @@ pub(in crate::policy) fn object(asked: &Asked) -> Option<Reason> {
             | Action::Enrol
             | Action::Erase
             | Action::ExportGallery
+            | Action::FollowTransaction
             | Action::Identify
             | Action::IssueToken
             | Action::PushFrame
