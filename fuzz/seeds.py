@@ -246,6 +246,14 @@ def archives():
     }
 
 
+def streams():
+    """Motion JPEG: pictures in form with a thumbnail's markers inside, whole and torn."""
+    picture = bytes.fromhex("ffd8ffe10008ffd8ffd90101ffda000301" "01ff00ffd301ffd9")
+    boundary = b"--x\r\nContent-Type: image/jpeg\r\n\r\n"
+    return {"plain": b"\x3f" + picture * 3, "multipart": b"\x07" + (boundary + picture) * 2,
+            "torn": b"\x00" + picture[:9] + picture * 2}
+
+
 def signatures():
     return {"genuine": SOD, "truncated": SOD[:-1], "untagged": SOD[4:], "content-only": SOD[60:200]}
 
@@ -257,6 +265,23 @@ def certificates():
     return {"pem": pem, "der": base64.b64decode(body), "ldif": ldif + b"\n", "list": CRL,
             "both": pem + b"-----BEGIN X509 CRL-----\n" + base64.b64encode(CRL)
             + b"\n-----END X509 CRL-----\n"}
+
+
+def journals():
+    def opened(number, attempt=1):
+        return ('{"opened":{"transaction":"%s","lane":"gate-1","attempt":%d}}\n'
+                % (f"{number:02x}" * 16, attempt)).encode()
+
+    def closed(number, ended, outcome, display):
+        return ('{"closed":{"transaction":"%s","ended":"%s","outcome":"%s","display":"%s"}}\n'
+                % (f"{number:02x}" * 16, ended, outcome, display)).encode()
+
+    whole = (opened(1) + closed(1, "decided", "admit", "go-ahead") + opened(2)
+             + closed(2, "timed-out", "retry", "come-closer") + opened(3, 2)
+             + closed(3, "left", "refer", "ask-officer"))
+    return {"whole": whole, "interrupted": opened(1) + opened(2), "torn": whole[:-20],
+            "twice": whole + whole, "orphan": closed(9, "decided", "admit", "go-ahead"),
+            "contradictory": opened(1) + closed(1, "interrupted", "admit", "go-ahead")}
 
 
 def card_answers():
@@ -286,8 +311,9 @@ def card_answers():
 
 def main(corpus):
     for target, seeds in {"calibration": calibrations(), "dg2": documents(),
-                          "fpga_answer": card_answers(), "gallery": galleries(), "holder_token": tokens(), "image": images(),
-                          "sod": signatures(), "statistics": archives(),
+                          "fpga_answer": card_answers(), "gallery": galleries(),
+                          "holder_token": tokens(), "image": images(), "journal": journals(),
+                          "mjpeg": streams(), "sod": signatures(), "statistics": archives(),
                           "trust": certificates()}.items():
         folder = pathlib.Path(corpus) / target
         folder.mkdir(parents=True, exist_ok=True)

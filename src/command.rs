@@ -10,6 +10,7 @@
 mod encoded;
 mod keeping;
 mod service;
+mod transact;
 
 use std::fmt;
 
@@ -18,7 +19,17 @@ pub use keeping::{
     Erased, GalleryDescription, HOLDER_SECRET_BYTES, HolderSecret, KeptBy, PresentedToken,
 };
 pub use service::{Readiness, Service, Version};
+pub use transact::{
+    Against, AtLane, Display, DisplayText, Ended, LaneCommand, Listener, RegisterError, Standing,
+    display_texts,
+};
 
+pub use crate::{
+    capture::{lane::Taken, push::PushRefused},
+    face::{Face, FaceReport, Quality},
+    gallery::Enrolment,
+    pipeline::Spent,
+};
 use crate::{
     document::{error::DocumentError, image::ImageError},
     gallery::GalleryError,
@@ -28,14 +39,9 @@ use crate::{
     },
     types::{
         Action, Asked, Attack, Authenticity, Caller, Candidate, CaptureFact, Certificate,
-        GalleryId, Purpose, Reason, Score, Selection, SubjectId, Template, TemplateError,
+        GalleryId, LaneId, Purpose, Reason, Score, Selection, SubjectId, Template, TemplateError,
         Threshold, TransactionId, Verdict,
     },
-};
-pub use crate::{
-    face::{Face, FaceReport, Quality},
-    gallery::Enrolment,
-    pipeline::Spent,
 };
 
 /// What a probe is held against, as the caller names it.
@@ -165,6 +171,22 @@ pub enum Command {
         /// First second at which it is not accepted any more.
         expiry_s: i64,
     },
+    /// Do something with a transaction of a lane.
+    Lane {
+        /// Which lane, and which transaction, as the gate names it.
+        at: AtLane,
+        /// What.
+        command: LaneCommand,
+    },
+    /// Hand a frame of a lane over.
+    PushFrame {
+        /// The lane.
+        lane: LaneId,
+        /// The frame.
+        frame: EncodedImage,
+        /// What the detector named in the lane's configuration said of it.
+        external_attack: Option<f32>,
+    },
     /// Move a subject to another group.
     Regroup {
         /// Where.
@@ -218,6 +240,15 @@ impl Command {
             Self::Erase { .. } | Self::EraseSelected { .. } => Action::Erase,
             Self::Identify { .. } => Action::Identify,
             Self::IssueToken { .. } => Action::IssueToken,
+            Self::Lane { command, .. } => match command {
+                LaneCommand::Open { against: Against::References(_), .. } => Action::Verify,
+                LaneCommand::Open { against: Against::Gallery { .. }, .. } => Action::Identify,
+                LaneCommand::Read
+                | LaneCommand::Watch(_)
+                | LaneCommand::Cancel
+                | LaneCommand::Left => Action::FollowTransaction,
+            },
+            Self::PushFrame { .. } => Action::PushFrame,
             Self::Regroup { .. } => Action::Regroup,
             Self::Replace { .. } => Action::Replace,
             Self::Restrict { .. } => Action::Restrict,
@@ -240,17 +271,39 @@ impl Command {
             | Self::Regroup { gallery, .. }
             | Self::Replace { gallery, .. }
             | Self::Restrict { gallery, .. } => Some(gallery),
-            Self::Verify { references, .. } => references.iter().find_map(|held| match held {
-                ReferenceSource::Subject { gallery, .. }
-                | ReferenceSource::Holder { gallery, .. } => Some(gallery),
-                ReferenceSource::Image(_)
-                | ReferenceSource::Dg2 { .. }
-                | ReferenceSource::Template(_)
-                | ReferenceSource::HolderToken(_) => None,
-            }),
-            Self::Embed { .. } | Self::IssueToken { .. } => None,
+            Self::Verify { references, .. } => gallery_of(references),
+            Self::Lane { command: LaneCommand::Open { against, .. }, .. } => match against {
+                Against::References(references) => gallery_of(references),
+                Against::Gallery { gallery, .. } => Some(gallery),
+            },
+            Self::Embed { .. }
+            | Self::IssueToken { .. }
+            | Self::Lane { .. }
+            | Self::PushFrame { .. } => None,
         }
     }
+
+    /// At which lane, where there is one.
+    #[must_use]
+    pub fn at_lane(&self) -> Option<&AtLane> {
+        match self {
+            Self::Lane { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+}
+
+/// The gallery that references are taken from, where there is one.
+fn gallery_of(references: &[ReferenceSource]) -> Option<&GalleryId> {
+    references.iter().find_map(|held| match held {
+        ReferenceSource::Subject { gallery, .. } | ReferenceSource::Holder { gallery, .. } => {
+            Some(gallery)
+        }
+        ReferenceSource::Image(_)
+        | ReferenceSource::Dg2 { .. }
+        | ReferenceSource::Template(_)
+        | ReferenceSource::HolderToken(_) => None,
+    })
 }
 
 /// A command with who asks, why, and until when.
@@ -276,6 +329,7 @@ impl Request {
             action: self.command.action(),
             purpose: self.purpose,
             gallery: self.command.gallery().cloned(),
+            at_lane: self.command.at_lane().cloned(),
         }
     }
 }
@@ -390,6 +444,15 @@ pub enum Answer {
     },
     /// A gallery.
     Gallery(GalleryDescription),
+    /// How a transaction of a lane stands.
+    Transaction(Standing),
+    /// A lane has the frame.
+    FrameTaken {
+        /// The lane.
+        lane: LaneId,
+        /// What became of it.
+        taken: Taken,
+    },
 }
 
 /// Which picture of a request is meant.
@@ -498,6 +561,15 @@ pub enum Refusal {
         /// Its name.
         gallery: GalleryId,
     },
+    /// No such lane.
+    #[error("there is no lane {lane}; the configuration's [[lane]] tables name them")]
+    UnknownLane {
+        /// Its name.
+        lane: LaneId,
+    },
+    /// The lane does not take the frame.
+    #[error(transparent)]
+    Push(#[from] PushRefused),
     /// The name is taken.
     #[error("gallery {gallery} exists already")]
     GalleryExists {
@@ -567,6 +639,9 @@ pub enum Refusal {
         /// Why not.
         error: RecordsError,
     },
+    /// The transaction is not opened, or not found.
+    #[error(transparent)]
+    Transaction(#[from] RegisterError),
     // The caller may not.
     /// The policy does not allow it.
     #[error("not permitted: {}", reasons_text(.0))]
@@ -594,7 +669,20 @@ pub enum Refusal {
     /// Everything that can be worked on at once is being worked on.
     #[error("busy: every slot is taken; try again")]
     Busy,
-    /// The answer would come too late, or came too late.
+    /// With what lies ahead of it, the answer would come too late: nothing was computed.
+    #[error(
+        "an answer needs about {needed_ms} ms now, more than the deadline of {deadline_ms} ms \
+         leaves; try again in {retry_after_s} s"
+    )]
+    TooLate {
+        /// What it would need.
+        needed_ms: u64,
+        /// The deadline.
+        deadline_ms: u64,
+        /// When what is too much has been worked off.
+        retry_after_s: u64,
+    },
+    /// The answer came too late.
     #[error("no answer within the deadline of {deadline_ms} ms")]
     Late {
         /// The deadline.
@@ -605,6 +693,12 @@ pub enum Refusal {
     ErasurePending {
         /// What holds it.
         why: String,
+    },
+    /// As many as may watch one transaction do.
+    #[error("{most} callers watch this transaction, as many as may; read it instead")]
+    WatchersFull {
+        /// The limit.
+        most: usize,
     },
     /// The appliance is starting or stopping.
     #[error("the appliance is not ready: {why}")]
@@ -694,6 +788,14 @@ impl Refusal {
             Self::Deadline { .. } => "DEADLINE_OUT_OF_RANGE",
             Self::Fmr { .. } => "FMR_NOT_CALIBRATED",
             Self::UnknownGallery { .. } => "GALLERY_UNKNOWN",
+            Self::UnknownLane { .. } => "LANE_UNKNOWN",
+            Self::Push(refused) => match refused {
+                PushRefused::NotPushed { .. } => "LANE_NOT_PUSHED",
+                PushRefused::Image(error) => error.code(),
+                PushRefused::DetectorUnknown { .. } => "ATTACK_DETECTOR_UNKNOWN",
+                PushRefused::DetectorScore { .. } => "ATTACK_SCORE_INVALID",
+                PushRefused::Stopping => "NOT_READY",
+            },
             Self::GalleryExists { .. } => "GALLERY_EXISTS",
             Self::Gallery { error, .. } => match error {
                 GalleryError::NoClass => "CLASSES_EMPTY",
@@ -721,12 +823,21 @@ impl Refusal {
             Self::IdentifyNotPossible { .. } => "IDENTIFY_NOT_POSSIBLE",
             Self::HolderToken { .. } => "HOLDER_TOKEN_REFUSED",
             Self::TokensDisabled => "TOKENS_DISABLED",
+            Self::Transaction(error) => match error {
+                RegisterError::OtherLane { .. } => "TRANSACTION_OTHER_LANE",
+                RegisterError::LaneOccupied { .. } => "LANE_OCCUPIED",
+                RegisterError::NoRetry { .. } => "RETRY_NOT_OFFERED",
+                RegisterError::Unknown { .. } => "TRANSACTION_UNKNOWN",
+                RegisterError::Journal(_) => "JOURNAL_UNAVAILABLE",
+            },
+            Self::WatchersFull { .. } => "WATCHERS_FULL",
             Self::Forbidden(_) => "FORBIDDEN",
             Self::FmrReserved => "FMR_RESERVED",
             Self::EmbedDisabled => "EMBED_DISABLED",
             Self::GalleriesFull { .. } => "GALLERIES_FULL",
             Self::Audit => "AUDIT_UNAVAILABLE",
             Self::Busy => "BUSY",
+            Self::TooLate { .. } => "DEADLINE_UNMEETABLE",
             Self::Late { .. } => "DEADLINE_PASSED",
             Self::ErasurePending { .. } => "ERASURE_PENDING",
             Self::NotReady { .. } => "NOT_READY",

@@ -7,6 +7,9 @@
 //! Invariant: the environment is read once, here, into an [`Environment`]; everything below is
 //! handed values.
 
+mod attack;
+mod lane;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -14,7 +17,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits;
+use crate::{limits, policy::ATTACK_SCORE_SUSPECTED};
+pub use attack::{AttackChoice, AttackDetectorName, AttackNetworkFile};
+pub use lane::{FormatName, LaneKeys, SourceName};
 
 /// The documented defaults, as `portcullis config` prints them.
 pub const DEFAULT_TEXT: &str = include_str!("config.default.toml");
@@ -86,12 +91,16 @@ pub enum ConfigError {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Cameras and gates; none where the gates' controllers send whole requests.
+    pub lane: Vec<LaneKeys>,
     /// The API.
     pub server: Server,
     /// Model files.
     pub models: Models,
     /// Who computes.
     pub engine: EngineChoice,
+    /// Who judges whether a face is presented by a living traveller.
+    pub attack: AttackChoice,
     /// What decides.
     pub policy: PolicyChoice,
     /// Whose documents are genuine.
@@ -158,12 +167,16 @@ pub struct EngineChoice {
 pub struct PolicyChoice {
     /// Whether Admit needs a passed presentation attack detection.
     pub attack_detection: AttackDetection,
+    /// Score from which a presentation is suspected to be an attack.
+    pub attack_threshold: f32,
     /// What a document must be found to be before its photograph opens a gate.
     pub document_authentication: DocumentAuthentication,
     /// False match rate of the threshold.
     pub fmr: f64,
     /// Rules for the face in a frame.
     pub face_rules: FaceRulesName,
+    /// Attempts of one traveller at a lane.
+    pub attempts: u8,
     /// Whether administrators may be handed templates.
     pub embed_enabled: bool,
 }
@@ -182,6 +195,8 @@ pub struct Documents {
 pub struct Audit {
     /// The file; empty for the default one.
     pub path: PathBuf,
+    /// The journal of transactions; empty for the default one.
+    pub journal: PathBuf,
 }
 
 /// `[gallery]`.
@@ -238,6 +253,8 @@ pub struct Limits {
     pub connections: usize,
     /// Time of a request that names no deadline.
     pub deadline_ms: u64,
+    /// Time in which what is in flight may still be answered when the appliance stops.
+    pub drain_ms: u64,
 }
 
 macro_rules! choice {
@@ -413,9 +430,11 @@ impl Default for PolicyChoice {
     fn default() -> Self {
         Self {
             attack_detection: AttackDetection::Required,
+            attack_threshold: ATTACK_SCORE_SUSPECTED,
             document_authentication: DocumentAuthentication::Required,
             fmr: 1e-4,
             face_rules: FaceRulesName::Still,
+            attempts: 2,
             embed_enabled: false,
         }
     }
@@ -434,6 +453,7 @@ impl Default for Limits {
             transactions: limits::TRANSACTIONS_MAX,
             connections: limits::CONNECTIONS_MAX,
             deadline_ms: limits::DEADLINE_MS_DEFAULT,
+            drain_ms: limits::STOP_MS_MAX,
         }
     }
 }
@@ -553,6 +573,16 @@ impl Config {
         if !(fmr > 0.0 && fmr < 1.0) {
             return refuse("policy.fmr", fmr.to_string(), "a rate between 0 and 1, such as 1e-4");
         }
+        let suspected = self.policy.attack_threshold;
+        if !(suspected > 0.0 && suspected <= 1.0) {
+            let why = "a score above 0 and at most 1; 0 is bona fide, 1 an attack";
+            return refuse("policy.attack_threshold", suspected.to_string(), why);
+        }
+        let attempts = self.policy.attempts;
+        if !(1..=limits::ATTEMPTS_MAX).contains(&attempts) {
+            let why = format!("1 to {}", limits::ATTEMPTS_MAX);
+            return refuse("policy.attempts", attempts.to_string(), &why);
+        }
         let threads = self.engine.threads;
         if threads > limits::ENGINE_THREADS_MAX {
             let why = format!("at most {}; 0 for one per core", limits::ENGINE_THREADS_MAX);
@@ -570,6 +600,7 @@ impl Config {
             ("limits.transactions", held.transactions as u64, limits::TRANSACTIONS_MAX as u64),
             ("limits.connections", held.connections as u64, limits::CONNECTIONS_MAX as u64),
             ("limits.deadline_ms", held.deadline_ms, limits::DEADLINE_MS_MAX),
+            ("limits.drain_ms", held.drain_ms, limits::STOP_MS_MAX),
         ];
         for (key, value, most) in bounds {
             if value == 0 || value > most {
@@ -586,6 +617,8 @@ impl Config {
             let why = "tls_certificate and tls_key belong together: set both or neither";
             return refuse("server.tls_certificate", tls.0.display().to_string(), why);
         }
+        lane::check(&self.lane)?;
+        self.attack.check()?;
         self.gallery.check()?;
         self.check_exposure()
     }
@@ -749,6 +782,10 @@ mod tests {
             ("PORTCULLIS_ENGINE_FPGA_CARD", "/dev/uio0", "with engine.search"),
             ("PORTCULLIS_MODELS_DETECT_PX", "100", "a multiple of 32"),
             ("PORTCULLIS_LIMITS_BODY_BYTES", "99999999999", "lowered, not raised"),
+            ("PORTCULLIS_POLICY_ATTEMPTS", "0", "1 to 5"),
+            ("PORTCULLIS_POLICY_ATTACK_THRESHOLD", "0", "above 0 and at most 1"),
+            ("PORTCULLIS_ATTACK_DETECTOR", "eyes", "unknown variant `eyes`"),
+            ("PORTCULLIS_ATTACK_DETECTOR", "listed", "[[attack.network]]"),
             ("PORTCULLIS_GALLERY_CUSTODIAN", "vault", "unknown variant `vault`"),
             ("PORTCULLIS_GALLERY_CUSTODIAN", "pkcs11", "gallery.pkcs11_module"),
             ("PORTCULLIS_GALLERY_PKCS11_TOKEN", "gates", "which is not chosen"),

@@ -252,9 +252,9 @@ pub trait Backend: Send + Sync {
 pub struct Engine {
     /// Finds faces.
     pub detect: Box<dyn Network>,
-    /// Judges whether a face is presented by a living traveller; `None` where no model is
-    /// configured.
-    pub attack: Option<Box<dyn Network>>,
+    /// Judge together whether a face is presented by a living traveller, each from a region of its
+    /// own around the face; empty where no presentation attack detection is configured.
+    pub attack: Vec<Box<dyn Network>>,
     /// Turns an aligned face into an embedding.
     pub embed: Box<dyn Network>,
     /// Compares.

@@ -19,6 +19,7 @@ pub(crate) const ISLANDS: &[(&str, &str)] = &[
     ("src/backend/cpu/search/avx512.rs", "vector instructions of one set"),
     ("src/backend/cpu/search/neon.rs", "vector instructions of one set"),
     ("src/keys/wipe.rs", "an allocator hands out raw memory"),
+    ("tests/allocations.rs", "an allocator that counts hands out raw memory"),
     ("tests/document/memory.rs", "an allocator that counts hands out raw memory"),
 ];
 
