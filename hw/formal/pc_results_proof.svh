@@ -26,12 +26,12 @@
 
   always_ff @(posedge clk_i) begin
     if (rst_ni) begin
-      assert ({1'b0, room_q} + {1'b0, ROOM_BITS'(i_queue.held)} + {1'b0, f_due}
+      assert ({1'b0, room_q} + {1'b0, ROOM_BITS'(f_held)} + {1'b0, f_due}
           + (ROOM_BITS + 1)'(is_block_q) == (ROOM_BITS + 1)'(DEPTH));
       assert (f_finishing == (is_finish_q || state_q != SENDS_BLOCKS));
       if (f_finishing) assert (f_due == '0);
       if (state_q != SENDS_BLOCKS) assert (!is_finish_q);
-      assert (list_beat_q <= LIST_BITS'(LIST_BEATS - 1));
+      assert (state_q != SENDS_LISTS || list_beat_q < LIST_BITS'(LIST_BEATS));
       assert (counter_beat_q <= 2'(COUNTER_BEATS));
       cover (finished_o);
       cover (is_block_q && !has_room);

@@ -4,7 +4,7 @@
   // Reading (`rotate_i`) is left out: it moves the list and does not order it; the bench covers it.
   initial assume (!rst_ni);
   localparam logic [SCORE_BITS-1:0] F_NONE = {1'b1, {SCORE_BITS - 1{1'b0}}};
-  localparam logic [ROW_BITS-1:0] F_NO_ROW = '1;
+  localparam logic [ROW_BITS-1:0] F_NO_ROW = {ROW_BITS{1'b1}};
 
   logic f_any;  // a row was inserted since the clearing
   logic [ROW_BITS-1:0] f_row;  // the newest

@@ -271,6 +271,9 @@ module pc_parser #(
     end
   end
 `endif
+`ifdef FORMAL
+`include "pc_parser_proof.svh"
+`endif
 endmodule
 
 `default_nettype wire

@@ -218,7 +218,7 @@ module pc_registers #(
     end else begin
       cycles_q <= cycles_q + 64'(busy_i || wiping_q);
       beats_q  <= beats_q + 64'(beat_taken_i);
-      if (beat_stalled_i && stalls_q != '1) stalls_q <= stalls_q + 32'd1;
+      if (beat_stalled_i && !(&stalls_q)) stalls_q <= stalls_q + 32'd1;
     end
     if (!rst_ni) begin
       cycles_high_q <= '0;

@@ -151,6 +151,9 @@ module pc_results #(
     end
   end
 
+`ifdef FORMAL
+  logic [$clog2(DEPTH):0] f_held;
+`endif
   pc_stream_fifo #(
       .WIDTH(pc_pkg::BEAT_BITS + 1),
       .DEPTH(DEPTH)
@@ -163,6 +166,9 @@ module pc_results #(
       .beat_o ({last_o, beat_o}),
       .valid_o,
       .ready_i
+`ifdef FORMAL
+      ,.f_held_o(f_held)
+`endif
   );
 
   assign room_o = has_room;

@@ -16,6 +16,9 @@ module pc_stream_fifo #(
     output wire logic [WIDTH-1:0] beat_o,
     output wire logic             valid_o,
     input  wire logic             ready_i
+`ifdef FORMAL
+    ,output wire logic [$clog2(DEPTH):0] f_held_o  // beats held, for proofs of whoever uses it
+`endif
 );
   localparam int unsigned PLACE_BITS = $clog2(DEPTH);
 
@@ -47,6 +50,9 @@ module pc_stream_fifo #(
 `ifndef SYNTHESIS
   logic [PLACE_BITS:0] held;
   assign held = written_q - read_q;
+`ifdef FORMAL
+  assign f_held_o = held;
+`endif
   always_ff @(posedge clk_i) begin
     if (rst_ni) never_more_than_depth : assert (held <= (PLACE_BITS + 1)'(DEPTH));
   end
