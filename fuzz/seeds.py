@@ -284,11 +284,35 @@ def journals():
             "contradictory": opened(1) + closed(1, "interrupted", "admit", "go-ahead")}
 
 
+def card_answers():
+    """What a core of 4 probes and lists of 8 answers, and replies on a pipe."""
+    counters = struct.pack("<16I", *(word for n in range(4) for word in (40, 10 - n, n, n)))
+    lists = b"".join(
+        struct.pack("<iI", 90 - at, at) if at < n else struct.pack("<iI", -1 << 31, (1 << 32) - 1)
+        for n in range(4) for at in range(8))
+    head = struct.pack("<I2H3I", 0x454E4F44, 4, 8, 50, 3, 0).ljust(64, b"\0")
+    answer = head + counters + lists
+
+    def reply(operation, count, payload=b"", status=0):
+        return struct.pack("<2BHIQ", operation, status, 0, count, 1) + payload
+
+    pipe = reply(10, 64) + reply(1, 4, b"PORT") + reply(2, 0) + reply(4, 2, answer[:128] + b"\0\1")
+    return {
+        "survivors": b"\0\x28\0\x0f" + struct.pack("<16I", 1, 2, 3, 4, *[0] * 12) * 2,
+        "finished": b"\1\x32\0\3" + answer,
+        "core-fault": b"\1\x32\0\3" + answer[:16] + b"\2" + answer[17:],
+        "cut-off": b"\1\x32\0\3" + answer[:-64],
+        "pipe": b"\2\2\1\2" + pipe + reply(7, 0) + reply(8, 1, bytes(64)),
+        "pipe-refused": b"\2\2\1\2" + reply(10, 64) + reply(1, 0, status=4),
+        "pipe-endless": b"\2\2\1\2" + reply(10, 64) + reply(1, (1 << 32) - 1),
+    }
+
+
 def main(corpus):
     for target, seeds in {"calibration": calibrations(), "dg2": documents(),
-                          "gallery": galleries(), "holder_token": tokens(), "image": images(),
-                          "journal": journals(), "mjpeg": streams(), "sod": signatures(),
-                          "statistics": archives(),
+                          "fpga_answer": card_answers(), "gallery": galleries(),
+                          "holder_token": tokens(), "image": images(), "journal": journals(),
+                          "mjpeg": streams(), "sod": signatures(), "statistics": archives(),
                           "trust": certificates()}.items():
         folder = pathlib.Path(corpus) / target
         folder.mkdir(parents=True, exist_ok=True)

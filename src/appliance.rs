@@ -36,7 +36,7 @@ use std::{
 
 use crate::{
     audit::{AuditError, AuditSink, file::FileAudit},
-    backend::{Backend, BackendError, Description, Engine, FACTORIES, Unavailable},
+    backend::{Backend, BackendError, Description, Engine, FACTORIES, Unavailable, fpga::Fpga},
     capture::{
         lane::LaneSet,
         runner::{LanePlan, Lanes, failures},
@@ -44,7 +44,7 @@ use crate::{
     command::{Answer, Readiness, Refusal, Request, Service, Version},
     config::{
         AttackDetection, Config, ConfigError, DocumentAuthentication, EngineName, Environment,
-        FaceRulesName, PolicyChoice,
+        FaceRulesName, PolicyChoice, SearchEngine,
     },
     document::authentication::TrustStore,
     face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
@@ -169,6 +169,9 @@ pub enum StartError {
         /// Why not.
         error: Unavailable,
     },
+    /// The card that should search is not at hand.
+    #[error("engine.search: {0}; check engine.fpga_card, or set engine.search = \"same\"")]
+    SearchEngine(Unavailable),
     /// The backend refused a network.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -299,7 +302,8 @@ impl Appliance {
         let backend = backend(config)?;
         let models = Models::load(&config.models, &config.attack, environment)?;
         let began_us = world.clock.monotonic_us();
-        let engine = models.engine(Arc::clone(&backend))?;
+        let search = search_engine(config, Arc::clone(&backend))?;
+        let engine = Engine { search, ..models.engine(Arc::clone(&backend))? };
         let keys = (&config.models, &config.attack);
         let standby = standby::standby(&backend, threads(config), keys, environment);
         let took_us = world.clock.monotonic_us().saturating_sub(began_us);
@@ -571,4 +575,20 @@ pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
     }
     let name = wanted.unwrap_or("auto").to_owned();
     Err(StartError::Engine { name, error: refused })
+}
+
+/// Who searches galleries; `beside` takes what is beyond a card.
+///
+/// # Errors
+/// [`StartError::SearchEngine`].
+pub fn search_engine(
+    config: &Config,
+    beside: Arc<dyn Backend>,
+) -> Result<Arc<dyn Backend>, StartError> {
+    let made = match config.engine.search {
+        SearchEngine::Same => return Ok(beside),
+        SearchEngine::Fpga => Fpga::mapped(&config.engine.fpga_card, beside),
+        SearchEngine::FpgaTwin => Fpga::twin(beside),
+    };
+    made.map(|card| Arc::new(card) as Arc<dyn Backend>).map_err(StartError::SearchEngine)
 }

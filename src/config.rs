@@ -155,6 +155,10 @@ pub struct EngineChoice {
     pub name: EngineName,
     /// Compute threads; 0 for one per core.
     pub threads: usize,
+    /// Who searches galleries.
+    pub search: SearchEngine,
+    /// The card's mapped registers; empty for none.
+    pub fpga_card: PathBuf,
 }
 
 /// `[policy]`.
@@ -271,6 +275,17 @@ choice! {
         Cpu,
         /// Plain loops; the oracle.
         Reference,
+    }
+}
+choice! {
+    /// Who searches galleries.
+    SearchEngine {
+        /// The backend that computes everything else.
+        Same,
+        /// A card in this machine.
+        Fpga,
+        /// The card's exact twin in software, for trials.
+        FpgaTwin,
     }
 }
 choice! {
@@ -402,7 +417,12 @@ impl Default for Models {
 
 impl Default for EngineChoice {
     fn default() -> Self {
-        Self { name: EngineName::Auto, threads: 0 }
+        Self {
+            name: EngineName::Auto,
+            threads: 0,
+            search: SearchEngine::Same,
+            fpga_card: PathBuf::new(),
+        }
     }
 }
 
@@ -567,6 +587,12 @@ impl Config {
         if threads > limits::ENGINE_THREADS_MAX {
             let why = format!("at most {}; 0 for one per core", limits::ENGINE_THREADS_MAX);
             return refuse("engine.threads", threads.to_string(), &why);
+        }
+        let is_named = !self.engine.fpga_card.as_os_str().is_empty();
+        if is_named != (self.engine.search == SearchEngine::Fpga) {
+            let card = self.engine.fpga_card.display().to_string();
+            let why = "a path with engine.search = \"fpga\", and only then";
+            return refuse("engine.fpga_card", card, why);
         }
         let held = &self.limits;
         let bounds = [
@@ -752,6 +778,8 @@ mod tests {
             ("PORTCULLIS_POLICY_FMT", "1", "has no key `fmt`"),
             ("PORTCULLIS_POLICY_FMR", "often", "`often` is not a number"),
             ("PORTCULLIS_ENGINE_NAME", "abacus", "unknown variant `abacus`"),
+            ("PORTCULLIS_ENGINE_SEARCH", "fpga", "engine.fpga_card"),
+            ("PORTCULLIS_ENGINE_FPGA_CARD", "/dev/uio0", "with engine.search"),
             ("PORTCULLIS_MODELS_DETECT_PX", "100", "a multiple of 32"),
             ("PORTCULLIS_LIMITS_BODY_BYTES", "99999999999", "lowered, not raised"),
             ("PORTCULLIS_POLICY_ATTEMPTS", "0", "1 to 5"),

@@ -45,6 +45,7 @@ macro_rules! mount {
 
 mount! {
     on_cpu => "cpu";
+    on_fpga => "fpga";
     on_reference => "reference";
 }
 
@@ -56,6 +57,19 @@ suites!(
     "cpu-portable",
     crate::support::isa(portcullis::backend::cpu::Isa::Portable)
 );
+
+// What `on_fpga` hands to the engine beside the card (many probes, long lists), the twin answers
+// here by itself.
+#[path = "conformance"]
+mod on_fpga_alone {
+    use std::sync::Arc;
+
+    fn backend(test: &str) -> Option<Arc<dyn portcullis::backend::Backend>> {
+        crate::support::at_hand("fpga", test, crate::support::cards::twin_alone())
+    }
+
+    mod search;
+}
 
 // rustfmt does not look into macros: this names the suites for it, and compiles nothing.
 #[cfg(any())]

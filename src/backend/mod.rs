@@ -6,6 +6,7 @@
 //! Invariant: nothing here knows `gallery` or `model`; they meet in [`crate::ops`].
 
 pub mod cpu;
+pub mod fpga;
 pub mod reference;
 
 use std::{any::Any, fmt, sync::Arc};
@@ -206,6 +207,11 @@ pub struct Factory {
 /// Every backend of this build, the preferred one first; `reference` is always there and last.
 pub const FACTORIES: &[Factory] = &[
     Factory { name: cpu::NAME, make: |threads| Ok(Arc::new(cpu::Cpu::new(threads)?)) },
+    // Without a card it is the twin: exact, and slow; a card is named in the configuration.
+    Factory {
+        name: fpga::NAME,
+        make: |threads| Ok(Arc::new(fpga::Fpga::twin(Arc::new(cpu::Cpu::new(threads)?))?)),
+    },
     Factory { name: reference::NAME, make: |_threads| Ok(Arc::new(reference::Reference::new())) },
 ];
 

@@ -108,6 +108,11 @@ fn backends(config: &Config, findings: &mut Vec<Finding>) {
         })
         .map_err(|error| error.to_string());
     findings.push(Finding::new("engine", "chosen by engine.name", state));
+    let searches = appliance::backend(config)
+        .and_then(|backend| appliance::search_engine(config, backend))
+        .map(|engine| engine.describe().device)
+        .map_err(|error| error.to_string());
+    findings.push(Finding::new("engine", "chosen by engine.search", searches));
 }
 
 fn processor(findings: &mut Vec<Finding>) {

@@ -121,7 +121,11 @@ impl Pipeline {
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let patience = Duration::from_millis(drain_ms.saturating_add(DRAIN_GRACE_MS));
-        threads.into_iter().fold(true, |all, line| line.ends_within(patience) && all)
+        let mut all = true;
+        for line in threads {
+            all &= line.ends_within(patience);
+        }
+        all
     }
 }
 

@@ -445,9 +445,9 @@ mod tests {
     #[test]
     fn what_is_no_log_is_refused() {
         let path = std::env::temp_dir().join(format!("no-log-{}.hlog", std::process::id()));
-        fs::write(&path, "Tag=a,1,2,3,!!!\n").expect("written");
-        let why = read_log(&path).expect_err("no base64");
+        fs::write(&path, "Tag=a,0.100,1.000,2.000,!!!\n").expect("written");
+        let why = read_log(&path).expect_err("no histogram");
         fs::remove_file(&path).expect("removed");
-        assert!(why.contains("base64"), "{why}");
+        assert!(why.contains("interval"), "{why}");
     }
 }

@@ -144,7 +144,7 @@ fn networks_that_say_no_probability_are_refused() {
         assert!(matches!(of(&sound, scale, 1), Err(AttackModelError::Scale { .. })));
     }
     let network = AttackNetwork { program: &sound, scale: 2.7, bona_fide: 1 };
-    let many = vec![network; ATTACK_NETWORKS_MAX + 1];
+    let many = [network; ATTACK_NETWORKS_MAX + 1];
     for networks in [&many[..0], &many[..]] {
         let refused = AttackDetector::for_networks(networks);
         assert!(matches!(refused, Err(AttackModelError::Count { .. })));
