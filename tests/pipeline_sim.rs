@@ -9,6 +9,8 @@
 
 #[path = "pipeline_sim/lanes.rs"]
 mod lanes;
+#[path = "pipeline_sim/overload.rs"]
+mod overload;
 mod scene;
 
 use std::{
@@ -474,6 +476,24 @@ fn with_threads_it_answers_once_as_well() {
     let order = scene.order(Action::Enrol, probe, Task::Template, u64::MAX);
     assert_eq!(pipeline.submit(order, |_| {}), Err(Refused::Stopping));
     assert_eq!((scene.slots.free(), scene.slots.residue_bytes()), (9, 0));
+}
+
+#[test]
+fn an_engine_that_hangs_is_left_behind_when_the_appliance_stops() {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    // Until the sender is gone.
+    let meanwhile = Arc::new(move || {
+        let _ = held.lock().expect("no panic").recv();
+    });
+    let clock = Arc::new(SystemClock::start());
+    let (scene, parts) = Scene::new(2, 5, 0, clock, meanwhile);
+    let pipeline = Pipeline::start(parts);
+    let probe = picture(&scene.slots, Shows::Face, 0).expect("a slot");
+    let order = scene.order(Action::Enrol, probe, Task::Template, u64::MAX);
+    pipeline.submit(order, |_| {}).expect("nothing is in flight");
+    assert!(!pipeline.stop(0), "its line cannot end");
+    drop(release);
 }
 
 #[test]
