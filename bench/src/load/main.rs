@@ -1,8 +1,9 @@
 //! `portcullis-load`: what an appliance does under load, measured so that nothing hides.
 //!
-//! The loop is open: arrivals have their times beforehand, and latency counts from there. Results of
-//! several processes add up. Every report says on what machine it was taken, and whether the answers
-//! were right. `bench/README.md` tells how to use it, and how to do the same with k6 and vegeta.
+//! The loop is open: arrivals have their times beforehand, and latency counts from there. Results
+//! of several processes add up. Every report says on what machine it was taken, and whether the
+//! answers were right. `bench/README.md` tells how to use it, and how to do the same with k6 and
+//! vegeta.
 #![allow(clippy::print_stdout, reason = "a measurement's report is its standard output")]
 
 mod accuracy;
