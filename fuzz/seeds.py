@@ -246,6 +246,14 @@ def archives():
     }
 
 
+def streams():
+    """Motion JPEG: pictures in form with a thumbnail's markers inside, whole and torn."""
+    picture = bytes.fromhex("ffd8ffe10008ffd8ffd90101ffda000301" "01ff00ffd301ffd9")
+    boundary = b"--x\r\nContent-Type: image/jpeg\r\n\r\n"
+    return {"plain": b"\x3f" + picture * 3, "multipart": b"\x07" + (boundary + picture) * 2,
+            "torn": b"\x00" + picture[:9] + picture * 2}
+
+
 def signatures():
     return {"genuine": SOD, "truncated": SOD[:-1], "untagged": SOD[4:], "content-only": SOD[60:200]}
 
@@ -259,10 +267,53 @@ def certificates():
             + b"\n-----END X509 CRL-----\n"}
 
 
+def journals():
+    def opened(number, attempt=1):
+        return ('{"opened":{"transaction":"%s","lane":"gate-1","attempt":%d}}\n'
+                % (f"{number:02x}" * 16, attempt)).encode()
+
+    def closed(number, ended, outcome, display):
+        return ('{"closed":{"transaction":"%s","ended":"%s","outcome":"%s","display":"%s"}}\n'
+                % (f"{number:02x}" * 16, ended, outcome, display)).encode()
+
+    whole = (opened(1) + closed(1, "decided", "admit", "go-ahead") + opened(2)
+             + closed(2, "timed-out", "retry", "come-closer") + opened(3, 2)
+             + closed(3, "left", "refer", "ask-officer"))
+    return {"whole": whole, "interrupted": opened(1) + opened(2), "torn": whole[:-20],
+            "twice": whole + whole, "orphan": closed(9, "decided", "admit", "go-ahead"),
+            "contradictory": opened(1) + closed(1, "interrupted", "admit", "go-ahead")}
+
+
+def card_answers():
+    """What a core of 4 probes and lists of 8 answers, and replies on a pipe."""
+    counters = struct.pack("<16I", *(word for n in range(4) for word in (40, 10 - n, n, n)))
+    lists = b"".join(
+        struct.pack("<iI", 90 - at, at) if at < n else struct.pack("<iI", -1 << 31, (1 << 32) - 1)
+        for n in range(4) for at in range(8))
+    head = struct.pack("<I2H3I", 0x454E4F44, 4, 8, 50, 3, 0).ljust(64, b"\0")
+    answer = head + counters + lists
+
+    def reply(operation, count, payload=b"", status=0):
+        return struct.pack("<2BHIQ", operation, status, 0, count, 1) + payload
+
+    pipe = reply(10, 64) + reply(1, 4, b"PORT") + reply(2, 0)
+    pipe += reply(4, 2, answer[:128] + b"\0\1")
+    return {
+        "survivors": b"\0\x28\0\x0f" + struct.pack("<16I", 1, 2, 3, 4, *[0] * 12) * 2,
+        "finished": b"\1\x32\0\3" + answer,
+        "core-fault": b"\1\x32\0\3" + answer[:16] + b"\2" + answer[17:],
+        "cut-off": b"\1\x32\0\3" + answer[:-64],
+        "pipe": b"\2\2\1\2" + pipe + reply(7, 0) + reply(8, 1, bytes(64)),
+        "pipe-refused": b"\2\2\1\2" + reply(10, 64) + reply(1, 0, status=4),
+        "pipe-endless": b"\2\2\1\2" + reply(10, 64) + reply(1, (1 << 32) - 1),
+    }
+
+
 def main(corpus):
     for target, seeds in {"calibration": calibrations(), "dg2": documents(),
-                          "gallery": galleries(), "holder_token": tokens(), "image": images(),
-                          "sod": signatures(), "statistics": archives(),
+                          "fpga_answer": card_answers(), "gallery": galleries(),
+                          "holder_token": tokens(), "image": images(), "journal": journals(),
+                          "mjpeg": streams(), "sod": signatures(), "statistics": archives(),
                           "trust": certificates()}.items():
         folder = pathlib.Path(corpus) / target
         folder.mkdir(parents=True, exist_ok=True)

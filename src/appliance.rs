@@ -1,9 +1,11 @@
 //! The composition root: the only file (with its folder) that names every layer.
 //!
 //! `models.rs` reads model files, `keeping.rs` finds custodian and folders, `places.rs` shares out
-//! frame slots, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
+//! frame slots, `lanes.rs` makes lanes of their configuration, `standby.rs` knows who takes over from an
+//! engine, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
 //! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
-//! decided, `administer.rs` what is kept, `carried.rs` what travellers carry. Here they are put
+//! decided, `transact.rs` what is decided at a lane, `administer.rs` what is kept, `carried.rs` what
+//! travellers carry. Here they are put
 //! together, from a configuration or, for tests and simulations, from parts.
 //!
 //! Invariant: no answer leaves that the audit does not hold. Beside the pipeline's own entries,
@@ -14,9 +16,12 @@ mod carried;
 mod execute;
 mod galleries;
 pub mod keeping;
+mod lanes;
 pub mod models;
 pub mod offline;
 mod places;
+mod standby;
+mod transact;
 pub mod trust;
 mod watched;
 
@@ -33,23 +38,34 @@ use crate::{
     audit::{AuditError, AuditSink, file::FileAudit},
     backend::{
         Backend, BackendError, Description, Engine, FACTORIES, Plaintext, Unavailable, Wish,
+        fpga::Fpga,
+    },
+    capture::{
+        lane::LaneSet,
+        runner::{LanePlan, Lanes, failures},
     },
     command::{Answer, Readiness, Refusal, Request, Service, Version},
     config::{
         AttackDetection, Config, ConfigError, DocumentAuthentication, EngineName, Environment,
-        FaceRulesName, PolicyChoice,
+        FaceRulesName, PolicyChoice, SearchEngine,
     },
     document::authentication::TrustStore,
-    face::{Detector, FaceModelError, FaceRules},
+    face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
     gallery::Gallery,
-    limits::{BATCH_FRAMES_MAX, SLOT_BYTES, SLOTS},
+    keys::process,
+    limits::{LANE_SLOTS, SLOT_BYTES, SLOTS, TRANSACTIONS_REMEMBERED},
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
-    pipeline::{Parts, Pipeline, slot::SlotPool},
+    pipeline::{self, Parts, Pipeline, Standby, slot::SlotPool},
     policy::{AttackRule, BuiltIn, DocumentRule, Policy},
     random::Entropy,
     time::Clock,
-    types::{GalleryId, Threshold},
+    transaction::{
+        Register,
+        journal::{Journal, JournalError, Remembered},
+        machine::Told,
+    },
+    types::{GalleryId, Hash256, Threshold},
 };
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
@@ -60,6 +76,8 @@ use watched::Watched;
 
 /// File name of the audit in the state folder.
 const AUDIT_FILE: &str = "audit.jsonl";
+/// File name of the journal of transactions in the state folder.
+const JOURNAL_FILE: &str = "transactions.jsonl";
 
 /// Why the appliance did not start. The operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +112,31 @@ pub enum StartError {
         /// What differs.
         error: NotDefault,
     },
+    /// A network of the presentation attack detector is not there.
+    #[error(
+        "the attack detector's network {path} is not there: bring the file with `portcullis models \
+         add FILE`, or set attack.detector"
+    )]
+    AttackModelMissing {
+        /// Where it was looked for.
+        path: String,
+    },
+    /// A network of the presentation attack detector is not the expected one.
+    #[error(
+        "the attack detector's network {path} has SHA-256 {held}, expected {expected}: put the \
+         right file there (`portcullis models add FILE`), or correct attack.network.sha256"
+    )]
+    AttackModelAltered {
+        /// The file.
+        path: String,
+        /// Hash found.
+        held: Hash256,
+        /// Hash it should have.
+        expected: Hash256,
+    },
+    /// The networks are no presentation attack detector that is understood.
+    #[error("attack.detector: {0}")]
+    AttackModel(#[from] AttackModelError),
     /// A model file does not lower.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -129,6 +172,9 @@ pub enum StartError {
         /// Why not.
         error: Unavailable,
     },
+    /// The card that should search is not at hand.
+    #[error("engine.search: {0}; check engine.fpga_card, or set engine.search = \"same\"")]
+    SearchEngine(Unavailable),
     /// The backend refused a network.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -143,6 +189,9 @@ pub enum StartError {
     /// What keeps galleries or their keys is not at hand.
     #[error(transparent)]
     Keeping(#[from] keeping::KeepingError),
+    /// What lanes' transactions came to cannot be remembered.
+    #[error("{0}; set audit.journal to a place that can be written")]
+    Journal(#[from] JournalError),
     /// The audit cannot be opened.
     #[error("{0}; set audit.path to a place that can be written")]
     Audit(AuditError),
@@ -165,6 +214,8 @@ pub struct Assembly {
     pub engine: Engine,
     /// How the detector's outputs are read.
     pub detector: Detector,
+    /// How presentation attack detection is carried out, where it is.
+    pub attack: Option<pipeline::AttackDetection>,
     /// How an embedding becomes a template, and which thresholds there are.
     pub calibration: Arc<Calibration>,
     /// What a usable face is.
@@ -173,6 +224,10 @@ pub struct Assembly {
     pub policy: Arc<dyn Policy>,
     /// Where it is recorded.
     pub audit: Arc<dyn AuditSink>,
+    /// What remembers the transactions of lanes; `None` for nothing that outlives the process.
+    pub journal: Option<PathBuf>,
+    /// Attempts of one traveller at a lane.
+    pub attempts: u8,
     /// Where galleries are kept, and who keeps their keys.
     pub galleries: GalleryPlace,
     /// Keys of holder tokens.
@@ -185,6 +240,12 @@ pub struct Assembly {
     pub embed_enabled: bool,
     /// Time of requests that name no deadline, in milliseconds.
     pub deadline_ms: u64,
+    /// Time in which what is in flight may end when the appliance stops, in milliseconds.
+    pub drain_ms: u64,
+    /// Who takes over when an engine fails.
+    pub standby: Standby,
+    /// Cameras and gates; their names differ.
+    pub lanes: Vec<LanePlan>,
 }
 
 /// The built-in rules, as configured.
@@ -193,7 +254,8 @@ fn policy(chosen: &PolicyChoice) -> BuiltIn {
         AttackDetection::Required => AttackRule::Required,
         AttackDetection::NotRequired => AttackRule::NotRequired,
     };
-    BuiltIn::new(attack).documents(match chosen.document_authentication {
+    let rules = BuiltIn::new(attack).attack_threshold(chosen.attack_threshold);
+    rules.documents(match chosen.document_authentication {
         DocumentAuthentication::Required => DocumentRule::Required,
         DocumentAuthentication::WeakAllowed => DocumentRule::WeakAllowed,
         DocumentAuthentication::NotRequired => DocumentRule::NotRequired,
@@ -202,10 +264,14 @@ fn policy(chosen: &PolicyChoice) -> BuiltIn {
 
 /// The appliance, running. Stops when dropped.
 pub struct Appliance {
+    /// Before the pipeline: frames stop coming before their takers go.
+    lanes: Lanes,
     pipeline: Pipeline,
     places: Places,
     slots: Arc<SlotPool>,
     galleries: Galleries,
+    register: Register,
+    attempts: u8,
     calibration: Arc<Calibration>,
     holder_keys: HolderKeys,
     policy: Arc<dyn Policy>,
@@ -217,6 +283,7 @@ pub struct Appliance {
     embed_enabled: bool,
     attack_detection: bool,
     deadline_ms: u64,
+    drain_ms: u64,
     stopping: AtomicBool,
 }
 
@@ -236,19 +303,18 @@ impl Appliance {
         let holder_keys = keeping::holder_keys(config)?;
         let trust = trust::trust_store([config.documents.trust_store.as_path()])?;
         let backend = backend(config)?;
-        let models = Models::load(&config.models, environment)?;
+        let models = Models::load(&config.models, &config.attack, environment)?;
         let began_us = world.clock.monotonic_us();
-        let engine = Engine {
-            detect: backend.load(&models.detector, BATCH_FRAMES_MAX)?,
-            attack: None,
-            embed: backend.load(&models.embedder, BATCH_FRAMES_MAX)?,
-            search: searcher(config, &backend)?,
-        };
+        let search = search_engine(config, Arc::clone(&backend))?;
+        let engine = Engine { search, ..models.engine(Arc::clone(&backend))? };
+        let keys = (&config.models, &config.attack);
+        let standby = standby::standby(&backend, wish(config, false), keys, environment);
         let took_us = world.clock.monotonic_us().saturating_sub(began_us);
         tracing::info!(took_us, "networks are ready");
         let assembly = Assembly {
             engine,
             detector: Detector::for_program(&models.detector)?,
+            attack: models.attack_detection(&config.attack)?,
             calibration: Arc::new(models.calibration),
             rules: match config.policy.face_rules {
                 FaceRulesName::Still => FaceRules::still(),
@@ -256,12 +322,17 @@ impl Appliance {
             },
             policy: Arc::new(policy(&config.policy)),
             audit: Arc::new(audit),
+            journal: Some(journal_path(config, environment)?),
+            attempts: config.policy.attempts,
             galleries,
             holder_keys,
             trust,
             fmr: config.policy.fmr,
             embed_enabled: config.policy.embed_enabled,
             deadline_ms: config.limits.deadline_ms,
+            drain_ms: config.limits.drain_ms,
+            standby,
+            lanes: config.lane.iter().map(|keys| lanes::plan(keys, &config.limits)).collect(),
         };
         Self::with_engine(assembly, world)
     }
@@ -274,17 +345,21 @@ impl Appliance {
         let calibration = assembly.calibration;
         let threshold = calibration.threshold(assembly.fmr).map_err(StartError::Fmr)?;
         let description = assembly.engine.search.describe();
-        let attack_detection = assembly.engine.attack.is_some();
-        let slots = SlotPool::new(SLOTS, SLOT_BYTES);
+        let attack_detection = assembly.attack.is_some();
+        let slots = SlotPool::new(SLOTS + LANE_SLOTS * assembly.lanes.len(), SLOT_BYTES);
         let audit = Arc::new(Watched::new(assembly.audit));
+        let register = register(assembly.journal.as_deref())?;
         let folder = assembly.galleries.folder.clone();
         let (kind, layout) = (calibration.kind(), calibration.layout());
         let galleries = Galleries::open(assembly.galleries, kind, layout)
             .map_err(|error| keeping::KeepingError::folder(folder.as_deref(), &error))?;
-        galleries.count(&world.meter);
+        let threads = description.threads as u64;
+        let (device, detail) = (&description.device, &description.detail);
+        world.meter.device(description.name, device, detail, threads);
         let pipeline = Pipeline::start(Parts {
             engine: assembly.engine,
             detector: assembly.detector,
+            attack: assembly.attack,
             calibration: Arc::clone(&calibration),
             rules: assembly.rules,
             policy: Arc::clone(&assembly.policy),
@@ -292,12 +367,17 @@ impl Appliance {
             clock: Arc::clone(&world.clock),
             meter: Arc::clone(&world.meter),
             slots: Arc::clone(&slots),
+            standby: assembly.standby,
         });
+        let lanes = Lanes::start(assembly.lanes, &slots, &world.clock, &world.meter);
         Ok(Self {
+            lanes,
             pipeline,
             places: Places::new(SLOTS),
             slots,
             galleries,
+            register,
+            attempts: assembly.attempts,
             calibration,
             holder_keys: assembly.holder_keys,
             policy: assembly.policy,
@@ -309,6 +389,7 @@ impl Appliance {
             embed_enabled: assembly.embed_enabled,
             attack_detection,
             deadline_ms: assembly.deadline_ms,
+            drain_ms: assembly.drain_ms,
             stopping: AtomicBool::new(false),
         })
     }
@@ -335,10 +416,27 @@ impl Appliance {
         Ok(())
     }
 
-    /// Takes no more requests and answers those in flight.
-    pub fn stop(&self) {
+    /// Takes no more requests; those in flight go on.
+    pub fn refuse_more(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        self.pipeline.stop();
+    }
+
+    /// Takes no more requests and answers those in flight, as late after the configured time; ends the
+    /// lanes' sources; then lets go of every gallery, and so of every key that opens one. A search
+    /// that an engine hangs in keeps its own until the process ends.
+    pub fn stop(&self) {
+        self.refuse_more();
+        self.register.tell_all(Told::Stop);
+        let is_drained = self.pipeline.stop(self.drain_ms);
+        self.lanes.stop();
+        self.galleries.close();
+        tracing::info!(is_drained, "stopped: nothing is in flight, and keys are zeroed");
+    }
+
+    /// The lanes.
+    #[must_use]
+    pub fn lanes(&self) -> &LaneSet {
+        self.lanes.set()
     }
 
     /// The slots, for the proof that none holds a face.
@@ -360,10 +458,9 @@ impl Service for Appliance {
         if self.audit.is_broken() {
             return Readiness::NotReady("the audit could not be written when it was last tried");
         }
-        match self.galleries.unavailable() {
-            none if none.is_empty() => Readiness::Ready,
-            why => Readiness::Degraded(why),
-        }
+        let mut why = self.galleries.unavailable();
+        why.extend(failures(self.lanes.set()));
+        if why.is_empty() { Readiness::Ready } else { Readiness::Degraded(why) }
     }
 
     fn version(&self) -> Version {
@@ -379,7 +476,17 @@ impl Service for Appliance {
     fn housekeep(&self) {
         self.audit.catch_up();
         self.expire();
-        self.galleries.count(&self.world.meter);
+        self.measure();
+    }
+
+    fn measure(&self) {
+        let meter = &self.world.meter;
+        self.galleries.count(meter);
+        let (slots, free) = (self.slots.slots(), self.slots.free());
+        meter.slots(slots.saturating_sub(free) as u64, free as u64);
+        if let Some(bytes) = process::resident_bytes() {
+            meter.memory_bytes(bytes);
+        }
     }
 }
 
@@ -400,6 +507,35 @@ pub fn audit_path(config: &Config, environment: &Environment) -> Result<PathBuf,
     Ok(config.audit.path.clone())
 }
 
+/// Where the transactions of lanes are remembered.
+///
+/// # Errors
+/// [`ConfigError::NoFolder`].
+pub fn journal_path(config: &Config, environment: &Environment) -> Result<PathBuf, ConfigError> {
+    if config.audit.journal.as_os_str().is_empty() {
+        return Ok(environment.state_folder()?.join(JOURNAL_FILE));
+    }
+    Ok(config.audit.journal.clone())
+}
+
+/// The transactions of lanes that are remembered; those that a restart interrupted are refer.
+fn register(journal: Option<&Path>) -> Result<Register, StartError> {
+    let Some(path) = journal else {
+        return Ok(Register::new(Journal::in_memory(), Remembered::default()));
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|error: io::Error| StartError::AuditFolder {
+        path: path.display().to_string(),
+        why: error.to_string(),
+    })?;
+    let (journal, remembered) = Journal::open(path, TRANSACTIONS_REMEMBERED)?;
+    if remembered.unread > 0 {
+        let (lines, path) = (remembered.unread, path.display());
+        tracing::warn!(lines, %path, "lines of the journal were cut off or damaged");
+    }
+    Ok(Register::new(journal, remembered))
+}
+
 fn open_audit(config: &Config, environment: &Environment) -> Result<FileAudit, StartError> {
     let path = audit_path(config, environment)?;
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -410,37 +546,32 @@ fn open_audit(config: &Config, environment: &Environment) -> Result<FileAudit, S
     FileAudit::open(&path).map_err(StartError::Audit)
 }
 
+/// What the configuration says of an engine, asked for by its name or not.
+fn wish(config: &Config, by_name: bool) -> Wish<'_> {
+    let threads = match config.engine.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    Wish { threads, adapter: &config.engine.adapter, by_name }
+}
+
 /// The backend that the configuration asks for.
 ///
 /// # Errors
 /// [`StartError::Engine`].
 pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
-    match config.engine.name {
-        EngineName::Auto => first_of(config, None),
-        EngineName::Cpu => first_of(config, Some("cpu")),
-        EngineName::Reference => first_of(config, Some("reference")),
-        EngineName::Wgpu => first_of(config, Some("wgpu")),
-    }
-}
-
-/// Who searches beside `backend`, which runs the networks. Galleries are read from their source,
-/// tile by tile, and a device with memory of its own would have to be sent all of it for every
-/// search: it is left to the host's own memory, unless the device was asked for by name.
-fn searcher(config: &Config, backend: &Arc<dyn Backend>) -> Result<Arc<dyn Backend>, StartError> {
-    let is_apart = backend.describe().plaintext == Plaintext::Device;
-    if is_apart && config.engine.name == EngineName::Auto {
-        return first_of(config, Some("cpu"));
-    }
-    Ok(Arc::clone(backend))
+    let wanted = match config.engine.name {
+        EngineName::Auto => None,
+        EngineName::Cpu => Some("cpu"),
+        EngineName::Reference => Some("reference"),
+        EngineName::Wgpu => Some("wgpu"),
+    };
+    first_of(config, wanted)
 }
 
 /// The first backend that is at hand, of all or of that name.
 fn first_of(config: &Config, wanted: Option<&str>) -> Result<Arc<dyn Backend>, StartError> {
-    let threads = match config.engine.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    let wish = Wish { threads, adapter: &config.engine.adapter, by_name: wanted.is_some() };
+    let wish = wish(config, wanted.is_some());
     let mut refused =
         Unavailable { what: "this backend", why: "this build does not carry it".to_owned() };
     for factory in FACTORIES.iter().filter(|row| wanted.is_none_or(|name| name == row.name)) {
@@ -454,4 +585,28 @@ fn first_of(config: &Config, wanted: Option<&str>) -> Result<Arc<dyn Backend>, S
     }
     let name = wanted.unwrap_or("auto").to_owned();
     Err(StartError::Engine { name, error: refused })
+}
+
+/// Who searches galleries beside the backend that runs the networks, which takes what is beyond a
+/// card.
+///
+/// Galleries are read from their source, tile by tile, and a device with memory of its own would
+/// have to be sent all of it for every search: they are left to the host's own memory, unless the
+/// device was asked for by name.
+///
+/// # Errors
+/// [`StartError::SearchEngine`]; [`StartError::Engine`] when the host's own backend is not at hand.
+pub fn search_engine(
+    config: &Config,
+    beside: Arc<dyn Backend>,
+) -> Result<Arc<dyn Backend>, StartError> {
+    let is_apart = beside.describe().plaintext == Plaintext::Device;
+    let is_left_to_host = is_apart && config.engine.name == EngineName::Auto;
+    let beside = if is_left_to_host { first_of(config, Some("cpu"))? } else { beside };
+    let made = match config.engine.search {
+        SearchEngine::Same => return Ok(beside),
+        SearchEngine::Fpga => Fpga::mapped(&config.engine.fpga_card, beside),
+        SearchEngine::FpgaTwin => Fpga::twin(beside),
+    };
+    made.map(|card| Arc::new(card) as Arc<dyn Backend>).map_err(StartError::SearchEngine)
 }

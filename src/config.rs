@@ -7,6 +7,11 @@
 //! Invariant: the environment is read once, here, into an [`Environment`]; everything below is
 //! handed values.
 
+mod attack;
+mod engine;
+mod environment;
+mod lane;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -14,12 +19,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits;
+use crate::{limits, policy::ATTACK_SCORE_SUSPECTED};
+pub use attack::{AttackChoice, AttackDetectorName, AttackNetworkFile};
+pub use engine::{EngineChoice, EngineName, SearchEngine};
+pub use environment::Environment;
+pub use lane::{FormatName, LaneKeys, SourceName};
 
 /// The documented defaults, as `portcullis config` prints them.
 pub const DEFAULT_TEXT: &str = include_str!("config.default.toml");
 
-const FOLDER: &str = "portcullis";
 const PREFIX: &str = "PORTCULLIS_";
 
 /// Why there is no configuration. The operator must act.
@@ -86,12 +94,16 @@ pub enum ConfigError {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Cameras and gates; none where the gates' controllers send whole requests.
+    pub lane: Vec<LaneKeys>,
     /// The API.
     pub server: Server,
     /// Model files.
     pub models: Models,
     /// Who computes.
     pub engine: EngineChoice,
+    /// Who judges whether a face is presented by a living traveller.
+    pub attack: AttackChoice,
     /// What decides.
     pub policy: PolicyChoice,
     /// Whose documents are genuine.
@@ -138,30 +150,22 @@ pub struct Models {
     pub detect_px: usize,
 }
 
-/// `[engine]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EngineChoice {
-    /// Which backend.
-    pub name: EngineName,
-    /// A part of the name of the device that `wgpu` opens; empty for the best one.
-    pub adapter: String,
-    /// Compute threads; 0 for one per core.
-    pub threads: usize,
-}
-
 /// `[policy]`.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolicyChoice {
     /// Whether Admit needs a passed presentation attack detection.
     pub attack_detection: AttackDetection,
+    /// Score from which a presentation is suspected to be an attack.
+    pub attack_threshold: f32,
     /// What a document must be found to be before its photograph opens a gate.
     pub document_authentication: DocumentAuthentication,
     /// False match rate of the threshold.
     pub fmr: f64,
     /// Rules for the face in a frame.
     pub face_rules: FaceRulesName,
+    /// Attempts of one traveller at a lane.
+    pub attempts: u8,
     /// Whether administrators may be handed templates.
     pub embed_enabled: bool,
 }
@@ -180,6 +184,8 @@ pub struct Documents {
 pub struct Audit {
     /// The file; empty for the default one.
     pub path: PathBuf,
+    /// The journal of transactions; empty for the default one.
+    pub journal: PathBuf,
 }
 
 /// `[gallery]`.
@@ -236,6 +242,8 @@ pub struct Limits {
     pub connections: usize,
     /// Time of a request that names no deadline.
     pub deadline_ms: u64,
+    /// Time in which what is in flight may still be answered when the appliance stops.
+    pub drain_ms: u64,
 }
 
 macro_rules! choice {
@@ -247,19 +255,6 @@ macro_rules! choice {
     };
 }
 
-choice! {
-    /// Which backend computes.
-    EngineName {
-        /// The fastest that is available.
-        Auto,
-        /// The processor's vector units.
-        Cpu,
-        /// Plain loops; the oracle.
-        Reference,
-        /// Any GPU with a Vulkan driver.
-        Wgpu,
-    }
-}
 choice! {
     /// Whether Admit needs a passed presentation attack detection.
     AttackDetection {
@@ -387,19 +382,15 @@ impl Default for Models {
     }
 }
 
-impl Default for EngineChoice {
-    fn default() -> Self {
-        Self { name: EngineName::Auto, adapter: String::new(), threads: 0 }
-    }
-}
-
 impl Default for PolicyChoice {
     fn default() -> Self {
         Self {
             attack_detection: AttackDetection::Required,
+            attack_threshold: ATTACK_SCORE_SUSPECTED,
             document_authentication: DocumentAuthentication::Required,
             fmr: 1e-4,
             face_rules: FaceRulesName::Still,
+            attempts: 2,
             embed_enabled: false,
         }
     }
@@ -418,6 +409,7 @@ impl Default for Limits {
             transactions: limits::TRANSACTIONS_MAX,
             connections: limits::CONNECTIONS_MAX,
             deadline_ms: limits::DEADLINE_MS_DEFAULT,
+            drain_ms: limits::STOP_MS_MAX,
         }
     }
 }
@@ -537,17 +529,24 @@ impl Config {
         if !(fmr > 0.0 && fmr < 1.0) {
             return refuse("policy.fmr", fmr.to_string(), "a rate between 0 and 1, such as 1e-4");
         }
-        let threads = self.engine.threads;
-        if threads > limits::ENGINE_THREADS_MAX {
-            let why = format!("at most {}; 0 for one per core", limits::ENGINE_THREADS_MAX);
-            return refuse("engine.threads", threads.to_string(), &why);
+        let suspected = self.policy.attack_threshold;
+        if !(suspected > 0.0 && suspected <= 1.0) {
+            let why = "a score above 0 and at most 1; 0 is bona fide, 1 an attack";
+            return refuse("policy.attack_threshold", suspected.to_string(), why);
         }
+        let attempts = self.policy.attempts;
+        if !(1..=limits::ATTEMPTS_MAX).contains(&attempts) {
+            let why = format!("1 to {}", limits::ATTEMPTS_MAX);
+            return refuse("policy.attempts", attempts.to_string(), &why);
+        }
+        self.engine.check()?;
         let held = &self.limits;
         let bounds = [
             ("limits.body_bytes", held.body_bytes as u64, limits::BODY_BYTES_MAX as u64),
             ("limits.transactions", held.transactions as u64, limits::TRANSACTIONS_MAX as u64),
             ("limits.connections", held.connections as u64, limits::CONNECTIONS_MAX as u64),
             ("limits.deadline_ms", held.deadline_ms, limits::DEADLINE_MS_MAX),
+            ("limits.drain_ms", held.drain_ms, limits::STOP_MS_MAX),
         ];
         for (key, value, most) in bounds {
             if value == 0 || value > most {
@@ -564,6 +563,8 @@ impl Config {
             let why = "tls_certificate and tls_key belong together: set both or neither";
             return refuse("server.tls_certificate", tls.0.display().to_string(), why);
         }
+        lane::check(&self.lane)?;
+        self.attack.check()?;
         self.gallery.check()?;
         self.check_exposure()
     }
@@ -613,75 +614,6 @@ fn like(model: &toml::Value, text: &str) -> Result<toml::Value, String> {
     }
 }
 
-/// The process's environment, read once.
-#[derive(Debug, Clone, Default)]
-pub struct Environment {
-    variables: Vec<(String, String)>,
-}
-
-impl Environment {
-    /// Reads it; variables that are not UTF-8 are not ours.
-    #[must_use]
-    pub fn of_process() -> Self {
-        let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        let mut variables: Vec<_> = std::env::vars_os().filter_map(unicode).collect();
-        variables.sort();
-        Self { variables }
-    }
-
-    /// An environment of these variables, for tests and for embedding.
-    #[must_use]
-    pub fn of(variables: &[(&str, &str)]) -> Self {
-        let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
-        Self { variables: variables.iter().map(owned).collect() }
-    }
-
-    /// A variable's value; an empty one counts as unset.
-    #[must_use]
-    pub fn value(&self, name: &str) -> Option<&str> {
-        let found = self.variables.iter().find(|(held, _)| held == name);
-        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-    }
-
-    /// Where models and photographs are kept.
-    ///
-    /// # Errors
-    /// [`ConfigError::NoFolder`].
-    pub fn cache_folder(&self) -> Result<PathBuf, ConfigError> {
-        if let Some(folder) = self.value("PORTCULLIS_CACHE") {
-            return Ok(PathBuf::from(folder));
-        }
-        let folder = self.folder("XDG_CACHE_HOME", ".cache");
-        folder.ok_or(ConfigError::NoFolder { what: "cached models", variable: "PORTCULLIS_CACHE" })
-    }
-
-    /// Where what must outlive the process is kept: the audit, galleries, their keys.
-    ///
-    /// # Errors
-    /// [`ConfigError::NoFolder`].
-    pub fn state_folder(&self) -> Result<PathBuf, ConfigError> {
-        let folder = self.folder("XDG_STATE_HOME", ".local/state");
-        folder.ok_or(ConfigError::NoFolder {
-            what: "the audit and galleries",
-            variable: "XDG_STATE_HOME",
-        })
-    }
-
-    fn config_file(&self) -> Option<PathBuf> {
-        self.folder("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("config.toml"))
-    }
-
-    fn folder(&self, variable: &str, under_home: &str) -> Option<PathBuf> {
-        let base = match self.value(variable) {
-            Some(base) => PathBuf::from(base),
-            None => Path::new(self.value("HOME")?).join(under_home),
-        };
-        Some(base.join(FOLDER))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -723,8 +655,14 @@ mod tests {
             ("PORTCULLIS_POLICY_FMT", "1", "has no key `fmt`"),
             ("PORTCULLIS_POLICY_FMR", "often", "`often` is not a number"),
             ("PORTCULLIS_ENGINE_NAME", "abacus", "unknown variant `abacus`"),
+            ("PORTCULLIS_ENGINE_SEARCH", "fpga", "engine.fpga_card"),
+            ("PORTCULLIS_ENGINE_FPGA_CARD", "/dev/uio0", "with engine.search"),
             ("PORTCULLIS_MODELS_DETECT_PX", "100", "a multiple of 32"),
             ("PORTCULLIS_LIMITS_BODY_BYTES", "99999999999", "lowered, not raised"),
+            ("PORTCULLIS_POLICY_ATTEMPTS", "0", "1 to 5"),
+            ("PORTCULLIS_POLICY_ATTACK_THRESHOLD", "0", "above 0 and at most 1"),
+            ("PORTCULLIS_ATTACK_DETECTOR", "eyes", "unknown variant `eyes`"),
+            ("PORTCULLIS_ATTACK_DETECTOR", "listed", "[[attack.network]]"),
             ("PORTCULLIS_GALLERY_CUSTODIAN", "vault", "unknown variant `vault`"),
             ("PORTCULLIS_GALLERY_CUSTODIAN", "pkcs11", "gallery.pkcs11_module"),
             ("PORTCULLIS_GALLERY_PKCS11_TOKEN", "gates", "which is not chosen"),

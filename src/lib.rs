@@ -24,6 +24,7 @@ pub mod keys;
 // Layer 3: flow.
 pub mod capture;
 pub mod pipeline;
+pub mod transaction;
 
 // Layer 4: edges.
 pub mod appliance;

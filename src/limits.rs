@@ -9,6 +9,24 @@ pub const SLOT_BYTES: usize = FRAME_PIXELS_MAX * 3;
 pub const FRAME_EDGE_PX_MAX: u32 = 16_384;
 /// Frame slots: one transaction needs one per image, the rest is concurrency.
 pub const SLOTS: usize = 16;
+/// Lanes of one appliance.
+pub const LANES_MAX: usize = 32;
+/// Frame slots that each lane adds: the frame that is judged, and the next one.
+pub const LANE_SLOTS: usize = 2;
+/// First wait before a lane's failed source is opened again, in microseconds; each failure in a row
+/// doubles it.
+pub const LANE_RETRY_US_FIRST: u64 = 250_000;
+/// Longest wait before a lane's failed source is opened again, in microseconds.
+pub const LANE_RETRY_US_MAX: u64 = 30_000_000;
+/// Time after which a source that delivers counts as sound again, in microseconds.
+pub const LANE_SOUND_US: u64 = 10_000_000;
+/// Pictures in a row that a source may fail to deliver before it is opened anew.
+pub const LANE_FAULTS_MAX: u32 = 8;
+/// Longest silence of a program that should deliver frames, in milliseconds, where the lane's
+/// configuration does not say otherwise.
+pub const LANE_SILENCE_MS_DEFAULT: u64 = 5_000;
+/// Most pictures per second that a lane's source is asked for.
+pub const LANE_RATE_MAX: f64 = 120.0;
 /// References in one verification.
 pub const REFERENCES_MAX: usize = 8;
 /// Largest request body in bytes; two large photographs as base64 fit.
@@ -51,6 +69,8 @@ pub const BUFFER_VALUES_MAX: usize = MODEL_BUFFER_VALUES_MAX;
 /// Most values in all buffers of a network together, for one item (YuNet at 640 × 640 has 8
 /// million, an iresnet100 at 112 × 112 has 30 million).
 pub const MODEL_BUFFER_VALUES_MAX: usize = 1 << 27;
+/// Networks that judge one face together in presentation attack detection.
+pub const ATTACK_NETWORKS_MAX: usize = 4;
 /// Frames in one engine batch.
 pub const BATCH_FRAMES_MAX: usize = 8;
 /// Longest that a frame waits for company, in microseconds, when the engine is busy.
@@ -83,6 +103,30 @@ pub const HOLDER_RECORDS_MAX: u64 = 1_000_000;
 pub const DEADLINE_MS_DEFAULT: u64 = 8_000;
 /// Longest deadline a caller may ask for, in milliseconds.
 pub const DEADLINE_MS_MAX: u64 = 60_000;
+/// Comparisons of one lane transaction: each is a chance of a false match, so their number bounds
+/// by what the rate of one comparison is multiplied.
+pub const COMPARISONS_MAX: u32 = 32;
+/// Attempts of one traveller at a lane, however many the configuration allows.
+pub const ATTEMPTS_MAX: u8 = 5;
+/// Transactions whose outcomes are remembered; the oldest is forgotten. At one traveller every
+/// five seconds and lane that is a day of one lane, or an hour of 22.
+pub const TRANSACTIONS_REMEMBERED: usize = 16_384;
+/// Lines after which the journal of transactions is written anew; two for each that is remembered
+/// stay.
+pub const JOURNAL_LINES_MAX: usize = 4 * TRANSACTIONS_REMEMBERED;
+/// Largest journal of transactions that is read, in bytes; a line has at most 200.
+pub const JOURNAL_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Callers that watch one transaction.
+pub const WATCHERS_MAX: usize = 8;
+/// Events of one transaction that a slow watcher may fall behind, before it is let go.
+pub const WATCHER_EVENTS_MAX: usize = 64;
+/// Shortest time that a display shows one text, in microseconds: what flickers is not read.
+pub const GUIDANCE_HOLD_US: u64 = 500_000;
+/// Time after which a lane's frame that nobody could take is offered again, in microseconds.
+pub const JUDGE_AGAIN_US: u64 = 20_000;
+/// Time before a transaction's deadline at which the last of its frames must be decided, in
+/// microseconds, so that the reply arrives before the transaction ends.
+pub const REPLY_MARGIN_US: u64 = 20_000;
 /// HTTP connections at once.
 pub const CONNECTIONS_MAX: usize = 256;
 /// Longest that a caller may take to send the head of a request, in milliseconds.
@@ -92,8 +136,11 @@ pub const BODY_MS_MAX: u64 = 10_000;
 /// Longest that the rest of a refused body is read and thrown away, in milliseconds, so that the
 /// caller reads its answer and not a reset connection.
 pub const DRAIN_MS_MAX: u64 = 3_000;
-/// Longest that open requests may take to end when the appliance stops, in milliseconds.
+/// Longest that what is in flight may take to end when the appliance stops, in milliseconds.
 pub const STOP_MS_MAX: u64 = 10_000;
+/// Time beyond it in which an engine may still finish its batch, in milliseconds; one that does not
+/// hangs, and is left behind.
+pub const DRAIN_GRACE_MS: u64 = 2_000;
 /// Largest EF.SOD in bytes; real ones have two to ten thousand.
 pub const SOD_BYTES_MAX: usize = 64 * 1024;
 /// Data groups that a chip can have.
@@ -132,5 +179,9 @@ const _: () = assert!(
 const _: () = assert!(
     DIMS_MAX * 127 * 127 < i32::MAX as usize,
     "a score of two saturated templates must fit i32"
+);
+const _: () = assert!(
+    JOURNAL_LINES_MAX as u64 * 200 < JOURNAL_BYTES_MAX,
+    "the journal that is written must be one that is read"
 );
 const _: () = assert!(BATCH_FRAMES_MAX <= SLOTS, "a batch is made of slots");

@@ -1,93 +1,358 @@
 //! Every metric of the appliance, declared once. Names keep Prometheus base units; no label carries
-//! an identifier or a score.
+//! an identifier, a score or a secret of a lane: labels are the variants of the enums here, stable
+//! codes of the API, and the words in which a backend describes its device.
+//!
+//! `recorder.rs` keeps latencies: one HDR histogram per stage, lane kind and recording thread,
+//! which are added up when somebody reads. `exposition.rs` makes Prometheus families of them:
+//! classic buckets, and quantiles of the last minutes.
+//!
+//! Invariant: what happens to a frame is recorded without a lock and, once a thread has recorded a
+//! series, without an allocation; a reader delays nobody who records. (A refusal's code is looked
+//! up under a read lock: it is an answer without a decision.)
+//!
+//! Absent on purpose: a global registry. Whoever records is handed the one [`Meter`]. Absent, too:
+//! native histograms, which the text exposition cannot carry.
 
-use std::sync::{Mutex, PoisonError};
+mod account;
+mod exposition;
+mod recorder;
 
 use hdrhistogram::Histogram;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
 };
 
-/// Seconds in each stage, from 50 µs to 10 s.
-const STAGE_BUCKETS_S: [f64; 16] = [
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-    1.0, 2.5, 10.0,
-];
+use crate::types::Outcome;
+pub use account::FrameAccount;
+use exposition::Windows;
+pub use recorder::LATENCY_US_MAX;
+use recorder::Recorder;
 
-/// Longest latency a histogram tells apart, in microseconds (one minute).
-const LATENCY_US_MAX: u64 = 60_000_000;
-
-/// The stages of the pipeline, and the whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// Decoding into a slot.
-    Capture,
-    /// Waiting for an engine.
-    Batch,
-    /// Finding, judging, aligning.
-    Detect,
-    /// Embedding.
-    Embed,
-    /// Comparing or searching.
-    Search,
-    /// Deciding and auditing.
-    Decide,
-    /// From the order to the reply.
-    Transaction,
+/// One row of what is measured.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
 }
 
-impl Stage {
-    /// All of them, in the order of the pipeline.
-    pub const ALL: [Self; 7] = [
-        Self::Capture,
-        Self::Batch,
-        Self::Detect,
-        Self::Embed,
-        Self::Search,
-        Self::Decide,
-        Self::Transaction,
-    ];
+const fn family(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Family {
+    Family { name, help, labels }
+}
 
-    /// The label.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Capture => "capture",
-            Self::Batch => "batch",
-            Self::Detect => "detect",
-            Self::Embed => "embed",
-            Self::Search => "search",
-            Self::Decide => "decide",
-            Self::Transaction => "transaction",
+const STAGE_SECONDS: Family = family(
+    "portcullis_stage_seconds",
+    "Time that one transaction spent in a stage of the pipeline.",
+    &["stage", "lane_kind"],
+);
+const STAGE_PERCENTILE_SECONDS: Family = family(
+    "portcullis_stage_percentile_seconds",
+    "Percentile of the time spent in a stage over the last five minutes, from an HDR histogram.",
+    &["stage", "lane_kind", "percentile"],
+);
+const STAGE_MAX_SECONDS: Family = family(
+    "portcullis_stage_max_seconds",
+    "Longest time spent in a stage over the last five minutes, from an HDR histogram.",
+    &["stage", "lane_kind"],
+);
+const OUTCOMES: Family = family("portcullis_outcomes_total", "Decisions by outcome.", &["outcome"]);
+const ATTACKS: Family = family(
+    "portcullis_attack_detections_total",
+    "Usable probes by what presentation attack detection came to.",
+    &["finding"],
+);
+const REFUSALS: Family = family(
+    "portcullis_refusals_total",
+    "Requests answered without a decision, by problem code.",
+    &["code"],
+);
+const FRAMES_OFFERED: Family = family(
+    "portcullis_frames_offered_total",
+    "Frames that came in; each is later counted once by its fate.",
+    &[],
+);
+const FRAMES: Family =
+    family("portcullis_frames_total", "Frames by what became of them.", &["fate"]);
+const SHEDS: Family = family(
+    "portcullis_sheds_total",
+    "Frames given up before they were worked on, by reason.",
+    &["reason"],
+);
+const RESTARTS: Family =
+    family("portcullis_restarts_total", "Parts that were started anew after a failure.", &["part"]);
+const GALLERY_ROWS: Family =
+    family("portcullis_gallery_rows", "Rows over all galleries, by state.", &["state"]);
+const GALLERY_BYTES: Family =
+    family("portcullis_gallery_bytes", "Bytes of all gallery files.", &[]);
+const GALLERIES: Family =
+    family("portcullis_galleries", "Galleries, by whether they are served.", &["state"]);
+const SLOTS: Family =
+    family("portcullis_slots", "Frame slots, by whether a frame lies in them.", &["state"]);
+const DEVICE: Family = family(
+    "portcullis_device_info",
+    "Always 1; who computes, in its labels.",
+    &["backend", "device", "detail"],
+);
+const DEVICE_THREADS: Family =
+    family("portcullis_device_threads", "Compute threads of the engine on the host.", &[]);
+const MEMORY_BYTES: Family =
+    family("portcullis_memory_resident_bytes", "Memory of the process that is resident.", &[]);
+const BUILD: Family = family(
+    "portcullis_build_info",
+    "Always 1; what was built, in its labels.",
+    &["version", "arch", "os"],
+);
+
+/// An enum whose variants are values of one label.
+macro_rules! labels {
+    ($(#[$about:meta])* $name:ident { $($(#[$what:meta])* $variant:ident = $label:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$what])* $variant,)+ }
+
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: [Self; [$($label),+].len()] = [$(Self::$variant),+];
+
+            /// The value of the label.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
         }
+    };
+}
+
+labels! {
+    /// The stages of the pipeline, waiting and computing apart, and the whole.
+    Stage {
+        /// Computing: decoding into a slot.
+        Capture = "capture",
+        /// Waiting: for an engine, before detection and again before embedding.
+        Batch = "batch",
+        /// Computing: finding, judging, aligning.
+        Detect = "detect",
+        /// Computing: presentation attack detection.
+        Attack = "attack",
+        /// Computing: embedding.
+        Embed = "embed",
+        /// Waiting: from the last template to the line that compares.
+        Handover = "handover",
+        /// Computing: comparing or searching.
+        Search = "search",
+        /// Computing: deciding and auditing.
+        Decide = "decide",
+        /// From the order to the reply.
+        Transaction = "transaction",
     }
 }
 
-/// Quantiles of one stage, in microseconds.
+labels! {
+    /// Where the frames of a transaction came from.
+    LaneKind {
+        /// A request of the API, without a lane.
+        Request = "request",
+        /// A lane whose gate controller pushes frames.
+        Http = "http",
+        /// A lane that replays a folder.
+        Directory = "directory",
+        /// A lane that reads a program's output.
+        Command = "command",
+    }
+}
+
+labels! {
+    /// What became of a frame that was offered and not shed; with [`Meter::shed`], each is counted
+    /// once.
+    Fate {
+        /// Its transaction was answered in time.
+        Answered = "answered",
+        /// Its transaction was answered, after its deadline.
+        Late = "late",
+    }
+}
+
+labels! {
+    /// Why a frame was given up before it was worked on.
+    Shed {
+        /// As many transactions as there may be were in flight.
+        Busy = "busy",
+        /// No frame slot was free.
+        NoSlot = "no-slot",
+        /// Its deadline could not have been met.
+        TooLate = "too-late",
+        /// It came over a lane that nobody looked at.
+        NoTraveller = "no-traveller",
+        /// A newer frame of the same lane took its place.
+        Newer = "newer",
+        /// It is not a picture that may be decoded.
+        Unreadable = "unreadable",
+        /// Its request was refused for another reason.
+        Refused = "refused",
+        /// Its transaction was cancelled, or the traveller left.
+        Cancelled = "cancelled",
+        /// The appliance was stopping.
+        Stopping = "stopping",
+    }
+}
+
+labels! {
+    /// What presentation attack detection came to for one usable probe.
+    AttackFinding {
+        /// No detector looked at it.
+        NotPerformed = "not-performed",
+        /// A score below the policy's threshold.
+        Passed = "passed",
+        /// A score that the policy objects to.
+        Suspected = "suspected",
+    }
+}
+
+labels! {
+    /// What was started anew after a failure.
+    Part {
+        /// The source of a lane.
+        Source = "source",
+        /// A stage of the pipeline that panicked.
+        Stage = "stage",
+        /// An engine that failed and was replaced by the next one.
+        Engine = "engine",
+    }
+}
+
+labels! {
+    /// What a row of a gallery holds.
+    RowState {
+        /// Somebody who can be found.
+        Searchable = "searchable",
+        /// A place that an erasure left, to be filled by the next enrolment.
+        Vacant = "vacant",
+        /// A record that only its holder opens.
+        Holders = "holders",
+    }
+}
+
+labels! {
+    /// Whether a gallery is in use.
+    GalleryState {
+        /// It is served.
+        Served = "served",
+        /// It did not open; `/readyz` names it with the reason.
+        Unavailable = "unavailable",
+    }
+}
+
+labels! {
+    /// A place in a pool of fixed size.
+    Place {
+        /// Taken.
+        Taken = "taken",
+        /// Free.
+        Free = "free",
+    }
+}
+
+/// Quantiles of one stage since the start, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Latency {
     /// How many were recorded.
     pub count: u64,
     /// Median.
     pub us_p50: u64,
+    /// 90th percentile.
+    pub us_p90: u64,
     /// 99th percentile.
     pub us_p99: u64,
+    /// 99.9th percentile.
+    pub us_p999: u64,
     /// Largest.
     pub us_max: u64,
 }
 
-/// The meters, handed to whoever records; there is no global.
+impl Latency {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        Self {
+            count: histogram.len(),
+            us_p50: histogram.value_at_quantile(0.50),
+            us_p90: histogram.value_at_quantile(0.90),
+            us_p99: histogram.value_at_quantile(0.99),
+            us_p999: histogram.value_at_quantile(0.999),
+            us_max: histogram.max(),
+        }
+    }
+}
+
+/// The meters, handed to whoever records.
 pub struct Meter {
     registry: Registry,
-    stages: HistogramVec,
-    outcomes: IntCounterVec,
+    stages: Recorder,
+    windows: Windows,
+    outcomes: [IntCounter; Outcomes::ALL.len()],
+    attacks: [IntCounter; AttackFinding::ALL.len()],
     refusals: IntCounterVec,
-    frames: IntCounterVec,
-    gallery_rows: IntGaugeVec,
+    offered: IntCounter,
+    frames: [IntCounter; Fate::ALL.len()],
+    frames_shed: IntCounter,
+    sheds: [IntCounter; Shed::ALL.len()],
+    restarts: [IntCounter; Part::ALL.len()],
+    gallery_rows: [IntGauge; RowState::ALL.len()],
     gallery_bytes: IntGauge,
-    galleries: IntGaugeVec,
-    exact: [Mutex<Histogram<u64>>; Stage::ALL.len()],
+    galleries: [IntGauge; GalleryState::ALL.len()],
+    slots: [IntGauge; Place::ALL.len()],
+    device: IntGaugeVec,
+    device_threads: IntGauge,
+    memory_bytes: IntGauge,
+}
+
+labels! {
+    /// [`Outcome`] as a label.
+    Outcomes {
+        /// The gate opens.
+        Admit = "admit",
+        /// Another frame.
+        Retry = "retry",
+        /// An officer.
+        Refer = "refer",
+    }
+}
+
+const DECLARED: &str = "metric names are constants of this file, each registered once";
+
+/// Declares families and resolves their children, so that recording looks nothing up.
+struct Declaring(Registry);
+
+impl Declaring {
+    fn register<C: Collector + Clone + 'static>(&self, collector: prometheus::Result<C>) -> C {
+        let collector = collector.expect(DECLARED);
+        self.0.register(Box::new(collector.clone())).expect(DECLARED);
+        collector
+    }
+
+    fn counter_family(&self, row: &Family) -> IntCounterVec {
+        self.register(IntCounterVec::new(Opts::new(row.name, row.help), row.labels))
+    }
+
+    fn gauge_family(&self, row: &Family) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Opts::new(row.name, row.help), row.labels))
+    }
+
+    fn counters<const N: usize>(&self, row: &Family, values: [&str; N]) -> [IntCounter; N] {
+        let family = self.counter_family(row);
+        values.map(|value| family.with_label_values(&[value]))
+    }
+
+    fn gauges<const N: usize>(&self, row: &Family, values: [&str; N]) -> [IntGauge; N] {
+        let family = self.gauge_family(row);
+        values.map(|value| family.with_label_values(&[value]))
+    }
+
+    fn counter(&self, row: &Family) -> IntCounter {
+        self.register(IntCounter::new(row.name, row.help))
+    }
+
+    fn gauge(&self, row: &Family) -> IntGauge {
+        self.register(IntGauge::new(row.name, row.help))
+    }
 }
 
 impl Default for Meter {
@@ -100,74 +365,51 @@ impl Meter {
     /// Declares everything.
     #[must_use]
     pub fn new() -> Self {
-        let declared = "metric names are constants of this file";
-        let stages = HistogramVec::new(
-            HistogramOpts::new("portcullis_stage_seconds", "Time spent in a pipeline stage.")
-                .buckets(STAGE_BUCKETS_S.to_vec()),
-            &["stage"],
-        )
-        .expect(declared);
-        let counter = |name: &str, help: &str, label: &str| {
-            IntCounterVec::new(Opts::new(name, help), &[label]).expect(declared)
-        };
-        let outcomes = counter("portcullis_outcomes_total", "Decisions by outcome.", "outcome");
-        let refusals = counter(
-            "portcullis_refusals_total",
-            "Requests answered without a decision, by problem code.",
-            "code",
-        );
-        let frames = counter("portcullis_frames_total", "Frames by what became of them.", "fate");
-        let gauge = |name: &str, help: &str| {
-            IntGaugeVec::new(Opts::new(name, help), &["state"]).expect(declared)
-        };
-        let gallery_rows = gauge("portcullis_gallery_rows", "Rows over all galleries, by state.");
-        let galleries = gauge("portcullis_galleries", "Galleries, by whether they are served.");
-        let gallery_bytes =
-            IntGauge::new("portcullis_gallery_bytes", "Bytes of all gallery files.")
-                .expect(declared);
-        let registry = Registry::new();
-        for collector in [
-            Box::new(stages.clone()) as Box<dyn prometheus::core::Collector>,
-            Box::new(outcomes.clone()),
-            Box::new(refusals.clone()),
-            Box::new(frames.clone()),
-            Box::new(gallery_rows.clone()),
-            Box::new(gallery_bytes.clone()),
-            Box::new(galleries.clone()),
-        ] {
-            registry.register(collector).expect(declared);
-        }
-        let exact = Stage::ALL.map(|_| {
-            Mutex::new(Histogram::new_with_max(LATENCY_US_MAX, 3).expect("three digits fit"))
-        });
+        let declaring = Declaring(Registry::new());
+        let built = [env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS];
+        declaring.gauge_family(&BUILD).with_label_values(&built).set(1);
+        let fates = [Fate::Answered.name(), Fate::Late.name(), "shed"];
+        let [answered, late, frames_shed] = declaring.counters(&FRAMES, fates);
         Self {
-            registry,
-            stages,
-            outcomes,
-            refusals,
-            frames,
-            gallery_rows,
-            gallery_bytes,
-            galleries,
-            exact,
+            stages: Recorder::default(),
+            windows: Windows::default(),
+            outcomes: declaring.counters(&OUTCOMES, Outcomes::ALL.map(Outcomes::name)),
+            attacks: declaring.counters(&ATTACKS, AttackFinding::ALL.map(AttackFinding::name)),
+            refusals: declaring.counter_family(&REFUSALS),
+            offered: declaring.counter(&FRAMES_OFFERED),
+            frames: [answered, late],
+            frames_shed,
+            sheds: declaring.counters(&SHEDS, Shed::ALL.map(Shed::name)),
+            restarts: declaring.counters(&RESTARTS, Part::ALL.map(Part::name)),
+            gallery_rows: declaring.gauges(&GALLERY_ROWS, RowState::ALL.map(RowState::name)),
+            gallery_bytes: declaring.gauge(&GALLERY_BYTES),
+            galleries: declaring.gauges(&GALLERIES, GalleryState::ALL.map(GalleryState::name)),
+            slots: declaring.gauges(&SLOTS, Place::ALL.map(Place::name)),
+            device: declaring.gauge_family(&DEVICE),
+            device_threads: declaring.gauge(&DEVICE_THREADS),
+            memory_bytes: declaring.gauge(&MEMORY_BYTES),
+            registry: declaring.0,
         }
     }
 
-    /// Records `us` microseconds in `stage`.
-    pub fn stage_us(&self, stage: Stage, us: u64) {
-        self.stages.with_label_values(&[stage.name()]).observe(us as f64 / 1e6);
-        let mut exact = self.exact[stage as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        exact.saturating_record(us);
+    /// Records that a transaction of a lane of this kind spent `us` microseconds in `stage`.
+    pub fn stage(&self, stage: Stage, lane: LaneKind, us: u64) {
+        self.stages.record(stage, lane, us);
     }
 
     /// Counts a decision.
-    pub fn outcome(&self, outcome: crate::types::Outcome) {
-        let label = match outcome {
-            crate::types::Outcome::Admit => "admit",
-            crate::types::Outcome::Retry => "retry",
-            crate::types::Outcome::Refer => "refer",
+    pub fn outcome(&self, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Admit => Outcomes::Admit,
+            Outcome::Retry => Outcomes::Retry,
+            Outcome::Refer => Outcomes::Refer,
         };
-        self.outcomes.with_label_values(&[label]).inc();
+        self.outcomes[outcome as usize].inc();
+    }
+
+    /// Counts a usable probe by what presentation attack detection came to.
+    pub fn attack(&self, finding: AttackFinding) {
+        self.attacks[finding as usize].inc();
     }
 
     /// Counts a request that got a problem document; `code` is one of the API's stable codes.
@@ -175,66 +417,85 @@ impl Meter {
         self.refusals.with_label_values(&[code]).inc();
     }
 
-    /// Counts a frame by its fate: `answered`, `late`, `shed`.
-    pub fn frame(&self, fate: &'static str) {
-        self.frames.with_label_values(&[fate]).inc();
+    /// Counts frames that came in, before anything is known of their fate.
+    pub fn offered(&self, frames: u64) {
+        self.offered.inc_by(frames);
     }
 
-    /// Sets the number of rows in `state`: `searchable`, `vacant`, or `holders` for records that
-    /// only their holders open.
-    pub fn gallery_rows(&self, state: &'static str, rows: u64) {
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        self.gallery_rows.with_label_values(&[state]).set(rows);
+    /// Counts a frame that was worked on, by its fate.
+    pub fn frame(&self, fate: Fate) {
+        self.frames[fate as usize].inc();
+    }
+
+    /// Counts a frame that was given up, with the reason.
+    pub fn shed(&self, reason: Shed) {
+        self.frames_shed.inc();
+        self.sheds[reason as usize].inc();
+    }
+
+    /// Counts a part that was started anew.
+    pub fn restart(&self, part: Part) {
+        self.restarts[part as usize].inc();
+    }
+
+    /// Sets the number of rows of a kind.
+    pub fn gallery_rows(&self, state: RowState, rows: u64) {
+        set(&self.gallery_rows[state as usize], rows);
     }
 
     /// Sets the bytes of all gallery files.
     pub fn gallery_bytes(&self, bytes: u64) {
-        self.gallery_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        set(&self.gallery_bytes, bytes);
     }
 
-    /// Sets the number of galleries in `state`: `served` or `unavailable`.
-    pub fn galleries(&self, state: &'static str, count: u64) {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.galleries.with_label_values(&[state]).set(count);
+    /// Sets the number of galleries that are served, or are not.
+    pub fn galleries(&self, state: GalleryState, count: u64) {
+        set(&self.galleries[state as usize], count);
     }
 
-    /// Quantiles of a stage so far.
+    /// Sets how many frame slots are taken, and how many are free.
+    pub fn slots(&self, taken: u64, free: u64) {
+        set(&self.slots[Place::Taken as usize], taken);
+        set(&self.slots[Place::Free as usize], free);
+    }
+
+    /// Says who computes; whoever computed before is forgotten.
+    pub fn device(&self, backend: &str, device: &str, detail: &str, threads: u64) {
+        self.device.reset();
+        self.device.with_label_values(&[backend, device, detail]).set(1);
+        set(&self.device_threads, threads);
+    }
+
+    /// Sets the resident memory of the process.
+    pub fn memory_bytes(&self, bytes: u64) {
+        set(&self.memory_bytes, bytes);
+    }
+
+    /// Quantiles of a stage so far, over all kinds of lanes.
     #[must_use]
     pub fn latency(&self, stage: Stage) -> Latency {
-        let exact = self.exact[stage as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        Latency {
-            count: exact.len(),
-            us_p50: exact.value_at_quantile(0.50),
-            us_p99: exact.value_at_quantile(0.99),
-            us_max: exact.max(),
+        let mut all = recorder::histogram();
+        for lane in LaneKind::ALL {
+            self.stages.merged(stage, lane).add_to(&mut all);
         }
+        Latency::of(&all)
     }
 
-    /// The text exposition.
+    /// The text exposition, at `now_us` on a clock that does not go back.
     #[must_use]
-    pub fn expose(&self) -> String {
+    pub fn expose(&self, now_us: u64) -> String {
+        let mut families = self.registry.gather();
+        families.extend(self.windows.families(&self.stages, now_us));
+        families.sort_by(|a, b| a.name().cmp(b.name()));
         let mut text = Vec::new();
-        TextEncoder::new()
-            .encode(&self.registry.gather(), &mut text)
-            .expect("declared metrics encode");
-        String::from_utf8(text).expect("the exposition is ASCII")
+        TextEncoder::new().encode(&families, &mut text).expect("declared metrics encode");
+        String::from_utf8(text).expect("names, help and labels are UTF-8")
     }
+}
+
+fn set(gauge: &IntGauge, value: u64) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_recorded_is_exposed() {
-        let meter = Meter::new();
-        meter.stage_us(Stage::Embed, 1_500);
-        meter.outcome(crate::types::Outcome::Refer);
-        let text = meter.expose();
-        assert!(text.contains("portcullis_stage_seconds_count{stage=\"embed\"} 1"), "{text}");
-        assert!(text.contains("portcullis_outcomes_total{outcome=\"refer\"} 1"), "{text}");
-        let latency = meter.latency(Stage::Embed);
-        assert_eq!(latency.count, 1);
-        assert!((1_499..=1_501).contains(&latency.us_p50), "{latency:?}");
-    }
-}
+mod tests;

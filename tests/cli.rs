@@ -1,5 +1,7 @@
 //! The built binary, as a user meets it: exit codes, messages, and that nothing reads like a crash.
 
+#[path = "cli/attack.rs"]
+mod attack;
 mod common;
 #[path = "common/dg2.rs"]
 mod dg2;

@@ -45,6 +45,7 @@ macro_rules! mount {
 
 mount! {
     on_cpu => "cpu";
+    on_fpga => "fpga";
     on_reference => "reference";
     on_wgpu => "wgpu";
 }
@@ -61,6 +62,19 @@ suites!(
 // A device without the product of four bytes, on which nothing fits in one piece.
 #[cfg(feature = "wgpu")]
 suites!(on_wgpu_small, "wgpu", crate::support::small_device());
+
+// What `on_fpga` hands to the engine beside the card (many probes, long lists), the twin answers
+// here by itself.
+#[path = "conformance"]
+mod on_fpga_alone {
+    use std::sync::Arc;
+
+    fn backend(test: &str) -> Option<Arc<dyn portcullis::backend::Backend>> {
+        crate::support::at_hand("fpga", test, crate::support::cards::twin_alone())
+    }
+
+    mod search;
+}
 
 // rustfmt does not look into macros: this names the suites for it, and compiles nothing.
 #[cfg(any())]

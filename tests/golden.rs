@@ -107,7 +107,8 @@ fn case(line: &str) -> Case {
     let (comparisons, identification) = answers(answered);
     let client = "lane-1".parse().expect("a name");
     let caller = Caller { role: Role::Gate, client };
-    let asked = Asked { caller, action: action(act), purpose: purpose(why), gallery: None };
+    let (action, purpose) = (action(act), purpose(why));
+    let asked = Asked { caller, action, purpose, gallery: None, at_lane: None };
     let (probe, engine) = (capture(probe), engine(machine));
     let facts = Facts { asked, probe, attack, comparisons, identification, engine };
     Case { rule, facts, expected: expected.trim().to_owned() }

@@ -11,6 +11,8 @@ mod bodies;
 mod common;
 #[path = "http_api/decide.rs"]
 mod decide;
+#[path = "http_api/deploy.rs"]
+mod deploy;
 #[path = "common/dg2.rs"]
 mod dg2;
 #[path = "http_api/documents.rs"]
@@ -19,6 +21,8 @@ mod documents;
 mod door;
 #[path = "http_api/galleries.rs"]
 mod galleries;
+#[path = "http_api/gates.rs"]
+mod gates;
 #[path = "http_api/harness.rs"]
 mod harness;
 #[path = "http_api/holders.rs"]
@@ -29,6 +33,8 @@ mod issuer;
 mod jpeg2000;
 #[path = "http_api/keeping.rs"]
 mod keeping;
+#[path = "http_api/lanes.rs"]
+mod lanes;
 #[path = "http_api/pictures.rs"]
 mod pictures;
 #[path = "common/places.rs"]
@@ -39,3 +45,7 @@ mod png;
 mod real;
 #[path = "scene/mod.rs"]
 mod scene;
+#[path = "http_api/steady.rs"]
+mod steady;
+#[path = "http_api/telemetry.rs"]
+mod telemetry;

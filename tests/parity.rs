@@ -7,12 +7,15 @@
 
 #![allow(clippy::print_stdout, reason = "a seed that is not shown cannot be repeated")]
 
+#[path = "parity/attack.rs"]
+mod attack;
 mod common;
 #[path = "common/models.rs"]
 mod models;
 
 use std::{
     env,
+    ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -72,17 +75,28 @@ fn positioned(values: &[f32], shape: Shape) -> Vec<f32> {
     (0..values.len()).map(|at| values[at % c * places + at / c]).collect()
 }
 
-/// Draws, asks onnxruntime, and gives what it wrote; `None` after a counted skip.
-fn generate(test: &str, out: &Path) -> Option<Vec<Entry>> {
-    let Some(python) = env::var_os("PORTCULLIS_PYTHON") else {
+/// The interpreter that has onnxruntime, or a counted skip.
+fn python(test: &str) -> Option<OsString> {
+    let python = env::var_os("PORTCULLIS_PYTHON");
+    if python.is_none() {
         common::skip(test, "onnxruntime", "PORTCULLIS_PYTHON names no interpreter");
-        return None;
-    };
+    }
+    python
+}
+
+/// The seed of this run, printed.
+fn seed() -> OsString {
     let seed = env::var_os("PORTCULLIS_SEED").unwrap_or_else(|| {
         let [first, second, third, fourth, ..] = random_id(&SystemEntropy);
         u32::from_le_bytes([first, second, third, fourth]).to_string().into()
     });
     println!("PORTCULLIS_SEED={}", seed.display());
+    seed
+}
+
+/// Draws, asks onnxruntime, and gives what it wrote; `None` after a counted skip.
+fn generate(test: &str, out: &Path) -> Option<Vec<Entry>> {
+    let (python, seed) = (python(test)?, seed());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/generate.py");
     let mut command = Command::new(python);
     command.arg(script).arg(out).arg("--seed").arg(seed);

@@ -1,23 +1,36 @@
-//! The whole pipeline from one seed, in one thread: orders, deadlines, galleries that change,
-//! networks, searches and audits that fail. A failing seed is printed; `PORTCULLIS_SEED` replays
-//! it.
+//! The whole pipeline from one seed, in one thread: cameras, lanes, orders, priorities, deadlines,
+//! galleries that change; clocks that jump; sources, networks, engines, searches and audits that
+//! fail. A failing seed is printed; `PORTCULLIS_SEED` replays it.
+//!
+//! Checked at every step: a free slot is zero. At every answer: it is the only one, it is recorded, it
+//! is called late when it is, and no fault and no lateness led to Admit. At the end: every ticket,
+//! slot and claim is back, and the account of frames agrees with a count of our own.
 #![allow(clippy::disallowed_methods, reason = "tests read what `./test` exports")]
 
+#[path = "pipeline_sim/lanes.rs"]
+mod lanes;
+#[path = "pipeline_sim/overload.rs"]
+mod overload;
 mod scene;
 
 use std::{
     env, panic,
     sync::{
         Arc, Mutex, Once,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use lanes::Gate;
 use portcullis::{
     gallery::{Enrolment, Gallery},
+    meter::{LaneKind, Shed},
     ops::tile::TileLayout,
-    pipeline::{Desk, EngineLine, MatchLine, Order, Pipeline, Reference, Refused, Reply, Task},
+    pipeline::{
+        Claim, Desk, EngineLine, MatchLine, Offered, Order, Pipeline, Priority, Reference, Refused,
+        Reply, Task, slot::Captured,
+    },
     time::{Clock, SimulatedClock, SystemClock},
     types::{Action, CaptureFact, Outcome, SubjectId, TransactionId},
 };
@@ -25,7 +38,7 @@ use scene::{Dice, Scene, Shows, picture};
 
 const SEEDS: u64 = 200;
 const SEEDS_LONG: u64 = 10_000;
-const STEPS: usize = 60;
+const STEPS: usize = 110;
 const PERSONS: u32 = 4;
 
 /// What an order may at best lead to.
@@ -77,6 +90,20 @@ struct Sim {
     /// Frames of orders that are not answered yet.
     frames: Arc<AtomicUsize>,
     outcomes: Arc<Mutex<[u32; 3]>>,
+    gate: Gate,
+    /// Time that somebody set aside and holds.
+    claims: Vec<Claim>,
+    account: Arc<Account>,
+    drained: bool,
+}
+
+/// The simulation's own count of frames.
+#[derive(Default)]
+struct Account {
+    offered: AtomicU64,
+    answered: AtomicU64,
+    late: AtomicU64,
+    refused: [AtomicU64; 3],
 }
 
 impl Sim {
@@ -90,6 +117,7 @@ impl Sim {
         let layout = TileLayout { rows: 3, ..scene.calibration.layout() };
         let gallery = Gallery::in_memory(scene.calibration.kind(), layout);
         let (desk, engine_line, match_line) = parts.assemble();
+        let gate = Gate::new(&scene, &clock, seed, faulty);
         Self {
             dice: Dice::new(seed),
             clock,
@@ -102,11 +130,15 @@ impl Sim {
             waiting: Vec::new(),
             frames: Arc::default(),
             outcomes: Arc::default(),
+            gate,
+            claims: Vec::new(),
+            account: Arc::default(),
+            drained: false,
         }
     }
 
     fn step(&mut self) {
-        match self.dice.below(12) {
+        match self.dice.below(20) {
             0..=3 => self.order(),
             4..=6 => {
                 self.engine_line.turn();
@@ -116,7 +148,12 @@ impl Sim {
             }
             9 => self.clock.advance_us(u64::from(self.dice.below(20_000))),
             10 => self.enrol(),
-            _ => drop(self.gallery.erase(subject(self.person()))),
+            11 => drop(self.gallery.erase(subject(self.person()))),
+            12..=14 => self.gate.turn(),
+            15 => self.gate.traveller(),
+            16 | 17 => self.look(),
+            18 => self.claim(),
+            _ => self.mishap(),
         }
         assert_eq!(self.scene.slots.residue_bytes(), 0, "a free slot is zero");
     }
@@ -141,9 +178,54 @@ impl Sim {
         }
     }
 
+    /// A picture of a request; every slot may be taken.
+    fn picture(&self, shows: Shows, person: u8) -> Option<Captured> {
+        let captured = picture(&self.scene.slots, shows, person)?;
+        self.account.offered.fetch_add(1, Ordering::SeqCst);
+        Some(captured.counted(Offered::new(&self.scene.meter)))
+    }
+
+    /// The traveller at the gate is looked at.
+    fn look(&mut self) {
+        let Some(frame) = self.gate.look() else { return };
+        let person = frame.captured.view().pixels()[1];
+        let threshold = self.scene.calibration.threshold(1e-4).expect("a row");
+        let references = vec![Reference::Template(self.scene.template(person))];
+        let task = Task::Verify { references, threshold };
+        let hope = match frame.captured.view().pixels()[0] {
+            shown if shown == Shows::Face as u8 => Hope::Admit,
+            _ => Hope::NoAdmit,
+        };
+        let deadline_us = self.clock.monotonic_us() + 1_000_000;
+        let order = self.scene.order(Action::Verify, frame.captured, task, deadline_us);
+        self.submit(Order { lane: LaneKind::Command, ..order }, hope);
+    }
+
+    /// Somebody sets time aside, and perhaps lets go of it.
+    fn claim(&mut self) {
+        let priority = Priority::ALL[self.dice.below(2) as usize];
+        let deadline_us = self.clock.monotonic_us() + u64::from(self.dice.below(200_000));
+        match self.desk.claim(1, priority, deadline_us) {
+            Ok(claim) if self.dice.happens(64) => self.claims.push(claim),
+            Ok(_) => {}
+            Err(refused) => assert!(matches!(refused, Refused::TooLate { .. }), "{refused}"),
+        }
+    }
+
+    /// An engine is unplugged, or a clock is set.
+    fn mishap(&mut self) {
+        if self.dice.happens(128) {
+            let civil_s = i64::from(self.dice.roll()) - i64::from(u32::MAX / 2);
+            return self.clock.set_civil_s(civil_s);
+        }
+        // Where nothing else fails another engine stands by, and nobody must notice.
+        let spare = if self.faulty { self.dice.below(3) } else { 1 };
+        self.scene.engines.lose(spare);
+    }
+
     fn order(&mut self) {
         let (shows, person) = (self.shows(), self.person());
-        let Some(probe) = picture(&self.scene.slots, shows, person) else {
+        let Some(probe) = self.picture(shows, person) else {
             return; // every slot is taken: the caller says "busy"
         };
         let (action, task, mut hope) = match self.dice.below(4) {
@@ -157,9 +239,10 @@ impl Sim {
         if shows != Shows::Face {
             hope = Hope::NoAdmit;
         }
-        let patience_us = if self.dice.happens(32) { 6_000 } else { 10_000_000 };
+        let patience_us = [6_000, 60_000, 10_000_000, 10_000_000][self.dice.below(4) as usize];
         let deadline_us = self.clock.monotonic_us() + patience_us;
-        let order = self.scene.order(action, probe, task, deadline_us);
+        let mut order = self.scene.order(action, probe, task, deadline_us);
+        order.claim = self.claims.pop();
         self.submit(order, hope);
     }
 
@@ -178,7 +261,7 @@ impl Sim {
                 if shows != Shows::Face {
                     hope = Hope::NoAdmit;
                 }
-                Reference::Image(picture(&self.scene.slots, shows, other)?)
+                Reference::Image(self.picture(shows, other)?)
             });
         }
         if references.is_empty() {
@@ -199,7 +282,7 @@ impl Sim {
             Task::Verify { references, .. } => {
                 references.iter().filter(|one| matches!(one, Reference::Image(_))).count()
             }
-            Task::Identify { .. } | Task::Template => 0,
+            Task::Identify { .. } | Task::Template | Task::Reference => 0,
         };
         let answers = Arc::new(AtomicUsize::new(0));
         let waiting = Waiting {
@@ -212,6 +295,7 @@ impl Sim {
         self.frames.fetch_add(frames, Ordering::SeqCst);
         let (scene, clock) = (Arc::clone(&self.scene), Arc::clone(&self.clock));
         let (unanswered, outcomes) = (Arc::clone(&self.frames), Arc::clone(&self.outcomes));
+        let account = Arc::clone(&self.account);
         let (deadline_us, transaction, faulty) =
             (order.deadline_us, order.transaction, self.faulty);
         let taken = self.desk.submit(order, move |reply| {
@@ -222,20 +306,35 @@ impl Sim {
             assert!(taken <= rest, "{taken} slots taken for {rest} unanswered frames");
             assert!(!scene.networks_hold_something(), "a network holds pixels");
             let late = clock.monotonic_us() >= deadline_us;
-            check(&reply, hope, late, faulty, &scene);
+            assert!(reply.late || !late, "an answer after its deadline is called on time");
+            let fates = if reply.late { &account.late } else { &account.answered };
+            fates.fetch_add(frames as u64, Ordering::SeqCst);
+            check(&reply, hope, reply.late, faulty, &scene);
             outcomes.lock().expect("no panic")[reply.verdict.outcome as usize] += 1;
         });
         match taken {
             Ok(()) => self.waiting.push(waiting),
-            Err(Refused::Busy { .. } | Refused::Stopping) => {
+            Err(refused) => {
                 self.frames.fetch_sub(frames, Ordering::SeqCst);
+                let reason = match refused {
+                    Refused::Busy { .. } => 0,
+                    Refused::TooLate { .. } => 1,
+                    Refused::Stopping => 2,
+                };
+                self.account.refused[reason].fetch_add(frames as u64, Ordering::SeqCst);
             }
         }
     }
 
     /// Answers what is in flight, then looks at everything once more.
     fn finish(mut self) -> [u32; 3] {
-        self.desk.stop();
+        self.claims.clear();
+        self.drained = self.dice.happens(64);
+        if self.drained {
+            self.desk.drain(0);
+        } else {
+            self.desk.stop();
+        }
         while !self.desk.is_done() {
             let worked = self.engine_line.turn() | self.match_line.turn();
             assert!(worked, "an order is stuck");
@@ -247,6 +346,7 @@ impl Sim {
             assert_eq!(answers, 1, "{told}");
             assert!(self.scene.ledger.holds(*transaction) <= 1, "{told}");
         }
+        self.settle_account();
         let slots = &self.scene.slots;
         assert_eq!((slots.free(), slots.residue_bytes()), (slots.slots(), 0));
         let everybody = self.gallery.erase_all().expect("memory takes it");
@@ -254,6 +354,24 @@ impl Sim {
         let outcomes = *self.outcomes.lock().expect("no panic");
         assert_eq!(outcomes.iter().sum::<u32>() as usize, self.waiting.len());
         outcomes
+    }
+
+    /// Every frame that came in has one fate, and it is the one that we saw.
+    fn settle_account(&mut self) {
+        self.gate.traveller();
+        let status = self.gate.lane.status();
+        if status.tapped {
+            self.gate.traveller();
+        }
+        let account = self.scene.meter.account();
+        let seen = |count: &AtomicU64| count.load(Ordering::SeqCst);
+        assert_eq!(account.in_flight(), 0, "{account:?}");
+        assert_eq!(account.offered, seen(&self.account.offered) + status.frames);
+        assert_eq!(account.answered, seen(&self.account.answered));
+        assert_eq!(account.late, seen(&self.account.late));
+        let refused = [Shed::Busy, Shed::TooLate, Shed::Stopping].map(|why| account.shed(why));
+        assert_eq!(refused, [0, 1, 2].map(|reason| seen(&self.account.refused[reason])));
+        assert_eq!(account.shed(Shed::Unreadable), status.unreadable);
     }
 }
 
@@ -347,7 +465,7 @@ fn with_threads_it_answers_once_as_well() {
             });
         }
     });
-    pipeline.stop();
+    assert!(pipeline.stop(10_000), "no engine hangs");
     let accepted = accepted.load(Ordering::SeqCst);
     assert!(accepted > 0);
     assert_eq!(answers.load(Ordering::SeqCst), accepted);
@@ -361,13 +479,31 @@ fn with_threads_it_answers_once_as_well() {
 }
 
 #[test]
+fn an_engine_that_hangs_is_left_behind_when_the_appliance_stops() {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    // Until the sender is gone.
+    let meanwhile = Arc::new(move || {
+        let _ = held.lock().expect("no panic").recv();
+    });
+    let clock = Arc::new(SystemClock::start());
+    let (scene, parts) = Scene::new(2, 5, 0, clock, meanwhile);
+    let pipeline = Pipeline::start(parts);
+    let probe = picture(&scene.slots, Shows::Face, 0).expect("a slot");
+    let order = scene.order(Action::Enrol, probe, Task::Template, u64::MAX);
+    pipeline.submit(order, |_| {}).expect("nothing is in flight");
+    assert!(!pipeline.stop(0), "its line cannot end");
+    drop(release);
+}
+
+#[test]
 fn a_full_table_is_busy_and_an_erasure_ends_with_the_search() {
     let mut sim = Sim::new(1, false);
     sim.enrol();
     let threshold = sim.scene.calibration.threshold(1e-4).expect("a row");
     // Twelve slots, sixty-four places: the slots are what runs out first for pictures.
     let mut orders = 0;
-    while let Some(probe) = picture(&sim.scene.slots, Shows::Face, 0) {
+    while let Some(probe) = sim.picture(Shows::Face, 0) {
         let task = Task::Identify {
             tiles: sim.gallery.source(),
             threshold: threshold.clone(),

@@ -9,12 +9,20 @@ mod scene;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use portcullis::{
+    capture::{
+        Arrival, Encoded, Source, SourceFault,
+        keeper::{Keeper, Open, Turn},
+        lane::{Lane, LaneState, LaneTerms},
+        runner::keep,
+    },
+    meter::{LaneKind, Meter},
     pipeline::{
-        EngineLine, MatchLine, Reference, Refused, Task, engine_loop, match_loop,
+        EngineLine, MatchLine, Offered, Order, Priority, Reference, Refused, Task, engine_loop,
+        match_loop,
         slot::{CaptureError, SlotPool},
     },
     time::Clock,
@@ -167,5 +175,164 @@ fn an_order_that_races_a_stop_is_answered_or_refused() {
             assert!(!scene.networks_hold_something());
         },
         150,
+    );
+}
+
+fn lane(slots: &Arc<SlotPool>, meter: &Arc<Meter>) -> Arc<Lane> {
+    let terms = LaneTerms {
+        name: "gate-1".parse().expect("a name"),
+        kind: LaneKind::Http,
+        deadline_ms: 1_000,
+        external_detector: None,
+    };
+    Lane::new(terms, Arc::clone(slots), Arc::new(YieldingClock), Arc::clone(meter))
+}
+
+/// A camera that has so many pictures, and a bell for whoever waits for its end.
+struct Camera(u32);
+
+impl Source for Camera {
+    fn next(&mut self, _now_us: u64) -> Result<Arrival, SourceFault> {
+        thread::yield_now();
+        match self.0.checked_sub(1) {
+            Some(rest) => {
+                self.0 = rest;
+                Ok(Arrival::Picture(Encoded::rgb(vec![7; 12], 2, 2)))
+            }
+            None => Ok(Arrival::NotBefore(u64::MAX)),
+        }
+    }
+}
+
+#[test]
+fn the_newest_frame_reaches_whoever_looks_and_no_wake_up_is_lost() {
+    const FRAMES: u64 = 3;
+    shuttle::check_random(
+        || {
+            let (slots, meter) = (SlotPool::new(2, 12), Arc::new(Meter::new()));
+            let lane = lane(&slots, &meter);
+            let bell = Arc::new(Bell::default());
+            let wake = Arc::clone(&bell);
+            let tap = lane.tap(Arc::new(move || wake.ring())).expect("nobody looks");
+            let clock: Arc<dyn Clock> = Arc::new(YieldingClock);
+            let open: Open = Box::new(|_| Ok(Box::new(Camera(FRAMES as u32))));
+            let mut keeper = Keeper::new(Arc::clone(&lane), open, clock);
+            let camera = thread::spawn(move || while keeper.turn() == Turn::Now {});
+            let traveller = thread::spawn(move || {
+                let mut seen = 0;
+                while seen < FRAMES {
+                    bell.sleep();
+                    while let Some(frame) = tap.newest() {
+                        assert!(frame.sequence > seen, "frames come in order");
+                        assert_eq!(frame.captured.view().pixels(), [7; 12]);
+                        seen = frame.sequence;
+                        thread::yield_now();
+                    }
+                }
+            });
+            camera.join().expect("no panic");
+            traveller.join().expect("no panic");
+            assert_eq!((slots.free(), slots.residue_bytes()), (2, 0));
+            let account = meter.account();
+            assert_eq!((account.offered, account.in_flight()), (FRAMES, 0));
+        },
+        500,
+    );
+}
+
+#[test]
+fn a_traveller_who_leaves_while_frames_arrive_leaves_nothing_behind() {
+    shuttle::check_random(
+        || {
+            let (slots, meter) = (SlotPool::new(2, 12), Arc::new(Meter::new()));
+            let lane = lane(&slots, &meter);
+            let clock: Arc<dyn Clock> = Arc::new(YieldingClock);
+            let open: Open = Box::new(|_| Ok(Box::new(Camera(4))));
+            let mut keeper = Keeper::new(Arc::clone(&lane), open, clock);
+            let camera = thread::spawn(move || while keeper.turn() == Turn::Now {});
+            let travellers = thread::spawn(move || {
+                let mut last = 0;
+                for _ in 0..2 {
+                    let tap = lane.tap(Arc::new(|| {})).expect("the one before has left");
+                    for _ in 0..2 {
+                        thread::yield_now();
+                        if let Some(frame) = tap.newest() {
+                            assert!(frame.sequence > last, "nobody sees another's frame");
+                            last = frame.sequence;
+                        }
+                    }
+                    drop(tap);
+                    assert!(!lane.status().tapped);
+                }
+            });
+            camera.join().expect("no panic");
+            travellers.join().expect("no panic");
+            assert_eq!((slots.free(), slots.residue_bytes()), (2, 0));
+            let account = meter.account();
+            assert_eq!((account.offered, account.in_flight()), (4, 0));
+        },
+        500,
+    );
+}
+
+#[test]
+fn a_lane_that_sleeps_hears_that_it_is_to_stop() {
+    shuttle::check_random(
+        || {
+            let (slots, meter) = (SlotPool::new(1, 12), Arc::new(Meter::new()));
+            let lane = lane(&slots, &meter);
+            let open: Open = Box::new(|_| Ok(Box::new(Camera(1))));
+            let keeper = Keeper::new(Arc::clone(&lane), open, Arc::new(YieldingClock));
+            let (stop, bell) = (Arc::new(AtomicBool::new(false)), Arc::new(Bell::default()));
+            let (heard, ear) = (Arc::clone(&stop), Arc::clone(&bell));
+            let kept = thread::spawn(move || {
+                keep(keeper, &heard, &YieldingClock, &|_| ear.sleep());
+            });
+            thread::yield_now();
+            stop.store(true, Ordering::SeqCst);
+            bell.ring();
+            kept.join().expect("no panic");
+            assert_eq!(lane.status().state, LaneState::Stopped);
+        },
+        300,
+    );
+}
+
+#[test]
+fn time_that_is_claimed_is_given_back_whoever_comes_together() {
+    shuttle::check_random(
+        || {
+            let meanwhile = Arc::new(thread::yield_now);
+            let (scene, parts) = Scene::new(4, 9, 0, Arc::new(YieldingClock), meanwhile);
+            let scene = Arc::new(scene);
+            let (desk, mut engine_line, mut match_line) = parts.assemble();
+            let callers: Vec<_> = (0..2_u8)
+                .map(|caller| {
+                    let (desk, scene) = (Arc::clone(&desk), Arc::clone(&scene));
+                    thread::spawn(move || {
+                        let claim = desk.claim(1, Priority::Gate, u64::MAX).expect("time enough");
+                        thread::yield_now();
+                        let probe = picture(&scene.slots, Shows::Face, caller).expect("a slot");
+                        let probe = probe.counted(Offered::new(&scene.meter));
+                        let references = vec![Reference::Template(scene.template(caller))];
+                        let threshold = scene.calibration.threshold(1e-4).expect("a row");
+                        let task = Task::Verify { references, threshold };
+                        let order = scene.order(Action::Verify, probe, task, u64::MAX);
+                        let order = Order { claim: Some(claim), ..order };
+                        desk.submit(order, |_| {}).expect("nobody stops it");
+                    })
+                })
+                .collect();
+            callers.into_iter().for_each(|caller| caller.join().expect("no panic"));
+            while engine_line.turn() | match_line.turn() {}
+            let account = scene.meter.account();
+            assert_eq!((account.offered, account.answered, account.in_flight()), (2, 2, 0));
+            // With nothing ahead of it, one that needs no more than one frame's time is let in.
+            assert!(
+                desk.claim(1, Priority::Gate, 1).is_ok(),
+                "this clock stands: all takes no time"
+            );
+        },
+        100,
     );
 }

@@ -7,12 +7,19 @@
 
 #![allow(clippy::disallowed_methods, reason = "waits for real threads to end")]
 
+#[path = "common/dg2.rs"]
+mod dg2;
 #[path = "http_api/harness.rs"]
 #[allow(dead_code, reason = "shared with the API's tests; each uses its part")]
 mod harness;
+#[path = "common/jpeg2000.rs"]
+mod jpeg2000;
 #[path = "common/png.rs"]
 mod png;
 mod scene;
+#[path = "http_api/steady.rs"]
+#[allow(dead_code, reason = "shared with the API's tests; each uses its part")]
+mod steady;
 
 use std::{
     fs::{self, File},
@@ -29,7 +36,9 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 
+use dg2::{Encoding, dg2};
 use harness::{Answer, FORM_KIND, Server, Setup, form, post, verify_body};
+use jpeg2000::Jpeg2000;
 use png::{Png, RGB};
 use scene::{EDGE_PX, Shows};
 
@@ -117,10 +126,21 @@ fn picture() -> (Vec<u8>, Vec<u8>) {
     (Png::new(EDGE_PX, EDGE_PX, 8, RGB, false).rows(&rows).end(), pixels)
 }
 
+/// The same picture as a chip holds it.
+fn document() -> Vec<u8> {
+    let edge = EDGE_PX as usize;
+    let (_, pixels) = picture();
+    let photograph =
+        Jpeg2000::colour(edge, edge).file(|x, y, component| pixels[(y * edge + x) * 3 + component]);
+    dg2(Encoding::Iso39794, &[&photograph])
+}
+
 /// What must be gone after the answer.
 fn needles() -> Vec<Needle> {
     let (file, pixels) = picture();
     let text = STANDARD.encode(&file);
+    let chip = document();
+    let chip_text = STANDARD.encode(&chip);
     let mut embedding = vec![0.0; 128];
     embedding[usize::from(PERSON)] = 3.0;
     let template = Calibration::sface_128().template(&embedding).expect("a direction");
@@ -129,6 +149,8 @@ fn needles() -> Vec<Needle> {
         Needle::new("pixels", &pixels, EDGE_PX as usize * 3 * 64 + 30),
         Needle::new("base64 text", text.as_bytes(), text.len() / 2),
         Needle::new("template", &values, 20),
+        Needle::new("chip's photograph", &chip, chip.len() / 2),
+        Needle::new("base64 text of the chip", chip_text.as_bytes(), chip_text.len() / 2),
     ]
 }
 
@@ -164,6 +186,17 @@ fn after_the_answer_nothing_of_the_face_is_left() {
     ask(&server, &request);
     let control = sweep(&needles, &mut window);
     assert!(control[1] >= 2, "the sweep sees the request that is still held: {control:?}");
+    drop(request);
+
+    let request = {
+        let (file, _) = picture();
+        let chip = serde_json::json!({ "dg2": STANDARD.encode(document()) });
+        let body = verify_body(&file, &[chip]).to_string();
+        post("/v1/verify", "application/json", body.as_bytes())
+    };
+    ask(&server, &request);
+    let control = sweep(&needles, &mut window);
+    assert!(control[4] >= 1, "the sweep sees the request that is still held: {control:?}");
     drop(request);
 
     // The connection's own buffers go with its task, a moment after the caller saw its end.

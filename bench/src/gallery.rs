@@ -5,6 +5,8 @@
 //! A scan is the CPU backend's, of one probe over the whole gallery. Everything is read from the
 //! page cache: what is measured is the gallery, not the disk's reading.
 
+mod token;
+
 use std::{
     fs::{self, File},
     io,
@@ -44,7 +46,7 @@ const ROOT_ENTRY_BYTES: u64 = 64;
 const LEAF_TILES: u64 = 64;
 
 /// Options of `gallery`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
     /// References in it.
     #[arg(long, default_value_t = 1_000_000)]
@@ -68,6 +70,8 @@ pub(crate) struct Options {
     /// system's temporary files.
     #[arg(long, value_name = "FOLDER", default_value_os_t = temporary_folder())]
     folder: PathBuf,
+    #[command(flatten)]
+    token: token::Token,
     /// A few rows, not held to the promises: proves that the measurement works.
     #[arg(long)]
     smoke: bool,
@@ -210,8 +214,7 @@ fn subject(number: u64) -> SubjectId {
 /// # Errors
 /// [`Failure`].
 pub(crate) fn run(options: &Options) -> Result<bool, Failure> {
-    let small =
-        Options { rows: 5_000, rounds: 5, batch: 512, folder: options.folder.clone(), ..*options };
+    let small = Options { rows: 5_000, rounds: 5, batch: 512, ..options.clone() };
     let options = if options.smoke { &small } else { options };
     let site = Site::new(options);
     if options.resident {
@@ -235,6 +238,7 @@ fn measure(site: &Site<'_>) -> Result<bool, Failure> {
     let enrols = enrolments(site, &gallery)?;
     let erases = erasures(site, &gallery)?;
     drop(gallery);
+    token::epochs(&site.options.token, site.options.rounds)?;
     let opens = openings(site)?;
     let memory = memory(site)?;
     Ok(enrols && erases && opens && memory)

@@ -9,6 +9,7 @@ mod authenticity;
 mod ceiling;
 mod document;
 mod fail;
+mod finder;
 mod gallery;
 #[cfg(feature = "wgpu")]
 mod gpu;

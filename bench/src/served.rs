@@ -39,19 +39,35 @@ impl Served {
     /// # Errors
     /// When it does not start, ends, or is not ready in time; its own words are on standard error.
     pub(crate) fn start(binary: &Path, threads: usize) -> io::Result<Self> {
+        let threads = threads.to_string();
+        Self::start_with(binary, |command, folder| {
+            command
+                .arg("serve")
+                .env("PORTCULLIS_AUDIT_PATH", folder.join("audit.jsonl"))
+                .env("PORTCULLIS_ENGINE_THREADS", threads)
+                .env("PORTCULLIS_LOG_LEVEL", "error");
+            Ok(())
+        })
+    }
+
+    /// Starts `binary` as `prepare` says, which is also given the throw-away folder; the address
+    /// is set here.
+    ///
+    /// # Errors
+    /// As [`Served::start`].
+    pub(crate) fn start_with(
+        binary: &Path,
+        prepare: impl FnOnce(&mut Command, &Path) -> io::Result<()>,
+    ) -> io::Result<Self> {
         let address = free_port()?;
         let folder = env::temp_dir().join(format!("portcullis-bench-{}", address.port()));
         fs::create_dir_all(&folder)?;
+        let mut command = Command::new(binary);
+        command.env("PORTCULLIS_SERVER_LISTEN", address.to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        prepare(&mut command, &folder)?;
         let clock = SystemClock::start();
-        let process = Command::new(binary)
-            .arg("serve")
-            .env("PORTCULLIS_SERVER_LISTEN", address.to_string())
-            .env("PORTCULLIS_AUDIT_PATH", folder.join("audit.jsonl"))
-            .env("PORTCULLIS_ENGINE_THREADS", threads.to_string())
-            .env("PORTCULLIS_LOG_LEVEL", "error")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()?;
+        let process = command.spawn()?;
         let mut served = Self { process, folder, address, ready_us: 0 };
         while !served.is_ready() {
             if let Some(status) = served.process.try_wait()? {
@@ -103,9 +119,11 @@ pub(crate) fn ask(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> io::Result<Answer> {
-    let stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    exchange(address, &request(method, path, headers, body))
+}
+
+/// The bytes of one request, made once and sent often.
+pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
@@ -113,8 +131,19 @@ pub(crate) fn ask(
     head += &format!("content-length: {}\r\n\r\n", body.len());
     let mut request = head.into_bytes();
     request.extend_from_slice(body);
+    request
+}
+
+/// Sends the bytes of one request on a connection of its own and reads the whole answer.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<Answer> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
     let mut connection = Connection(BufReader::new(stream));
-    connection.0.get_mut().write_all(&request)?;
+    connection.0.get_mut().write_all(request)?;
     connection.answer()
 }
 

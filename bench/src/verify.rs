@@ -9,44 +9,35 @@ use std::{
     error::Error,
     fs, io,
     net::SocketAddr,
-    ops::Range,
     path::{Path, PathBuf},
 };
 
 use clap::Args;
-use jpeg_encoder::{ColorType, Encoder};
 use portcullis::{
     backend::{Backend, Network, cpu::Cpu},
     config::Environment,
     document::image,
     face::{
-        Detector, Face, FaceRules, align,
+        Face, align,
         quality::{judge, measure},
-        select,
     },
-    model::{self, Calibration, defaults},
+    model::{Calibration, defaults},
     ops::{
         item::ItemMut,
-        program::{ChannelOrder, Feed, Program, Shape, ToFrame},
+        program::{ChannelOrder, Feed, Shape, ToFrame},
         score::score,
         warp::warp,
     },
     time::{Clock, SystemClock},
-    types::{CaptureFact, Frame, FrameView},
+    types::{CaptureFact, Frame},
 };
 use serde_json::Value;
 
-use crate::served::{Served, ask, median_us, release_binary};
+use crate::{
+    finder::{Finder, HEIGHT_PX, WIDTH_PX, default_program, form},
+    served::{Served, ask, median_us, release_binary},
+};
 
-/// Size of the photographs.
-const WIDTH_PX: usize = 640;
-const HEIGHT_PX: usize = 480;
-/// Height of a photograph in heights of its face.
-const FACES_PER_HEIGHT: f32 = 2.0;
-/// Their JPEG quality, as cameras write it.
-const JPEG_QUALITY: u8 = 90;
-/// The detector's input: what the appliance's default configuration uses.
-const DETECT_PX: usize = 640;
 /// What the README promises: p50 through HTTP over the sum of the steps.
 const RATIO_MAX: f64 = 1.3;
 /// Turns that are not counted.
@@ -81,38 +72,20 @@ type Spent = [Vec<u64>; STEPS.len()];
 /// The library's parts, by themselves.
 struct Alone {
     clock: SystemClock,
-    detector: Detector,
-    detect: Box<dyn Network>,
+    finder: Finder,
     embed: Box<dyn Network>,
     calibration: Calibration,
-    rules: FaceRules,
-}
-
-fn default_program(
-    cache: &Path,
-    model: &defaults::DefaultModel,
-    channels: ChannelOrder,
-    input_px: Option<[usize; 2]>,
-) -> Result<Program, Box<dyn Error>> {
-    let path = cache.join("models").join(model.file);
-    let bytes = fs::read(&path)
-        .map_err(|error| format!("{}: {error}: portcullis models fetch", path.display()))?;
-    Ok(model::load(&bytes, model.file, channels, input_px)?)
 }
 
 impl Alone {
     fn load(cache: &Path, threads: usize) -> Result<Self, Box<dyn Error>> {
-        let input_px = Some([DETECT_PX, DETECT_PX]);
-        let finder = default_program(cache, &defaults::DETECTOR, ChannelOrder::Bgr, input_px)?;
         let embedder = default_program(cache, &defaults::EMBEDDER, ChannelOrder::Rgb, None)?;
         let cpu = Cpu::new(threads)?;
         Ok(Self {
             clock: SystemClock::start(),
-            detector: Detector::for_program(&finder)?,
-            detect: cpu.load(&finder, 1)?,
+            finder: Finder::load(cache, threads)?,
             embed: cpu.load(&embedder, 2)?,
             calibration: Calibration::sface_128(),
-            rules: FaceRules::still(),
         })
     }
 
@@ -124,23 +97,13 @@ impl Alone {
         done
     }
 
-    fn find(&mut self, frame: &Frame) -> Result<Face, Box<dyn Error>> {
-        let view = frame.view();
-        self.detect.run(&[Feed::Fit { frame: view }])?;
-        let mut faces = Vec::new();
-        let outputs = |index: usize| self.detect.output(index, 0);
-        self.detector.decode(&outputs, view.width_px(), view.height_px(), &mut faces);
-        select(&faces, view.width_px(), view.height_px(), &self.rules)
-            .map_err(|fact| format!("no usable face: {fact:?}").into())
-    }
-
     fn judge(&self, frame: &Frame, face: &Face) -> Result<ToFrame, Box<dyn Error>> {
         let to_frame = align::to_frame(&face.landmarks_px)?;
         let shape = Shape { h: align::ALIGNED_PX, w: align::ALIGNED_PX, c: 3 };
         let mut aligned = vec![0.0; shape.len()];
         let out = &mut ItemMut::new(shape, &mut aligned);
         warp(frame.view(), &to_frame, ChannelOrder::Rgb, out);
-        match judge(&measure(face, &aligned), &self.rules) {
+        match judge(&measure(face, &aligned), &self.finder.rules) {
             CaptureFact::Usable => Ok(to_frame),
             fact => Err(format!("no usable face: {fact:?}").into()),
         }
@@ -153,7 +116,7 @@ impl Alone {
         let mut maps = Vec::new();
         for photo in photos {
             let frame = self.timed(&mut took_us[0], |_| image::decode(photo))?;
-            let face = self.timed(&mut took_us[1], |alone| alone.find(&frame))?;
+            let face = self.timed(&mut took_us[1], |alone| alone.finder.find(&frame))?;
             maps.push(self.timed(&mut took_us[2], |alone| alone.judge(&frame, &face))?);
             frames.push(frame);
         }
@@ -172,75 +135,6 @@ impl Alone {
         }
         Ok(found)
     }
-}
-
-/// A rectangle of the source under one target pixel; what reaches outside the picture is cut off.
-fn covered(from: f32, step: f32, size: u32) -> Range<usize> {
-    let inside = |at: f32| at.clamp(0.0, size as f32) as usize;
-    inside(from)..inside(from + step.max(1.0))
-}
-
-/// The mean colour of a rectangle; grey where there is no picture.
-fn mean(frame: FrameView<'_>, rows: &Range<usize>, columns: &Range<usize>) -> [u8; 3] {
-    let area = rows.len() * columns.len();
-    if area == 0 {
-        return [128; 3];
-    }
-    let mut sums = [0_usize; 3];
-    for row in rows.clone() {
-        for column in columns.clone() {
-            let at = (row * frame.width_px() as usize + column) * 3;
-            for (sum, &value) in sums.iter_mut().zip(&frame.pixels()[at..at + 3]) {
-                *sum += usize::from(value);
-            }
-        }
-    }
-    sums.map(|sum| u8::try_from(sum / area).unwrap_or(u8::MAX))
-}
-
-/// The stated size cut out around the face of `photo`, as a gate's camera frames a traveller, as a
-/// JPEG file.
-fn photograph(alone: &mut Alone, photo: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
-    let bytes = fs::read(photo).map_err(|error| format!("{}: {error}", photo.display()))?;
-    let frame = image::decode(&bytes)?;
-    let view = frame.view();
-    let [left, top, width, height] = alone.find(&frame)?.rect_px;
-    let step = height * FACES_PER_HEIGHT / HEIGHT_PX as f32;
-    let first_x = left + (width - step * WIDTH_PX as f32) / 2.0;
-    let first_y = top + (height - step * HEIGHT_PX as f32) / 2.0;
-    let mut pixels = Vec::with_capacity(WIDTH_PX * HEIGHT_PX * 3);
-    for y in 0..HEIGHT_PX {
-        let rows = covered(first_y + y as f32 * step, step, view.height_px());
-        for x in 0..WIDTH_PX {
-            let columns = covered(first_x + x as f32 * step, step, view.width_px());
-            pixels.extend(mean(view, &rows, &columns));
-        }
-    }
-    let mut file = Vec::new();
-    let (width, height) = (u16::try_from(WIDTH_PX)?, u16::try_from(HEIGHT_PX)?);
-    Encoder::new(&mut file, JPEG_QUALITY).encode(&pixels, width, height, ColorType::Rgb)?;
-    Ok(file)
-}
-
-/// The multipart form of `POST /v1/verify`.
-fn form(photos: [&[u8]; 2]) -> (String, Vec<u8>) {
-    const BOUNDARY: &str = "portcullis-bench-0b9c1a";
-    let mut body = Vec::new();
-    for (name, photo) in ["probe", "reference"].into_iter().zip(photos) {
-        let head = format!(
-            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"; \
-             filename=\"{name}.jpg\"\r\ncontent-type: image/jpeg\r\n\r\n"
-        );
-        body.extend_from_slice(head.as_bytes());
-        body.extend_from_slice(photo);
-        body.extend_from_slice(b"\r\n");
-    }
-    let tail = format!(
-        "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nevaluation\r\n\
-         --{BOUNDARY}--\r\n"
-    );
-    body.extend_from_slice(tail.as_bytes());
-    (format!("multipart/form-data; boundary={BOUNDARY}"), body)
 }
 
 /// One verification through HTTP; its score.
@@ -286,12 +180,13 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let cache = Environment::of_process().cache_folder()?;
     let [probe, reference] = chosen(options, &cache)?;
     let mut alone = Alone::load(&cache, options.threads)?;
-    let probe = photograph(&mut alone, &probe)?;
-    let reference = photograph(&mut alone, &reference)?;
+    let probe = alone.finder.photograph(&probe)?;
+    let reference = alone.finder.photograph(&reference)?;
     let photos = [probe.as_slice(), reference.as_slice()];
     let binary = options.binary.clone().map_or_else(release_binary, Ok)?;
     let served = Served::start(&binary, options.threads)?;
-    let form = form(photos);
+    let fields = [("probe", photos[0]), ("reference", photos[1])];
+    let form = form(&fields, &[("purpose", "evaluation")]);
     let mut http_us = Vec::new();
     let mut spent = Spent::default();
     let warm_up = if options.smoke { 0 } else { WARM_UP };

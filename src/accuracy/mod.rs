@@ -15,10 +15,13 @@
 //!   a face are not, so true intervals are wider.
 //! * No figure stands without the data set's name and its sizes.
 //!
-//! Absent: bootstrap over subjects, demographic differentials, presentation attack rates.
+//! Rates of presentation attack detection have a standard of their own: [`presentation`].
+//!
+//! Absent: bootstrap over subjects, demographic differentials.
 
 pub mod det;
 pub mod identification;
+pub mod presentation;
 pub mod rates;
 pub mod report;
 

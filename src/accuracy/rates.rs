@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// Thresholds are multiples of 1 / this.
-const THRESHOLD_STEPS: f64 = 10_000.0;
+pub(super) const THRESHOLD_STEPS: f64 = 10_000.0;
 /// The 97.5th percentile of the standard normal distribution.
 const Z_95: f64 = 1.959_963_984_540_054;
 
@@ -81,7 +81,7 @@ pub enum SampleError {
     /// A score is not a number or infinite.
     #[error("{kind} score {index} is not a finite number")]
     NotFinite {
-        /// `genuine`, `impostor`, `mated` or `non-mated`.
+        /// `genuine`, `impostor`, `mated`, `non-mated` or `presentation`.
         kind: &'static str,
         /// Position among the scores of that kind.
         index: usize,

@@ -421,6 +421,8 @@ impl Appliance {
                 custodian: erased.custodian.clone(),
                 at_s: erased.at_s,
             }),
+            at_lane: None,
+            end: None,
         }
     }
 

@@ -1,10 +1,14 @@
 //! Commands, carried out: permitted first, then decoded into slots, then through the pipeline.
 
-use std::{sync::mpsc, time::Duration};
+use std::{
+    sync::{atomic::Ordering, mpsc},
+    time::Duration,
+};
 
 use super::{Appliance, places::Held};
 use crate::{
     audit::{AuditEntry, AuditSink},
+    capture,
     command::{
         Answer, Command, Compared, Decision, EncodedFile, EncodedImage, Part, ReferenceSource,
         Refusal, Request, Scope,
@@ -13,11 +17,12 @@ use crate::{
         authentication::{DocumentFiles, authenticate},
         dg2::Dg2,
         error::DocumentError,
-        image::{self, ImageError},
+        image::ImageError,
     },
     limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX},
+    meter::{LaneKind, Shed},
     pipeline::{
-        Order, Reference, Refused, Reply, Task,
+        Claim, Offered, Order, Presentation, Priority, Reference, Refused, Reply, Task,
         slot::{CaptureError, Captured},
     },
     random::random_id,
@@ -29,14 +34,24 @@ use crate::{
 
 /// Time beyond the deadline in which the pipeline itself tells that it was late. After it, an
 /// engine hangs, and the caller is told so here.
-const GRACE_MS: u64 = 500;
+pub(super) const GRACE_MS: u64 = 500;
+
+/// Why nothing more is taken.
+const STOPPING: &str = "the appliance is stopping";
+
+/// What was set aside for a transaction's frames: slots, and the engines' time.
+pub(super) struct Prepared<'a> {
+    _slots: Held<'a>,
+    claim: Claim,
+    priority: Priority,
+}
 
 /// One request under way.
 pub(super) struct Errand {
     pub(super) transaction: TransactionId,
     pub(super) asked: Asked,
     pub(super) deadline_ms: u64,
-    deadline_us: u64,
+    pub(super) deadline_us: u64,
 }
 
 /// References of a verification, each with its number in the request.
@@ -44,6 +59,9 @@ type Numbered = (Vec<usize>, Vec<Reference>);
 
 impl Appliance {
     pub(super) fn carry_out(&self, request: Request) -> Result<Answer, Refusal> {
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(Refusal::NotReady { why: STOPPING });
+        }
         let errand = self.permit(&request)?;
         match request.command {
             Command::CreateGallery { gallery, kept_by } => {
@@ -69,6 +87,10 @@ impl Appliance {
             Command::IssueToken { image, not_before_s, expiry_s } => {
                 self.issue_token(&errand, &image, (not_before_s, expiry_s))
             }
+            Command::Lane { at, command } => self.at_lane(&errand, &at, command),
+            Command::PushFrame { lane, frame, external_attack } => {
+                self.push_frame(&lane, frame, external_attack)
+            }
             Command::Regroup { gallery, subject, group } => {
                 self.regroup(&errand, &gallery, subject, group)
             }
@@ -88,7 +110,8 @@ impl Appliance {
     /// Who acts, under which name in the audit, until when; or why not. A refused permission is
     /// recorded.
     fn permit(&self, request: &Request) -> Result<Errand, Refusal> {
-        let deadline_ms = request.deadline_ms.unwrap_or(self.deadline_ms);
+        let of_lane = || self.lane_deadline_ms(&request.command);
+        let deadline_ms = request.deadline_ms.or_else(of_lane).unwrap_or(self.deadline_ms);
         if !(1..=DEADLINE_MS_MAX).contains(&deadline_ms) {
             return Err(Refusal::Deadline { held_ms: deadline_ms, most_ms: DEADLINE_MS_MAX });
         }
@@ -165,6 +188,8 @@ impl Appliance {
             comparisons: Vec::new(),
             candidates: None,
             erasure: None,
+            at_lane: errand.asked.at_lane.clone(),
+            end: None,
         }
     }
 
@@ -179,11 +204,11 @@ impl Appliance {
             return Err(Refusal::References { held: sources.len(), most: REFERENCES_MAX });
         }
         let images = pictures(&sources)?;
-        let _places = self.places(errand, 1 + images)?;
+        let prepared = self.prepare(errand, Priority::Gate, 1 + images)?;
         let probe = self.picture(errand, probe, Part::Probe)?;
         let (numbers, references) = self.references(errand, sources)?;
         let task = Task::Verify { references, threshold: threshold.clone() };
-        let reply = self.decide(errand, probe, task)?;
+        let reply = self.decide(errand, prepared, probe, task)?;
         let compared = numbers.into_iter().zip(&reply.comparisons);
         let comparisons = compared
             .map(|(reference, comparison)| Compared {
@@ -255,7 +280,7 @@ impl Appliance {
             return Err(Refusal::Candidates { held: scope.best, most: CANDIDATES_MAX });
         }
         let gallery = self.to_search(gallery)?;
-        let _places = self.places(errand, 1)?;
+        let prepared = self.prepare(errand, Priority::Gate, 1)?;
         let probe = self.picture(errand, probe, Part::Probe)?;
         let task = Task::Identify {
             tiles: gallery.source(),
@@ -264,7 +289,7 @@ impl Appliance {
             class_bits: scope.class_bits,
             group: scope.group,
         };
-        let reply = self.decide(errand, probe, task)?;
+        let reply = self.decide(errand, prepared, probe, task)?;
         Ok(self.decision(reply, threshold, Vec::new()))
     }
 
@@ -295,9 +320,9 @@ impl Appliance {
         image: &EncodedImage,
         part: Part,
     ) -> Result<(crate::types::Template, Option<crate::command::FaceReport>), Refusal> {
-        let _places = self.places(errand, 1)?;
+        let prepared = self.prepare(errand, Priority::Enrolment, 1)?;
         let captured = self.picture(errand, image, part)?;
-        let reply = self.decide(errand, captured, Task::Template)?;
+        let reply = self.decide(errand, prepared, captured, Task::Template)?;
         if let Some(template) = reply.template {
             return Ok((template, reply.face));
         }
@@ -314,11 +339,41 @@ impl Appliance {
         }
     }
 
-    /// Slots for a transaction; waits for others to be answered, but not beyond its deadline.
-    fn places(&self, errand: &Errand, count: usize) -> Result<Held<'_>, Refusal> {
+    /// Sets aside what a transaction's frames need: the engines' time, where its deadline can be met
+    /// at all, and slots, for which it waits until others are answered, but not beyond its deadline.
+    pub(super) fn prepare(
+        &self,
+        errand: &Errand,
+        priority: Priority,
+        frames: usize,
+    ) -> Result<Prepared<'_>, Refusal> {
+        let shed = |reason| {
+            (0..frames).for_each(|_| Offered::new(&self.world.meter).shed(reason));
+        };
+        let claim = self.pipeline.claim(frames as u64, priority, errand.deadline_us);
+        let claim = claim.map_err(|refused| {
+            shed(refused.shed());
+            self.refusal(errand, refused)
+        })?;
         let now_us = self.world.clock.monotonic_us();
         let left = Duration::from_micros(errand.deadline_us.saturating_sub(now_us));
-        self.places.take(count, left).ok_or(Refusal::Busy)
+        let slots = self.places.take(frames, priority, left).ok_or_else(|| {
+            shed(Shed::NoSlot);
+            Refusal::Late { deadline_ms: errand.deadline_ms }
+        })?;
+        Ok(Prepared { _slots: slots, claim, priority })
+    }
+
+    /// What the caller is told of an order that the pipeline does not take.
+    fn refusal(&self, errand: &Errand, refused: Refused) -> Refusal {
+        match refused {
+            Refused::Busy { .. } => Refusal::Busy,
+            Refused::Stopping => Refusal::NotReady { why: STOPPING },
+            Refused::TooLate { needed_ms, retry_after_s } => {
+                let deadline_ms = errand.deadline_ms;
+                Refusal::TooLate { needed_ms, deadline_ms, retry_after_s }
+            }
+        }
     }
 
     /// Every photograph of a data group 2, in its order.
@@ -338,7 +393,7 @@ impl Appliance {
     }
 
     /// What passive authentication says about a document.
-    fn authenticity(
+    pub(super) fn authenticity(
         &self,
         dg2: &EncodedFile,
         sod: Option<&EncodedFile>,
@@ -364,44 +419,56 @@ impl Appliance {
     /// Decodes one picture into a slot, unless the answer would come too late already: pictures
     /// that are made to be slow cost their sender's deadline and one picture more, whatever their
     /// number.
-    fn capture(
+    pub(super) fn capture(
         &self,
         errand: &Errand,
         image: &[u8],
         refusal: impl FnOnce(ImageError) -> Refusal,
     ) -> Result<Captured, Refusal> {
-        let began_us = self.world.clock.monotonic_us();
-        if began_us > errand.deadline_us {
+        let offered = Offered::new(&self.world.meter);
+        if self.world.clock.monotonic_us() > errand.deadline_us {
+            offered.shed(Shed::TooLate);
             return Err(Refusal::Late { deadline_ms: errand.deadline_ms });
         }
-        let captured = self.slots.capture(|pixels| image::decode_into(image, pixels));
-        match captured {
-            Ok(captured) => {
-                Ok(captured.timed(self.world.clock.monotonic_us().saturating_sub(began_us)))
+        match capture::take(image, &self.slots, self.world.clock.as_ref()) {
+            Ok(captured) => Ok(captured.counted(offered)),
+            Err(CaptureError::Busy { .. }) => {
+                offered.shed(Shed::NoSlot);
+                Err(Refusal::Busy)
             }
-            Err(CaptureError::Busy { .. }) => Err(Refusal::Busy),
-            Err(CaptureError::Fill(error)) => Err(refusal(error)),
+            Err(CaptureError::Fill(error)) => {
+                offered.shed(Shed::Unreadable);
+                Err(refusal(error))
+            }
             Err(CaptureError::Extent { .. }) => {
                 Err(Refusal::Fault { what: "a decoder reported another size than it wrote" })
             }
         }
     }
 
-    fn decide(&self, errand: &Errand, probe: Captured, task: Task) -> Result<Reply, Refusal> {
+    pub(super) fn decide(
+        &self,
+        errand: &Errand,
+        prepared: Prepared<'_>,
+        probe: Captured,
+        task: Task,
+    ) -> Result<Reply, Refusal> {
+        let Prepared { _slots, claim, priority } = prepared;
         let order = Order {
             transaction: errand.transaction,
             asked: errand.asked.clone(),
             probe,
             task,
+            priority,
+            lane: LaneKind::Request,
             deadline_us: errand.deadline_us,
+            presentation: Presentation::default(),
+            claim: Some(claim),
         };
         let (answer, answered) = mpsc::sync_channel(1);
         // A caller that has gone does not hear its answer; the audit has it.
         let submitted = self.pipeline.submit(order, move |reply| drop(answer.send(reply)));
-        submitted.map_err(|refused| match refused {
-            Refused::Busy { .. } => Refusal::Busy,
-            Refused::Stopping => Refusal::NotReady { why: "the appliance is stopping" },
-        })?;
+        submitted.map_err(|refused| self.refusal(errand, refused))?;
         let wait = Duration::from_millis(errand.deadline_ms.saturating_add(GRACE_MS));
         answered.recv_timeout(wait).map_err(|error| match error {
             mpsc::RecvTimeoutError::Timeout => Refusal::Late { deadline_ms: errand.deadline_ms },

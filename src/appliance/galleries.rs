@@ -23,7 +23,7 @@ use crate::{
         holder::record::HolderRecords,
     },
     limits::{GALLERIES_MAX, GALLERY_ROWS_MAX},
-    meter::Meter,
+    meter::{GalleryState, Meter, RowState},
     ops::tile::TileLayout,
     types::{GalleryId, TemplateKind},
 };
@@ -119,7 +119,9 @@ impl Galleries {
         let fault = |why: String| Refusal::GalleryFault { gallery: name.clone(), why };
         let vault: Arc<dyn Vault> = match &self.place.folder {
             Some(folder) => {
-                Arc::new(FolderVault::open(folder).map_err(|error| fault(error.to_string()))?)
+                let file = HolderRecords::file_name(name.as_str());
+                let opened = FolderVault::open_alone(folder, &file);
+                Arc::new(opened.map_err(|error| fault(format!("{file}: {error}")))?)
             }
             None => Arc::new(MemoryVault::default()),
         };
@@ -303,18 +305,25 @@ impl Galleries {
                 Kept::Unavailable(_) => unavailable += 1,
             }
         }
-        meter.gallery_rows("searchable", searchable);
-        meter.gallery_rows("vacant", vacant);
-        meter.gallery_rows("holders", holders);
+        meter.gallery_rows(RowState::Searchable, searchable);
+        meter.gallery_rows(RowState::Vacant, vacant);
+        meter.gallery_rows(RowState::Holders, holders);
         meter.gallery_bytes(bytes);
-        meter.galleries("served", served);
-        meter.galleries("unavailable", unavailable);
+        meter.galleries(GalleryState::Served, served);
+        meter.galleries(GalleryState::Unavailable, unavailable);
     }
 
     /// A copy of the list, so that the lock is not held while a gallery works.
     pub(super) fn all(&self) -> Vec<(GalleryId, Kept)> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.iter().map(|(name, kept)| (name.clone(), kept.clone())).collect()
+    }
+
+    /// Lets go of every gallery: the keys of each are zeroed when the last search that holds it has
+    /// ended. Nothing is erased; the files are there for the next start.
+    pub(super) fn close(&self) {
+        let held = std::mem::take(&mut *self.held.write().unwrap_or_else(PoisonError::into_inner));
+        drop(held); // outside the lock: zeroing takes its time
     }
 
     pub(super) fn place(&self) -> &GalleryPlace {
@@ -371,4 +380,33 @@ fn listed(folder: &Path) -> io::Result<Vec<(GalleryId, KeptBy, PathBuf)>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        keys::custodian::MemoryCustodian, model::Calibration, random::SystemEntropy,
+        time::SimulatedClock,
+    };
+
+    #[test]
+    fn a_gallery_that_is_let_go_lives_as_long_as_the_search_that_holds_it() {
+        let entropy = Arc::new(SystemEntropy);
+        let custodian = Arc::new(MemoryCustodian::new(Arc::clone(&entropy) as _));
+        let means = Means { custodian, entropy, clock: Arc::new(SimulatedClock::at(1)) };
+        let place = GalleryPlace { folder: None, means, residency: Residency::Sealed };
+        let calibration = Calibration::sface_128();
+        let galleries = Galleries::open(place, calibration.kind(), calibration.layout());
+        let galleries = galleries.expect("memory needs no folder");
+        let name: GalleryId = "flight".parse().expect("a name");
+        galleries.create(&name, KeptBy::Custodian).expect("the first");
+        let searching = galleries.searchable(&name).expect("it can be searched");
+        let gallery = Arc::downgrade(&searching);
+        galleries.close();
+        assert!(matches!(galleries.searchable(&name), Err(Refusal::UnknownGallery { .. })));
+        assert!(gallery.upgrade().is_some(), "the search goes on");
+        drop(searching);
+        assert!(gallery.upgrade().is_none(), "its keys are zeroed with it");
+    }
 }

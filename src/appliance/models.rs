@@ -1,24 +1,42 @@
 //! Model files: found, checked against what they should be, lowered.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::StartError;
 use crate::{
-    config::{self, ConfigError, Environment},
-    limits::MODEL_BYTES_MAX,
+    backend::{Backend, BackendError, Engine, Network},
+    config::{self, AttackChoice, AttackDetectorName, ConfigError, Environment},
+    face::attack::{AttackDetector, AttackNetwork},
+    limits::{BATCH_FRAMES_MAX, MODEL_BYTES_MAX},
     model::{
         self, Calibration,
-        defaults::{DETECTOR, DefaultModel, EMBEDDER},
+        defaults::{DETECTOR, DefaultModel, EMBEDDER, MINIFASNET},
     },
     ops::program::{ChannelOrder, Program},
+    pipeline::AttackDetection,
+    types::Hash256,
 };
 
 /// The networks and what belongs to them.
 pub(super) struct Models {
     pub(super) detector: Program,
+    pub(super) attack: AttackModels,
     pub(super) embedder: Program,
     pub(super) calibration: Calibration,
 }
+
+/// A network of the presentation attack detector, with what its file does not say.
+pub struct AttackModel {
+    program: Program,
+    scale: f64,
+    bona_fide: usize,
+}
+
+/// The networks of the configured presentation attack detector; none where none is configured.
+pub struct AttackModels(Vec<AttackModel>);
 
 /// Where default models lie.
 ///
@@ -68,18 +86,156 @@ pub fn uncalibrated(
     Ok((detector(keys, environment)?, embedder))
 }
 
-fn detector(keys: &config::Models, environment: &Environment) -> Result<Program, StartError> {
+/// The configured detector.
+///
+/// # Errors
+/// [`StartError`].
+pub fn detector(keys: &config::Models, environment: &Environment) -> Result<Program, StartError> {
     let path = path(&keys.detector, &DETECTOR, environment)?;
     let bytes = read(&path, &keys.detector, &DETECTOR, "detector")?;
     let input_px = Some([keys.detect_px, keys.detect_px]);
     Ok(model::load(&bytes, &shown(&path), ChannelOrder::Bgr, input_px)?)
 }
 
+/// A file of the configured presentation attack detector.
+pub struct AttackFile {
+    /// Where it should be.
+    pub path: PathBuf,
+    /// The SHA-256 that it must have, where one is set.
+    pub expected: Option<Hash256>,
+    scale: f64,
+    bona_fide: usize,
+}
+
+/// The files of the configured presentation attack detector, in the order of its networks.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn attack_files(
+    choice: &AttackChoice,
+    environment: &Environment,
+) -> Result<Vec<AttackFile>, ConfigError> {
+    match choice.detector {
+        AttackDetectorName::None => Ok(Vec::new()),
+        AttackDetectorName::Minifasnet => {
+            let folder = folder(environment)?;
+            let file = |known: &model::defaults::DefaultAttackModel| AttackFile {
+                path: folder.join(known.model.file),
+                expected: Some(known.model.sha256),
+                scale: known.scale,
+                bona_fide: known.bona_fide,
+            };
+            Ok(MINIFASNET.iter().map(file).collect())
+        }
+        AttackDetectorName::Listed => {
+            let file = |listed: &config::AttackNetworkFile| {
+                let (path, expected) = (listed.file.clone(), listed.expected()?);
+                let (scale, bona_fide) = (listed.scale, listed.bona_fide);
+                Ok(AttackFile { path, expected, scale, bona_fide })
+            };
+            choice.network.iter().map(file).collect()
+        }
+    }
+}
+
+impl AttackFile {
+    /// The file's bytes, once they are known to be the expected ones.
+    ///
+    /// # Errors
+    /// [`StartError`], saying what to do.
+    pub fn read(&self) -> Result<Vec<u8>, StartError> {
+        if !self.path.exists() {
+            return Err(StartError::AttackModelMissing { path: shown(&self.path) });
+        }
+        let bytes = read_bounded(&self.path)?;
+        let held = model::hash(&bytes);
+        match self.expected {
+            Some(expected) if expected != held => {
+                Err(StartError::AttackModelAltered { path: shown(&self.path), held, expected })
+            }
+            Some(_) | None => Ok(bytes),
+        }
+    }
+
+    fn load(&self) -> Result<AttackModel, StartError> {
+        let program = model::load(&self.read()?, &shown(&self.path), ChannelOrder::Bgr, None)?;
+        Ok(AttackModel { program, scale: self.scale, bona_fide: self.bona_fide })
+    }
+}
+
+impl AttackModels {
+    /// Reads and lowers the configured detector's networks.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn load(choice: &AttackChoice, environment: &Environment) -> Result<Self, StartError> {
+        let files = attack_files(choice, environment)?;
+        Ok(Self(files.iter().map(AttackFile::load).collect::<Result<_, _>>()?))
+    }
+
+    /// How frames become the networks' inputs, and their outputs a score; `None` without networks.
+    ///
+    /// # Errors
+    /// [`StartError::AttackModel`].
+    pub fn detector(&self) -> Result<Option<AttackDetector>, StartError> {
+        let networks: Vec<AttackNetwork<'_>> = self.0.iter().map(AttackModel::network).collect();
+        if networks.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(AttackDetector::for_networks(&networks)?))
+    }
+
+    /// The networks, ready on `backend` for batches of `batch_max` faces.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub fn networks(
+        &self,
+        backend: &dyn Backend,
+        batch_max: usize,
+    ) -> Result<Vec<Box<dyn Network>>, BackendError> {
+        self.0.iter().map(|held| backend.load(&held.program, batch_max)).collect()
+    }
+}
+
+impl AttackModel {
+    fn network(&self) -> AttackNetwork<'_> {
+        AttackNetwork { program: &self.program, scale: self.scale, bona_fide: self.bona_fide }
+    }
+}
+
 impl Models {
+    /// Every network, ready on `backend`.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub(super) fn engine(&self, backend: Arc<dyn Backend>) -> Result<Engine, BackendError> {
+        Ok(Engine {
+            detect: backend.load(&self.detector, BATCH_FRAMES_MAX)?,
+            attack: self.attack.networks(&*backend, BATCH_FRAMES_MAX)?,
+            embed: backend.load(&self.embedder, BATCH_FRAMES_MAX)?,
+            search: backend,
+        })
+    }
+
+    /// How presentation attack detection is carried out, where it is.
+    ///
+    /// # Errors
+    /// [`StartError::AttackModel`].
+    pub(super) fn attack_detection(
+        &self,
+        choice: &AttackChoice,
+    ) -> Result<Option<AttackDetection>, StartError> {
+        let enrolments = choice.enrolments;
+        Ok(self.attack.detector()?.map(|detector| AttackDetection { detector, enrolments }))
+    }
+
     pub(super) fn load(
         keys: &config::Models,
+        attack: &AttackChoice,
         environment: &Environment,
     ) -> Result<Self, StartError> {
+        let attack = AttackModels::load(attack, environment)?;
         let calibration = calibration(keys)?;
         // The two files are independent, and together they are most of a cold start.
         let (detector, embedder) = rayon::join(
@@ -98,7 +254,7 @@ impl Models {
                 Ok(program)
             },
         );
-        Ok(Self { detector: detector?, embedder: embedder?, calibration })
+        Ok(Self { detector: detector?, attack, embedder: embedder?, calibration })
     }
 }
 

@@ -247,6 +247,8 @@ impl Offline {
             comparisons: Vec::new(),
             candidates: None,
             erasure: None,
+            at_lane: None,
+            end: None,
         };
         self.audit.record(&entry).map_err(|_| OfflineError::Audit)?;
         Ok(Ordered { entry })

@@ -120,6 +120,8 @@ mod tests {
             comparisons: Vec::new(),
             candidates: None,
             erasure: None,
+            at_lane: None,
+            end: None,
         }
     }
 

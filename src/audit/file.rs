@@ -6,7 +6,9 @@
 //!  "attack":"not_performed",
 //!  "comparisons":[{"score":9000,"threshold":6860,"fmr":0.0001}]}            (one line)
 //! ```
-//! What does not apply is left out, except `attack`: that no detector ran is a fact as well.
+//! Each judged frame of a lane's transaction is an entry of its own, with `lane` and
+//! `lane_transaction`; the entry with `end` is what the gate was told, under the gate's own name of
+//! the transaction. What does not apply is left out, except `attack`: that no detector ran is a fact as well.
 //!
 //! Every entry is one `write` and one `fdatasync`, so an answer costs what the medium takes to make
 //! a line durable: some tens of microseconds on a server's SSD with power-loss protection, one to
@@ -173,6 +175,21 @@ struct Line<'a> {
     candidates: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     erasure: Option<LineErasure<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane_transaction: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<LineEnd>,
+}
+
+#[derive(Serialize)]
+struct LineEnd {
+    ended: &'static str,
+    attempt: u8,
+    timeout_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -243,6 +260,14 @@ impl<'a> Line<'a> {
                 custodian: &erasure.custodian,
                 at_s: erasure.at_s,
             }),
+            lane: entry.at_lane.as_ref().map(|at| at.lane.as_str()),
+            lane_transaction: entry.at_lane.as_ref().map(|at| at.transaction.to_string()),
+            end: entry.end.as_ref().map(|end| LineEnd {
+                ended: end.ended,
+                attempt: end.attempt,
+                timeout_ms: end.timeout_ms,
+                frame: end.frame.map(|frame| frame.to_string()),
+            }),
         }
     }
 }
@@ -286,8 +311,10 @@ fn action(action: Action) -> &'static str {
         Action::Enrol => "enrol",
         Action::Erase => "erase",
         Action::ExportGallery => "export_gallery",
+        Action::FollowTransaction => "follow_transaction",
         Action::Identify => "identify",
         Action::IssueToken => "issue_token",
+        Action::PushFrame => "push_frame",
         Action::Regroup => "regroup",
         Action::Replace => "replace",
         Action::Restrict => "restrict",
@@ -318,8 +345,8 @@ fn outcome(outcome: Outcome) -> &'static str {
 mod tests {
     use super::*;
     use crate::{
-        audit::{AuditComparison, AuditErasure},
-        types::{Authenticity, Caller, DocumentFault, Score, SubjectId, TransactionId},
+        audit::{AuditComparison, AuditEnd, AuditErasure},
+        types::{AtLane, Authenticity, Caller, DocumentFault, Score, SubjectId, TransactionId},
     };
 
     fn entry() -> AuditEntry {
@@ -348,6 +375,16 @@ mod tests {
                 epoch_destroyed: Some(3),
                 custodian: "file".to_owned(),
                 at_s: 1_700_000_000,
+            }),
+            at_lane: Some(AtLane {
+                lane: "gate-1".parse().expect("a name"),
+                transaction: TransactionId::from_bytes([8; 16]),
+            }),
+            end: Some(AuditEnd {
+                ended: "decided",
+                attempt: 1,
+                timeout_ms: 8_000,
+                frame: Some(TransactionId::from_bytes([7; 16])),
             }),
         }
     }
@@ -397,8 +434,11 @@ mod tests {
             "candidates",
             "client",
             "comparisons",
+            "end",
             "erasure",
             "gallery",
+            "lane",
+            "lane_transaction",
             "outcome",
             "purpose",
             "reasons",
@@ -412,6 +452,8 @@ mod tests {
         assert_eq!(sorted, known, "a new key needs a look: the audit holds no biometric data");
         let comparison = line["comparisons"][0].as_object().expect("an object");
         assert_eq!(comparison.len(), 4, "document, score, threshold, fmr");
+        let end = line["end"].as_object().expect("an object");
+        assert_eq!(end.len(), 4, "ended, attempt, timeout_ms, frame");
     }
 
     #[test]

@@ -4,8 +4,8 @@
 pub mod file;
 
 use crate::types::{
-    Action, Attack, Authenticity, Caller, GalleryId, Outcome, Purpose, Score, Selection, SubjectId,
-    TransactionId,
+    Action, AtLane, Attack, Authenticity, Caller, GalleryId, Outcome, Purpose, Score, Selection,
+    SubjectId, TransactionId,
 };
 
 /// One comparison, as evidence: the score, what it was held against, and what that means.
@@ -35,6 +35,19 @@ pub struct AuditErasure {
     pub custodian: String,
     /// Civil time of the destruction in seconds, UTC.
     pub at_s: i64,
+}
+
+/// The end of a lane's transaction, as evidence: how it ended, and on which of its frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEnd {
+    /// `decided`, `timed-out`, `cancelled`, `left` or `interrupted`.
+    pub ended: &'static str,
+    /// Which attempt of the same traveller it was, from 1.
+    pub attempt: u8,
+    /// Time that it was given, in milliseconds.
+    pub timeout_ms: u64,
+    /// The entry of the frame that it rests on, where there is one.
+    pub frame: Option<TransactionId>,
 }
 
 /// One thing that happened. Identifiers are opaque; there is no image, no template, no name.
@@ -68,6 +81,10 @@ pub struct AuditEntry {
     pub candidates: Option<u32>,
     /// What an erasure destroyed, once it has.
     pub erasure: Option<AuditErasure>,
+    /// The lane's transaction that it belongs to.
+    pub at_lane: Option<AtLane>,
+    /// That transaction's end: its outcome is the gate's.
+    pub end: Option<AuditEnd>,
 }
 
 /// Why an entry was not written.

@@ -6,6 +6,7 @@
 //! Invariant: nothing here knows `gallery` or `model`; they meet in [`crate::ops`].
 
 pub mod cpu;
+pub mod fpga;
 pub mod reference;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;
@@ -222,6 +223,11 @@ pub const FACTORIES: &[Factory] = &[
     #[cfg(feature = "wgpu")]
     Factory { name: wgpu::NAME, make: |wish| Ok(Arc::new(wgpu::Wgpu::new(wish)?)) },
     Factory { name: cpu::NAME, make: |wish| Ok(Arc::new(cpu::Cpu::new(wish.threads)?)) },
+    // Without a card it is the twin: exact, and slow; a card is named in the configuration.
+    Factory {
+        name: fpga::NAME,
+        make: |wish| Ok(Arc::new(fpga::Fpga::twin(Arc::new(cpu::Cpu::new(wish.threads)?))?)),
+    },
     Factory { name: reference::NAME, make: |_wish| Ok(Arc::new(reference::Reference::new())) },
 ];
 
@@ -262,9 +268,9 @@ pub trait Backend: Send + Sync {
 pub struct Engine {
     /// Finds faces.
     pub detect: Box<dyn Network>,
-    /// Judges whether a face is presented by a living traveller; `None` where no model is
-    /// configured.
-    pub attack: Option<Box<dyn Network>>,
+    /// Judge together whether a face is presented by a living traveller, each from a region of its
+    /// own around the face; empty where no presentation attack detection is configured.
+    pub attack: Vec<Box<dyn Network>>,
     /// Turns an aligned face into an embedding.
     pub embed: Box<dyn Network>,
     /// Compares.

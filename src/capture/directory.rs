@@ -8,9 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use zeroize::Zeroizing;
-
-use super::{Arrival, Encoded, Source, SourceError};
+use super::{Arrival, Encoded, Source, SourceFault};
 use crate::limits::IMAGE_BYTES_MAX;
 
 /// What happens to pictures for which the reader came too late.
@@ -48,14 +46,15 @@ impl Directory {
     /// The photographs of `folder`, one every `period_us` microseconds.
     ///
     /// # Errors
-    /// [`SourceError::Unreadable`] or [`SourceError::Empty`].
+    /// [`SourceFault::Unreadable`] or [`SourceFault::Empty`].
     pub fn open(
         folder: &Path,
         period_us: u64,
         overrun: Overrun,
         rounds: Rounds,
-    ) -> Result<Self, SourceError> {
-        let unreadable = |why| SourceError::Unreadable { path: folder.to_owned(), why };
+    ) -> Result<Self, SourceFault> {
+        let unreadable =
+            |why: io::Error| SourceFault::Unreadable { path: folder.to_owned(), kind: why.kind() };
         let entries = fs::read_dir(folder).map_err(unreadable)?;
         let paths: Result<Vec<PathBuf>, io::Error> =
             entries.map(|entry| entry.map(|entry| entry.path())).collect();
@@ -63,7 +62,7 @@ impl Directory {
         files.retain(|path| is_photograph(path));
         files.sort();
         if files.is_empty() {
-            return Err(SourceError::Empty { path: folder.to_owned() });
+            return Err(SourceFault::Empty { path: folder.to_owned() });
         }
         let period_us = period_us.max(1);
         Ok(Self { files, period_us, overrun, rounds, began_us: None, number: 0, dropped: 0 })
@@ -91,7 +90,7 @@ impl Directory {
 }
 
 impl Source for Directory {
-    fn next(&mut self, now_us: u64) -> Result<Arrival, SourceError> {
+    fn next(&mut self, now_us: u64) -> Result<Arrival, SourceFault> {
         let began_us = *self.began_us.get_or_insert(now_us);
         if self.number > self.last() {
             return Ok(Arrival::End);
@@ -115,16 +114,15 @@ fn is_photograph(path: &Path) -> bool {
     ["jpg", "jpeg", "png"].iter().any(|known| suffix.eq_ignore_ascii_case(known))
 }
 
-fn read(path: &Path) -> Result<Encoded, SourceError> {
-    let unreadable = |why| SourceError::Unreadable { path: path.to_owned(), why };
+fn read(path: &Path) -> Result<Encoded, SourceFault> {
+    let unreadable =
+        |why: io::Error| SourceFault::Unreadable { path: path.to_owned(), kind: why.kind() };
     let held = fs::metadata(path).map_err(unreadable)?.len();
     if held > IMAGE_BYTES_MAX as u64 {
         let (path, most) = (path.to_owned(), IMAGE_BYTES_MAX);
-        return Err(SourceError::TooLarge { path, held, most });
+        return Err(SourceFault::TooLarge { path, held, most });
     }
-    let bytes = Zeroizing::new(fs::read(path).map_err(unreadable)?);
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Encoded { name, bytes })
+    fs::read(path).map(Encoded::new).map_err(unreadable)
 }
 
 #[cfg(test)]
@@ -143,10 +141,12 @@ mod tests {
         Directory::open(folder, 100, overrun, rounds).expect("photographs")
     }
 
-    /// The name of what arrives, or when to ask again.
+    /// What arrives (a file holds its own name), or when to ask again.
     fn next(camera: &mut Directory, now_us: u64) -> Result<String, Option<u64>> {
         match camera.next(now_us).expect("readable") {
-            Arrival::Picture(picture) => Ok(picture.name),
+            Arrival::Picture(picture) => {
+                Ok(String::from_utf8(picture.bytes().to_vec()).expect("a name"))
+            }
             Arrival::NotBefore(at_us) => Err(Some(at_us)),
             Arrival::End => Err(None),
         }
@@ -178,14 +178,14 @@ mod tests {
     fn an_empty_folder_and_a_giant_file_are_refused_by_name() {
         let empty = tempfile::tempdir().expect("a folder");
         let open = |folder: &Path| Directory::open(folder, 1, Overrun::KeepAll, Rounds::Once);
-        assert!(matches!(open(empty.path()), Err(SourceError::Empty { .. })));
-        assert!(matches!(open(&empty.path().join("none")), Err(SourceError::Unreadable { .. })));
+        assert!(matches!(open(empty.path()), Err(SourceFault::Empty { .. })));
+        assert!(matches!(open(&empty.path().join("none")), Err(SourceFault::Unreadable { .. })));
 
         let giant = fs::File::create(empty.path().join("giant.png")).expect("a file");
         giant.set_len(IMAGE_BYTES_MAX as u64 + 1).expect("a sparse file");
-        fs::write(empty.path().join("small.png"), "x").expect("a file");
+        fs::write(empty.path().join("small.png"), "small.png").expect("a file");
         let mut camera = camera(empty.path(), Overrun::KeepAll, Rounds::Once);
-        assert!(matches!(camera.next(0), Err(SourceError::TooLarge { .. })));
+        assert!(matches!(camera.next(0), Err(SourceFault::TooLarge { .. })));
         assert_eq!(next(&mut camera, 100), Ok("small.png".into()));
     }
 }

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     appliance::Appliance,
-    config::{AttackDetection, EngineName},
+    config::{AttackChoice, AttackDetection, EngineName},
     gallery::{Gallery, synthetic},
     meter::{Meter, Stage},
     time::Clock,
@@ -108,7 +108,9 @@ pub(super) fn run(arguments: &Arguments, scene: &mut Scene<'_>) -> Outcome {
 fn adapt(arguments: &Arguments, scene: &mut Scene<'_>) {
     // A demonstration leaves nothing behind, and opens nothing that is not its own.
     scene.config.gallery = local::in_memory();
-    // There is no attack model here; with the duty to detect attacks nobody would be admitted.
+    // Its travellers are photographs, which a detector would rightly suspect; with the duty to
+    // detect attacks and without a detector nobody would be admitted.
+    scene.config.attack = AttackChoice::default();
     scene.config.policy.attack_detection = AttackDetection::NotRequired;
     if let Some(listen) = arguments.listen {
         scene.config.server.listen = listen;

@@ -13,9 +13,13 @@ use super::{
 use crate::{
     appliance,
     backend::{FACTORIES, Wish},
-    config::Environment,
+    config::{AttackDetection, AttackDetectorName, Environment},
     document::authentication::StoreSummary,
     keys::process,
+    model::{
+        self,
+        defaults::{DETECTOR, EMBEDDER},
+    },
     time::{Clock, SystemClock},
 };
 
@@ -56,6 +60,7 @@ pub(super) fn run(
     processor(&mut findings);
     memory(&mut findings);
     model_files(&config, environment, &mut findings);
+    attack_detector(&config, environment, &mut findings);
     trust(&config, &mut findings);
     places(&config, environment, &mut findings);
     keeping::look(&config, environment, &mut findings);
@@ -104,6 +109,11 @@ fn backends(config: &Config, findings: &mut Vec<Finding>) {
         })
         .map_err(|error| error.to_string());
     findings.push(Finding::new("engine", "chosen by engine.name", state));
+    let searches = appliance::backend(config)
+        .and_then(|backend| appliance::search_engine(config, backend))
+        .map(|engine| engine.describe().device)
+        .map_err(|error| error.to_string());
+    findings.push(Finding::new("engine", "chosen by engine.search", searches));
 }
 
 fn processor(findings: &mut Vec<Finding>) {
@@ -176,17 +186,55 @@ fn core_dumps() -> Result<String, String> {
 
 fn model_files(config: &Config, environment: &Environment, findings: &mut Vec<Finding>) {
     let configured = [&config.models.detector, &config.models.embedder];
-    for (model, configured) in models::DEFAULTS.iter().zip(configured) {
+    for (model, configured) in [&DETECTOR, &EMBEDDER].into_iter().zip(configured) {
         if configured.as_os_str().is_empty() {
-            let state = models::state(model, environment);
+            let state = models::state(model, environment).map_err(|lacking| lacking.why);
             let detail = state.map(|()| format!("as published, sha256 {}", model.sha256));
             findings.push(Finding::new("model", model.file, detail));
             continue;
         }
         let read = fs::read(configured).map_err(|error| error.to_string());
-        let state = read.map(|bytes| format!("sha256 {}", crate::model::hash(&bytes)));
+        let state = read.map(|bytes| format!("sha256 {}", model::hash(&bytes)));
         findings.push(Finding::new("model", configured.display().to_string(), state));
     }
+}
+
+/// Presentation attack detection: which networks, and whether they are the expected ones.
+fn attack_detector(config: &Config, environment: &Environment, findings: &mut Vec<Finding>) {
+    if config.attack.detector == AttackDetectorName::None {
+        let state = match config.policy.attack_detection {
+            AttackDetection::NotRequired => Ok("none; not required either".to_owned()),
+            AttackDetection::Required => {
+                Err("none: no gate opens here unless its lane names a detector; set \
+                     attack.detector"
+                    .to_owned())
+            }
+        };
+        findings.push(Finding::new("attack", "attack.detector", state));
+        return;
+    }
+    match appliance::models::attack_files(&config.attack, environment) {
+        Err(error) => {
+            findings.push(Finding::new("model", "attack.detector", Err(error.to_string())))
+        }
+        Ok(files) => {
+            for file in files {
+                let name = file.path.display().to_string();
+                let known = if file.expected.is_some() { "as expected" } else { "not pinned" };
+                let state = file.read().map_err(|error| error.to_string());
+                let state = state.map(|bytes| format!("{known}, sha256 {}", model::hash(&bytes)));
+                findings.push(Finding::new("model", name, state));
+            }
+        }
+    }
+    let lowered = appliance::models::AttackModels::load(&config.attack, environment);
+    let state = lowered.and_then(|models| models.detector()).map_err(|error| error.to_string());
+    let state = state.map(|detector| {
+        let networks = detector.map_or(0, |held| held.networks());
+        let threshold = config.policy.attack_threshold;
+        format!("{networks} networks, suspected from a score of {threshold}")
+    });
+    findings.push(Finding::new("model", "attack.detector", state));
 }
 
 /// Country certificates: how many, which end soon, how old the revocation lists are.

@@ -120,6 +120,7 @@ fn tell(decision: &Decision, names: &BTreeMap<SubjectId, PathBuf>, tell: Tell) {
             held.rows_total, held.accepted, held.ineligible, held.pruned, held.rescored
         ));
     }
+    table::attack(decision.attack, tell);
     table::verdict(decision, tell);
 }
 

@@ -16,6 +16,8 @@ mod document_verify;
 mod enrol;
 mod erase;
 mod eval;
+mod eval_attack;
+mod finder;
 mod gallery;
 mod identify;
 mod local;
@@ -112,6 +114,8 @@ enum Verb {
     Calibrate(calibrate::Arguments),
     /// Measure FMR, FNMR, EER and identification errors on labelled photographs.
     Eval(eval::Arguments),
+    /// Measure APCER and BPCER of the presentation attack detector on labelled pictures.
+    EvalAttack(eval_attack::Arguments),
     /// Print the OpenAPI document of the API.
     Openapi,
     /// Print the default configuration, every key documented; with --check, check the one in force.
@@ -176,6 +180,7 @@ fn with_config(verb: Verb, mut scene: Scene<'_>) -> Outcome {
         Verb::Calibrate(arguments) => calibrate::run(&arguments, &mut scene),
         Verb::Document(verb) => document::run(&verb, &scene),
         Verb::Eval(arguments) => eval::run(&arguments, &mut scene),
+        Verb::EvalAttack(arguments) => eval_attack::run(&arguments, &scene),
         Verb::Openapi | Verb::Config(_) | Verb::Doctor => Ok(Ended::Done), // carried out above
     }
 }

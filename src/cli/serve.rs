@@ -59,8 +59,8 @@ impl Host {
         let (stop, stopped) = watch::channel(false);
         let ending = wait_for(stopped.clone());
         let router = route::router(api.clone());
-        let connections = config.limits.connections;
-        let served = runtime.spawn(server::serve(listener, tls, router, connections, ending));
+        let bounds = server::Bounds::from(&config.limits);
+        let served = runtime.spawn(server::serve(listener, tls, router, bounds, ending));
         let appliance = Appliance::start(config, scene.environment, world)?;
         prepare(&appliance)?;
         let appliance = Arc::new(appliance);
@@ -83,6 +83,7 @@ impl Host {
             Err(Ok(Err(error))) => return Err(error.into()),
             Err(Ok(Ok(())) | Err(_)) => return Err(Failure::new("the server stopped by itself")),
         };
+        appliance.refuse_more();
         stop.send_replace(true);
         let drained = runtime.block_on(served);
         appliance.stop();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::tell::{Ink, Tell};
 use crate::{
     command::{Compared, Decision},
-    types::{CaptureFact, Outcome, Threshold},
+    types::{Attack, CaptureFact, Outcome, Threshold},
 };
 
 /// A threshold with where it comes from, in one line.
@@ -39,6 +39,16 @@ pub(super) fn verdict(decision: &Decision, tell: Tell) {
         let outcome = if at == 0 { decision.verdict.outcome.to_string() } else { String::new() };
         let outcome = tell.ink(ink, format!("{outcome:<6}"));
         tell.line(format!("{outcome} {} ({})", reason.text, reason.code));
+    }
+}
+
+/// What presentation attack detection said; nothing where none ran.
+pub(super) fn attack(attack: Attack, tell: Tell) {
+    match attack {
+        Attack::NotPerformed => {}
+        Attack::Score(score) => {
+            tell.line(format!("presentation attack score {score:.3} (0 bona fide, 1 attack)"));
+        }
     }
 }
 

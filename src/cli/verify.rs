@@ -52,6 +52,7 @@ pub(super) fn run(arguments: &Arguments, scene: &Scene<'_>) -> Outcome {
     } else {
         table::comparisons(&decision, &paths, scene.tell);
         scene.tell.line(table::threshold(&decision.threshold));
+        table::attack(decision.attack, scene.tell);
         table::verdict(&decision, scene.tell);
     }
     if decision.comparisons.iter().any(|compared| compared.matched) {

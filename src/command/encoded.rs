@@ -17,6 +17,12 @@ impl EncodedImage {
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The bytes, handed on.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
 }
 
 impl fmt::Debug for EncodedImage {

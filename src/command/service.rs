@@ -45,4 +45,7 @@ pub trait Service: Send + Sync + 'static {
 
     /// Does what is due without being asked: erases what has expired. Called about once a minute.
     fn housekeep(&self);
+
+    /// Brings the gauges up to date; called before they are read.
+    fn measure(&self);
 }

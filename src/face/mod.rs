@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! detector outputs ─ Detector::decode ─► faces ─ select ─► face ─ align::to_frame ─► warp
-//!                                                           └─ quality::measure ─ judge ─► usable?
+//!                                                           ├─ quality::measure ─ judge ─► usable?
+//!                                                           └─ attack::region ─► what attack
+//!                                                              detection is shown, and its score
 //! ```
 //! Coordinates are pixels of the frame, x to the right, y down, (0, 0) the corner at the top left.
 //!
@@ -11,6 +13,7 @@
 //! over frames, a learned quality score, head pose by a network of its own.
 
 pub mod align;
+pub mod attack;
 mod detect;
 mod nms;
 pub mod quality;

@@ -1,6 +1,8 @@
 //! What callers receive. The command line prints the same documents under `--json`.
 
 mod keeping;
+mod lane;
+mod transaction;
 
 use base64::Engine;
 use serde::Serialize;
@@ -8,6 +10,10 @@ use utoipa::ToSchema;
 
 pub use keeping::{
     ChangedAnswer, ErasedAnswer, HolderEnrolledAnswer, ReplacedAnswer, TokenIssuedAnswer,
+};
+pub use lane::FrameTakenAnswer;
+pub use transaction::{
+    DisplayName, DisplayTextAnswer, DisplayTextsAnswer, TransactionAnswer, TransactionState,
 };
 
 use super::{problem::ReasonText, request::KeysName};
@@ -212,8 +218,12 @@ pub struct SpentAnswer {
     pub batch_us: u64,
     /// Finding, judging, aligning.
     pub detect_us: u64,
+    /// Presentation attack detection.
+    pub attack_us: u64,
     /// Embedding.
     pub embed_us: u64,
+    /// Waiting for the line that compares.
+    pub handover_us: u64,
     /// Comparing or searching.
     pub search_us: u64,
     /// Deciding and writing the audit.
@@ -394,7 +404,9 @@ impl From<Spent> for SpentAnswer {
             capture_us: spent.capture_us,
             batch_us: spent.batch_us,
             detect_us: spent.detect_us,
+            attack_us: spent.attack_us,
             embed_us: spent.embed_us,
+            handover_us: spent.handover_us,
             search_us: spent.search_us,
             decide_us: spent.decide_us,
         }

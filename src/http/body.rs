@@ -93,10 +93,14 @@ fn accept(
     let callers = callers(extensions)?;
     let deadline_ms = deadline_ms(headers)?;
     let kind = kind(headers.get(header::CONTENT_TYPE))?;
-    if promised(headers).is_some_and(|promised| promised > body_bytes as u64) {
-        return Err(too_large(body_bytes));
-    }
+    promised_within(headers, body_bytes)?;
     Ok((callers, deadline_ms, kind))
+}
+
+/// Refuses a body that is announced to be larger than one may be.
+pub(super) fn promised_within(headers: &HeaderMap, body_bytes: usize) -> Result<(), Problem> {
+    let is_larger = promised(headers).is_some_and(|promised| promised > body_bytes as u64);
+    if is_larger { Err(too_large(body_bytes)) } else { Ok(()) }
 }
 
 /// Who calls, as the door found out.
@@ -149,7 +153,11 @@ async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     }
 }
 
-async fn read(headers: &HeaderMap, mut body: Body, most: usize) -> Result<Vec<u8>, Problem> {
+pub(super) async fn read(
+    headers: &HeaderMap,
+    mut body: Body,
+    most: usize,
+) -> Result<Vec<u8>, Problem> {
     let mut whole = Vec::with_capacity(BODY_BYTES_FIRST.min(most));
     let reading = async {
         while let Some(bytes) = next(&mut body).await {

@@ -13,11 +13,13 @@ use utoipa::ToSchema;
 
 use crate::{command::Refusal, types::Reason};
 
-/// Seconds after which a busy appliance is worth asking again.
-const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+/// Seconds after which a busy appliance is worth asking again, where nobody knows better.
+const RETRY_AFTER_S: u64 = 1;
 
 /// Every code of the API: code, status, title. Codes are never reused.
 pub const PROBLEMS: &[(&str, u16, &str)] = &[
+    ("ATTACK_DETECTOR_UNKNOWN", 409, "The lane has no attack detector of its own"),
+    ("ATTACK_SCORE_INVALID", 422, "Not an attack score"),
     ("AUDIT_UNAVAILABLE", 503, "The audit cannot be written"),
     ("BASE64_INVALID", 400, "Not base64"),
     ("BODY_INCOMPLETE", 400, "The body ended early"),
@@ -35,6 +37,7 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("DEADLINE_INVALID", 400, "Not a deadline"),
     ("DEADLINE_OUT_OF_RANGE", 422, "Deadline out of range"),
     ("DEADLINE_PASSED", 504, "Deadline passed"),
+    ("DEADLINE_UNMEETABLE", 503, "The deadline cannot be met"),
     ("DOCUMENT_BYTES_TOO_MANY", 413, "The document's file has too many bytes"),
     ("DOCUMENT_EMPTY", 422, "The document's file is empty"),
     ("DOCUMENT_ENCODING", 422, "The document's file is not encoded as it must be"),
@@ -78,13 +81,18 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("IMAGE_SLOT_TOO_SMALL", 500, "The appliance failed"),
     ("IMAGE_TOO_LARGE", 422, "The image has too many pixels"),
     ("IMAGE_TRUNCATED", 422, "The image is truncated"),
+    ("JOURNAL_UNAVAILABLE", 503, "Transactions cannot be remembered"),
     ("JSON_INVALID", 400, "Not the JSON that this endpoint takes"),
+    ("LANE_NOT_PUSHED", 409, "The lane takes no pushed frames"),
+    ("LANE_OCCUPIED", 409, "Somebody stands at the lane"),
+    ("LANE_UNKNOWN", 404, "No such lane"),
     ("METHOD_NOT_ALLOWED", 405, "Method not allowed"),
     ("MULTIPART_INVALID", 400, "Not the multipart form that this endpoint takes"),
     ("NOT_READY", 503, "Not ready"),
     ("PURPOSE_MISSING", 400, "A purpose is needed"),
     ("REFERENCES_COUNT", 422, "Not a number of references"),
     ("REFERENCE_INVALID", 400, "Not a reference"),
+    ("RETRY_NOT_OFFERED", 409, "No further attempt"),
     ("ROUTE_UNKNOWN", 404, "No such route"),
     ("SUBJECT_FULL", 409, "No room for another reference"),
     ("SUBJECT_NOT_VALID", 409, "The subject is outside its validity"),
@@ -98,7 +106,10 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("TOKEN_EXPIRED", 401, "The token has expired"),
     ("TOKEN_MISSING", 401, "A token is needed"),
     ("TOKEN_UNKNOWN", 401, "The token is not known"),
+    ("TRANSACTION_OTHER_LANE", 409, "The transaction is another lane's"),
+    ("TRANSACTION_UNKNOWN", 404, "No such transaction"),
     ("VALIDITY_EMPTY", 422, "The validity is empty"),
+    ("WATCHERS_FULL", 503, "Enough callers watch"),
 ];
 
 /// The body of every answer that decides nothing.
@@ -147,6 +158,7 @@ pub struct Problem {
     title: &'static str,
     detail: String,
     reasons: Vec<ReasonText>,
+    retry_after_s: u64,
 }
 
 impl Problem {
@@ -156,7 +168,8 @@ impl Problem {
         let row = PROBLEMS.iter().find(|row| row.0 == code);
         let &(code, status, title) = row.unwrap_or(&("FAULT", 500, "The appliance failed"));
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { code, status, title, detail: detail.into(), reasons: Vec::new() }
+        let (detail, retry_after_s) = (detail.into(), RETRY_AFTER_S);
+        Self { code, status, title, detail, reasons: Vec::new(), retry_after_s }
     }
 
     /// The stable code.
@@ -169,8 +182,12 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let mut problem = Self::new(refusal.code(), refusal.to_string());
-        if let Refusal::Forbidden(reasons) = &refusal {
-            problem.reasons = reasons.iter().map(ReasonText::from).collect();
+        match &refusal {
+            Refusal::Forbidden(reasons) => {
+                problem.reasons = reasons.iter().map(ReasonText::from).collect();
+            }
+            Refusal::TooLate { retry_after_s, .. } => problem.retry_after_s = *retry_after_s,
+            _ => {}
         }
         problem
     }
@@ -191,7 +208,7 @@ impl IntoResponse for Problem {
         let kind = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, kind);
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_s));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -238,7 +255,13 @@ mod tests {
 
     #[test]
     fn every_refusal_has_a_row() {
-        use crate::{command::Part, gallery::GalleryError};
+        use crate::{
+            command::{Part, PushRefused, RegisterError},
+            gallery::GalleryError,
+            transaction::journal::JournalError,
+        };
+        let transaction = crate::types::TransactionId::from_bytes([0; 16]);
+        let lane: crate::types::LaneId = "gate-1".parse().expect("a name");
         let gallery: crate::types::GalleryId = "g".parse().expect("a name");
         let subject = crate::types::SubjectId::from_bytes([0; 16]);
         let part = Part::Probe;
@@ -271,10 +294,22 @@ mod tests {
             Refusal::ErasurePending { why: String::new() },
             Refusal::Audit,
             Refusal::Busy,
+            Refusal::TooLate { needed_ms: 2, deadline_ms: 1, retry_after_s: 1 },
+            Refusal::UnknownLane { lane: lane.clone() },
             Refusal::Late { deadline_ms: 1 },
             Refusal::NotReady { why: "starting" },
             Refusal::Fault { what: "a stage" },
+            Refusal::WatchersFull { most: 1 },
         ];
+        let journal = JournalError { place: String::new(), act: "", why: String::new() };
+        let registers = [
+            RegisterError::OtherLane { transaction, lane: lane.clone() },
+            RegisterError::LaneOccupied { lane: lane.clone() },
+            RegisterError::NoRetry { earlier: transaction },
+            RegisterError::Unknown { transaction },
+            RegisterError::Journal(journal),
+        ];
+        refusals.extend(registers.map(Refusal::from));
         refusals.extend(captures.map(|capture| Refusal::Capture { part, capture }));
         refusals.extend(documents().map(|error| Refusal::Document { part, error }));
         let errors = [
@@ -287,6 +322,14 @@ mod tests {
             GalleryError::Restricted { subject },
             GalleryError::NotValid { subject },
         ];
+        let pushes = [
+            PushRefused::NotPushed { lane: lane.clone(), source_kind: "directory" },
+            PushRefused::Image(ImageError::Empty),
+            PushRefused::DetectorUnknown { lane },
+            PushRefused::DetectorScore { score: 2.0 },
+            PushRefused::Stopping,
+        ];
+        refusals.extend(pushes.map(Refusal::Push));
         let inside = |error| Refusal::Gallery { gallery: gallery.clone(), error };
         refusals.extend(errors.map(inside));
         for refusal in refusals {
@@ -301,5 +344,9 @@ mod tests {
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        let later = Refusal::TooLate { needed_ms: 9_000, deadline_ms: 1_000, retry_after_s: 8 };
+        let response = Problem::from(later).into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "8");
     }
 }

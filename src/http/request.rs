@@ -8,11 +8,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 mod keeping;
+mod lane;
+mod transact;
 
 pub use keeping::{
     EnrolHolderBody, EraseBody, IssueTokenBody, RegroupBody, ReplaceBody, RestrictBody,
 };
 pub(super) use keeping::{enrol_holder, erase_selected, issue_token, regroup, replace, restrict};
+pub use lane::{PushFrameBody, PushFrameForm};
+pub(super) use lane::{lane_id, push_frame, push_picture};
+pub use transact::TransactBody;
+pub(super) use transact::{transact, transaction_id};
 
 use super::{
     body::{Fields, Form, base64, json},

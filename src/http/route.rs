@@ -54,6 +54,15 @@ fn rows() -> OpenApiRouter<Api> {
         .routes(routes!(endpoint::issue_token::issue_token))
         .routes(routes!(endpoint::identify::identify))
         .routes(routes!(endpoint::embed::embed))
+        .routes(routes!(endpoint::push_frame::push_frame))
+        .routes(routes!(endpoint::open_transaction::open_transaction))
+        .routes(routes!(
+            endpoint::read_transaction::read_transaction,
+            endpoint::cancel_transaction::cancel_transaction
+        ))
+        .routes(routes!(endpoint::traveller_left::traveller_left))
+        .routes(routes!(endpoint::watch_transaction::watch_transaction))
+        .routes(routes!(endpoint::display_texts::display_texts))
         .routes(routes!(endpoint::version::version))
         .routes(routes!(endpoint::livez::livez))
         .routes(routes!(endpoint::readyz::readyz))
@@ -90,7 +99,7 @@ mod tests {
             serde_json::from_str(&document()).expect("the document is JSON");
         assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 18, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 24, "{:?}", paths.keys());
         for (path, item) in paths {
             for (method, operation) in item.as_object().expect("operations") {
                 assert!(operation["summary"].is_string(), "{method} {path} has no summary");

@@ -28,7 +28,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use crate::limits::{HEAD_MS_MAX, STOP_MS_MAX};
+use crate::{config, limits::HEAD_MS_MAX};
 
 /// Why the API is not served. The operator must act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,6 +120,21 @@ fn pem_text(error: &pem::Error) -> String {
     }
 }
 
+/// What the sockets may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections at once.
+    pub connections: usize,
+    /// Time in which open requests may end when the appliance stops, in milliseconds.
+    pub drain_ms: u64,
+}
+
+impl From<&config::Limits> for Bounds {
+    fn from(limits: &config::Limits) -> Self {
+        Self { connections: limits.connections, drain_ms: limits.drain_ms }
+    }
+}
+
 /// Serves `router` on `listener` until `stop`; then lets open requests end.
 ///
 /// # Errors
@@ -128,7 +143,7 @@ pub async fn serve(
     listener: TcpListener,
     tls: Option<RustlsConfig>,
     router: Router,
-    connections: usize,
+    bounds: Bounds,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
     let stopped = |error: io::Error| ServerError::Stopped { why: error.to_string() };
@@ -136,9 +151,9 @@ pub async fn serve(
     let stopping = handle.clone();
     tokio::spawn(async move {
         stop.await;
-        stopping.graceful_shutdown(Some(Duration::from_millis(STOP_MS_MAX)));
+        stopping.graceful_shutdown(Some(Duration::from_millis(bounds.drain_ms)));
     });
-    let bounded = Bounded(Arc::new(Semaphore::new(connections)));
+    let bounded = Bounded(Arc::new(Semaphore::new(bounds.connections)));
     let mut server = axum_server::from_tcp(listener).map_err(stopped)?.handle(handle);
     server
         .http_builder()

@@ -51,6 +51,15 @@ pub fn harden() -> Result<(), HardenError> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(refused("attaching"))
 }
 
+/// Memory of this process that is resident, in bytes; none where the system does not tell.
+#[must_use]
+pub fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
 /// How it stands now.
 ///
 /// # Errors
@@ -60,4 +69,14 @@ pub fn exposure() -> Result<Exposure, HardenError> {
     let told = told.map_err(|why| HardenError { what: "attaching", why })?;
     let is_dumpable = told != DumpableBehavior::NotDumpable;
     Ok(Exposure { core_bytes_max: getrlimit(Resource::Core).current, is_dumpable })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_that_runs_is_resident() {
+        let bytes = super::resident_bytes().expect("Linux tells");
+        assert!((1 << 20..1 << 40).contains(&bytes), "{bytes}");
+    }
 }

@@ -179,6 +179,24 @@ impl Calibration {
         self.made(|values| quantise_rotated(rotated, self.scale, values))
     }
 
+    /// A template of zeros that matches nobody, for [`Calibration::fill`] to fill later.
+    #[must_use]
+    pub fn blank(&self) -> Template {
+        let values = vec![0_i8; self.layout.dims].into_boxed_slice();
+        Template::new(values, self.kind).expect("the length is the kind's, and zero is in range")
+    }
+
+    /// As [`Calibration::template`], into a place that [`Calibration::blank`] set aside: nothing is
+    /// allocated. On an error the place is all zeros.
+    ///
+    /// # Errors
+    /// [`CalibrationError::Embedding`].
+    pub fn fill(&self, embedding: &[f32], place: &mut Template) -> Result<(), CalibrationError> {
+        place.refill(self.kind, |values| {
+            quantise(embedding, &self.rotation, self.scale, values).map_err(CalibrationError::from)
+        })
+    }
+
     fn made(
         &self,
         quantised: impl FnOnce(&mut [i8]) -> Result<(), QuantiseError>,

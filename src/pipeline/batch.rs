@@ -1,11 +1,16 @@
 //! Which frames go together, and when they stop waiting for company.
 //!
-//! A batch closes when it is full, when the engine is idle and something waits, or when the oldest
-//! frame has waited [`BATCH_WAIT_US_MAX`]. Frames of several transactions share one. First come,
-//! first served: nobody is overtaken.
+//! A batch closes when it is full, when the engine is idle and something waits, when the slack of
+//! the most urgent frame is used up (what remains of its deadline is what remains to be done), or
+//! when the oldest frame has waited [`BATCH_WAIT_US_MAX`]. Frames of several transactions share one.
+//!
+//! Gate transactions go before enrolments: somebody stands at a gate. Within one priority it is
+//! first come, first served, and nobody is overtaken. An enrolment that waits too long for that is
+//! told so when its deadline passes ([`Batcher::overdue`]); it is never forgotten.
 
 use std::collections::VecDeque;
 
+use super::Priority;
 use crate::limits::BATCH_WAIT_US_MAX;
 
 /// A frame by name: which job, and which of its samples.
@@ -13,40 +18,68 @@ use crate::limits::BATCH_WAIT_US_MAX;
 pub(super) struct Item {
     pub(super) ticket: u32,
     pub(super) sample: usize,
+    pub(super) priority: Priority,
     /// Since when it waits.
     pub(super) since_us: u64,
+    /// When it is worth nothing any more.
+    pub(super) deadline_us: u64,
 }
 
 /// Frames that wait for one stage.
 pub(super) struct Batcher {
-    waiting: VecDeque<Item>,
-    most: usize,
+    /// One row per priority, the more urgent one first.
+    waiting: [VecDeque<Item>; Priority::ALL.len()],
 }
 
 impl Batcher {
-    /// Batches of at most `most` frames; `places` can wait without allocation.
-    pub(super) fn new(most: usize, places: usize) -> Self {
-        Self { waiting: VecDeque::with_capacity(places), most }
+    /// `places` frames of each priority can wait without allocation.
+    pub(super) fn new(places: usize) -> Self {
+        Self { waiting: Priority::ALL.map(|_| VecDeque::with_capacity(places)) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.iter().all(VecDeque::is_empty)
     }
 
     pub(super) fn push(&mut self, item: Item) {
-        self.waiting.push_back(item);
+        self.waiting[item.priority as usize].push_back(item);
     }
 
-    /// Moves the next batch into `batch`, which is empty, if it is time for one. `idle` says that
-    /// the engine has nothing else to do.
-    pub(super) fn step(&mut self, now_us: u64, idle: bool, batch: &mut Vec<Item>) {
-        let Some(oldest) = self.waiting.front() else {
-            return;
+    /// Moves the next batch of at most `most` frames into `batch`, which is empty, if it is time for
+    /// one. `idle` says that the engine has nothing else to do; `rest_us` is about what a frame
+    /// takes from here to its answer.
+    pub(super) fn step(
+        &mut self,
+        now_us: u64,
+        idle: bool,
+        rest_us: u64,
+        most: usize,
+        batch: &mut Vec<Item>,
+    ) {
+        let held: usize = self.waiting.iter().map(VecDeque::len).sum();
+        let presses = |item: &Item| {
+            now_us.saturating_sub(item.since_us) >= BATCH_WAIT_US_MAX
+                || item.deadline_us.saturating_sub(now_us) <= rest_us
         };
-        let waited_us = now_us.saturating_sub(oldest.since_us);
-        if idle || self.waiting.len() >= self.most || waited_us >= BATCH_WAIT_US_MAX {
-            let frames = self.waiting.len().min(self.most);
-            batch.extend(self.waiting.drain(..frames));
+        if held == 0 || !(idle || held >= most || self.waiting.iter().flatten().any(presses)) {
+            return;
+        }
+        for row in &mut self.waiting {
+            let frames = row.len().min(most - batch.len());
+            batch.extend(row.drain(..frames));
+        }
+    }
+
+    /// Moves every frame whose deadline has passed into `overdue`.
+    pub(super) fn overdue(&mut self, now_us: u64, overdue: &mut Vec<Item>) {
+        for row in &mut self.waiting {
+            row.retain(|item| {
+                let is_late = now_us >= item.deadline_us;
+                if is_late {
+                    overdue.push(*item);
+                }
+                !is_late
+            });
         }
     }
 }
@@ -55,17 +88,23 @@ impl Batcher {
 mod tests {
     use super::*;
 
+    const MOST: usize = 3;
+    const REST_US: u64 = 500;
+
+    fn item(ticket: u32, priority: Priority) -> Item {
+        let since_us = 1_000 + u64::from(ticket);
+        Item { ticket, sample: 0, priority, since_us, deadline_us: 1_000_000 }
+    }
+
     fn batcher(waiting: u32) -> Batcher {
-        let mut batcher = Batcher::new(3, 8);
-        for ticket in 0..waiting {
-            batcher.push(Item { ticket, sample: 0, since_us: 1_000 + u64::from(ticket) });
-        }
+        let mut batcher = Batcher::new(8);
+        (0..waiting).for_each(|ticket| batcher.push(item(ticket, Priority::Gate)));
         batcher
     }
 
     fn closed(batcher: &mut Batcher, now_us: u64, idle: bool) -> Vec<u32> {
         let mut batch = Vec::new();
-        batcher.step(now_us, idle, &mut batch);
+        batcher.step(now_us, idle, REST_US, MOST, &mut batch);
         batch.iter().map(|item| item.ticket).collect()
     }
 
@@ -79,11 +118,52 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_closes_when_the_slack_of_its_most_urgent_frame_is_used_up() {
+        let urgent = |deadline_us| {
+            let mut batcher = batcher(1);
+            batcher.push(Item { deadline_us, ..item(7, Priority::Enrolment) });
+            batcher
+        };
+        assert_eq!(closed(&mut urgent(1_101 + REST_US), 1_100, false), [0_u32; 0]);
+        assert_eq!(closed(&mut urgent(1_100 + REST_US), 1_100, false), [0, 7]);
+    }
+
+    #[test]
+    fn gates_go_before_enrolments_and_nobody_is_overtaken_within_a_priority() {
+        let mut batcher = Batcher::new(8);
+        for (ticket, priority) in [
+            (0, Priority::Enrolment),
+            (1, Priority::Gate),
+            (2, Priority::Enrolment),
+            (3, Priority::Gate),
+            (4, Priority::Gate),
+            (5, Priority::Gate),
+        ] {
+            batcher.push(item(ticket, priority));
+        }
+        assert_eq!(closed(&mut batcher, 1_005, false), [1, 3, 4]);
+        assert_eq!(closed(&mut batcher, 1_005, false), [5, 0, 2]);
+        assert!(batcher.is_empty());
+    }
+
+    #[test]
     fn what_does_not_fit_keeps_its_place() {
         let mut batcher = batcher(5);
         assert_eq!(closed(&mut batcher, 1_005, false), [0, 1, 2]);
         assert_eq!(closed(&mut batcher, 1_005, false), [0_u32; 0]);
         assert_eq!(closed(&mut batcher, 1_005, true), [3, 4]);
         assert!(batcher.is_empty());
+    }
+
+    #[test]
+    fn what_is_overdue_is_taken_out_wherever_it_waits() {
+        let mut batcher = batcher(3);
+        batcher.push(Item { deadline_us: 2_000, ..item(8, Priority::Enrolment) });
+        let mut overdue = Vec::new();
+        batcher.overdue(1_999, &mut overdue);
+        assert!(overdue.is_empty());
+        batcher.overdue(2_000, &mut overdue);
+        assert_eq!(overdue.iter().map(|item| item.ticket).collect::<Vec<_>>(), [8]);
+        assert_eq!(closed(&mut batcher, 2_001, true), [0, 1, 2]);
     }
 }

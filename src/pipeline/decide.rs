@@ -17,10 +17,7 @@ use super::{
 use crate::{
     audit::{AuditComparison, AuditEntry, AuditError, AuditSink},
     policy::Policy,
-    types::{
-        Attack, Authenticity, CaptureFact, ComparisonFact, EngineFact, Facts, IdentificationFact,
-        Obligation, Outcome, Reason, Score, Verdict,
-    },
+    types::{Attack, Authenticity, EngineFact, Facts, Obligation, Outcome, Reason, Verdict},
 };
 
 const AUDIT_UNAVAILABLE: Reason = Reason {
@@ -34,9 +31,23 @@ const ADMIT_WITHHELD: Reason = Reason {
     text: "The rules would admit although a stage of the appliance failed.",
 };
 
+const PREPARED: Reason = Reason {
+    code: "REFERENCE_PREPARED",
+    text: "A reference was made ready; nothing is decided by it.",
+};
+const NOT_IN_TIME: Reason =
+    Reason { code: "ENGINE_LATE", text: "A reference was not made ready before its deadline." };
+const NOT_PREPARED: Reason = Reason {
+    code: "ENGINE_LOST",
+    text: "A stage of the appliance failed while a reference was made ready.",
+};
 const FALSE_DOCUMENT: Reason = Reason {
     code: "DOCUMENT_NOT_AUTHENTICATED",
     text: "The rules would admit although a document failed its check.",
+};
+const UNTESTED: Reason = Reason {
+    code: "ATTACK_DETECTION_NOT_PERFORMED",
+    text: "The rules would admit although the face was not tested for a presentation attack.",
 };
 
 /// Decides and records.
@@ -53,19 +64,22 @@ impl Decide {
     /// Turns what is known into the reply. The job's frames and templates are gone afterwards,
     /// except for a template that is the answer.
     pub(super) fn step(&self, now_s: i64, job: &mut Job) -> Reply {
-        let facts = facts(job);
-        // Unwind safety: the facts are only read, and a policy keeps no state.
-        let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(&facts)))
-            .map_or_else(|_| refer(POLICY_FAILED), |verdict| guarded(verdict, &facts));
-        let recorded = self.record(&entry(job, &facts, &verdict, now_s));
-        let reply = match recorded {
-            Ok(()) => reply(job, facts, verdict),
-            Err(_) => silent(job, &facts),
-        };
-        for sample in &mut job.samples {
-            sample.captured = None;
-            sample.template = None;
+        job.find_facts();
+        if matches!(job.goal, Goal::Reference) {
+            return prepared(job);
         }
+        let facts = &job.facts;
+        // Unwind safety: the facts are only read, and a policy keeps no state.
+        let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(facts))).map_or_else(
+            |_| refer(POLICY_FAILED),
+            |verdict| guarded(verdict, facts, job.presentation.required),
+        );
+        // Here the verdict is made; what follows writes it down, and may allocate.
+        let reply = match self.record(&entry(job, &verdict, now_s)) {
+            Ok(()) => reply(job, verdict),
+            Err(_) => silent(job),
+        };
+        forget(job);
         reply
     }
 
@@ -78,52 +92,59 @@ impl Decide {
     }
 }
 
-fn refer(reason: Reason) -> Verdict {
-    let obligations =
-        vec![Obligation::EraseProbe, Obligation::RecordDecision, Obligation::NotifyOfficer];
-    Verdict { outcome: Outcome::Refer, reasons: vec![reason], obligations }
+/// Zeroes what a job still holds of anybody.
+fn forget(job: &mut Job) {
+    for sample in &mut job.samples {
+        sample.captured = None;
+        sample.template = None;
+        sample.prepared = None;
+        sample.blank = None;
+    }
 }
 
-/// The last word against a policy that errs: it can make a verdict stricter, never laxer.
-fn guarded(verdict: Verdict, facts: &Facts) -> Verdict {
+/// The template of a reference. Its verdict opens nothing, and says whether the machine did its part.
+fn prepared(job: &mut Job) -> Reply {
+    let verdict = refer(match job.engine {
+        EngineFact::Sound => PREPARED,
+        EngineFact::Late => NOT_IN_TIME,
+        EngineFact::Lost => NOT_PREPARED,
+    });
+    let sound = job.engine == EngineFact::Sound;
+    let template = job.samples[0].template.take().filter(|_| sound);
+    let reply = Reply { template, ..reply(job, verdict) };
+    forget(job);
+    reply
+}
+
+fn refer(reason: Reason) -> Verdict {
+    let obligations =
+        [Obligation::EraseProbe, Obligation::RecordDecision, Obligation::NotifyOfficer];
+    Verdict {
+        outcome: Outcome::Refer,
+        reasons: [reason].into_iter().collect(),
+        obligations: obligations.into_iter().collect(),
+    }
+}
+
+/// The last word against a policy that errs, or that is not the one for a gate: it can make a
+/// verdict stricter, never laxer.
+fn guarded(verdict: Verdict, facts: &Facts, attack_required: bool) -> Verdict {
     let documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
     let mut false_documents = documents.filter(|held| matches!(held, Authenticity::Invalid(_)));
     match verdict.outcome {
         _ if verdict.reasons.is_empty() => refer(POLICY_FAILED),
         Outcome::Admit if facts.engine != EngineFact::Sound => refer(ADMIT_WITHHELD),
         Outcome::Admit if false_documents.next().is_some() => refer(FALSE_DOCUMENT),
+        Outcome::Admit if attack_required && facts.attack == Attack::NotPerformed => {
+            refer(UNTESTED)
+        }
         Outcome::Admit | Outcome::Refer | Outcome::Retry => verdict,
     }
 }
 
-fn facts(job: &Job) -> Facts {
-    let threshold = match &job.goal {
-        Goal::Identify { threshold, .. } | Goal::Verify { threshold } => threshold.score,
-        Goal::Template => Score(i32::MAX),
-    };
-    let references = job.samples[1..].iter().enumerate();
-    let comparisons = references.map(|(index, sample)| ComparisonFact {
-        reference: sample.capture.unwrap_or(CaptureFact::NoFace),
-        document: sample.document,
-        score: job.scores.get(index).copied().flatten(),
-        threshold,
-    });
-    Facts {
-        asked: job.asked.clone(),
-        probe: job.probe().capture.unwrap_or(CaptureFact::NoFace),
-        // No attack model is run by this pipeline yet, and a fact that was not found is not
-        // claimed.
-        attack: Attack::NotPerformed,
-        comparisons: comparisons.collect(),
-        identification: job
-            .found
-            .as_ref()
-            .map(|found| IdentificationFact { candidates: found.subjects, current: found.current }),
-        engine: job.engine,
-    }
-}
-
-fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry {
+fn entry(job: &Job, verdict: &Verdict, now_s: i64) -> AuditEntry {
+    let facts = &job.facts;
+    let asked = &facts.asked;
     let comparisons = match &job.goal {
         Goal::Verify { threshold } => facts
             .comparisons
@@ -135,7 +156,7 @@ fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry 
                 fmr: threshold.fmr,
             })
             .collect(),
-        Goal::Identify { .. } | Goal::Template => Vec::new(),
+        Goal::Identify { .. } | Goal::Template | Goal::Reference => Vec::new(),
     };
     // A capture that may become a template is an administrative act; only its failure is a
     // decision.
@@ -144,10 +165,10 @@ fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry 
     AuditEntry {
         transaction: job.transaction,
         at_s: now_s,
-        caller: Some(job.asked.caller.clone()),
-        action: job.asked.action,
-        purpose: Some(job.asked.purpose),
-        gallery: job.asked.gallery.clone(),
+        caller: Some(asked.caller.clone()),
+        action: asked.action,
+        purpose: Some(asked.purpose),
+        gallery: asked.gallery.clone(),
         subject: None,
         selection: None,
         outcome: decided.then_some(verdict.outcome),
@@ -156,10 +177,13 @@ fn entry(job: &Job, facts: &Facts, verdict: &Verdict, now_s: i64) -> AuditEntry 
         comparisons,
         candidates: facts.identification.map(|search| search.candidates),
         erasure: None,
+        at_lane: asked.at_lane.clone(),
+        end: None,
     }
 }
 
-fn reply(job: &mut Job, facts: Facts, verdict: Verdict) -> Reply {
+fn reply(job: &mut Job, verdict: Verdict) -> Reply {
+    let facts = &job.facts;
     let comparisons = job.samples[1..].iter().zip(&facts.comparisons).map(|(sample, fact)| {
         let matched = fact.score.is_some_and(|score| score >= fact.threshold);
         let (reference, document, score) = (fact.reference, fact.document, fact.score);
@@ -181,11 +205,13 @@ fn reply(job: &mut Job, facts: Facts, verdict: Verdict) -> Reply {
         certificate,
         template,
         spent: job.spent,
+        late: false,
     }
 }
 
 /// What leaves when nothing may: that an officer is needed.
-fn silent(job: &Job, facts: &Facts) -> Reply {
+fn silent(job: &Job) -> Reply {
+    let facts = &job.facts;
     Reply {
         transaction: job.transaction,
         verdict: refer(AUDIT_UNAVAILABLE),
@@ -197,13 +223,17 @@ fn silent(job: &Job, facts: &Facts) -> Reply {
         certificate: None,
         template: None,
         spent: job.spent,
+        late: false,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Action, Asked, Caller, DocumentFault, Purpose, Role};
+    use crate::types::{
+        Action, Asked, Caller, CaptureFact, ComparisonFact, DocumentFault, Purpose, Reasons, Role,
+        Score,
+    };
 
     fn verdict(outcome: Outcome) -> Verdict {
         Verdict { outcome, ..refer(Reason { code: "ANY", text: "Any." }) }
@@ -214,7 +244,7 @@ mod tests {
         let caller = Caller { role: Role::Gate, client: "gate-1".parse().expect("a name") };
         let (action, purpose) = (Action::Verify, Purpose::BorderControl);
         Facts {
-            asked: Asked { caller, action, purpose, gallery: None },
+            asked: Asked { caller, action, purpose, gallery: None, at_lane: None },
             probe: CaptureFact::Usable,
             attack: Attack::NotPerformed,
             comparisons: vec![ComparisonFact { reference, document, score: None, threshold }],
@@ -228,17 +258,21 @@ mod tests {
         let sound = |document| facts(EngineFact::Sound, document);
         for outcome in [Outcome::Admit, Outcome::Retry, Outcome::Refer] {
             for document in [None, Some(Authenticity::Valid)] {
-                assert_eq!(guarded(verdict(outcome), &sound(document)), verdict(outcome));
+                assert_eq!(guarded(verdict(outcome), &sound(document), false), verdict(outcome));
             }
             for engine in [EngineFact::Late, EngineFact::Lost] {
-                let withheld = guarded(verdict(outcome), &facts(engine, None));
+                let withheld = guarded(verdict(outcome), &facts(engine, None), false);
                 assert_ne!(withheld.outcome, Outcome::Admit);
             }
+            let untested = guarded(verdict(outcome), &sound(None), true);
+            assert_ne!(untested.outcome, Outcome::Admit);
+            let tested = Facts { attack: Attack::Score(0.1), ..sound(None) };
+            assert_eq!(guarded(verdict(outcome), &tested, true), verdict(outcome));
             let invalid = Authenticity::Invalid(DocumentFault::Dg2HashMismatch);
-            let withheld = guarded(verdict(outcome), &sound(Some(invalid)));
+            let withheld = guarded(verdict(outcome), &sound(Some(invalid)), false);
             assert_ne!(withheld.outcome, Outcome::Admit);
         }
-        let mute = Verdict { reasons: Vec::new(), ..verdict(Outcome::Admit) };
-        assert_eq!(guarded(mute, &sound(None)), refer(POLICY_FAILED));
+        let mute = Verdict { reasons: Reasons::new(), ..verdict(Outcome::Admit) };
+        assert_eq!(guarded(mute, &sound(None), false), refer(POLICY_FAILED));
     }
 }

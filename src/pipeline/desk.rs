@@ -1,20 +1,30 @@
 //! Where orders come in and wait, and how the lines hand them on. No thread of its own.
 //!
+//! An order whose deadline cannot be met is refused here, at once and with the reason ([`Refused`]):
+//! the time that it would have cost belongs to those who can be answered. Whoever has to prepare an
+//! order first (decode its pictures, wait for slots) claims the engines' time before ([`Desk::claim`]).
+//!
 //! Invariant: an order that was accepted is answered once. Tickets in the two queues are jobs of
 //! the table, so neither queue can be full; the table is what is bounded.
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use crossbeam_queue::ArrayQueue;
 
 use super::{
-    Order, Reply,
+    Claim, Order, Priority, Reply,
     job::{Job, JobTable},
+    pace::Pace,
 };
-use crate::{limits::TRANSACTIONS_MAX, meter::Meter, time::Clock};
+use crate::{
+    limits::TRANSACTIONS_MAX,
+    meter::{Meter, Shed},
+    model::Calibration,
+    time::Clock,
+};
 
 /// Why an order was not accepted; its frames are zeroed already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,9 +35,32 @@ pub enum Refused {
         /// The limit.
         most: usize,
     },
+    /// With what lies ahead of it, it would be answered after its deadline.
+    #[error(
+        "an answer needs about {needed_ms} ms, more than its deadline leaves; try again in \
+         {retry_after_s} s"
+    )]
+    TooLate {
+        /// What it would need.
+        needed_ms: u64,
+        /// When what is too much has been worked off.
+        retry_after_s: u64,
+    },
     /// The appliance is going down.
     #[error("the appliance is stopping and takes no more orders")]
     Stopping,
+}
+
+impl Refused {
+    /// Under which reason its frames are counted.
+    #[must_use]
+    pub fn shed(self) -> Shed {
+        match self {
+            Self::Busy { .. } => Shed::Busy,
+            Self::TooLate { .. } => Shed::TooLate,
+            Self::Stopping => Shed::Stopping,
+        }
+    }
 }
 
 /// Orders on their way.
@@ -39,19 +72,47 @@ pub struct Desk {
     pub(super) embedded: ArrayQueue<u32>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) meter: Arc<Meter>,
+    pub(super) pace: Arc<Pace>,
+    calibration: Arc<Calibration>,
     stopping: AtomicBool,
+    /// From when on nothing is worked on any more, only answered.
+    drained_us: AtomicU64,
 }
 
 impl Desk {
-    pub(super) fn new(clock: Arc<dyn Clock>, meter: Arc<Meter>) -> Self {
+    pub(super) fn new(
+        clock: Arc<dyn Clock>,
+        meter: Arc<Meter>,
+        calibration: Arc<Calibration>,
+    ) -> Self {
         Self {
             table: JobTable::new(TRANSACTIONS_MAX),
             ordered: ArrayQueue::new(TRANSACTIONS_MAX),
             embedded: ArrayQueue::new(TRANSACTIONS_MAX),
             clock,
             meter,
+            pace: Arc::default(),
+            calibration,
             stopping: AtomicBool::new(false),
+            drained_us: AtomicU64::new(u64::MAX),
         }
+    }
+
+    /// Sets the engines' time for `frames` frames aside, until `deadline_us`; give the claim to the
+    /// order that it is for.
+    ///
+    /// # Errors
+    /// [`Refused::TooLate`] or [`Refused::Stopping`].
+    pub fn claim(
+        &self,
+        frames: u64,
+        priority: Priority,
+        deadline_us: u64,
+    ) -> Result<Claim, Refused> {
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(Refused::Stopping);
+        }
+        self.pace.claim(frames, priority, self.clock.monotonic_us(), deadline_us)
     }
 
     /// Takes an order; `reply` is called once, on the match line.
@@ -63,17 +124,36 @@ impl Desk {
         order: Order,
         reply: impl FnOnce(Reply) + Send + 'static,
     ) -> Result<(), Refused> {
+        self.take(order, Box::new(reply)).map_err(|(order, refused)| {
+            order.shed(refused.shed());
+            refused
+        })
+    }
+
+    fn take(
+        &self,
+        mut order: Order,
+        reply: super::job::ReplyTo,
+    ) -> Result<(), (Box<Order>, Refused)> {
+        let claim = match order.claim.take() {
+            Some(claim) => Ok(claim),
+            None => self.claim(order.images(), order.priority, order.deadline_us),
+        };
+        let claim = match claim {
+            Ok(claim) => claim,
+            Err(refused) => return Err((Box::new(order), refused)),
+        };
         let Some(ticket) = self.table.reserve() else {
-            self.meter.frame("shed");
-            return Err(Refused::Busy { most: TRANSACTIONS_MAX });
+            return Err((Box::new(order), Refused::Busy { most: TRANSACTIONS_MAX }));
         };
         // The ticket is held before the flag is read, and a line leaves only when it has seen the
         // flag and then no ticket held: so nobody leaves between this check and the push below.
         if self.stopping.load(Ordering::SeqCst) {
             self.table.release(ticket);
-            return Err(Refused::Stopping);
+            return Err((Box::new(order), Refused::Stopping));
         }
-        self.table.seat(ticket, Job::new(order, self.clock.monotonic_us(), Box::new(reply)));
+        let now_us = self.clock.monotonic_us();
+        self.table.seat(ticket, Job::new(order, claim, now_us, &self.calibration, reply));
         self.ordered.push(ticket).expect("the queue has one place per ticket");
         Ok(())
     }
@@ -81,6 +161,19 @@ impl Desk {
     /// Refuses whatever comes from now on; what is in flight is still answered.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// As [`Desk::stop`]; what is still in flight after `drain_us` microseconds is answered as late,
+    /// without being worked on.
+    pub fn drain(&self, drain_us: u64) {
+        let until_us = self.clock.monotonic_us().saturating_add(drain_us);
+        self.drained_us.fetch_min(until_us, Ordering::SeqCst);
+        self.stop();
+    }
+
+    /// The time that deadlines are held against: `now_us`, and after the drain the end of time.
+    pub(super) fn judged_us(&self, now_us: u64) -> u64 {
+        if now_us >= self.drained_us.load(Ordering::SeqCst) { u64::MAX } else { now_us }
     }
 
     /// Whether nothing will come any more and nothing is in flight.
@@ -97,6 +190,8 @@ impl Desk {
 
     /// From the engine line to the match line.
     pub(super) fn pass_on(&self, ticket: u32) {
+        let now_us = self.clock.monotonic_us();
+        self.table.with(ticket, |job| job.embedded_us = now_us);
         self.embedded.push(ticket).expect("the queue has one place per ticket");
     }
 }

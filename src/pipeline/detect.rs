@@ -53,6 +53,13 @@ impl Detect {
         Self { network, detector, live, faces, crop: vec![0.0; CROP.len()] }
     }
 
+    /// Puts another engine's network to work, with fresh scratch.
+    pub(super) fn replace(&mut self, network: Box<dyn Network>) {
+        self.network = network;
+        self.crop.as_mut_slice().zeroize();
+        self.faces.clear();
+    }
+
     pub(super) fn batch_max(&self) -> usize {
         self.network.batch_max().min(BATCH_FRAMES_MAX)
     }

@@ -1,8 +1,11 @@
-//! The engine line: batch → detect → embed, one batch at a time.
+//! The engine line: batch → detect → attack, embed; one batch at a time.
 //!
 //! Embedding waits while frames wait to be looked at, so that several transactions meet in one
 //! batch, but not longer than a batch may wait. A transaction whose deadline has passed, or whose
 //! probe shows no usable face, costs no embedding any more.
+//!
+//! An engine that is lost is replaced within the batch, and the batch tried once more on the next
+//! one; after a panic the networks are made anew (`standby.rs`).
 //!
 //! Invariant: a frame is in a slot of its job, or boarded here; when its sample is settled it is
 //! zeroed. A batch that fails or panics refers the transactions that were in it, nobody else.
@@ -13,23 +16,60 @@ use std::{
 };
 
 use super::{
+    attack::AttackStage,
     batch::{Batcher, Item},
     desk::Desk,
     detect::{Detect, Seen, Sight},
     embed::Embed,
     slot::Captured,
+    standby::{Supply, is_lost},
 };
 use crate::{
+    backend::{BackendError, Engine},
     limits::BATCH_FRAMES_MAX,
+    meter::Part,
     ops::program::ToFrame,
-    types::{CaptureFact, EngineFact, FrameView, Template},
+    types::{CaptureFact, EngineFact, FrameView},
 };
+
+/// What the line strings together, and who takes over when its engine fails.
+pub(super) struct Stages {
+    pub(super) detect: Detect,
+    pub(super) attack: AttackStage,
+    pub(super) embed: Embed,
+    pub(super) supply: Box<dyn Supply>,
+}
+
+impl Stages {
+    /// Puts the next engine to work, or the last one anew; false when neither works.
+    fn fail_over(&mut self) -> bool {
+        let engine = self.supply.next().or_else(|| self.supply.again());
+        engine.map(|engine| self.install(engine)).is_some()
+    }
+
+    /// Faces that can be scored and embedded together.
+    fn embed_max(&self) -> usize {
+        self.embed.batch_max().min(self.attack.batch_max())
+    }
+
+    /// Makes the networks anew, where that works; where not, they are wiped and go on.
+    fn restart(&mut self) {
+        if let Some(engine) = self.supply.again() {
+            self.install(engine);
+        }
+    }
+
+    fn install(&mut self, engine: Engine) {
+        self.detect.replace(engine.detect);
+        self.attack.replace(engine.attack);
+        self.embed.replace(engine.embed);
+    }
+}
 
 /// Finds and embeds faces. One owner turns it.
 pub struct EngineLine {
     desk: Arc<Desk>,
-    detect: Detect,
-    embed: Embed,
+    stages: Stages,
     to_detect: Batcher,
     to_embed: Batcher,
     /// The batch that is being worked on, and the frames of those that boarded it.
@@ -38,22 +78,20 @@ pub struct EngineLine {
     /// Counts batches.
     number: u64,
     seen: Vec<Seen>,
-    templates: Vec<Option<Template>>,
 }
 
 impl EngineLine {
-    pub(super) fn new(desk: Arc<Desk>, detect: Detect, embed: Embed, slots: usize) -> Self {
+    pub(super) fn new(desk: Arc<Desk>, stages: Stages, slots: usize) -> Self {
         Self {
-            to_detect: Batcher::new(detect.batch_max(), slots),
-            to_embed: Batcher::new(embed.batch_max(), slots),
+            to_detect: Batcher::new(slots),
+            to_embed: Batcher::new(slots),
             desk,
-            detect,
-            embed,
-            batch: Vec::with_capacity(BATCH_FRAMES_MAX),
+            stages,
+            // Everything that waits may be overdue at once.
+            batch: Vec::with_capacity(slots.max(BATCH_FRAMES_MAX)),
             boarded: Vec::with_capacity(BATCH_FRAMES_MAX),
             number: 0,
             seen: Vec::with_capacity(BATCH_FRAMES_MAX),
-            templates: Vec::with_capacity(BATCH_FRAMES_MAX),
         }
     }
 
@@ -62,7 +100,10 @@ impl EngineLine {
         // Unwind safety: whatever was being worked on is thrown away and wiped by `abandon`.
         let turned = catch_unwind(AssertUnwindSafe(|| self.work()));
         turned.unwrap_or_else(|_| {
+            self.desk.meter.restart(Part::Stage);
             self.abandon();
+            // Unwind safety: a supply that panics has installed nothing.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.stages.restart()));
             true
         })
     }
@@ -70,49 +111,71 @@ impl EngineLine {
     /// Zeroes the networks' buffers; done after every batch, and once more before the end.
     pub fn wipe(&mut self) {
         // Unwind safety: a network that cannot even wipe is not asked again for this batch.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.detect.wipe()));
-        let _ = catch_unwind(AssertUnwindSafe(|| self.embed.wipe()));
+        let _ = catch_unwind(AssertUnwindSafe(|| self.stages.detect.wipe()));
+        let _ = catch_unwind(AssertUnwindSafe(|| self.stages.attack.wipe()));
+        let _ = catch_unwind(AssertUnwindSafe(|| self.stages.embed.wipe()));
     }
 
     fn work(&mut self) -> bool {
         let now_us = self.desk.clock.monotonic_us();
         self.admit(now_us);
+        let expired = self.expire(now_us);
         let detect_is_idle = self.to_detect.is_empty();
-        self.to_embed.step(now_us, detect_is_idle, &mut self.batch);
+        let (rest_us, most) = (self.desk.pace.rest_us(true), self.stages.embed_max());
+        self.to_embed.step(now_us, detect_is_idle, rest_us, most, &mut self.batch);
         if !self.batch.is_empty() {
             self.embed_batch(now_us);
             return true;
         }
-        self.to_detect.step(now_us, true, &mut self.batch);
+        let (rest_us, most) = (self.desk.pace.rest_us(false), self.stages.detect.batch_max());
+        self.to_detect.step(now_us, true, rest_us, most, &mut self.batch);
         if self.batch.is_empty() {
-            return false;
+            return expired;
         }
         self.detect_batch(now_us);
         true
     }
 
+    /// Lets go of every frame whose deadline has passed, wherever it waits; whether there was one.
+    fn expire(&mut self, now_us: u64) -> bool {
+        let judged_us = self.desk.judged_us(now_us);
+        self.to_detect.overdue(judged_us, &mut self.batch);
+        self.to_embed.overdue(judged_us, &mut self.batch);
+        let expired = !self.batch.is_empty();
+        for item in self.batch.drain(..) {
+            self.desk.table.with(item.ticket, |job| job.is_sound_at(judged_us));
+            settle(&self.desk, item);
+        }
+        expired
+    }
+
     /// Lets every new order's frames wait for the detector.
     fn admit(&mut self, now_us: u64) {
         while let Some(ticket) = self.desk.ordered.pop() {
-            let (since_us, samples) =
-                self.desk.table.with(ticket, |job| (job.submitted_us, job.samples.len()));
-            for sample in 0..samples {
-                if self.desk.table.with(ticket, |job| job.samples[sample].captured.is_some()) {
-                    let since_us = since_us.min(now_us);
-                    self.to_detect.push(Item { ticket, sample, since_us });
+            let (desk, to_detect) = (&self.desk, &mut self.to_detect);
+            desk.table.with(ticket, |job| {
+                let since_us = job.submitted_us.min(now_us);
+                let (priority, deadline_us) = (job.priority, job.deadline_us);
+                for (sample, held) in job.samples.iter().enumerate() {
+                    if held.captured.is_some() {
+                        to_detect.push(Item { ticket, sample, priority, since_us, deadline_us });
+                    }
                 }
-            }
+            });
         }
     }
 
     /// Takes the frames of those in the batch that are still worth it on board.
     fn board(&mut self, now_us: u64) {
         self.number += 1;
+        let judged_us = self.desk.judged_us(now_us);
         for &item in &self.batch {
             let waited_us = now_us.saturating_sub(item.since_us);
             let captured = self.desk.table.with(item.ticket, |job| {
                 job.charge(2 * self.number, |spent| spent.batch_us += waited_us);
-                job.is_sound_at(now_us).then(|| job.samples[item.sample].captured.take()).flatten()
+                job.is_sound_at(judged_us)
+                    .then(|| job.samples[item.sample].captured.take())
+                    .flatten()
             });
             match captured {
                 Some(captured) => self.boarded.push((item, captured)),
@@ -124,19 +187,14 @@ impl EngineLine {
 
     fn detect_batch(&mut self, now_us: u64) {
         self.board(now_us);
-        let Some(first) = self.boarded.first() else {
+        if self.boarded.is_empty() {
             return;
-        };
-        let sight = |item: &Item, frame| Sight { frame, live: item.sample == 0 };
-        let mut frames = [sight(&first.0, first.1.view()); BATCH_FRAMES_MAX];
-        for (frame, (item, captured)) in frames.iter_mut().zip(&self.boarded) {
-            *frame = sight(item, captured.view());
         }
-        self.seen.clear();
-        if self.detect.step(&frames[..self.boarded.len()], &mut self.seen).is_err() {
-            return self.abandon();
+        if let Err(error) = self.detect_boarded().or_else(|error| self.retried(&error)) {
+            return self.give_up(&error);
         }
         let done_us = self.desk.clock.monotonic_us();
+        self.desk.pace.detected(self.boarded.len(), done_us.saturating_sub(now_us));
         for ((item, captured), seen) in self.boarded.drain(..).zip(self.seen.drain(..)) {
             let embeds = self.desk.table.with(item.ticket, |job| {
                 job.charge(2 * self.number + 1, |spent| spent.detect_us += done_us - now_us);
@@ -157,34 +215,95 @@ impl EngineLine {
         }
     }
 
+    /// Looks at the frames on board; `seen` then has one entry for each.
+    fn detect_boarded(&mut self) -> Result<(), BackendError> {
+        let sight = |item: &Item, frame| Sight { frame, live: item.sample == 0 };
+        let (item, captured) = &self.boarded[0];
+        let mut frames = [sight(item, captured.view()); BATCH_FRAMES_MAX];
+        for (frame, (item, captured)) in frames.iter_mut().zip(&self.boarded) {
+            *frame = sight(item, captured.view());
+        }
+        self.seen.clear();
+        self.stages.detect.step(&frames[..self.boarded.len()], &mut self.seen)
+    }
+
     fn embed_batch(&mut self, now_us: u64) {
         self.board(now_us);
-        let Some(first) = self.boarded.first() else {
+        if self.boarded.is_empty() {
             return;
+        }
+        let embedded = self.embed_boarded().or_else(|error| self.retried_embed(&error));
+        let began_us = match embedded {
+            Ok(began_us) => began_us,
+            Err(error) => return self.give_up(&error),
         };
+        let done_us = self.desk.clock.monotonic_us();
+        self.desk.pace.embedded(self.boarded.len(), done_us.saturating_sub(now_us));
+        for (item, captured) in self.boarded.drain(..) {
+            drop(captured); // zeroed before anybody hears of the template
+            self.desk.table.with(item.ticket, |job| {
+                job.charge(2 * self.number + 1, |spent| spent.embed_us += done_us - began_us);
+                if job.samples[item.sample].template.is_none() {
+                    job.fail(EngineFact::Lost);
+                }
+            });
+            settle(&self.desk, item);
+        }
+    }
+
+    /// Scores the probes on board and embeds all faces, each template into its job. When embedding
+    /// began.
+    fn embed_boarded(&mut self) -> Result<u64, BackendError> {
+        self.stages.attack.step(&self.desk, &self.boarded)?;
+        let began_us = self.desk.clock.monotonic_us();
         let mut faces: [(FrameView<'_>, ToFrame); BATCH_FRAMES_MAX] =
-            [(first.1.view(), ToFrame([0.0; 6])); BATCH_FRAMES_MAX];
+            [(self.boarded[0].1.view(), ToFrame([0.0; 6])); BATCH_FRAMES_MAX];
         for (face, (item, captured)) in faces.iter_mut().zip(&self.boarded) {
             let to_frame =
                 self.desk.table.with(item.ticket, |job| job.samples[item.sample].to_frame);
             *face = (captured.view(), to_frame.expect("only a face that was found is embedded"));
         }
-        self.templates.clear();
-        if self.embed.step(&faces[..self.boarded.len()], &mut self.templates).is_err() {
-            return self.abandon();
-        }
-        let done_us = self.desk.clock.monotonic_us();
-        for ((item, captured), template) in self.boarded.drain(..).zip(self.templates.drain(..)) {
-            drop(captured); // zeroed before anybody hears of the template
-            self.desk.table.with(item.ticket, |job| {
-                job.charge(2 * self.number + 1, |spent| spent.embed_us += done_us - now_us);
-                if template.is_none() {
-                    job.fail(EngineFact::Lost);
+        let (desk, boarded) = (&self.desk, &self.boarded);
+        self.stages.embed.step(&faces[..boarded.len()], |at, make| {
+            let (item, _) = &boarded[at];
+            desk.table.with(item.ticket, |job| {
+                let sample = &mut job.samples[item.sample];
+                if let Some(mut place) = sample.blank.take() {
+                    sample.template = make(&mut place).is_ok().then_some(place);
                 }
-                job.samples[item.sample].template = template;
             });
-            settle(&self.desk, item);
+        })?;
+        Ok(began_us)
+    }
+
+    /// The batch once more, on the next engine, if this one is lost.
+    fn retried(&mut self, error: &BackendError) -> Result<(), BackendError> {
+        self.replace_engine(error)?;
+        self.detect_boarded()
+    }
+
+    fn retried_embed(&mut self, error: &BackendError) -> Result<u64, BackendError> {
+        self.replace_engine(error)?;
+        self.embed_boarded()
+    }
+
+    fn replace_engine(&mut self, error: &BackendError) -> Result<(), BackendError> {
+        if !is_lost(error) || !self.stages.fail_over() {
+            return Err(error.clone());
         }
+        tracing::error!(%error, "an engine was lost; the next one takes over");
+        self.desk.meter.restart(Part::Engine);
+        // The next engine has its own largest batch.
+        let most = self.stages.detect.batch_max().min(self.stages.embed_max());
+        if self.boarded.len() > most {
+            return Err(error.clone());
+        }
+        Ok(())
+    }
+
+    fn give_up(&mut self, error: &BackendError) {
+        tracing::error!(%error, travellers = self.boarded.len(), "a batch is referred");
+        self.abandon();
     }
 
     /// Refers everybody in the batch that went wrong and forgets what it held.
@@ -195,7 +314,6 @@ impl EngineLine {
         });
         let affected: Vec<Item> = boarded.chain(self.batch.drain(..)).collect();
         self.seen.clear();
-        self.templates.clear();
         self.wipe();
         for item in affected {
             self.desk.table.with(item.ticket, |job| job.fail(EngineFact::Lost));

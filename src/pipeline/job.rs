@@ -3,19 +3,27 @@
 //! A job's ticket is its place in the table; only tickets cross queues. Whoever holds a ticket owns
 //! the job, so the places' mutexes are never contended: they are safe Rust's proof of that.
 //!
+//! A job is made with everything that its way to the verdict writes to (places for its templates, for
+//! its scores and for the facts), so that nothing is allocated from ticket to verdict.
+//!
 //! Invariant: a job is settled once; `pending` counts its samples that are not.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_queue::ArrayQueue;
 
-use super::{Order, Reference, Reply, Spent, Task, slot::Captured};
+use super::{
+    Claim, Known, Offered, Order, Presentation, Priority, Reference, Reply, Spent, Task,
+    slot::Captured,
+};
 use crate::{
     face::FaceReport,
+    meter::LaneKind,
+    model::Calibration,
     ops::{program::ToFrame, tile::TileSource},
     types::{
-        Asked, Authenticity, Candidate, CaptureFact, Certificate, EngineFact, Score, Template,
-        Threshold, TransactionId,
+        Attack, Authenticity, Candidate, CaptureFact, Certificate, ComparisonFact, EngineFact,
+        Facts, IdentificationFact, Score, Template, Threshold, TransactionId,
     },
 };
 
@@ -35,6 +43,7 @@ pub(super) enum Goal {
         group: Option<u32>,
     },
     Template,
+    Reference,
 }
 
 /// One face on its way from frame to template.
@@ -46,10 +55,14 @@ pub(super) struct Sample {
     pub(super) face: Option<FaceReport>,
     pub(super) to_frame: Option<ToFrame>,
     pub(super) template: Option<Template>,
+    /// The place that was set aside for the template of an image.
+    pub(super) blank: Option<Template>,
+    /// In the place of a template: one that others hold, too.
+    pub(super) prepared: Option<Arc<Known>>,
     /// What the document that it comes from was found to be.
     pub(super) document: Option<Authenticity>,
-    /// It came as an image.
-    pub(super) image: bool,
+    /// It came as an image that is counted; settled with the answer.
+    pub(super) offered: Option<Offered>,
     settled: bool,
 }
 
@@ -65,11 +78,19 @@ pub(super) struct Found {
 /// One transaction.
 pub(super) struct Job {
     pub(super) transaction: TransactionId,
-    pub(super) asked: Asked,
+    /// What was asked, and all that was found; complete when it is decided.
+    pub(super) facts: Facts,
+    pub(super) priority: Priority,
+    pub(super) lane: LaneKind,
     pub(super) deadline_us: u64,
     pub(super) submitted_us: u64,
+    /// When its last sample was settled.
+    pub(super) embedded_us: u64,
     pub(super) goal: Goal,
     pub(super) engine: EngineFact,
+    pub(super) presentation: Presentation,
+    /// What presentation attack detection has said of the probe so far.
+    pub(super) attack: Attack,
     /// The probe, then the references.
     pub(super) samples: Vec<Sample>,
     /// One per reference, once compared.
@@ -77,25 +98,35 @@ pub(super) struct Job {
     pub(super) found: Option<Found>,
     pub(super) spent: Spent,
     pub(super) reply: ReplyTo,
+    /// The engines' time that was set aside for it.
+    _claim: Claim,
     pending: usize,
     /// The last batch whose time was counted, so that two frames in one batch count it once.
     batch: u64,
 }
 
 impl Job {
-    pub(super) fn new(order: Order, submitted_us: u64, reply: ReplyTo) -> Self {
-        let Order { transaction, asked, probe, task, deadline_us } = order;
+    pub(super) fn new(
+        order: Order,
+        claim: Claim,
+        submitted_us: u64,
+        calibration: &Calibration,
+        reply: ReplyTo,
+    ) -> Self {
+        let Order { transaction, asked, probe, task, priority, lane, deadline_us, .. } = order;
+        let presentation = order.presentation;
         let (goal, references) = match task {
             Task::Verify { references, threshold } => (Goal::Verify { threshold }, references),
             Task::Identify { tiles, threshold, best, class_bits, group } => {
                 (Goal::Identify { tiles, threshold, best, class_bits, group }, Vec::new())
             }
             Task::Template => (Goal::Template, Vec::new()),
+            Task::Reference => (Goal::Reference, Vec::new()),
         };
         let references = references.into_iter().map(|reference| match reference {
-            Reference::Image(captured) => Sample::of(captured),
+            Reference::Image(captured) => Sample::of(captured, calibration),
             Reference::Portrait(captured, authenticity) => {
-                Sample { document: Some(authenticity), ..Sample::of(captured) }
+                Sample { document: Some(authenticity), ..Sample::of(captured, calibration) }
             }
             Reference::Template(template) => Sample {
                 capture: Some(CaptureFact::Usable),
@@ -103,27 +134,72 @@ impl Job {
                 settled: true,
                 ..Sample::default()
             },
+            Reference::Known(prepared) => Sample {
+                capture: Some(prepared.capture),
+                document: prepared.document,
+                prepared: Some(prepared),
+                settled: true,
+                ..Sample::default()
+            },
         });
-        let samples: Vec<Sample> = std::iter::once(Sample::of(probe)).chain(references).collect();
+        let probe = Sample::of(probe, calibration);
+        let samples: Vec<Sample> = std::iter::once(probe).chain(references).collect();
         let frames = || samples.iter().filter_map(|sample| sample.captured.as_ref());
         let spent =
             Spent { capture_us: frames().map(Captured::capture_us).sum(), ..Spent::default() };
         let pending = frames().count();
+        let facts = Facts {
+            asked,
+            probe: CaptureFact::NoFace,
+            attack: Attack::NotPerformed,
+            comparisons: Vec::with_capacity(samples.len()),
+            identification: None,
+            engine: EngineFact::Sound,
+        };
         Self {
             transaction,
-            asked,
+            facts,
+            priority,
+            lane,
             deadline_us,
             submitted_us,
+            embedded_us: submitted_us,
             goal,
             engine: EngineFact::Sound,
+            presentation,
+            attack: presentation.result(),
+            scores: Vec::with_capacity(samples.len()),
             samples,
-            scores: Vec::new(),
             found: None,
             spent,
             reply,
+            _claim: claim,
             pending,
             batch: 0,
         }
+    }
+
+    /// Fills in the facts from what was found. What was not found is not claimed.
+    pub(super) fn find_facts(&mut self) {
+        let threshold = match &self.goal {
+            Goal::Identify { threshold, .. } | Goal::Verify { threshold } => threshold.score,
+            Goal::Template | Goal::Reference => Score(i32::MAX),
+        };
+        let references = self.samples[1..].iter().enumerate();
+        self.facts.comparisons.clear();
+        self.facts.comparisons.extend(references.map(|(index, sample)| ComparisonFact {
+            reference: sample.capture.unwrap_or(CaptureFact::NoFace),
+            document: sample.document,
+            score: self.scores.get(index).copied().flatten(),
+            threshold,
+        }));
+        self.facts.probe = self.samples[0].capture.unwrap_or(CaptureFact::NoFace);
+        self.facts.identification = self.found.as_ref().map(|found| {
+            let (candidates, current) = (found.subjects, found.current);
+            IdentificationFact { candidates, current }
+        });
+        self.facts.attack = self.attack;
+        self.facts.engine = self.engine;
     }
 
     pub(super) fn probe(&self) -> &Sample {
@@ -166,8 +242,16 @@ impl Job {
 }
 
 impl Sample {
-    fn of(captured: Captured) -> Self {
-        Self { captured: Some(captured), image: true, ..Self::default() }
+    /// What it is compared by.
+    pub(super) fn template(&self) -> Option<&Template> {
+        let prepared = || self.prepared.as_ref().and_then(|prepared| prepared.template.as_ref());
+        self.template.as_ref().or_else(prepared)
+    }
+
+    fn of(mut captured: Captured, calibration: &Calibration) -> Self {
+        let offered = captured.take_offered();
+        let blank = Some(calibration.blank());
+        Self { captured: Some(captured), blank, offered, ..Self::default() }
     }
 }
 

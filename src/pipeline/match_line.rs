@@ -8,11 +8,17 @@ use std::{
     sync::Arc,
 };
 
-use super::{decide::Decide, desk::Desk, job::Job, search::Search};
+use super::{
+    decide::Decide,
+    desk::Desk,
+    job::{Goal, Job},
+    search::Search,
+};
 use crate::{
     limits::BATCH_FRAMES_MAX,
-    meter::Stage,
-    types::{EngineFact, Outcome},
+    meter::{AttackFinding, Fate, Part, Stage},
+    policy::ATTACK_SUSPECTED,
+    types::{Attack, CaptureFact, EngineFact, Outcome},
 };
 
 /// Compares, decides, answers. One owner turns it.
@@ -52,14 +58,19 @@ impl MatchLine {
 
     fn search(&mut self) {
         let began_us = self.desk.clock.monotonic_us();
+        let judged_us = self.desk.judged_us(began_us);
         self.jobs.iter_mut().for_each(|job| {
-            job.is_sound_at(began_us);
+            job.is_sound_at(judged_us);
         });
         let now_s = self.desk.clock.civil_s();
         // Unwind safety: results of a search that panicked are thrown away below.
         let searched = catch_unwind(AssertUnwindSafe(|| self.search.step(now_s, &mut self.jobs)));
         let done_us = self.desk.clock.monotonic_us();
+        if searched.is_err() {
+            self.desk.meter.restart(Part::Stage);
+        }
         for job in &mut self.jobs {
+            job.spent.handover_us = began_us.saturating_sub(job.embedded_us);
             job.spent.search_us = done_us - began_us;
             if searched.is_err() {
                 job.scores.clear();
@@ -72,10 +83,13 @@ impl MatchLine {
 
 fn answer(desk: &Desk, decide: &Decide, ticket: u32, job: &mut Job) {
     let began_us = desk.clock.monotonic_us();
-    job.is_sound_at(began_us);
+    job.is_sound_at(desk.judged_us(began_us));
     let mut reply = decide.step(desk.clock.civil_s(), job);
     let done_us = desk.clock.monotonic_us();
     reply.spent.decide_us = done_us - began_us;
+    // Deciding takes time, too: what was in time before it may not be after it.
+    reply.late = job.engine == EngineFact::Late || done_us >= job.deadline_us;
+    desk.pace.matched(done_us.saturating_sub(job.embedded_us));
     meter(desk, job, &reply, done_us);
     let reply_to = std::mem::replace(&mut job.reply, Box::new(|_| {}));
     desk.table.release(ticket);
@@ -83,28 +97,55 @@ fn answer(desk: &Desk, decide: &Decide, ticket: u32, job: &mut Job) {
     let _ = catch_unwind(AssertUnwindSafe(|| reply_to(reply)));
 }
 
-fn meter(desk: &Desk, job: &Job, reply: &super::Reply, done_us: u64) {
+fn meter(desk: &Desk, job: &mut Job, reply: &super::Reply, done_us: u64) {
     let spent = &reply.spent;
     let meter = &desk.meter;
-    meter.stage_us(Stage::Capture, spent.capture_us);
-    meter.stage_us(Stage::Batch, spent.batch_us);
+    let stage = |stage, us| meter.stage(stage, job.lane, us);
+    stage(Stage::Capture, spent.capture_us);
+    stage(Stage::Batch, spent.batch_us);
     if job.probe().capture.is_some() {
-        meter.stage_us(Stage::Detect, spent.detect_us);
+        stage(Stage::Detect, spent.detect_us);
+    }
+    if spent.attack_us > 0 {
+        stage(Stage::Attack, spent.attack_us);
     }
     if spent.embed_us > 0 {
-        meter.stage_us(Stage::Embed, spent.embed_us);
-        meter.stage_us(Stage::Search, spent.search_us);
+        stage(Stage::Embed, spent.embed_us);
+        stage(Stage::Handover, spent.handover_us);
+        stage(Stage::Search, spent.search_us);
     }
-    meter.stage_us(Stage::Decide, spent.decide_us);
-    meter.stage_us(Stage::Transaction, done_us - job.submitted_us);
-    meter.outcome(reply.verdict.outcome);
-    let fate = match job.engine {
-        EngineFact::Sound | EngineFact::Lost => "answered",
-        EngineFact::Late => "late",
-    };
-    job.samples.iter().filter(|sample| sample.image).for_each(|_| meter.frame(fate));
+    stage(Stage::Decide, spent.decide_us);
+    stage(Stage::Transaction, done_us - job.submitted_us);
+    if matches!(job.goal, Goal::Reference) {
+        return settle(job, reply.late); // nothing was decided about anybody
+    }
+    // What a lane's frame comes to is not what the gate is told; its transaction counts that.
+    if job.facts.asked.at_lane.is_none() {
+        meter.outcome(reply.verdict.outcome);
+    }
+    if job.probe().capture == Some(CaptureFact::Usable) {
+        meter.attack(attack_finding(reply));
+    }
+    settle(job, reply.late);
     debug_assert!(
         job.engine == EngineFact::Sound || reply.verdict.outcome != Outcome::Admit,
         "a failing engine never admits"
     );
+}
+
+/// Counts its frames.
+fn settle(job: &mut Job, late: bool) {
+    let fate = if late { Fate::Late } else { Fate::Answered };
+    let offered = job.samples.iter_mut().filter_map(|sample| sample.offered.take());
+    offered.for_each(|offered| offered.worked_on(fate));
+}
+
+/// What presentation attack detection came to; never the score.
+fn attack_finding(reply: &super::Reply) -> AttackFinding {
+    let suspected = reply.verdict.reasons.iter().any(|reason| reason.code == ATTACK_SUSPECTED);
+    match reply.attack {
+        Attack::NotPerformed => AttackFinding::NotPerformed,
+        Attack::Score(_) if suspected => AttackFinding::Suspected,
+        Attack::Score(_) => AttackFinding::Passed,
+    }
 }

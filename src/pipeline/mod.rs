@@ -1,10 +1,10 @@
 //! The way of a frame, on one screen.
 //!
 //! ```text
-//! capture ─► batch ─► detect ─► embed ─► search ─► decide ─► reply
-//!    │ slot, ticket        (engine thread)     │ 1:1 or 1:N      │ audit first
-//!    ▼                     slot zeroed         ▼                 ▼
-//!  newest wins / busy      once embedded  candidates          gate
+//! capture ─► batch ─► detect ─► attack, embed ─► search ─► decide ─► reply
+//!    │ slot, ticket        (engine thread)             │ 1:1 or 1:N      │ audit first
+//!    ▼                     slot zeroed                 ▼                 ▼
+//!  newest wins / busy      once embedded          candidates          gate
 //! ```
 //!
 //! Only a ticket (u32) crosses a queue. Stages are state machines without I/O: what comes in and
@@ -16,6 +16,7 @@
 //! | capture | `slot.rs` | the caller's |
 //! | batch | `batch.rs` | engine |
 //! | detect, judge, align | `detect.rs` | engine |
+//! | detect presentation attacks | `attack.rs` | engine |
 //! | embed | `embed.rs` | engine |
 //! | compare, search | `search.rs` | match |
 //! | decide, record | `decide.rs` | match |
@@ -25,13 +26,18 @@
 //! network holds its pixels or embeddings, its templates are dropped (but one that is the answer)
 //! and its audit entry is written. Each failure ends in Refer.
 //!
-//! The frame path allocates nothing per pixel: slots, batches, scratch and the table are set aside
-//! at start. A template's int8 values, the lists of a reply and the sampled facts of a decision are
-//! allocated, some kilobytes per transaction, and templates are wiped when they are dropped.
+//! From ticket to verdict nothing is allocated: slots, batches, scratch and the table are set aside at
+//! start, and places for templates, scores and facts with the order (`tests/allocations.rs` counts).
+//! Two exceptions: a search 1:N hands out lists, and what follows the verdict (the audit entry, the
+//! reply) is written anew each time. Templates are wiped when they are dropped.
+//!
+//! `pace.rs` refuses what cannot be answered in time, `standby.rs` replaces an engine that fails,
+//! `offered.rs` keeps the account of frames.
 //!
 //! Absent on purpose: a way to cut an engine short. A deadline is noticed between stages; a device
 //! that hangs holds its batch, and a caller that cannot wait refers on its own.
 
+mod attack;
 mod batch;
 mod decide;
 mod desk;
@@ -40,14 +46,21 @@ mod embed;
 mod engine_line;
 mod job;
 mod match_line;
+mod offered;
+mod pace;
 mod runner;
 mod search;
 pub mod slot;
+mod standby;
 
+pub use attack::{AttackDetection, Presentation};
 pub use desk::{Desk, Refused};
 pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
+pub use offered::Offered;
+pub use pace::Claim;
 pub use runner::{Pipeline, engine_loop, match_loop};
+pub use standby::{Nobody, Standby, Supply};
 
 use std::sync::Arc;
 
@@ -55,7 +68,7 @@ use crate::{
     audit::AuditSink,
     backend::Engine,
     face::{Detector, FaceReport, FaceRules},
-    meter::Meter,
+    meter::{LaneKind, Meter, Shed},
     model::Calibration,
     ops::tile::TileSource,
     policy::Policy,
@@ -90,6 +103,19 @@ pub enum Task {
     },
     /// The template itself, for enrolment or (where switched on) for an administrator.
     Template,
+    /// The template of a reference that several probes will be compared with. Nothing is decided and
+    /// nothing recorded: each comparison with it is.
+    Reference,
+}
+
+/// A reference that was made ready before: its template, or why there is none.
+pub struct Known {
+    /// What its capture gave; a template counts as usable.
+    pub capture: CaptureFact,
+    /// Its template, where the capture was usable.
+    pub template: Option<Template>,
+    /// What the document that it comes from was found to be.
+    pub document: Option<Authenticity>,
 }
 
 /// One reference of a verification.
@@ -100,6 +126,22 @@ pub enum Reference {
     Portrait(slot::Captured, Authenticity),
     /// A template that the gallery or a token held.
     Template(Template),
+    /// One that was made ready before, by [`Task::Reference`] or otherwise.
+    Known(Arc<Known>),
+}
+
+/// Whom the engines serve first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Somebody stands at a gate.
+    Gate,
+    /// Somebody is enrolled, or handed a template or a token.
+    Enrolment,
+}
+
+impl Priority {
+    /// All of them, the most urgent one first.
+    pub const ALL: [Self; 2] = [Self::Gate, Self::Enrolment];
 }
 
 /// One transaction as it enters the pipeline.
@@ -112,8 +154,44 @@ pub struct Order {
     pub probe: slot::Captured,
     /// What to do with it.
     pub task: Task,
+    /// Whom it waits for, and who waits for it.
+    pub priority: Priority,
+    /// Where its probe comes from, for the meter.
+    pub lane: LaneKind,
     /// When the answer is worth nothing any more, on the pipeline's clock.
     pub deadline_us: u64,
+    /// What is known, and what is needed, about presentation attacks.
+    pub presentation: Presentation,
+    /// The engines' time that was claimed for it before; `None` to claim it when it is submitted.
+    pub claim: Option<Claim>,
+}
+
+impl Order {
+    /// How many frames it brings.
+    fn images(&self) -> u64 {
+        let Task::Verify { references, .. } = &self.task else { return 1 };
+        let is_image = |reference: &&Reference| {
+            matches!(reference, Reference::Image(_) | Reference::Portrait(..))
+        };
+        1 + references.iter().filter(is_image).count() as u64
+    }
+
+    /// Gives its frames up, for `reason`.
+    fn shed(self, reason: Shed) {
+        let references = match self.task {
+            Task::Verify { references, .. } => references,
+            Task::Identify { .. } | Task::Template | Task::Reference => Vec::new(),
+        };
+        let frames = references.into_iter().filter_map(|reference| match reference {
+            Reference::Image(captured) | Reference::Portrait(captured, _) => Some(captured),
+            Reference::Template(_) | Reference::Known(_) => None,
+        });
+        for mut captured in frames.chain([self.probe]) {
+            if let Some(offered) = captured.take_offered() {
+                offered.shed(reason);
+            }
+        }
+    }
 }
 
 /// One comparison in a reply.
@@ -140,8 +218,12 @@ pub struct Spent {
     pub batch_us: u64,
     /// Finding, judging, aligning.
     pub detect_us: u64,
+    /// Presentation attack detection.
+    pub attack_us: u64,
     /// Embedding.
     pub embed_us: u64,
+    /// Waiting for the line that compares.
+    pub handover_us: u64,
     /// Comparing or searching.
     pub search_us: u64,
     /// Deciding and writing the audit.
@@ -166,10 +248,12 @@ pub struct Reply {
     pub candidates: Vec<Candidate>,
     /// For a search.
     pub certificate: Option<Certificate>,
-    /// For [`Task::Template`], when the capture was usable.
+    /// For [`Task::Template`] and [`Task::Reference`], when the capture was usable.
     pub template: Option<Template>,
     /// Where the time went.
     pub spent: Spent,
+    /// Whether it came after its deadline.
+    pub late: bool,
 }
 
 /// What a pipeline is made of.
@@ -178,6 +262,8 @@ pub struct Parts {
     pub engine: Engine,
     /// How the detector's outputs are read.
     pub detector: Detector,
+    /// How presentation attack detection is carried out, where it is.
+    pub attack: Option<AttackDetection>,
     /// How the embedder's output becomes a template.
     pub calibration: Arc<Calibration>,
     /// What a usable face is.
@@ -192,6 +278,8 @@ pub struct Parts {
     pub meter: Arc<Meter>,
     /// Where frames lie.
     pub slots: Arc<slot::SlotPool>,
+    /// Who takes over when an engine fails.
+    pub standby: Standby,
 }
 
 impl Parts {
@@ -199,11 +287,15 @@ impl Parts {
     /// without.
     #[must_use]
     pub fn assemble(self) -> (Arc<Desk>, EngineLine, MatchLine) {
-        let desk = Arc::new(Desk::new(self.clock, self.meter));
+        let desk = Arc::new(Desk::new(self.clock, self.meter, Arc::clone(&self.calibration)));
         let detect = detect::Detect::new(self.engine.detect, self.detector, self.rules);
         let embed = embed::Embed::new(self.engine.embed, self.calibration);
-        let engine_line = EngineLine::new(Arc::clone(&desk), detect, embed, self.slots.slots());
-        let search = search::Search::new(self.engine.search);
+        let Standby { engines, searches } = self.standby;
+        let attack = attack::AttackStage::new(self.engine.attack, self.attack);
+        let stages = engine_line::Stages { detect, attack, embed, supply: engines };
+        let engine_line = EngineLine::new(Arc::clone(&desk), stages, self.slots.slots());
+        let meter = Arc::clone(&desk.meter);
+        let search = search::Search::new(self.engine.search, searches, meter);
         let decide = decide::Decide::new(self.policy, self.audit);
         let match_line = MatchLine::new(Arc::clone(&desk), search, decide);
         (desk, engine_line, match_line)

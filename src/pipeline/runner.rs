@@ -6,22 +6,59 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{Builder, JoinHandle},
+    time::Duration,
 };
 
 use crossbeam_utils::sync::{Parker, Unparker};
 
 use super::{
-    Order, Parts, Refused, Reply, desk::Desk, engine_line::EngineLine, match_line::MatchLine,
+    Claim, Order, Parts, Priority, Refused, Reply, desk::Desk, engine_line::EngineLine,
+    match_line::MatchLine,
 };
+use crate::limits::{DRAIN_GRACE_MS, STOP_MS_MAX};
 
 /// The pipeline, running. Stops when dropped.
 pub struct Pipeline {
     desk: Arc<Desk>,
     engine: Unparker,
     matching: Unparker,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<Line>>,
+}
+
+/// A line's thread, and who tells that it has ended.
+struct Line {
+    name: &'static str,
+    thread: JoinHandle<()>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Line {
+    fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Self {
+        let (end, ended) = mpsc::channel();
+        let body = move || {
+            // Dropped when the thread ends, however it ends.
+            let _end: mpsc::Sender<()> = end;
+            body();
+        };
+        let named = Builder::new().name(name.into());
+        let thread = named.spawn(body).expect("the system can start a thread");
+        Self { name, thread, ended }
+    }
+
+    /// Whether it ended within that time. One that did not is left to itself: it hangs in an engine,
+    /// and the process is about to end.
+    fn ends_within(self, patience: Duration) -> bool {
+        let has_ended = self.ended.recv_timeout(patience) != Err(mpsc::RecvTimeoutError::Timeout);
+        if has_ended {
+            // Lines catch their own panics; a thread that died all the same has nothing to tell.
+            let _ = self.thread.join();
+        } else {
+            tracing::error!(line = self.name, "an engine hangs; its line is left behind");
+        }
+        has_ended
+    }
 }
 
 impl Pipeline {
@@ -35,17 +72,13 @@ impl Pipeline {
         let (engine_parker, match_parker) = (Parker::new(), Parker::new());
         let engine = engine_parker.unparker().clone();
         let matching = match_parker.unparker().clone();
-        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
-            Builder::new().name(name.into()).spawn(body).expect("the system can start a thread")
-        };
         let (one, next) = (Arc::clone(&desk), matching.clone());
         let run_engine =
             move || engine_loop(&one, engine_line, &|| engine_parker.park(), &|| next.unpark());
         let (other, back) = (Arc::clone(&desk), engine.clone());
         let run_match =
             move || match_loop(&other, match_line, &|| match_parker.park(), &|| back.unpark());
-        let threads =
-            vec![spawn("engine", Box::new(run_engine)), spawn("match", Box::new(run_match))];
+        let threads = vec![Line::spawn("engine", run_engine), Line::spawn("match", run_match)];
         Self { desk, engine, matching, threads: Mutex::new(threads) }
     }
 
@@ -65,23 +98,40 @@ impl Pipeline {
         taken
     }
 
-    /// Takes no more orders, answers those in flight, zeroes the networks and ends the threads.
-    pub fn stop(&self) {
-        self.desk.stop();
+    /// Sets the engines' time for `frames` frames aside before they are decoded.
+    ///
+    /// # Errors
+    /// [`Refused::TooLate`] or [`Refused::Stopping`].
+    pub fn claim(
+        &self,
+        frames: u64,
+        priority: Priority,
+        deadline_us: u64,
+    ) -> Result<Claim, Refused> {
+        self.desk.claim(frames, priority, deadline_us)
+    }
+
+    /// Takes no more orders, answers those in flight, zeroes the networks and ends the threads. What
+    /// is not decided within `drain_ms` is answered as late. False when a line hangs in its engine
+    /// and was left behind.
+    pub fn stop(&self, drain_ms: u64) -> bool {
+        self.desk.drain(drain_ms.saturating_mul(1_000));
         self.engine.unpark();
         self.matching.unpark();
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            // Lines catch their own panics; a thread that died all the same has nothing to tell.
-            let _ = thread.join();
+        let patience = Duration::from_millis(drain_ms.saturating_add(DRAIN_GRACE_MS));
+        let mut all = true;
+        for line in threads {
+            all &= line.ends_within(patience);
         }
+        all
     }
 }
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        self.stop();
+        self.stop(STOP_MS_MAX);
     }
 }
 

@@ -16,10 +16,14 @@
 
 use std::sync::Arc;
 
-use super::job::{Found, Goal, Job};
+use super::{
+    job::{Found, Goal, Job},
+    standby::is_lost,
+};
 use crate::{
     backend::{Backend, BackendError, Tiles},
     limits::{CANDIDATES_MAX, REFERENCES_PER_SUBJECT_MAX},
+    meter::{Meter, Part},
     ops::{
         search::{Probe, RowHits},
         tile::TileSource,
@@ -33,15 +37,22 @@ const RESCANS_MAX: usize = 2;
 /// Compares.
 pub(super) struct Search {
     backend: Arc<dyn Backend>,
+    /// Who takes over, the next one first.
+    standby: Box<dyn Iterator<Item = Arc<dyn Backend>> + Send>,
+    meter: Arc<Meter>,
 }
 
 impl Search {
-    pub(super) fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend }
+    pub(super) fn new(
+        backend: Arc<dyn Backend>,
+        standby: Box<dyn Iterator<Item = Arc<dyn Backend>> + Send>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        Self { backend, standby, meter }
     }
 
     /// Fills in scores and candidates of every job that is sound and has a probe template.
-    pub(super) fn step(&self, now_s: i64, jobs: &mut [Job]) {
+    pub(super) fn step(&mut self, now_s: i64, jobs: &mut [Job]) {
         for job in jobs.iter_mut().filter(|job| is_ready(job)) {
             if matches!(job.goal, Goal::Verify { .. }) {
                 self.compare(job);
@@ -53,13 +64,20 @@ impl Search {
                 .iter_mut()
                 .filter(|job| wanted(job).is_some_and(|other| same(other, &source)))
                 .collect();
-            match self.scan(now_s, &source, &together) {
+            let scanned = self.scan(now_s, &source, &together).or_else(|error| {
+                self.replace_backend(error)?;
+                self.scan(now_s, &source, &together)
+            });
+            match scanned {
                 Ok((found, current)) => {
                     for (job, hits) in together.iter_mut().zip(found) {
                         job.found = Some(fold(&job.goal, &hits, current));
                     }
                 }
-                Err(_) => together.iter_mut().for_each(|job| job.fail(EngineFact::Lost)),
+                Err(error) => {
+                    tracing::error!(%error, travellers = together.len(), "a search is referred");
+                    together.iter_mut().for_each(|job| job.fail(EngineFact::Lost));
+                }
             }
         }
     }
@@ -94,6 +112,18 @@ impl Search {
 }
 
 impl Search {
+    /// Puts the next backend to work, if this one is lost and there is one.
+    fn replace_backend(&mut self, error: BackendError) -> Result<(), BackendError> {
+        if !is_lost(&error) {
+            return Err(error);
+        }
+        let Some(next) = self.standby.next() else { return Err(error) };
+        tracing::error!(%error, "a search engine was lost; the next one takes over");
+        self.backend = next;
+        self.meter.restart(Part::Engine);
+        Ok(())
+    }
+
     /// 1:1 with every reference that has a template of the probe's kind.
     fn compare(&self, job: &mut Job) {
         let (probe, references) = job.samples.split_at(1);
@@ -104,8 +134,9 @@ impl Search {
             probe.kind().accept(reference.kind()).ok()?;
             Some(self.backend.score(probe, reference))
         };
-        job.scores =
-            references.iter().map(|sample| sample.template.as_ref().and_then(against)).collect();
+        let scores = references.iter().map(|sample| sample.template().and_then(against));
+        job.scores.clear();
+        job.scores.extend(scores); // into the place that was set aside for them
     }
 }
 
@@ -117,7 +148,7 @@ fn is_ready(job: &Job) -> bool {
 fn wanted(job: &Job) -> Option<&Arc<dyn TileSource>> {
     match &job.goal {
         Goal::Identify { tiles, .. } if is_ready(job) && job.found.is_none() => Some(tiles),
-        Goal::Identify { .. } | Goal::Template | Goal::Verify { .. } => None,
+        Goal::Identify { .. } | Goal::Template | Goal::Reference | Goal::Verify { .. } => None,
     }
 }
 
@@ -164,7 +195,7 @@ fn probe(job: &Job, now_s: i64) -> Option<Probe<'_>> {
 fn fold(goal: &Goal, hits: &RowHits, current: bool) -> Found {
     let wanted = match goal {
         Goal::Identify { best, .. } => *best,
-        Goal::Template | Goal::Verify { .. } => 0,
+        Goal::Template | Goal::Reference | Goal::Verify { .. } => 0,
     };
     let mut candidates: Vec<Candidate> = Vec::with_capacity(hits.hits.len());
     for hit in &hits.hits {

@@ -20,6 +20,7 @@ use std::{
 use crossbeam_queue::ArrayQueue;
 use zeroize::optimization_barrier;
 
+use super::Offered;
 use crate::types::FrameView;
 
 /// Bytes swept at a time after a failed fill: one page of memory on every machine that we know.
@@ -91,6 +92,7 @@ impl SlotPool {
             height_px: 0,
             used_bytes: None,
             capture_us: 0,
+            offered: None,
         };
         let (width_px, height_px) = fill(&mut captured.pixels).map_err(CaptureError::Fill)?;
         let used_bytes = extent_bytes(width_px, height_px).filter(|&used| used <= self.slot_bytes);
@@ -155,6 +157,8 @@ pub struct Captured {
     /// Bytes of the picture; `None` until the fill has said so, then anything may be dirty.
     used_bytes: Option<usize>,
     capture_us: u64,
+    /// Its place in the account of frames; `None` for one that nobody counts.
+    offered: Option<Offered>,
 }
 
 impl Captured {
@@ -163,6 +167,18 @@ impl Captured {
     pub fn timed(mut self, capture_us: u64) -> Self {
         self.capture_us = capture_us;
         self
+    }
+
+    /// The same frame, counted: whoever learns its fate settles `offered`.
+    #[must_use]
+    pub fn counted(mut self, offered: Offered) -> Self {
+        self.offered = Some(offered);
+        self
+    }
+
+    /// What is to be settled when the frame's fate is known, which may be after its slot is free.
+    pub(super) fn take_offered(&mut self) -> Option<Offered> {
+        self.offered.take()
     }
 
     /// The picture.

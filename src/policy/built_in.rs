@@ -6,10 +6,12 @@
 //! rule that admits and none that objects.
 
 use super::{Policy, rule};
-use crate::types::{Asked, Facts, Obligation, Outcome, Permission, Reason, Verdict};
+use crate::types::{
+    Asked, Facts, Obligation, Obligations, Outcome, Permission, Reason, Reasons, Verdict,
+};
 
-/// Score from which a presentation counts as a suspected attack.
-pub(super) const ATTACK_SCORE_SUSPECTED: f32 = 0.5;
+/// Score from which a presentation counts as a suspected attack where no other is set.
+pub const ATTACK_SCORE_SUSPECTED: f32 = 0.5;
 
 const NO_RULE_ADMITS: Reason =
     Reason { code: "NO_RULE_ADMITS", text: "No rule provides for this case; an officer decides." };
@@ -52,15 +54,24 @@ impl Finding {
 #[derive(Debug, Clone, Copy)]
 pub struct BuiltIn {
     attack: AttackRule,
+    attack_threshold: f32,
     documents: DocumentRule,
 }
 
 impl BuiltIn {
     /// The rules, with or without the duty to detect presentation attacks. Documents must be
-    /// genuine until [`Self::documents`] says otherwise.
+    /// genuine until [`Self::documents`] says otherwise, and an attack is suspected from
+    /// [`ATTACK_SCORE_SUSPECTED`] until [`Self::attack_threshold`] does.
     #[must_use]
     pub fn new(attack: AttackRule) -> Self {
-        Self { attack, documents: DocumentRule::Required }
+        let attack_threshold = ATTACK_SCORE_SUSPECTED;
+        Self { attack, attack_threshold, documents: DocumentRule::Required }
+    }
+
+    /// The same rules with another score from which a presentation is suspected to be an attack.
+    #[must_use]
+    pub fn attack_threshold(self, attack_threshold: f32) -> Self {
+        Self { attack_threshold, ..self }
     }
 
     /// The same rules with another duty about documents.
@@ -74,7 +85,7 @@ impl BuiltIn {
         let [document, because] = rule::document::consider(facts, self.documents);
         [
             rule::engine::consider(facts),
-            rule::attack::consider(facts, self.attack),
+            rule::attack::consider(facts, self.attack, self.attack_threshold),
             document,
             because,
             rule::capture::consider(facts),
@@ -98,7 +109,7 @@ impl Policy for BuiltIn {
 
     fn decide(&self, facts: &Facts) -> Verdict {
         let findings = self.findings(facts);
-        let reasons_for = |outcome: Outcome| -> Vec<Reason> {
+        let reasons_for = |outcome: Outcome| -> Reasons {
             let of = findings.iter().flatten().filter(|finding| finding.outcome == outcome);
             of.map(|finding| finding.reason).collect()
         };
@@ -108,13 +119,14 @@ impl Policy for BuiltIn {
                 return verdict(outcome, reasons);
             }
         }
-        verdict(Outcome::Refer, vec![NO_RULE_ADMITS])
+        verdict(Outcome::Refer, [NO_RULE_ADMITS].into_iter().collect())
     }
 }
 
 /// Every decision erases the probe and is recorded; a referral also calls an officer.
-fn verdict(outcome: Outcome, reasons: Vec<Reason>) -> Verdict {
-    let mut obligations = vec![Obligation::EraseProbe, Obligation::RecordDecision];
+fn verdict(outcome: Outcome, reasons: Reasons) -> Verdict {
+    let mut obligations: Obligations =
+        [Obligation::EraseProbe, Obligation::RecordDecision].into_iter().collect();
     match outcome {
         Outcome::Refer => obligations.push(Obligation::NotifyOfficer),
         Outcome::Admit | Outcome::Retry => {}
@@ -206,6 +218,8 @@ mod tests {
             | Action::DescribeGallery
             | Action::Erase
             | Action::ExportGallery
+            | Action::FollowTransaction
+            | Action::PushFrame
             | Action::Regroup
             | Action::Restrict
             | Action::RotateKeys => true,
@@ -243,6 +257,7 @@ mod tests {
     fn what_no_rule_provides_for_is_referred() {
         let facts = cases::facts(Action::Erase, Purpose::Boarding);
         let verdict = BuiltIn::new(AttackRule::NotRequired).decide(&facts);
-        assert_eq!((verdict.outcome, verdict.reasons), (Outcome::Refer, vec![NO_RULE_ADMITS]));
+        assert_eq!(verdict.outcome, Outcome::Refer);
+        assert_eq!(verdict.reasons[..], [NO_RULE_ADMITS]);
     }
 }

@@ -8,9 +8,12 @@
 mod built_in;
 mod rule;
 
-pub use built_in::{AttackRule, BuiltIn, DocumentRule};
+pub use built_in::{ATTACK_SCORE_SUSPECTED, AttackRule, BuiltIn, DocumentRule};
 
 use crate::types::{Asked, Facts, Permission, Verdict};
+
+/// Code of the reason that a presentation is suspected to be an attack.
+pub const ATTACK_SUSPECTED: &str = "ATTACK_SUSPECTED";
 
 /// A set of rules.
 pub trait Policy: Send + Sync {

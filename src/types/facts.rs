@@ -1,6 +1,6 @@
 //! What is asked and what was found: the whole input of the policy.
 
-use super::{Authenticity, ClientId, GalleryId, Score};
+use super::{Authenticity, ClientId, GalleryId, LaneId, Score, TransactionId};
 
 /// What a caller is, as its credential says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,10 +45,14 @@ pub enum Action {
     Erase,
     /// Write a gallery out for another appliance; offline only.
     ExportGallery,
+    /// Read, watch or end a transaction of a lane.
+    FollowTransaction,
     /// Search a gallery, 1:N.
     Identify,
     /// Hand the traveller's own template to the traveller, signed and sealed.
     IssueToken,
+    /// Hand a lane's frame over.
+    PushFrame,
     /// Move a subject to another group.
     Regroup,
     /// Put new references in the place of a subject's old ones.
@@ -91,6 +95,15 @@ pub enum Selection {
     Group(u32),
 }
 
+/// A transaction of a lane, where something is asked for the sake of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtLane {
+    /// The lane.
+    pub lane: LaneId,
+    /// The transaction, by the name that the gate gave it.
+    pub transaction: TransactionId,
+}
+
 /// A request before anything is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
@@ -102,6 +115,8 @@ pub struct Asked {
     pub purpose: Purpose,
     /// In which gallery, where there is one.
     pub gallery: Option<GalleryId>,
+    /// At which lane, where there is one.
+    pub at_lane: Option<AtLane>,
 }
 
 /// The policy's answer to [`Asked`].

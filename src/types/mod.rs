@@ -14,11 +14,11 @@ mod verdict;
 pub use candidate::{Candidate, Certificate};
 pub use document::{Authenticity, DocumentFault, Unchecked, Weakness};
 pub use facts::{
-    Action, Asked, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
+    Action, Asked, AtLane, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
     IdentificationFact, Permission, Purpose, Role, Selection,
 };
 pub use frame::{Frame, FrameError, FrameView};
 pub use ids::{ClientId, GalleryId, Hash256, IdError, LaneId, SubjectId, TransactionId};
 pub use score::{Score, Threshold};
 pub use template::{Template, TemplateError, TemplateKind};
-pub use verdict::{Obligation, Outcome, Reason, Verdict};
+pub use verdict::{Obligation, Obligations, Outcome, Reason, Reasons, Verdict};

@@ -117,6 +117,29 @@ impl Template {
         }
     }
 
+    /// Makes the template anew in its place, as one of `kind`, which has as many values. `make`
+    /// writes all of them in ±127; where it fails the template is all zeros, and matches nobody.
+    ///
+    /// # Errors
+    /// What `make` says.
+    ///
+    /// # Panics
+    /// When `kind` has another number of values, or `make` writes −128: mistakes of the caller.
+    pub fn refill<E>(
+        &mut self,
+        kind: TemplateKind,
+        make: impl FnOnce(&mut [i8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        assert_eq!(self.values.len(), usize::from(kind.dims), "a template keeps its size");
+        self.kind = kind;
+        let made = make(&mut self.values);
+        if made.is_err() {
+            self.values.zeroize();
+        }
+        assert!(!self.values.contains(&i8::MIN), "values lie in ±127");
+        made
+    }
+
     /// The int8 values, `kind.dims` of them, each in ±127.
     #[must_use]
     pub fn values(&self) -> &[i8] {

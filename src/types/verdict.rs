@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 /// What the gate does next. There is no `Deny`: a machine refers, a person refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -33,15 +35,21 @@ pub enum Obligation {
     NotifyOfficer,
 }
 
+/// Reasons in place: as many as rules can find at once need no memory of their own.
+pub type Reasons = SmallVec<[Reason; 10]>;
+
+/// Obligations in place.
+pub type Obligations = SmallVec<[Obligation; 6]>;
+
 /// The decision, why, and what must follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// What the gate does.
     pub outcome: Outcome,
     /// Why; never empty.
-    pub reasons: Vec<Reason>,
+    pub reasons: Reasons,
     /// What the appliance must now do.
-    pub obligations: Vec<Obligation>,
+    pub obligations: Obligations,
 }
 
 impl fmt::Display for Outcome {

@@ -34,7 +34,16 @@ fn a_match_is_admitted_and_everything_is_said() {
     assert_eq!(decision["attack"], json!({ "performed": false, "score": null }));
     assert_eq!(decision["probe"]["status"], "usable");
     assert!(decision["probe"]["face"]["interEyePx"].as_f64().expect("a distance") > 30.0);
-    for stage in ["captureUs", "batchUs", "detectUs", "embedUs", "searchUs", "decideUs"] {
+    for stage in [
+        "captureUs",
+        "batchUs",
+        "detectUs",
+        "attackUs",
+        "embedUs",
+        "handoverUs",
+        "searchUs",
+        "decideUs",
+    ] {
         assert!(decision["spent"][stage].is_u64(), "{stage}");
     }
 }
@@ -115,5 +124,8 @@ fn what_happened_is_counted() {
     assert!(text.contains("portcullis_outcomes_total{outcome=\"admit\"} 1"), "{text}");
     let refused = "portcullis_refusals_total{code=\"CONTENT_TYPE_UNSUPPORTED\"} 1";
     assert!(text.contains(refused), "{text}");
-    assert!(text.contains("portcullis_stage_seconds_count{stage=\"embed\"} 1"), "{text}");
+    assert!(
+        text.contains("portcullis_stage_seconds_count{stage=\"embed\",lane_kind=\"request\"} 1"),
+        "{text}"
+    );
 }

@@ -184,6 +184,8 @@ impl Service for Stubborn {
     }
 
     fn housekeep(&self) {}
+
+    fn measure(&self) {}
 }
 
 fn stubborn(gate: Option<Arc<Barrier>>, limits: &config::Limits) -> Server {

@@ -16,6 +16,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis::{
     appliance::{Appliance, Assembly, GalleryPlace, World, keeping::HolderKeys},
     audit::AuditSink,
+    capture::runner::LanePlan,
     command::Service,
     config,
     document::authentication::TrustStore,
@@ -37,6 +38,7 @@ use serde_json::Value;
 use crate::{
     png::{Png, RGB},
     scene::{EDGE_PX, Ledger, Scene, Shows},
+    steady,
 };
 
 /// What a server is made with.
@@ -53,6 +55,12 @@ pub struct Setup {
     /// Whether holder tokens are issued and accepted.
     pub holder_tokens: bool,
     pub trust: TrustStore,
+    pub lanes: Vec<LanePlan>,
+    /// Where transactions of lanes are remembered; without it they are forgotten with the server.
+    pub journal: Option<PathBuf>,
+    /// What the appliance's own presentation attack detector says of every face; without it there is
+    /// none.
+    pub attack_score: Option<f32>,
 }
 
 impl Default for Setup {
@@ -68,6 +76,9 @@ impl Default for Setup {
             audit: None,
             holder_tokens: true,
             trust: TrustStore::default(),
+            lanes: Vec::new(),
+            journal: None,
+            attack_score: None,
         }
     }
 }
@@ -118,9 +129,20 @@ impl Server {
         let world = world();
         let (scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), Arc::new(|| {}));
         let (galleries, holder_keys) = (setup.place(&world), setup.holder_keys(&world));
+        let mut engine = parts.engine;
+        let attack = setup.attack_score.map(|score| {
+            let (networks, detection) = steady::detector(score);
+            engine.attack = networks;
+            detection
+        });
         let assembly = Assembly {
-            engine: parts.engine,
+            engine,
             detector: parts.detector,
+            attack: attack.or(parts.attack),
+            standby: parts.standby,
+            lanes: setup.lanes,
+            journal: setup.journal,
+            attempts: 2,
             calibration: parts.calibration,
             rules: parts.rules,
             policy: Arc::new(BuiltIn::new(setup.attack).documents(setup.documents)),
@@ -131,6 +153,7 @@ impl Server {
             fmr: 1e-4,
             embed_enabled: setup.embed_enabled,
             deadline_ms: setup.limits.deadline_ms,
+            drain_ms: setup.limits.drain_ms,
         };
         let appliance =
             Appliance::with_engine(assembly, world.clone()).expect("a rate in the table");
@@ -155,7 +178,7 @@ impl Server {
         let address = listener.local_addr().expect("bound");
         let forever = std::future::pending();
         let router = route::router(api);
-        runtime.spawn(server::serve(listener, None, router, limits.connections, forever));
+        runtime.spawn(server::serve(listener, None, router, limits.into(), forever));
         Self { address, audit: None, _runtime: runtime }
     }
 

@@ -21,7 +21,7 @@ use portcullis::{
         Backend, BackendError, Description, Engine, Network, Pinned, Tiles, reference::Reference,
     },
     face::{Detector, FaceRules},
-    meter::Meter,
+    meter::{LaneKind, Meter},
     model::Calibration,
     ops::{
         program::{BufferId, ChannelOrder, Feed, Output, Program, Shape},
@@ -29,7 +29,7 @@ use portcullis::{
         tile::TileSource,
     },
     pipeline::{
-        Order, Parts, Task,
+        Order, Parts, Presentation, Priority, Standby, Supply, Task,
         slot::{Captured, SlotPool},
     },
     policy::{AttackRule, BuiltIn},
@@ -99,15 +99,20 @@ impl Shows {
 
 /// A picture in a slot; `None` when all are taken.
 pub fn picture(slots: &Arc<SlotPool>, shows: Shows, person: u8) -> Option<Captured> {
-    let paint = |pixels: &mut [u8]| -> Result<(u32, u32), Infallible> {
-        for (at, pixel) in pixels[..PICTURE_BYTES].iter_mut().enumerate() {
-            *pixel = 60 + (at * 37 % 128) as u8; // textured and mid-grey: sharp, well exposed
-        }
-        pixels[0] = shows as u8;
-        pixels[1] = person;
+    let draw = |pixels: &mut [u8]| -> Result<(u32, u32), Infallible> {
+        paint(&mut pixels[..PICTURE_BYTES], shows, person);
         Ok((EDGE_PX, EDGE_PX))
     };
-    slots.capture(paint).ok()
+    slots.capture(draw).ok()
+}
+
+/// The picture's pixels.
+pub fn paint(pixels: &mut [u8], shows: Shows, person: u8) {
+    for (at, pixel) in pixels.iter_mut().enumerate() {
+        *pixel = 60 + (at * 37 % 128) as u8; // textured and mid-grey: sharp, well exposed
+    }
+    pixels[0] = shows as u8;
+    pixels[1] = person;
 }
 
 /// Something that happens with a probability of so many in 256.
@@ -134,9 +139,77 @@ impl Dice {
 /// What a network does while it runs: lets time pass, or gives another thread its turn.
 pub type Meanwhile = Arc<dyn Fn() + Send + Sync>;
 
+/// Engines by number: those below `lost_below` are lost, and so many may still be made ready.
+#[derive(Default)]
+pub struct Engines {
+    at_work: AtomicU32,
+    lost_below: AtomicU32,
+    spare: AtomicU32,
+}
+
+impl Engines {
+    /// The engine at work is lost from now on; `spare` others can take over.
+    pub fn lose(&self, spare: u32) {
+        self.spare.store(spare, Ordering::SeqCst);
+        self.lost_below.store(self.at_work.load(Ordering::SeqCst) + 1, Ordering::SeqCst);
+    }
+
+    /// Whether every engine is lost.
+    pub fn are_lost(&self) -> bool {
+        let at_work = self.at_work.load(Ordering::SeqCst);
+        at_work < self.lost_below.load(Ordering::SeqCst) && self.spare.load(Ordering::SeqCst) == 0
+    }
+
+    /// How often one took over from another.
+    pub fn replaced(&self) -> u32 {
+        self.at_work.load(Ordering::SeqCst)
+    }
+}
+
+/// What the scene's networks are made of.
+#[derive(Clone)]
+struct Workshop {
+    engines: Arc<Engines>,
+    holds: [Arc<AtomicBool>; 2],
+    meanwhile: Meanwhile,
+    search: Arc<Flaky>,
+}
+
+impl Workshop {
+    fn engine(&self) -> Engine {
+        let network = |embeds: bool| -> Box<dyn Network> {
+            let holds = Arc::clone(&self.holds[usize::from(embeds)]);
+            let (engines, meanwhile) = (Arc::clone(&self.engines), Arc::clone(&self.meanwhile));
+            let number = engines.at_work.load(Ordering::SeqCst);
+            Box::new(Scripted { embeds, outputs: Vec::new(), holds, meanwhile, engines, number })
+        };
+        Engine {
+            detect: network(false),
+            attack: Vec::new(),
+            embed: network(true),
+            search: Arc::clone(&self.search) as Arc<dyn Backend>,
+        }
+    }
+}
+
+impl Supply for Workshop {
+    fn again(&mut self) -> Option<Engine> {
+        Some(self.engine())
+    }
+
+    fn next(&mut self) -> Option<Engine> {
+        let take = |spare: u32| spare.checked_sub(1);
+        self.engines.spare.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).ok()?;
+        self.engines.at_work.fetch_add(1, Ordering::SeqCst);
+        Some(self.engine())
+    }
+}
+
 /// A network that reads its answer from the picture's first pixels.
 struct Scripted {
     embeds: bool,
+    engines: Arc<Engines>,
+    number: u32,
     outputs: Vec<Vec<Vec<f32>>>,
     holds: Arc<AtomicBool>,
     meanwhile: Meanwhile,
@@ -170,6 +243,9 @@ impl Network for Scripted {
         assert!((1..=self.batch_max()).contains(&feeds.len()), "{} items", feeds.len());
         self.holds.store(true, Ordering::SeqCst);
         (self.meanwhile)();
+        if self.number < self.engines.lost_below.load(Ordering::SeqCst) {
+            return Err(BackendError::Lost { what: "scripted", why: "it was unplugged".into() });
+        }
         self.outputs.clear();
         for feed in feeds {
             let frame = match (self.embeds, feed) {
@@ -194,7 +270,7 @@ impl Network for Scripted {
 }
 
 /// The detector's twelve outputs for faces moved sideways by so many pixels.
-fn detections(moved_px: &[f32]) -> Vec<Vec<f32>> {
+pub fn detections(moved_px: &[f32]) -> Vec<Vec<f32>> {
     let values = |kind: usize| [1, 1, 4, 10][kind];
     let mut outputs: Vec<Vec<f32>> =
         (0..4).flat_map(|kind| GRIDS.map(|(_, cells)| vec![0.0; cells * values(kind)])).collect();
@@ -305,6 +381,7 @@ pub struct Scene {
     pub calibration: Arc<Calibration>,
     pub ledger: Arc<Ledger>,
     pub meter: Arc<Meter>,
+    pub engines: Arc<Engines>,
     /// Whether the detector, the embedder holds anything of a picture.
     pub holds: [Arc<AtomicBool>; 2],
     transactions: AtomicU32,
@@ -328,13 +405,9 @@ impl Scene {
                 faults_in_256,
             }),
             meter: Arc::new(Meter::new()),
+            engines: Arc::default(),
             holds: [Arc::default(), Arc::default()],
             transactions: AtomicU32::new(0),
-        };
-        let network = |embeds: bool| -> Box<dyn Network> {
-            let holds = Arc::clone(&scene.holds[usize::from(embeds)]);
-            let meanwhile = Arc::clone(&meanwhile);
-            Box::new(Scripted { embeds, outputs: Vec::new(), holds, meanwhile })
         };
         let search = Flaky {
             inner: Reference::new(),
@@ -342,15 +415,16 @@ impl Scene {
             faults_in_256,
             meanwhile: Arc::clone(&meanwhile),
         };
-        let engine = Engine {
-            detect: network(false),
-            attack: None,
-            embed: network(true),
+        let workshop = Workshop {
+            engines: Arc::clone(&scene.engines),
+            holds: scene.holds.clone(),
+            meanwhile,
             search: Arc::new(search),
         };
         let parts = Parts {
-            engine,
+            engine: workshop.engine(),
             detector: detector(),
+            attack: None,
             calibration: Arc::clone(&scene.calibration),
             rules: FaceRules::still(),
             policy: Arc::new(BuiltIn::new(AttackRule::NotRequired)),
@@ -358,6 +432,7 @@ impl Scene {
             clock,
             meter: Arc::clone(&scene.meter),
             slots: Arc::clone(&scene.slots),
+            standby: Standby { engines: Box::new(workshop), ..Standby::default() },
         };
         (scene, parts)
     }
@@ -372,8 +447,15 @@ impl Scene {
             action,
             purpose: Purpose::Boarding,
             gallery: None,
+            at_lane: None,
         };
-        Order { transaction: TransactionId::from_bytes(id), asked, probe, task, deadline_us }
+        let (transaction, presentation) = (TransactionId::from_bytes(id), Presentation::default());
+        let priority = match action {
+            Action::Identify | Action::Verify => Priority::Gate,
+            _ => Priority::Enrolment,
+        };
+        let (lane, claim) = (LaneKind::Request, None);
+        Order { transaction, asked, probe, task, priority, lane, deadline_us, presentation, claim }
     }
 
     /// The template of a person, as the embedder would give it.

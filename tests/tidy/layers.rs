@@ -10,7 +10,7 @@ pub(crate) const LAYERS: [&[&str]; 5] = [
     &["types", "limits", "time", "random", "meter"],
     &["ops", "model", "face", "document", "policy", "accuracy"],
     &["backend", "gallery", "keys", "audit"],
-    &["pipeline", "capture"],
+    &["pipeline", "capture", "transaction"],
     &["command", "http", "config", "cli", "appliance"],
 ];
 
@@ -21,6 +21,8 @@ pub(crate) const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("face", "ops", "an aligned face is what `ops::warp` makes of a frame"),
     ("gallery", "keys", "its keys lie in locked memory, and custodians keep those of its epochs"),
     ("capture", "pipeline", "what is captured lies in one of the pipeline's slots"),
+    ("transaction", "capture", "it looks at a lane through its tap"),
+    ("transaction", "pipeline", "frames are judged there"),
     ("http", "command", "an endpoint is a command with a route"),
     ("http", "config", "limits and identities of the listener"),
     ("cli", "command", "a verb of the command line is a command"),

@@ -110,6 +110,10 @@ fn table<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
         .collect()
 }
 
+/// Programs that measure, and the file that names their verbs.
+const BENCHES: [(&str, &str); 2] =
+    [("portcullis-bench ", "bench/src/main.rs"), ("portcullis-load ", "bench/src/load/main.rs")];
+
 /// Whether a cell names something that shows a promise: a test file (and a test in it), a
 /// measurement of `bench/`, or plainly that it is pending.
 fn shows(tree: &Tree, cell: &str) -> Result<(), String> {
@@ -125,11 +129,12 @@ fn shows(tree: &Tree, cell: &str) -> Result<(), String> {
                 return Err(format!("{path} has no test `{test}`"));
             }
             named = true;
-        } else if let Some(rest) = word.strip_prefix("portcullis-bench ") {
+        } else if let Some((main, rest)) =
+            BENCHES.iter().find_map(|(program, main)| Some((*main, word.strip_prefix(program)?)))
+        {
             let verb = rest.split_whitespace().next().unwrap_or_default();
-            let main = tree.text("bench/src/main.rs").to_lowercase();
-            if !main.contains(&verb.to_lowercase()) {
-                return Err(format!("bench/src/main.rs knows no `{verb}`"));
+            if !tree.text(main).to_lowercase().contains(&verb.to_lowercase()) {
+                return Err(format!("{main} knows no `{verb}`"));
             }
             named = true;
         } else if ["./test", "./run", "cargo build"].iter().any(|known| word.starts_with(known)) {

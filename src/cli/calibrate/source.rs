@@ -13,22 +13,13 @@ use super::Arguments;
 use crate::{
     appliance::{self, models},
     backend::Network,
-    cli::{Failure, Scene, local},
+    cli::{Failure, Scene, finder::Finder, local},
     document::image,
-    face::{
-        Detector, FaceRules, align,
-        quality::{judge, measure},
-        select,
-    },
     limits::{DIMS_MAX, IMAGE_BYTES_MAX},
     model::{self, Calibration, People, Rotated, Statistics},
-    ops::{
-        item::ItemMut,
-        program::{ChannelOrder, Feed, Shape},
-        warp::warp,
-    },
+    ops::program::Feed,
     random::SeededEntropy,
-    types::{CaptureFact, Hash256, Template},
+    types::{Hash256, Template},
 };
 
 /// Most labelled comparisons; their scores are kept in memory.
@@ -227,47 +218,25 @@ fn everybody(person: &[usize]) -> Result<Vec<Pair>, Failure> {
 
 /// Detector and embedder on the configured backend.
 struct Embedder {
-    detector: Detector,
-    detect: Box<dyn Network>,
+    finder: Finder,
     embed: Box<dyn Network>,
-    rules: FaceRules,
 }
 
 impl Embedder {
     fn load(scene: &Scene<'_>) -> Result<Self, Failure> {
         let (finder, embedder) = models::uncalibrated(&scene.config.models, scene.environment)?;
         let backend = appliance::backend(&scene.config)?;
-        Ok(Self {
-            detector: Detector::for_program(&finder)?,
-            detect: backend.load(&finder, 1)?,
-            embed: backend.load(&embedder, 1)?,
-            rules: FaceRules::still(),
-        })
+        let embed = backend.load(&embedder, 1)?;
+        Ok(Self { finder: Finder::new(&finder, &*backend)?, embed })
     }
 
     fn embed(&mut self, path: &Path) -> Result<Vec<f32>, Failure> {
         let bytes = local::image(path)?;
         debug_assert!(bytes.bytes().len() <= IMAGE_BYTES_MAX, "the reader asks the size first");
         let frame = image::decode(bytes.bytes())?;
-        let view = frame.view();
-        self.detect.run(&[Feed::Fit { frame: view }])?;
-        let mut faces = Vec::new();
-        let outputs = |index: usize| self.detect.output(index, 0);
-        self.detector.decode(&outputs, view.width_px(), view.height_px(), &mut faces);
-        let unusable = |fact: CaptureFact| Failure::new(crate::cli::table::capture(fact));
-        let face =
-            select(&faces, view.width_px(), view.height_px(), &self.rules).map_err(unusable)?;
-        let to_frame = align::to_frame(&face.landmarks_px)?;
-        let shape = Shape { h: align::ALIGNED_PX, w: align::ALIGNED_PX, c: 3 };
-        let mut aligned = vec![0.0; shape.len()];
-        warp(view, &to_frame, ChannelOrder::Rgb, &mut ItemMut::new(shape, &mut aligned));
-        match judge(&measure(&face, &aligned), &self.rules) {
-            CaptureFact::Usable => {}
-            fact => return Err(unusable(fact)),
-        }
-        self.embed.run(&[Feed::Warp { frame: view, to_frame }])?;
+        let (_, to_frame) = self.finder.find(frame.view())?;
+        self.embed.run(&[Feed::Warp { frame: frame.view(), to_frame }])?;
         let embedding = self.embed.output(0, 0).to_vec();
-        self.detect.wipe();
         self.embed.wipe();
         Ok(embedding)
     }

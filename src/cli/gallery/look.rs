@@ -54,11 +54,11 @@ pub(super) fn open(arguments: &OpenArguments, scene: &Scene<'_>) -> Outcome {
     Ok(Ended::Done)
 }
 
-/// Who keeps the keys, and what that is worth, in one line.
+/// Who keeps the keys, and what destroying one is worth.
 pub(super) fn custody(bench: &Bench<'_>) -> String {
     let held = bench.offline.place().means.custodian.describe();
     format!(
-        "keys: {} in {}; destroying one covers {}; it does not cover {}",
+        "keys are kept by: {}, {}\nwhat destroying one destroys: {}\nwhat it leaves: {}",
         held.name, held.place, held.covers, held.does_not_cover
     )
 }

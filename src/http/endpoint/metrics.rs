@@ -17,5 +17,9 @@ use crate::http::Api;
 )]
 pub(in crate::http) async fn metrics(State(api): State<Api>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (kind, api.meter.expose()).into_response()
+    // While the models are loading there is nothing to measure yet.
+    if let Some(service) = api.service.get() {
+        service.measure();
+    }
+    (kind, api.meter.expose(api.clock.monotonic_us())).into_response()
 }

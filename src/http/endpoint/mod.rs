@@ -1,8 +1,10 @@
 //! One handler per file; each turns a request into a command and its answer into a document.
 
+pub(super) mod cancel_transaction;
 pub(super) mod create_gallery;
 pub(super) mod delete_gallery;
 pub(super) mod describe_gallery;
+pub(super) mod display_texts;
 pub(super) mod embed;
 pub(super) mod enrol;
 pub(super) mod enrol_holder;
@@ -12,14 +14,19 @@ pub(super) mod identify;
 pub(super) mod issue_token;
 pub(super) mod livez;
 pub(super) mod metrics;
+pub(super) mod open_transaction;
 pub(super) mod openapi;
+pub(super) mod push_frame;
+pub(super) mod read_transaction;
 pub(super) mod readyz;
 pub(super) mod regroup;
 pub(super) mod replace;
 pub(super) mod restrict;
 pub(super) mod startupz;
+pub(super) mod traveller_left;
 pub(super) mod verify;
 pub(super) mod version;
+pub(super) mod watch_transaction;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 

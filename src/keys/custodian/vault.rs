@@ -95,7 +95,7 @@ pub trait Vault: Send + Sync {
 /// A folder on disk.
 pub struct FolderVault {
     folder: PathBuf,
-    /// Open on the folder and locked, where no other process may use it.
+    /// Open on the file that no other process may use, and locked.
     _lock: Option<File>,
 }
 
@@ -123,15 +123,16 @@ impl FolderVault {
         Ok(Self { folder: folder.to_owned(), _lock: None })
     }
 
-    /// Opens `folder` for this process alone.
+    /// Opens `folder`, and `file` in it for this process alone; makes both if they are not there.
     ///
     /// # Errors
     /// As [`FolderVault::open`], and [`VaultError::InUse`].
-    pub fn open_exclusive(folder: &Path) -> Result<Self, VaultError> {
-        let Self { folder, .. } = Self::open(folder)?;
-        let lock = File::open(&folder)?;
+    pub fn open_alone(folder: &Path, file: &str) -> Result<Self, VaultError> {
+        let vault = Self::open(folder)?;
+        vault.create(file)?;
+        let lock = vault.existing(file)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder, _lock: Some(lock) }),
+            Ok(()) => Ok(Self { _lock: Some(lock), ..vault }),
             Err(TryLockError::WouldBlock) => Err(VaultError::InUse),
             Err(TryLockError::Error(error)) => Err(error.into()),
         }

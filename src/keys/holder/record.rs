@@ -273,8 +273,16 @@ struct Place {
 }
 
 impl HolderRecords {
-    /// Opens `<name>.records` in `vault`, or makes it, for templates of `kind`. Give it a vault of
-    /// its own, opened for this process alone.
+    /// The file of the store `name`, as [`FolderVault::open_alone`] takes it.
+    ///
+    /// [`FolderVault::open_alone`]: crate::keys::custodian::vault::FolderVault::open_alone
+    #[must_use]
+    pub fn file_name(name: &str) -> String {
+        format!("{name}.records")
+    }
+
+    /// Opens `<name>.records` in `vault`, or makes it, for templates of `kind`. Give it a vault
+    /// that holds this file for this process alone.
     ///
     /// # Errors
     /// [`RecordsError`]; a store of another model or calibration is refused by name.
@@ -284,7 +292,7 @@ impl HolderRecords {
         kind: TemplateKind,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, RecordsError> {
-        let name = format!("{name}.records");
+        let name = Self::file_name(name);
         let (choice, places) = (RandomState::new(), Mutex::default());
         let mut store =
             Self { vault, name, entropy, kind, bound: [0; BOUND_BYTES], choice, places };

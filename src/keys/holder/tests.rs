@@ -18,7 +18,7 @@ use super::{
 use crate::{
     keys::{
         aead,
-        custodian::vault::{MemoryVault, Vault, VaultError},
+        custodian::vault::{FolderVault, MemoryVault, Vault, VaultError},
     },
     random::{Entropy, SeededEntropy, SystemEntropy},
     types::{Hash256, Purpose, Template, TemplateKind},
@@ -359,4 +359,19 @@ fn every_flipped_bit_of_a_record_is_noticed_and_a_torn_one_is_nobodys() {
         let store = records(Arc::new(MemoryVault::of(image))).expect("opened");
         assert!(store.held().live == 0 || bytes > 216, "{bytes} bytes of a slot");
     }
+}
+
+#[test]
+fn a_file_of_records_has_one_user() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (lane, other) = (HolderRecords::file_name("lane"), HolderRecords::file_name("other"));
+    let first = FolderVault::open_alone(folder.path(), &lane).expect("free");
+    let second = FolderVault::open_alone(folder.path(), &lane);
+    assert!(matches!(second, Err(VaultError::InUse)));
+    drop(FolderVault::open_alone(folder.path(), &other).expect("another file is free"));
+
+    let store = records(Arc::new(first)).expect("made in the file that was locked");
+    assert!(matches!(FolderVault::open_alone(folder.path(), &lane), Err(VaultError::InUse)));
+    drop(store);
+    drop(FolderVault::open_alone(folder.path(), &lane).expect("free again"));
 }

@@ -6,13 +6,16 @@
 //! may start from a document's photograph, so a missing test does not object to it; a bad one does.
 
 use crate::{
-    policy::built_in::{ATTACK_SCORE_SUSPECTED, AttackRule, Finding},
+    policy::{
+        ATTACK_SUSPECTED,
+        built_in::{AttackRule, Finding},
+    },
     types::{Action, Attack, CaptureFact, Facts, Outcome},
 };
 
 const SUSPECTED: Finding = Finding::new(
     Outcome::Refer,
-    "ATTACK_SUSPECTED",
+    ATTACK_SUSPECTED,
     "The face may be presented by a picture, a screen or a mask.",
 );
 const NOT_PERFORMED: Finding = Finding::new(
@@ -26,10 +29,16 @@ const INVALID: Finding = Finding::new(
     "The presentation attack score is not a number from 0 to 1.",
 );
 
-pub(in crate::policy) fn consider(facts: &Facts, rule: AttackRule) -> Option<Finding> {
+/// `threshold` is the score from which an attack is suspected; one that is no number suspects
+/// everybody.
+pub(in crate::policy) fn consider(
+    facts: &Facts,
+    rule: AttackRule,
+    threshold: f32,
+) -> Option<Finding> {
     match (facts.attack, rule) {
         (Attack::Score(score), _) if !(0.0..=1.0).contains(&score) => Some(INVALID),
-        (Attack::Score(score), _) => (score >= ATTACK_SCORE_SUSPECTED).then_some(SUSPECTED),
+        (Attack::Score(score), _) => (!(..threshold).contains(&score)).then_some(SUSPECTED),
         (Attack::NotPerformed, AttackRule::NotRequired) => None,
         (Attack::NotPerformed, AttackRule::Required) => {
             let testable = facts.probe == CaptureFact::Usable;
@@ -48,7 +57,9 @@ fn opens_a_gate(action: Action) -> bool {
         | Action::Enrol
         | Action::Erase
         | Action::ExportGallery
+        | Action::FollowTransaction
         | Action::IssueToken
+        | Action::PushFrame
         | Action::Regroup
         | Action::Replace
         | Action::Restrict
@@ -76,13 +87,18 @@ mod tests {
             (Attack::NotPerformed, Required, Some(NOT_PERFORMED)),
         ] {
             let facts = Facts { attack, ..cases::verification(&[Some(10)]) };
-            assert_eq!(consider(&facts, rule), expected, "{attack:?} {rule:?}");
+            assert_eq!(consider(&facts, rule, 0.5), expected, "{attack:?} {rule:?}");
         }
         let blinked = Facts { probe: CaptureFact::NoFace, ..cases::verification(&[None]) };
-        assert_eq!(consider(&blinked, Required), None, "the capture rule asks to look again");
+        assert_eq!(consider(&blinked, Required, 0.5), None, "the capture rule asks to look again");
         let enrolment = cases::facts(Action::Enrol, Purpose::Boarding);
-        assert_eq!(consider(&enrolment, Required), None);
+        assert_eq!(consider(&enrolment, Required, 0.5), None);
         let suspect = Facts { attack: Attack::Score(0.9), ..enrolment };
-        assert_eq!(consider(&suspect, Required), Some(SUSPECTED));
+        assert_eq!(consider(&suspect, Required, 0.5), Some(SUSPECTED));
+        assert_eq!(consider(&suspect, Required, 0.95), None);
+        for threshold in [0.0, -1.0, f32::NAN] {
+            let live = Facts { attack: Attack::Score(0.0), ..cases::verification(&[Some(10)]) };
+            assert_eq!(consider(&live, NotRequired, threshold), Some(SUSPECTED), "{threshold}");
+        }
     }
 }

@@ -19,7 +19,11 @@ pub(in crate::policy) fn object(asked: &Asked) -> Option<Reason> {
         | Action::Replace
         | Action::Restrict
         | Action::RotateKeys => true,
-        Action::Embed | Action::IssueToken | Action::Verify => false,
+        Action::Embed
+        | Action::FollowTransaction
+        | Action::IssueToken
+        | Action::PushFrame
+        | Action::Verify => false,
     };
     (needed && asked.gallery.is_none()).then_some(NOT_NAMED)
 }
@@ -34,7 +38,14 @@ mod tests {
         let gallery = Some("kl-0893".parse().expect("a name"));
         for action in cases::ACTIONS {
             let asked = cases::asked(action, Purpose::Boarding);
-            let free = matches!(action, Action::Embed | Action::IssueToken | Action::Verify);
+            let free = matches!(
+                action,
+                Action::Embed
+                    | Action::FollowTransaction
+                    | Action::IssueToken
+                    | Action::PushFrame
+                    | Action::Verify
+            );
             assert_eq!(object(&asked), (!free).then_some(NOT_NAMED), "{action:?}");
             let named = Asked { gallery: gallery.clone(), ..asked };
             assert_eq!(object(&named), None, "{action:?}");

@@ -49,7 +49,9 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::Enrol
         | Action::Erase
         | Action::ExportGallery
+        | Action::FollowTransaction
         | Action::IssueToken
+        | Action::PushFrame
         | Action::Regroup
         | Action::Replace
         | Action::Restrict

@@ -31,7 +31,7 @@ pub(super) mod cases {
         CaptureFact::PoorQuality,
     ];
 
-    pub(in crate::policy) const ACTIONS: [Action; 14] = [
+    pub(in crate::policy) const ACTIONS: [Action; 16] = [
         Action::CreateGallery,
         Action::DeleteGallery,
         Action::DescribeGallery,
@@ -39,8 +39,10 @@ pub(super) mod cases {
         Action::Enrol,
         Action::Erase,
         Action::ExportGallery,
+        Action::FollowTransaction,
         Action::Identify,
         Action::IssueToken,
+        Action::PushFrame,
         Action::Regroup,
         Action::Replace,
         Action::Restrict,
@@ -67,7 +69,8 @@ pub(super) mod cases {
 
     pub(in crate::policy) fn asked(action: Action, purpose: Purpose) -> Asked {
         let client = "gate-1".parse().expect("a name");
-        Asked { caller: Caller { role: Role::Gate, client }, action, purpose, gallery: None }
+        let caller = Caller { role: Role::Gate, client };
+        Asked { caller, action, purpose, gallery: None, at_lane: None }
     }
 
     /// Facts of a usable probe with nothing compared yet.

@@ -19,8 +19,10 @@ pub(in crate::policy) fn object(asked: &Asked) -> Option<Reason> {
             | Action::Enrol
             | Action::Erase
             | Action::ExportGallery
+            | Action::FollowTransaction
             | Action::Identify
             | Action::IssueToken
+            | Action::PushFrame
             | Action::Regroup
             | Action::Replace
             | Action::Restrict

@@ -22,7 +22,10 @@ fn permits(role: Role, action: Action) -> bool {
         ],
         Role::Auditor => &[Action::DescribeGallery],
         Role::DataProtectionOfficer => &[Action::DescribeGallery, Action::Restrict],
-        Role::Gate | Role::Officer => &[Action::Identify, Action::Verify],
+        Role::Gate => {
+            &[Action::FollowTransaction, Action::Identify, Action::PushFrame, Action::Verify]
+        }
+        Role::Officer => &[Action::FollowTransaction, Action::Identify, Action::Verify],
         Role::Operator => &[
             Action::CreateGallery,
             Action::DeleteGallery,
@@ -44,16 +47,17 @@ mod tests {
     use crate::types::{Caller, Purpose};
 
     /// One row per role; columns in the order of `cases::ACTIONS`: create, delete, describe, embed,
-    /// enrol, erase, export, identify, issue a token, regroup, replace, restrict, rotate keys,
-    /// verify. Exporting and rotating are done offline, by whoever holds the keys: no role may ask
+    /// enrol, erase, export, follow, identify, issue a token, push a frame, regroup, replace,
+    /// restrict, rotate keys, verify. Exporting and rotating are done offline, by whoever holds the
+    /// keys: no role may ask
     /// for them.
-    const TABLE: [(Role, [u8; 14]); 6] = [
-        (Role::Administrator, [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
-        (Role::Auditor, [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
-        (Role::DataProtectionOfficer, [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]),
-        (Role::Gate, [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1]),
-        (Role::Officer, [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1]),
-        (Role::Operator, [1, 1, 1, 0, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0]),
+    const TABLE: [(Role, [u8; 16]); 6] = [
+        (Role::Administrator, [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+        (Role::Auditor, [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        (Role::DataProtectionOfficer, [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]),
+        (Role::Gate, [0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0, 1]),
+        (Role::Officer, [0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1]),
+        (Role::Operator, [1, 1, 1, 0, 1, 1, 0, 0, 0, 1, 0, 1, 1, 1, 0, 0]),
     ];
 
     #[test]

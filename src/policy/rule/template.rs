@@ -19,7 +19,9 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::DescribeGallery
         | Action::Erase
         | Action::ExportGallery
+        | Action::FollowTransaction
         | Action::Identify
+        | Action::PushFrame
         | Action::Regroup
         | Action::Restrict
         | Action::RotateKeys

@@ -36,8 +36,10 @@ pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
         | Action::Enrol
         | Action::Erase
         | Action::ExportGallery
+        | Action::FollowTransaction
         | Action::Identify
         | Action::IssueToken
+        | Action::PushFrame
         | Action::Regroup
         | Action::Replace
         | Action::Restrict

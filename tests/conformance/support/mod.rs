@@ -1,5 +1,6 @@
 //! What the suites share: dice, networks, the oracle and galleries in memory.
 
+pub(crate) mod cards;
 pub(crate) mod dice;
 pub(crate) mod gallery;
 pub(crate) mod networks;
@@ -13,7 +14,7 @@ use portcullis::backend::{
 };
 
 /// A machine, or why it is not at hand.
-type Made = Result<Arc<dyn Backend>, Unavailable>;
+pub(crate) type Made = Result<Arc<dyn Backend>, Unavailable>;
 
 /// Makes the backend of that name.
 pub(crate) fn factory(name: &'static str) -> Made {

@@ -26,6 +26,7 @@ impl Avx2 {
 /// # Safety
 /// The processor has the features named.
 #[target_feature(enable = "avx2,popcnt")]
+#[inline(never)]
 unsafe fn compiled<K: Kernel>(kernel: K, lanes: Avx2) -> K::Output {
     kernel.run(lanes)
 }

@@ -28,6 +28,7 @@ impl Avx512 {
 /// # Safety
 /// The processor has the features named.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,popcnt,bmi1")]
+#[inline(never)]
 unsafe fn compiled<K: Kernel>(kernel: K, lanes: Avx512) -> K::Output {
     kernel.run(lanes)
 }
@@ -37,6 +38,26 @@ unsafe fn compiled<K: Kernel>(kernel: K, lanes: Avx512) -> K::Output {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn shifted(values: __m512i) -> __m512i {
     _mm512_xor_si512(values, _mm512_set1_epi8(i8::MIN))
+}
+
+/// The totals of sixteen registers, one per lane: halves are added crosswise, four times.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn across(sums: [__m512i; 16]) -> __m512i {
+    let twos: [__m512i; 8] = std::array::from_fn(|i| {
+        let (a, b) = (sums[2 * i], sums[2 * i + 1]);
+        _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b))
+    });
+    let fours: [__m512i; 4] = std::array::from_fn(|i| {
+        let (a, b) = (twos[2 * i], twos[2 * i + 1]);
+        _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b))
+    });
+    // Each holds four rows in each quarter; now quarters are added.
+    let quarters = |a, b| {
+        let even = _mm512_shuffle_i32x4::<0x88>(a, b);
+        _mm512_add_epi32(even, _mm512_shuffle_i32x4::<0xdd>(a, b))
+    };
+    quarters(quarters(fours[0], fours[1]), quarters(fours[2], fours[3]))
 }
 
 /// Bytes `at..at + 16` of rows 0, 4, 8 and 12 from `from`, rows `pitch` bytes apart.
@@ -87,9 +108,9 @@ impl Avx512 {
         }
     }
 
-    /// The products of `N` rows with one.
+    /// The products of `N` rows with one, yet to be added up across their registers.
     #[inline(always)]
-    fn sums<const N: usize>(self, rows: [&[i8]; N], probe: &[i8]) -> [i32; N] {
+    fn sums<const N: usize>(self, rows: [&[i8]; N], probe: &[i8]) -> [__m512i; N] {
         let length = probe.len();
         assert!(rows.iter().all(|row| row.len() == length), "rows of one length");
         // SAFETY: `self` proves the features; each masked load reads only bytes below `length` of
@@ -111,7 +132,7 @@ impl Avx512 {
                 }
                 at += held;
             }
-            sums.map(|sum| _mm512_reduce_add_epi32(_mm512_sub_epi32(sum, shift)))
+            sums.map(|sum| _mm512_sub_epi32(sum, shift))
         }
     }
 }
@@ -123,6 +144,7 @@ impl Lanes for Avx512 {
     const VECTORS: usize = 4;
     const PROBES: usize = 6;
     const SHIFT: i32 = 128;
+    const STRAIGHT: usize = 16;
 
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         // SAFETY: `detect` made `self`, so the features are there.
@@ -184,12 +206,70 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn straight(self, values: &[i8], dims: usize, probe: &[i8]) -> __m512i {
+        assert!(values.len() == 16 * dims && probe.len() == dims, "sixteen rows and a probe");
+        let mut sums = [self.splat(0); 16];
+        let whole = dims - dims % 64;
+        let mask = !(u64::MAX << (dims % 64));
+        for (r, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: `self` proves the features; loads read only bytes below `dims` of the probe
+            // and of row `r`, which were just seen to be there. What is not loaded is zero in the
+            // probe, so that the shifted zero of the row counts for nothing.
+            unsafe {
+                let (row, probe) = (values.as_ptr().add(r * dims), probe.as_ptr());
+                for at in (0..whole).step_by(64) {
+                    let x = _mm512_loadu_si512(row.add(at).cast());
+                    let q = _mm512_loadu_si512(probe.add(at).cast());
+                    *sum = _mm512_dpbusd_epi32(*sum, shifted(x), q);
+                }
+                if mask != 0 {
+                    let x = _mm512_maskz_loadu_epi8(mask, row.add(whole));
+                    let q = _mm512_maskz_loadu_epi8(mask, probe.add(whole));
+                    *sum = _mm512_dpbusd_epi32(*sum, shifted(x), q);
+                }
+            }
+        }
+        // SAFETY: `self` proves the features.
+        unsafe { across(sums) }
+    }
+
+    #[inline(always)]
     fn none_reached<const R: usize>(self, sums: [__m512i; R]) -> bool {
         // SAFETY: `self` proves the features.
         unsafe {
             let all = sums.into_iter().fold(_mm512_set1_epi32(-1), |a, b| _mm512_and_si512(a, b));
             _mm512_movepi32_mask(all) == u16::MAX
         }
+    }
+
+    #[inline(always)]
+    fn gather(
+        self,
+        kept: u64,
+        first: u32,
+        sums: &[i32; BLOCK_ROWS],
+        rows: &mut [u32; BLOCK_ROWS],
+        held: &mut [i32; BLOCK_ROWS],
+    ) -> usize {
+        let mut count = 0;
+        for quarter in 0..4 {
+            let bits = (kept >> (16 * quarter)) as u16;
+            // SAFETY: `self` proves the features. Before quarter q at most 16 · q places are
+            // written, so that 16 more are inside both arrays of 64, as 16 from 16 · q on are
+            // inside `sums`.
+            unsafe {
+                let places = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+                let from = _mm512_set1_epi32((first + 16 * quarter as u32).cast_signed());
+                let places = _mm512_add_epi32(places, from);
+                let sums = _mm512_loadu_si512(sums.as_ptr().add(16 * quarter).cast());
+                let places = _mm512_maskz_compress_epi32(bits, places);
+                let sums = _mm512_maskz_compress_epi32(bits, sums);
+                _mm512_storeu_si512(rows.as_mut_ptr().add(count).cast(), places);
+                _mm512_storeu_si512(held.as_mut_ptr().add(count).cast(), sums);
+            }
+            count += bits.count_ones() as usize;
+        }
+        count
     }
 
     #[inline(always)]
@@ -214,12 +294,28 @@ impl Lanes for Avx512 {
 
     #[inline(always)]
     fn product(self, a: &[i8], b: &[i8]) -> i32 {
-        self.sums([a], b)[0]
+        // SAFETY: `self` proves the features.
+        unsafe { _mm512_reduce_add_epi32(self.sums([a], b)[0]) }
     }
 
     #[inline(always)]
     fn products(self, plane: &[i8], starts: [usize; 4], probe: &[i8]) -> [i32; 4] {
-        self.sums(starts.map(|start| &plane[start..start + probe.len()]), probe)
+        let rows = starts.map(|start| &plane[start..start + probe.len()]);
+        // SAFETY: `self` proves the features; the array takes the four totals.
+        unsafe {
+            let [a, b, c, d] = self.sums(rows, probe);
+            let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+            let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+            let four =
+                _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+            let low = _mm512_castsi512_si256(four);
+            let two = _mm256_add_epi32(low, _mm512_extracti64x4_epi64::<1>(four));
+            let low = _mm256_castsi256_si128(two);
+            let one = _mm_add_epi32(low, _mm256_extracti128_si256::<1>(two));
+            let mut totals = [0; 4];
+            _mm_storeu_si128(totals.as_mut_ptr().cast(), one);
+            totals
+        }
     }
 
     #[inline(always)]

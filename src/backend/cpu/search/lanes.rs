@@ -41,6 +41,8 @@ pub(super) trait Lanes: Copy + Send + Sync + 'static {
     const SHIFT: i32;
     /// Words that a probe keeps per group of four values.
     const SPREAD: usize = 1;
+    /// Rows whose sums [`Lanes::straight`] gives at once; zero on a set that has no such way.
+    const STRAIGHT: usize = 0;
 
     /// Runs `kernel` as code of this instruction set.
     fn call<K: Kernel>(self, kernel: K) -> K::Output;
@@ -73,10 +75,40 @@ pub(super) trait Lanes: Copy + Send + Sync + 'static {
         false
     }
 
+    /// The products of [`Lanes::STRAIGHT`] rows of `dims` values with a probe's, one per lane,
+    /// `SHIFT` included: for a single probe, whose rows need not be packed.
+    #[inline(always)]
+    fn straight(self, values: &[i8], dims: usize, probe: &[i8]) -> Self::V {
+        let _ = (values, dims, probe);
+        unreachable!("a set without a straight way is not asked")
+    }
+
     /// Packs rows: word `g · BLOCK_ROWS + r` of `block` gets values `4g..4g + 4` of row `r`, each
     /// plus `SHIFT`; values beyond `dims` are zero, rows beyond `rows` may be anything.
     fn pack(self, values: &[i8], dims: usize, block: &mut [u32]) {
         pack_from(values, dims, 0, Self::SHIFT, block);
+    }
+
+    /// Writes the places of the set bits of `kept` to `rows`, each plus `first`, and the values of
+    /// `sums` there to `held`; both have room for all 64. Gives their number.
+    #[inline(always)]
+    fn gather(
+        self,
+        mut kept: u64,
+        first: u32,
+        sums: &[i32; BLOCK_ROWS],
+        rows: &mut [u32; BLOCK_ROWS],
+        held: &mut [i32; BLOCK_ROWS],
+    ) -> usize {
+        let mut count = 0;
+        while kept != 0 {
+            let r = kept.trailing_zeros();
+            kept &= kept - 1;
+            rows[count % BLOCK_ROWS] = first + r;
+            held[count % BLOCK_ROWS] = sums[r as usize % BLOCK_ROWS];
+            count += 1;
+        }
+        count
     }
 
     /// The exact product of two rows of one length.

@@ -23,6 +23,7 @@ mod parts;
 mod pin;
 mod portable;
 mod rider;
+mod sift;
 mod stock;
 mod tile_scan;
 
@@ -48,7 +49,7 @@ use self::{
     carousel::{Carousel, Stretch},
     lanes::{Kernel, Lanes},
     needle::Needle,
-    parts::{Scratch, block_bytes},
+    parts::{Scratch, block_bytes, cold_block_bytes},
     pin::Shelf,
     portable::Portable,
     rider::Rider,
@@ -317,8 +318,8 @@ fn scan_tile<L: Lanes>(
     scratch: &mut Scratch,
 ) -> Result<(), TileError> {
     let set = stock.set();
-    let Scratch { parts: [hot, cold, table], block, bitmaps, aboard, waiting, survivors } = scratch;
-    survivors.clear();
+    let Scratch { parts: [hot, cold, table], block, cold_block, .. } = scratch;
+    let Scratch { bitmaps, aboard, waiting, survivors, .. } = scratch;
     lanes.call(TileScan {
         layout: set.layout,
         rows: set.tiles[tile].rows,
@@ -328,6 +329,7 @@ fn scan_tile<L: Lanes>(
         cold: stock.part(tile, TilePart::Cold, cold),
         table: stock.part(tile, TilePart::Rows, table),
         block: block.room(block_bytes(set.layout)),
+        cold_block: cold_block.room(cold_block_bytes(set.layout)),
         bitmaps,
         aboard,
         survivors,

@@ -28,6 +28,10 @@ pub(super) struct Needle {
     hot_dims: usize,
     /// Packed hot values.
     pub(super) words: Zeroizing<Vec<u32>>,
+    /// Packed cold values.
+    pub(super) cold_words: Zeroizing<Vec<u32>>,
+    /// What takes the shift of packed cold rows off a sum.
+    pub(super) cold_start: i32,
     /// Where a row's sum begins: with it, a bound that reaches the threshold is not negative.
     pub(super) start: i32,
     /// Norm of the cold values, rounded up.
@@ -42,15 +46,8 @@ impl Needle {
         let values = probe.template.values();
         let TileLayout { hot_dims, .. } = set.layout;
         let (hot, cold) = values.split_at(hot_dims);
-        let mut words = Zeroizing::new(Vec::with_capacity(hot_dims.div_ceil(4) * L::SPREAD));
-        for chunk in hot.chunks(4) {
-            let mut group = [0; 4];
-            group[..chunk.len()].copy_from_slice(chunk);
-            L::spread(group, &mut words);
-            group.zeroize();
-        }
         let needed = probe.threshold.0.clamp(-THRESHOLD_MOST, THRESHOLD_MOST);
-        let sum: i32 = hot.iter().map(|&value| i32::from(value)).sum();
+        let sum = |values: &[i8]| values.iter().map(|&value| i32::from(value)).sum::<i32>();
         Ok(Self {
             template: Template::new(values.into(), *probe.template.kind())?,
             threshold: probe.threshold,
@@ -59,8 +56,10 @@ impl Needle {
             group: probe.group,
             now_s: probe.now_s,
             hot_dims,
-            words,
-            start: -needed - L::SHIFT * sum,
+            words: packed::<L>(hot),
+            cold_words: packed::<L>(cold),
+            cold_start: -L::SHIFT * sum(cold),
+            start: -needed - L::SHIFT * sum(hot),
             rest: rest_norm(cold).cast_signed(),
             needed,
         })
@@ -78,6 +77,11 @@ impl Needle {
         }
     }
 
+    /// The values of the hot plane.
+    pub(super) fn hot(&self) -> &[i8] {
+        &self.template.values()[..self.hot_dims]
+    }
+
     /// The values that are not in the hot plane.
     pub(super) fn cold(&self) -> &[i8] {
         &self.template.values()[self.hot_dims..]
@@ -92,4 +96,16 @@ impl Needle {
     pub(super) fn asks_as(&self, other: &Needle) -> bool {
         (self.class_bits, self.group, self.now_s) == (other.class_bits, other.group, other.now_s)
     }
+}
+
+/// Values as the kernels read them.
+fn packed<L: Lanes>(values: &[i8]) -> Zeroizing<Vec<u32>> {
+    let mut words = Zeroizing::new(Vec::with_capacity(values.len().div_ceil(4) * L::SPREAD));
+    for chunk in values.chunks(4) {
+        let mut group = [0; 4];
+        group[..chunk.len()].copy_from_slice(chunk);
+        L::spread(group, &mut words);
+        group.zeroize();
+    }
+    words
 }

@@ -26,6 +26,7 @@ impl<const SDOT: bool> Neon<SDOT> {
 /// # Safety
 /// The processor has NEON.
 #[target_feature(enable = "neon")]
+#[inline(never)]
 unsafe fn compiled<K: Kernel, const SDOT: bool>(kernel: K, lanes: Neon<SDOT>) -> K::Output {
     kernel.run(lanes)
 }

@@ -62,6 +62,8 @@ pub(super) struct Scratch {
     pub(super) parts: [Bytes; 3],
     /// One packed block of rows.
     pub(super) block: Bytes,
+    /// One packed block of cold values.
+    pub(super) cold_block: Bytes,
     /// Eligibility of a tile's rows, one bit each.
     pub(super) bitmaps: Vec<u64>,
     /// Who takes part in the scan of a tile, and with which bitmap.
@@ -69,7 +71,7 @@ pub(super) struct Scratch {
     /// Who waits for a tile.
     pub(super) waiting: Vec<usize>,
     /// Rows to be finished.
-    pub(super) survivors: Vec<Survivor>,
+    pub(super) survivors: Survivors,
 }
 
 impl Scratch {
@@ -77,21 +79,80 @@ impl Scratch {
     pub(super) fn wipe(&mut self) {
         self.parts.iter_mut().for_each(Bytes::wipe);
         self.block.wipe();
-        wipe(&mut self.survivors);
-        self.survivors.clear();
+        self.cold_block.wipe();
+        self.survivors.wipe();
     }
 }
 
-/// A row that the bound did not prune, until its cold values are looked at.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub(super) struct Survivor {
-    /// Whose.
-    pub(super) passenger: u32,
+/// The rows of a tile that the bound did not prune, one list per probe that takes part, until
+/// their cold values are looked at.
+#[derive(Default)]
+pub(super) struct Survivors {
     /// In the tile.
-    pub(super) row: u32,
-    /// Score of its hot values.
-    pub(super) hot: i32,
+    rows: Vec<u32>,
+    /// Scores of their hot values.
+    hot: Vec<i32>,
+    counts: Vec<usize>,
+    /// Places of one list: a tile's rows, and a block more so that whole blocks can be written.
+    room: usize,
+}
+
+impl Survivors {
+    /// Empty lists with room for all `rows` of a tile for each of `probes`.
+    pub(super) fn begin(&mut self, probes: usize, rows: usize) {
+        self.wipe();
+        self.room = rows + BLOCK_ROWS;
+        self.counts.resize(probes, 0);
+        if self.rows.len() < probes * self.room {
+            self.rows.resize(probes * self.room, 0);
+            self.hot.resize(probes * self.room, 0);
+        }
+    }
+
+    /// Where the next block of a probe's list is written; [`Survivors::grow`] tells how much of it
+    /// counts.
+    #[inline(always)]
+    pub(super) fn next(
+        &mut self,
+        probe: usize,
+    ) -> (&mut [u32; BLOCK_ROWS], &mut [i32; BLOCK_ROWS]) {
+        let at = probe * self.room + self.counts[probe];
+        let rows = self.rows[at..].first_chunk_mut().expect("room for a block");
+        (rows, self.hot[at..].first_chunk_mut().expect("room for a block"))
+    }
+
+    /// Takes `more` of the block just written into the list.
+    #[inline(always)]
+    pub(super) fn grow(&mut self, probe: usize, more: usize) {
+        self.counts[probe] += more;
+    }
+
+    /// The list of a probe: rows, and scores of their hot values.
+    pub(super) fn of(&self, probe: usize) -> (&[u32], &[i32]) {
+        let held = probe * self.room..probe * self.room + self.counts[probe];
+        (&self.rows[held.clone()], &self.hot[held])
+    }
+
+    /// Whether nobody has any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts.iter().all(|&count| count == 0)
+    }
+
+    /// Zeroes what was written.
+    fn wipe(&mut self) {
+        for (probe, &count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let at = probe * self.room;
+            wipe(&mut self.rows[at..at + (count + BLOCK_ROWS).min(self.room)]);
+            wipe(&mut self.hot[at..at + (count + BLOCK_ROWS).min(self.room)]);
+        }
+        self.counts.clear();
+    }
+}
+
+impl Drop for Survivors {
+    fn drop(&mut self) {
+        self.wipe();
+    }
 }
 
 /// One part of one tile.
@@ -165,4 +226,9 @@ impl Sealed<'_> {
 /// Bytes of one packed block of a layout: its words, then its norms.
 pub(super) fn block_bytes(layout: TileLayout) -> usize {
     block_words(layout.hot_dims) * size_of::<u32>() + BLOCK_ROWS * size_of::<u16>()
+}
+
+/// Bytes of one packed block of a layout's cold values.
+pub(super) fn cold_block_bytes(layout: TileLayout) -> usize {
+    block_words(layout.dims - layout.hot_dims) * size_of::<u32>()
 }

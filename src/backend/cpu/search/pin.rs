@@ -21,7 +21,7 @@ use memmap2::{Advice, MmapMut};
 use super::{
     lanes::{BLOCK_ROWS, Kernel, Lanes},
     parts::{Bytes, Opened, block_bytes, wipe},
-    tile_scan::pack,
+    sift::pack,
 };
 use crate::{
     backend::{BackendError, Pinned},

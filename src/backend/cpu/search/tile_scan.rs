@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! what the tile's rows have in common ─► all eligible · none · ask the row table
-//! for each block of 64 rows:  pack (unless it lies packed)
+//! for each block of 64 rows:  pack (unless it lies packed, or a probe is alone)
 //!     for each few probes:    sums of a register block ─► one bit per row: may it reach?
 //!         eligible and may:   cold values, four rows at a time ─► score ─► kept
 //! ```
@@ -17,12 +17,13 @@
 
 use std::array;
 
-use bytemuck::{cast_slice, cast_slice_mut};
+use bytemuck::cast_slice_mut;
 
 use super::{
-    lanes::{BLOCK_ROWS, Kernel, Lanes, block_words},
+    lanes::{BLOCK_ROWS, Kernel, Lanes},
     needle::Needle,
-    parts::{Opened, Survivor},
+    parts::{Opened, Survivors},
+    sift::{PROBES_MAX, Sieve, Values, bound, exact, lay_out, split},
 };
 use crate::{
     ops::{
@@ -32,8 +33,10 @@ use crate::{
     types::Score,
 };
 
-/// Most probes of any instruction set's register block.
-pub(super) const PROBES_MAX: usize = 6;
+/// Cold values per row up to which a block is finished as a whole.
+const DENSE_DIMS_MAX: usize = 64;
+/// Probes that must share the packing of its cold values.
+const DENSE_PROBES_LEAST: usize = 4;
 
 /// A probe under way, and what it has found so far.
 pub(super) struct Passenger<'a> {
@@ -69,26 +72,20 @@ pub(super) struct TileScan<'a, 'p> {
     pub(super) table: Opened<'a>,
     /// Room for a packed block.
     pub(super) block: &'a mut [u8],
+    /// Room for a packed block of cold values.
+    pub(super) cold_block: &'a mut [u8],
     /// Room for the eligibility.
     pub(super) bitmaps: &'a mut Vec<u64>,
     /// Room for who takes part: passenger, and where its bitmap begins.
     pub(super) aboard: &'a mut Vec<(usize, usize)>,
     /// Room for rows to be finished.
-    pub(super) survivors: &'a mut Vec<Survivor>,
+    pub(super) survivors: &'a mut Survivors,
     /// Everybody in the scan.
     pub(super) passengers: &'a mut [Passenger<'p>],
     /// Which of them wait for this tile.
     pub(super) waiting: &'a [usize],
     /// Plaintext of the next tile's hot plane, where it lies in memory.
     pub(super) next: &'a [u8],
-}
-
-/// What a register block leaves behind.
-struct Sieve {
-    /// One bit per row that may reach the threshold.
-    reached: [u64; PROBES_MAX],
-    /// Bound above the threshold.
-    over: [[i32; BLOCK_ROWS]; PROBES_MAX],
 }
 
 impl Kernel for TileScan<'_, '_> {
@@ -104,41 +101,72 @@ impl Kernel for TileScan<'_, '_> {
         let room = self.block;
         let (blocks, few) = (rows.div_ceil(BLOCK_ROWS), aboard.len().div_ceil(L::PROBES));
         let mut ahead = self.next.chunks(ahead_bytes(self.next.len(), blocks * few));
-        let mut sieve = Sieve { reached: [0; PROBES_MAX], over: [[0; BLOCK_ROWS]; PROBES_MAX] };
-        let mut finish = Finish { layout, first, cold, survivors: self.survivors };
+        let mut sieve = Sieve::new();
+        self.survivors.begin(aboard.len(), rows);
+        let (survivors, packed) = (self.survivors, self.cold_block);
+        let mut finish = Finish { layout, rows, first, cold, survivors, packed, at: None };
+        let few_cold = is_dense(layout, aboard.len());
+        // What the block before left over foretells what this one will. One survivor for each probe
+        // is where finding, gathering and finishing them costs what the whole block costs.
+        let mut survived = 0;
         for number in 0..blocks {
-            let block: &[u8] = match &mut hot {
-                Hot::Packed(tile) => &tile[number * room.len()..][..room.len()],
+            let dense = few_cold && std::mem::take(&mut survived) >= aboard.len();
+            let (block, norms) = match &mut hot {
+                Hot::Packed(tile) => split(&tile[number * room.len()..][..room.len()], layout),
                 Hot::Plain(opened) => {
-                    let (values, norms) = layout.split_hot(opened.bytes()?, rows);
-                    pack(lanes, values, norms, layout, number, room);
-                    room
+                    let plain = layout.split_hot(opened.bytes()?, rows);
+                    lay_out(lanes, plain, layout, number, aboard.len() == 1, room)
                 }
             };
-            let (words, norms) = split(block, layout);
-            let before = finish.survivors.len();
-            for few in aboard.chunks(L::PROBES) {
-                lanes.prefetch(ahead.next().unwrap_or_default());
+            for (at, few) in aboard.chunks(L::PROBES).enumerate() {
+                // A single probe waits for memory anyway, and reads it in order.
+                if few.len() > 1 {
+                    lanes.prefetch(ahead.next().unwrap_or_default());
+                }
                 let needles: [&Needle; PROBES_MAX] =
                     array::from_fn(|p| passengers[few[p.min(few.len() - 1)].0].needle);
-                sift(lanes, words, norms, &needles[..few.len()], &mut sieve);
-                for (p, &(number_aboard, bitmap)) in few.iter().enumerate() {
-                    let eligible = bitmaps[bitmap + number];
-                    let kept = sieve.reached[p] & eligible;
-                    if kept != 0 {
-                        let counts = &mut passengers[number_aboard].tally.certificate;
-                        counts.pruned -= u64::from(kept.count_ones());
-                        counts.rescored += u64::from(kept.count_ones());
-                        let block = Block { number, over: &sieve.over[p], norms };
-                        finish.note(lanes, number_aboard, needles[p], kept, &block);
+                let needles = &needles[..few.len()];
+                match block {
+                    Values::Packed(words) if dense => {
+                        let words = (words, finish.packed(lanes, number)?);
+                        exact(lanes, words, norms, needles, &mut sieve);
+                    }
+                    // Only who is alone meets rows as they lie.
+                    block => bound(lanes, block, norms, needles, &mut sieve),
+                }
+                if sieve.reached[..few.len()].iter().all(|&reached| reached == 0) {
+                    continue;
+                }
+                let mut kept = [0; PROBES_MAX];
+                for (p, &(passenger, bitmap)) in few.iter().enumerate() {
+                    kept[p] = sieve.reached[p] & bitmaps[bitmap + number];
+                    let counts = &mut passengers[passenger].tally.certificate;
+                    let rescored = u64::from(kept[p].count_ones());
+                    counts.pruned -= rescored;
+                    counts.rescored += rescored;
+                    survived += kept[p].count_ones() as usize;
+                    if dense {
+                        let accepted = sieve.accepted[p] & kept[p];
+                        finish.take(&mut passengers[passenger], accepted, &sieve.over[p], number);
                     }
                 }
+                if dense {
+                    continue;
+                }
+                for (p, kept) in kept.into_iter().enumerate().filter(|&(_, kept)| kept != 0) {
+                    let block = Block { number, over: &sieve.over[p], norms };
+                    finish.note(lanes, at * L::PROBES + p, needles[p], kept, &block);
+                }
             }
-            // One block later their cold values have arrived.
-            finish.score(lanes, passengers, before)?;
         }
-        finish.score(lanes, passengers, usize::MAX)
+        finish.score(lanes, aboard, passengers)
     }
+}
+
+/// Whether a block's cold values may be looked at all together: where they are few, and enough
+/// probes share the work of packing them.
+fn is_dense(layout: TileLayout, probes: usize) -> bool {
+    probes >= DENSE_PROBES_LEAST && (1..=DENSE_DIMS_MAX).contains(&(layout.dims - layout.hot_dims))
 }
 
 /// Bytes asked for with each of `times` register blocks, in whole cache lines.
@@ -201,117 +229,6 @@ fn mark(needle: &Needle, table: &[Row], bitmaps: &mut Vec<u64>) {
     }
 }
 
-/// The words and the norms of a packed block.
-#[inline(always)]
-fn split(block: &[u8], layout: TileLayout) -> (&[u32], &[u16]) {
-    let (words, norms) = block.split_at(block_words(layout.hot_dims) * size_of::<u32>());
-    (cast_slice(words), cast_slice(norms))
-}
-
-/// Packs block `number` of a hot plane into `block`.
-#[inline(always)]
-pub(super) fn pack<L: Lanes>(
-    lanes: L,
-    values: &[i8],
-    norms: &[[u8; 2]],
-    layout: TileLayout,
-    number: usize,
-    block: &mut [u8],
-) {
-    let rows = number * BLOCK_ROWS..((number + 1) * BLOCK_ROWS).min(norms.len());
-    let (words, to) = block.split_at_mut(block_words(layout.hot_dims) * size_of::<u32>());
-    let values = &values[rows.start * layout.hot_dims..rows.end * layout.hot_dims];
-    lanes.pack(values, layout.hot_dims, cast_slice_mut(words));
-    for (to, from) in cast_slice_mut::<u8, u16>(to).iter_mut().zip(&norms[rows]) {
-        *to = u16::from_le_bytes(*from);
-    }
-}
-
-/// One block against up to [`Lanes::PROBES`] probes.
-#[inline(always)]
-fn sift<L: Lanes>(lanes: L, words: &[u32], norms: &[u16], needles: &[&Needle], sieve: &mut Sieve) {
-    match L::VECTORS {
-        4 => sift_by::<L, 4>(lanes, words, norms, needles, sieve),
-        2 => sift_by::<L, 2>(lanes, words, norms, needles, sieve),
-        _ => sift_by::<L, 1>(lanes, words, norms, needles, sieve),
-    }
-}
-
-/// With `R` registers of rows.
-#[inline(always)]
-fn sift_by<L: Lanes, const R: usize>(
-    lanes: L,
-    words: &[u32],
-    norms: &[u16],
-    needles: &[&Needle],
-    sieve: &mut Sieve,
-) {
-    match *needles {
-        [a] => sift_few::<L, 1, R>(lanes, words, norms, [a], sieve),
-        [a, b] => sift_few::<L, 2, R>(lanes, words, norms, [a, b], sieve),
-        [a, b, c] if L::PROBES > 2 => {
-            sift_few::<L, 3, R>(lanes, words, norms, [a, b, c], sieve);
-        }
-        [a, b, c, d] if L::PROBES > 2 => {
-            sift_few::<L, 4, R>(lanes, words, norms, [a, b, c, d], sieve);
-        }
-        [a, b, c, d, e] if L::PROBES > 4 => {
-            sift_few::<L, 5, R>(lanes, words, norms, [a, b, c, d, e], sieve);
-        }
-        [a, b, c, d, e, f] if L::PROBES > 4 => {
-            sift_few::<L, 6, R>(lanes, words, norms, [a, b, c, d, e, f], sieve);
-        }
-        _ => unreachable!("a register block has 1 to PROBES probes"),
-    }
-}
-
-/// The heart: `P` probes times `R` registers of rows, over all groups of four values.
-#[inline(always)]
-fn sift_few<L: Lanes, const P: usize, const R: usize>(
-    lanes: L,
-    words: &[u32],
-    norms: &[u16],
-    needles: [&Needle; P],
-    sieve: &mut Sieve,
-) {
-    let groups = words.len() / BLOCK_ROWS;
-    let probes: [&[u32]; P] = array::from_fn(|p| &needles[p].words[..groups * L::SPREAD]);
-    let rests: [L::V; P] = array::from_fn(|p| lanes.splat(needles[p].rest));
-    let mut reached = [0; P];
-    for at in (0..BLOCK_ROWS).step_by(R * L::COUNT) {
-        let mut sums = [[lanes.splat(0); R]; P];
-        for (sums, needle) in sums.iter_mut().zip(needles) {
-            *sums = [lanes.splat(needle.start); R];
-        }
-        for (g, group) in words.as_chunks::<BLOCK_ROWS>().0.iter().enumerate() {
-            let mut rows = [lanes.splat(0); R];
-            for (r, rows) in rows.iter_mut().enumerate() {
-                *rows = lanes.load(group, at + r * L::COUNT);
-            }
-            for (sums, words) in sums.iter_mut().zip(probes) {
-                let word = lanes.word(words, g);
-                for (sum, rows) in sums.iter_mut().zip(rows) {
-                    *sum = lanes.dot(*sum, rows, word);
-                }
-            }
-        }
-        for (p, (sums, rest)) in sums.iter_mut().zip(rests).enumerate() {
-            for (r, sum) in sums.iter_mut().enumerate() {
-                *sum = lanes.rest(*sum, norms, at + r * L::COUNT, rest);
-            }
-            if lanes.none_reached(*sums) {
-                continue;
-            }
-            for (r, &sum) in sums.iter().enumerate() {
-                let row = at + r * L::COUNT;
-                lanes.store(sum, &mut sieve.over[p], row);
-                reached[p] |= lanes.reached(sum) << row;
-            }
-        }
-    }
-    sieve.reached[..P].copy_from_slice(&reached);
-}
-
 /// What a block's hot plane gave for one probe.
 struct Block<'a> {
     number: usize,
@@ -323,78 +240,118 @@ struct Block<'a> {
 /// What turns survivors into scores.
 struct Finish<'a> {
     layout: TileLayout,
+    rows: usize,
     first: u64,
     cold: Opened<'a>,
-    survivors: &'a mut Vec<Survivor>,
+    survivors: &'a mut Survivors,
+    packed: &'a mut [u8],
+    /// The block whose cold values lie packed.
+    at: Option<usize>,
 }
 
 impl Finish<'_> {
+    /// The cold values of block `number`, packed when they are first asked for.
+    #[inline(always)]
+    fn packed<L: Lanes>(&mut self, lanes: L, number: usize) -> Result<&[u32], TileError> {
+        let words: &mut [u32] = cast_slice_mut(self.packed);
+        if self.at != Some(number) {
+            let dims = self.layout.dims - self.layout.hot_dims;
+            let rows = number * BLOCK_ROWS..((number + 1) * BLOCK_ROWS).min(self.rows);
+            lanes.pack(&self.cold.values()?[rows.start * dims..rows.end * dims], dims, words);
+            self.at = Some(number);
+        }
+        Ok(words)
+    }
+
+    /// Takes rows that reach the threshold, one bit each of block `number`.
+    #[inline(always)]
+    fn take(
+        &self,
+        passenger: &mut Passenger<'_>,
+        mut reached: u64,
+        over: &[i32; BLOCK_ROWS],
+        number: usize,
+    ) {
+        while reached != 0 {
+            let r = reached.trailing_zeros() as usize;
+            reached &= reached - 1;
+            let row = self.first + (number * BLOCK_ROWS + r) as u64;
+            accept(passenger, row, over[r] + passenger.needle.needed);
+        }
+    }
+
     /// Writes down the rows of `kept`, one bit each, of `block`, and asks for their cold
     /// values where they lie in memory.
     #[inline(always)]
     fn note<L: Lanes>(
         &mut self,
         lanes: L,
-        passenger: usize,
+        probe: usize,
         needle: &Needle,
-        mut kept: u64,
+        kept: u64,
         block: &Block<'_>,
     ) {
+        let (rows, hot) = self.survivors.next(probe);
+        let first = (block.number * BLOCK_ROWS) as u32;
+        let count = lanes.gather(kept, first, block.over, rows, hot);
         let cold_dims = self.layout.dims - self.layout.hot_dims;
-        while kept != 0 {
-            let r = kept.trailing_zeros() as usize;
-            kept &= kept - 1;
-            let row = block.number * BLOCK_ROWS + r;
+        for (&row, hot) in rows.iter().zip(hot).take(count) {
+            let norm = block.norms[row as usize % BLOCK_ROWS];
+            *hot += needle.needed - needle.rest * i32::from(norm);
             if let Opened::Resident(plane) = &self.cold {
-                lanes.prefetch(&plane[row * cold_dims..][..cold_dims]);
+                lanes.prefetch(&plane[row as usize * cold_dims..][..cold_dims]);
             }
-            let hot = block.over[r] + needle.needed - needle.rest * i32::from(block.norms[r]);
-            self.survivors.push(Survivor { passenger: passenger as u32, row: row as u32, hot });
         }
+        self.survivors.grow(probe, count);
     }
 
-    /// Finishes the first `count` survivors.
+    /// Finishes all survivors, probe by probe: their cold values have arrived by now.
     #[inline(always)]
     fn score<L: Lanes>(
-        &mut self,
+        mut self,
         lanes: L,
+        aboard: &[(usize, usize)],
         passengers: &mut [Passenger<'_>],
-        count: usize,
     ) -> Result<(), TileError> {
-        let count = count.min(self.survivors.len());
-        if count == 0 {
+        if self.survivors.is_empty() {
             return Ok(());
         }
         let cold_dims = self.layout.dims - self.layout.hot_dims;
         let plane: &[i8] = if cold_dims == 0 { &[] } else { self.cold.values()? };
-        let start = |survivor: &Survivor| survivor.row as usize * cold_dims;
-        for same in self.survivors[..count].chunk_by(|one, next| one.passenger == next.passenger) {
-            let passenger = &mut passengers[same[0].passenger as usize];
+        let start = |row: u32| row as usize * cold_dims;
+        for (at, &(passenger, _)) in aboard.iter().enumerate() {
+            let passenger = &mut passengers[passenger];
             let probe = passenger.needle.cold();
-            let mut fours = same.chunks_exact(4);
-            for four in &mut fours {
-                let cold = lanes.products(plane, array::from_fn(|r| start(&four[r])), probe);
-                for (survivor, cold) in four.iter().zip(cold) {
-                    accept(passenger, self.first, survivor, cold);
+            let (rows, hot) = self.survivors.of(at);
+            let (fours, rest) = rows.as_chunks::<4>();
+            let (hot_fours, hot_rest) = hot.as_chunks::<4>();
+            for (rows, hot) in fours.iter().zip(hot_fours) {
+                let cold = lanes.products(plane, rows.map(start), probe);
+                for r in 0..4 {
+                    accept(passenger, self.first + u64::from(rows[r]), hot[r] + cold[r]);
                 }
             }
-            for survivor in fours.remainder() {
-                let cold = lanes.product(&plane[start(survivor)..][..cold_dims], probe);
-                accept(passenger, self.first, survivor, cold);
+            for (&row, hot) in rest.iter().zip(hot_rest) {
+                let cold = lanes.product(&plane[start(row)..][..cold_dims], probe);
+                accept(passenger, self.first + u64::from(row), hot + cold);
             }
         }
-        self.survivors.drain(..count);
         Ok(())
     }
 }
 
 /// Counts and keeps a row whose score reaches the threshold.
 #[inline(always)]
-fn accept(passenger: &mut Passenger<'_>, first: u64, survivor: &Survivor, cold: i32) {
-    let score = Score(survivor.hot + cold);
-    if score >= passenger.needle.threshold() {
-        passenger.tally.certificate.accepted += 1;
-        let hit = RowHit { row: first + u64::from(survivor.row), score, subject: [0; 16] };
-        passenger.tally.keep(hit, passenger.needle.best);
+fn accept(passenger: &mut Passenger<'_>, row: u64, score: i32) {
+    let score = Score(score);
+    if score < passenger.needle.threshold() {
+        return;
+    }
+    let RowHits { hits, certificate } = &mut *passenger.tally;
+    certificate.accepted += 1;
+    // A thread's rows come in any order, so that only a lower score is beyond the list for sure.
+    let is_full = hits.len() == passenger.needle.best;
+    if !is_full || hits.last().is_some_and(|last| last.score <= score) {
+        passenger.tally.keep(RowHit { row, score, subject: [0; 16] }, passenger.needle.best);
     }
 }

@@ -1,0 +1,409 @@
+//! The questions, made once: every request's bytes lie ready before the first is due, so that the
+//! generator spends its share of the machine on sending, not on making.
+//!
+//! Each verification knows whether its two photographs show one person, and what the appliance
+//! scored when it had nothing else to do. An answer that decides otherwise under load is wrong, and
+//! is counted as such beside its latency.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
+};
+
+use portcullis::random::{SystemEntropy, random_id};
+use serde_json::Value;
+
+use super::mix::What;
+use crate::{
+    finder::form,
+    served::{Answer, exchange, request},
+};
+
+/// Stages of an answer's `spent`, as the appliance names them.
+pub(crate) const STAGES: [&str; 7] =
+    ["captureUs", "batchUs", "detectUs", "embedUs", "handoverUs", "searchUs", "decideUs"];
+/// Those of them that are not overhead: decoding, waiting for an engine, detection, embedding,
+/// search.
+const WORK: [bool; 7] = [true, true, true, true, false, true, false];
+/// No score is known yet.
+const UNKNOWN: i64 = i64::MIN;
+
+/// What became of one arrival.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Fate {
+    /// It was answered as asked.
+    Answered,
+    /// It was answered that its deadline had passed.
+    Late,
+    /// It was refused at once for want of room or time; the problem's code.
+    Shed(String),
+    /// It was refused for another reason; the problem's code.
+    Refused(String),
+    /// The connection broke, or what came back was no answer.
+    Broken(String),
+}
+
+/// Why it is asked.
+const PURPOSE: [(&str, &str); 1] = [("purpose", "evaluation")];
+/// Where the id of a transaction will stand.
+const NO_ID: &str = "portcullis-load-transaction-id-0";
+
+fn place_of_id(request: &[u8]) -> usize {
+    let found = request.windows(NO_ID.len()).rposition(|window| window == NO_ID.as_bytes());
+    found.expect("the form holds the field that was put in")
+}
+
+/// What an answer says.
+#[derive(Debug, Clone)]
+pub(crate) struct Said {
+    pub(crate) fate: Fate,
+    /// Microseconds of each stage, where the answer tells.
+    pub(crate) spent_us: Option<[u32; STAGES.len()]>,
+    /// It decides otherwise than the photographs want.
+    pub(crate) wrong: bool,
+    /// Its score is not the one at rest.
+    pub(crate) unlike: bool,
+}
+
+impl Said {
+    fn only(fate: Fate) -> Self {
+        Self { fate, spent_us: None, wrong: false, unlike: false }
+    }
+
+    /// Microseconds that are no overhead.
+    pub(crate) fn work_us(spent_us: &[u32; STAGES.len()]) -> u64 {
+        spent_us.iter().zip(WORK).filter(|(_, work)| *work).map(|(us, _)| u64::from(*us)).sum()
+    }
+}
+
+/// One verification, ready to be sent.
+pub(crate) struct Pair {
+    request: Vec<u8>,
+    /// Whether both photographs show one person.
+    pub(crate) genuine: bool,
+    /// The score at rest.
+    score: AtomicI64,
+}
+
+/// Where requests go, and what they are.
+pub(crate) struct Questions {
+    /// The appliance.
+    pub(crate) address: SocketAddr,
+    headers: Vec<(String, String)>,
+    pairs: Vec<Pair>,
+    identify: Vec<Vec<u8>>,
+    enrol: Vec<Vec<u8>>,
+    /// Transactions of each lane, and where in the bytes their id stands.
+    transactions: Vec<(Vec<u8>, usize)>,
+    ids: SystemEntropy,
+    /// Frames that simulated lanes push, lane by lane.
+    pub(crate) frames: Vec<Vec<u8>>,
+    gallery: String,
+    /// Who was enrolled by this run and is not erased yet.
+    enrolled: Mutex<Vec<String>>,
+    turn: [AtomicUsize; What::ALL.len()],
+}
+
+/// What questions are made of.
+pub(crate) struct Material<'a> {
+    pub(crate) address: SocketAddr,
+    /// Bearer token, where the appliance wants one.
+    pub(crate) token: Option<&'a str>,
+    /// Deadline of each request; the appliance's own without it.
+    pub(crate) deadline_ms: Option<u64>,
+    pub(crate) gallery: &'a str,
+    /// Photographs and the number of the person that each shows.
+    pub(crate) photographs: &'a [(Vec<u8>, usize)],
+    pub(crate) lanes: &'a [String],
+}
+
+/// Makes requests of photographs.
+struct Maker<'a> {
+    headers: &'a [(String, String)],
+    photographs: &'a [(Vec<u8>, usize)],
+}
+
+impl Maker<'_> {
+    fn post(&self, path: &str, files: &[(&str, &[u8])], texts: &[(&str, &str)]) -> Vec<u8> {
+        let (kind, body) = form(files, texts);
+        let mut all: Vec<(&str, &str)> =
+            self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        all.push(("content-type", &kind));
+        request("POST", path, &all, &body)
+    }
+
+    /// Each photograph against each later one.
+    fn pairs(&self) -> Vec<Pair> {
+        let mut pairs = Vec::new();
+        for (at, (probe, who)) in self.photographs.iter().enumerate() {
+            for (reference, other) in &self.photographs[at + 1..] {
+                let files = [("probe", probe.as_slice()), ("reference", reference.as_slice())];
+                pairs.push(Pair {
+                    request: self.post("/v1/verify", &files, &PURPOSE),
+                    genuine: who == other,
+                    score: AtomicI64::new(UNKNOWN),
+                });
+            }
+        }
+        pairs
+    }
+
+    /// Each photograph by itself.
+    fn each(&self, path: &str, field: &str) -> Vec<Vec<u8>> {
+        let one = |(photo, _): &(Vec<u8>, usize)| self.post(path, &[(field, photo)], &PURPOSE);
+        self.photographs.iter().map(one).collect()
+    }
+
+    /// At each lane stands one person, with a passport photograph and, where there is one, another
+    /// that is live.
+    fn traveller(&self, lane: usize) -> [&[u8]; 2] {
+        let passport = lane % self.photographs.len();
+        let person = self.photographs[passport].1;
+        let is_live = |at: &usize| *at != passport && self.photographs[*at].1 == person;
+        let live = (0..self.photographs.len()).find(is_live).unwrap_or(passport);
+        [passport, live].map(|at| self.photographs[at].0.as_slice())
+    }
+
+    /// A transaction at a lane, and where in the bytes its id stands.
+    fn transaction(&self, number: usize, lane: &str) -> (Vec<u8>, usize) {
+        let texts = [PURPOSE[0], ("transactionId", NO_ID)];
+        let files = [("reference", self.traveller(number)[0])];
+        let request = self.post(&format!("/v1/lanes/{lane}/transactions"), &files, &texts);
+        let at = place_of_id(&request);
+        (request, at)
+    }
+
+    /// A frame of a lane's camera.
+    fn frame(&self, number: usize, lane: &str) -> Vec<u8> {
+        let files = [("image", self.traveller(number)[1])];
+        self.post(&format!("/v1/lanes/{lane}/frames"), &files, &PURPOSE)
+    }
+}
+
+impl Questions {
+    /// Makes every request.
+    pub(crate) fn of(material: &Material<'_>) -> Self {
+        let mut headers = Vec::new();
+        if let Some(token) = material.token {
+            headers.push(("authorization".to_owned(), format!("Bearer {token}")));
+        }
+        if let Some(deadline_ms) = material.deadline_ms {
+            headers.push(("portcullis-deadline-ms".to_owned(), deadline_ms.to_string()));
+        }
+        let maker = Maker { headers: &headers, photographs: material.photographs };
+        let gallery = material.gallery;
+        let lanes = || material.lanes.iter().enumerate();
+        Self {
+            address: material.address,
+            pairs: maker.pairs(),
+            identify: maker.each(&format!("/v1/galleries/{gallery}/identify"), "probe"),
+            enrol: maker.each(&format!("/v1/galleries/{gallery}/subjects"), "image"),
+            transactions: lanes().map(|(at, lane)| maker.transaction(at, lane)).collect(),
+            frames: lanes().map(|(at, lane)| maker.frame(at, lane)).collect(),
+            ids: SystemEntropy,
+            gallery: gallery.to_owned(),
+            enrolled: Mutex::default(),
+            turn: Default::default(),
+            headers,
+        }
+    }
+
+    /// Headers that every request carries.
+    pub(crate) fn headers(&self) -> Vec<(&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
+    /// Verifications.
+    pub(crate) fn pairs(&self) -> &[Pair] {
+        &self.pairs
+    }
+
+    /// Sends what is asked for and gives what came back; time is taken around this alone.
+    pub(crate) fn send(&self, what: What, lane: u16) -> (io::Result<Answer>, Asked) {
+        let turn = self.turn[what as usize].fetch_add(1, Ordering::Relaxed);
+        let of = |ready: &[Vec<u8>], at: usize| -> io::Result<Answer> {
+            let count = ready.len().max(1);
+            let request = ready.get(at % count);
+            exchange(self.address, request.ok_or(io::ErrorKind::InvalidInput)?)
+        };
+        match what {
+            What::Verify => {
+                let pair = turn % self.pairs.len().max(1);
+                let request = self.pairs.get(pair).map(|pair| pair.request.as_slice());
+                let sent = request.ok_or(io::ErrorKind::InvalidInput.into());
+                (sent.and_then(|request| exchange(self.address, request)), Asked::Pair(pair))
+            }
+            What::Identify => (of(&self.identify, turn), Asked::Other),
+            What::Transaction => (self.transact(usize::from(lane)), Asked::Other),
+            What::Enrol => (of(&self.enrol, turn), Asked::Enrolment),
+            What::Erase => {
+                let held = self.enrolled.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                match held {
+                    Some(subject) => {
+                        (exchange(self.address, &self.erasure(&subject)), Asked::Other)
+                    }
+                    // Nobody is left to erase: somebody new, so that the next erasure finds one.
+                    None => (of(&self.enrol, turn), Asked::Enrolment),
+                }
+            }
+        }
+    }
+
+    /// A transaction has an id of its own: the same one again would only repeat an answer.
+    fn transact(&self, lane: usize) -> io::Result<Answer> {
+        let count = self.transactions.len().max(1);
+        let (ready, at) = self.transactions.get(lane % count).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut request = ready.clone();
+        let id = random_id(&self.ids).map(|byte| format!("{byte:02x}")).concat();
+        request[*at..*at + NO_ID.len()].copy_from_slice(id.as_bytes());
+        exchange(self.address, &request)
+    }
+
+    fn erasure(&self, subject: &str) -> Vec<u8> {
+        let gallery = &self.gallery;
+        let path = format!("/v1/galleries/{gallery}/subjects/{subject}?purpose=evaluation");
+        request("DELETE", &path, &self.headers(), &[])
+    }
+
+    /// What an answer says; not part of any time.
+    pub(crate) fn read(&self, answer: io::Result<Answer>, asked: Asked) -> Said {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Said::only(Fate::Broken(error.kind().to_string())),
+        };
+        let document: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        let code = || document["code"].as_str().unwrap_or("unknown").to_owned();
+        match answer.status {
+            200..=299 => self.answered(&document, asked),
+            503 => Said::only(Fate::Shed(code())),
+            504 => Said::only(Fate::Late),
+            _ => Said::only(Fate::Refused(code())),
+        }
+    }
+
+    fn answered(&self, document: &Value, asked: Asked) -> Said {
+        let mut said = Said::only(Fate::Answered);
+        let spent = &document["spent"];
+        if spent.is_object() {
+            said.spent_us = Some(STAGES.map(|stage| {
+                u32::try_from(spent[stage].as_u64().unwrap_or(0)).unwrap_or(u32::MAX)
+            }));
+        }
+        match asked {
+            Asked::Pair(at) => {
+                let pair = &self.pairs[at];
+                let row = &document["comparisons"][0];
+                let expected = if pair.genuine { "match" } else { "no-match" };
+                said.wrong = row["decision"] != expected;
+                let score = row["score"].as_i64().unwrap_or(UNKNOWN);
+                let first = pair.score.compare_exchange(
+                    UNKNOWN,
+                    score,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
+                said.unlike = first.is_err_and(|at_rest| at_rest != score);
+            }
+            Asked::Enrolment => {
+                if let Some(subject) = document["subject"].as_str() {
+                    let mut held = self.enrolled.lock().unwrap_or_else(PoisonError::into_inner);
+                    held.push(subject.to_owned());
+                }
+            }
+            Asked::Other => {}
+        }
+        said
+    }
+}
+
+/// What was sent, for whoever reads the answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asked {
+    /// The verification of that number.
+    Pair(usize),
+    /// An enrolment, whose subject can be erased later.
+    Enrolment,
+    /// Anything else.
+    Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn questions() -> Questions {
+        let photographs = [(vec![1], 0), (vec![2], 0), (vec![3], 1)];
+        Questions::of(&Material {
+            address: ([127, 0, 0, 1], 1).into(),
+            token: Some("secret"),
+            deadline_ms: Some(250),
+            gallery: "load",
+            photographs: &photographs,
+            lanes: &["lane-1".to_owned(), "lane-2".to_owned()],
+        })
+    }
+
+    fn answer(status: u16, body: &str) -> io::Result<Answer> {
+        Ok(Answer { status, body: body.as_bytes().to_vec() })
+    }
+
+    #[test]
+    fn every_pair_is_asked_with_its_headers() {
+        let questions = questions();
+        let genuine: Vec<bool> = questions.pairs().iter().map(|pair| pair.genuine).collect();
+        assert_eq!(genuine, [true, false, false]);
+        let text = String::from_utf8_lossy(&questions.pairs[0].request).into_owned();
+        assert!(text.starts_with("POST /v1/verify HTTP/1.1\r\n"), "{text}");
+        assert!(text.contains("authorization: Bearer secret\r\n"), "{text}");
+        assert!(text.contains("portcullis-deadline-ms: 250\r\n"), "{text}");
+        assert_eq!((questions.transactions.len(), questions.frames.len()), (2, 2));
+    }
+
+    #[test]
+    fn answers_are_sorted_by_what_became_of_them() {
+        let questions = questions();
+        let fate = |status, body: &str| questions.read(answer(status, body), Asked::Other).fate;
+        assert_eq!(fate(200, "{}"), Fate::Answered);
+        assert_eq!(fate(504, "{}"), Fate::Late);
+        assert_eq!(fate(503, r#"{"code":"BUSY"}"#), Fate::Shed("BUSY".to_owned()));
+        assert_eq!(fate(422, r#"{"code":"X"}"#), Fate::Refused("X".to_owned()));
+        let broken = questions.read(Err(io::ErrorKind::ConnectionReset.into()), Asked::Other);
+        assert!(matches!(broken.fate, Fate::Broken(_)));
+    }
+
+    #[test]
+    fn a_wrong_decision_and_another_score_are_seen() {
+        let questions = questions();
+        let read = |decision: &str, score: i64| {
+            let body = format!(
+                r#"{{"comparisons":[{{"decision":"{decision}","score":{score}}}],
+                   "spent":{{"captureUs":5,"batchUs":1,"detectUs":2,"embedUs":3,"handoverUs":50,
+                   "searchUs":4,"decideUs":60}}}}"#
+            );
+            questions.read(answer(200, &body), Asked::Pair(0))
+        };
+        let first = read("match", 700);
+        assert!(!first.wrong && !first.unlike);
+        assert_eq!(Said::work_us(&first.spent_us.expect("told")), 15);
+        assert!(read("no-match", 700).wrong);
+        assert!(read("match", 701).unlike && !read("match", 700).unlike);
+    }
+
+    #[test]
+    fn who_was_enrolled_can_be_erased_once() {
+        let questions = questions();
+        let enrolled = answer(201, r#"{"subject":"00ff"}"#);
+        assert_eq!(questions.read(enrolled, Asked::Enrolment).fate, Fate::Answered);
+        let held = questions.enrolled.lock().expect("no panic").pop();
+        assert_eq!(held.as_deref(), Some("00ff"));
+        let erasure = String::from_utf8(questions.erasure("00ff")).expect("text");
+        assert!(
+            erasure.starts_with("DELETE /v1/galleries/load/subjects/00ff?purpose=evaluation "),
+            "{erasure}"
+        );
+    }
+}

@@ -1,0 +1,71 @@
+// Four int8 products for each of two probes, summed: x·a and x·b over four values of one row.
+//
+// Level 1. PACKED = 1: both products come from one wide multiplier (a DSP48E2: 27 × 18 bits), as
+//   (a·2^18 + b) · x = (a·x)·2^18 + b·x
+// where four b·x fit the 18 low bits (|4 · 128 · 128| = 2^16 < 2^17), and when their sum is
+// negative it has borrowed one from above, which is given back. 4 multipliers. PACKED = 0: one
+// multiplier for each product, for parts with narrow ones (ECP5: 18 × 18 bits). 8 multipliers. Both
+// give the same numbers.
+//
+// Two clocks from operands to sums: products, then their sums.
+`default_nettype none
+
+module pc_quad #(
+    parameter bit PACKED = 1'b1  // two products per multiplier
+) (
+    input  wire logic               clk_i,
+    input  wire logic        [31:0] row_i,   // four int8 values of the row
+    input  wire logic        [31:0] a_i,     // of the first probe
+    input  wire logic        [31:0] b_i,     // of the second
+    output wire logic signed [17:0] sum_a_o,
+    output wire logic signed [17:0] sum_b_o
+);
+  if (PACKED) begin : gen_packed
+    logic signed [35:0] sum_q;
+
+    for (genvar v = 0; v < 4; v++) begin : gen_value
+      logic signed [26:0] pair;
+      logic signed [34:0] product_q;
+      logic signed [7:0] row, a, b;
+      assign row  = row_i[8*v+:8];
+      assign a    = a_i[8*v+:8];
+      assign b    = b_i[8*v+:8];
+      assign pair = 27'($signed({a, 18'd0})) + 27'(b);
+      always_ff @(posedge clk_i) product_q <= 35'(pair) * 35'(row);
+    end
+
+    always_ff @(posedge clk_i) begin
+      sum_q <= (36'(gen_value[0].product_q) + 36'(gen_value[1].product_q))
+          + (36'(gen_value[2].product_q) + 36'(gen_value[3].product_q));
+    end
+
+    assign sum_b_o = sum_q[17:0];
+    assign sum_a_o = sum_q[35:18] + {17'd0, sum_q[17]};
+  end else begin : gen_single
+    logic signed [17:0] sum_a_q, sum_b_q;
+
+    for (genvar v = 0; v < 4; v++) begin : gen_value
+      logic signed [7:0] row, a, b;
+      logic signed [15:0] product_a_q, product_b_q;
+      assign row = row_i[8*v+:8];
+      assign a   = a_i[8*v+:8];
+      assign b   = b_i[8*v+:8];
+      always_ff @(posedge clk_i) begin
+        product_a_q <= 16'(a) * 16'(row);
+        product_b_q <= 16'(b) * 16'(row);
+      end
+    end
+
+    always_ff @(posedge clk_i) begin
+      sum_a_q <= (18'(gen_value[0].product_a_q) + 18'(gen_value[1].product_a_q))
+          + (18'(gen_value[2].product_a_q) + 18'(gen_value[3].product_a_q));
+      sum_b_q <= (18'(gen_value[0].product_b_q) + 18'(gen_value[1].product_b_q))
+          + (18'(gen_value[2].product_b_q) + 18'(gen_value[3].product_b_q));
+    end
+
+    assign sum_a_o = sum_a_q;
+    assign sum_b_o = sum_b_q;
+  end
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,402 @@
+//! Lane transactions: opened once, judged until they are sure, recorded before they are told.
+//!
+//! References are prepared when a transaction opens: a picture becomes a template, and its slot is
+//! free again, before the first frame is looked at. What is enrolled is looked up for every frame.
+//!
+//! Invariant: audit, then journal, then answer. A transaction whose passage panics, or whose end
+//! cannot be written, is Refer.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use crossbeam_utils::sync::Parker;
+
+use super::{
+    Appliance,
+    execute::{Errand, GRACE_MS},
+};
+use crate::{
+    audit::{AuditComparison, AuditEnd, AuditEntry},
+    capture::lane::Lane,
+    command::{
+        Against, Answer, AtLane, Command, LaneCommand, Listener, Part, ReferenceSource, Refusal,
+        Scope,
+    },
+    document::{dg2::Dg2, error::DocumentError, image::ImageError},
+    limits::{REFERENCES_MAX, WATCHERS_MAX},
+    pipeline::{Known, Priority, Reference, Task},
+    transaction::{
+        self, Closing, Ended, Opened, Opening, RegisterError, Standing,
+        bell::Bell,
+        machine::{Terms, Told},
+        passage::{Passage, Surroundings},
+        register::Open,
+    },
+    types::{
+        Attack, Authenticity, CaptureFact, GalleryId, Outcome, SubjectId, Threshold, TransactionId,
+    },
+};
+
+/// What somebody wants to open.
+struct Wish {
+    against: Against,
+    retry_of: Option<TransactionId>,
+    listener: Option<Listener>,
+}
+
+impl Appliance {
+    pub(super) fn at_lane(
+        &self,
+        errand: &Errand,
+        at: &AtLane,
+        command: LaneCommand,
+    ) -> Result<Answer, Refusal> {
+        let lane = self.lanes.set().lane(at.lane.as_str());
+        let lane = lane.ok_or_else(|| Refusal::UnknownLane { lane: at.lane.clone() })?;
+        let known = || self.register.at(&at.lane, at.transaction);
+        let standing = match command {
+            LaneCommand::Open { against, retry_of, listener } => {
+                let wish = Wish { against, retry_of, listener };
+                self.transact(errand, &lane, at, wish)?
+            }
+            LaneCommand::Read => self.register.standing(&at.lane, at.transaction)?,
+            LaneCommand::Watch(listener) => watch(known()?, listener)?,
+            LaneCommand::Cancel => self.tell(errand, known()?, Told::Cancel)?,
+            LaneCommand::Left => self.tell(errand, known()?, Told::Left)?,
+        };
+        Ok(Answer::Transaction(standing))
+    }
+
+    /// Time that a lane's transaction has where its request names none.
+    pub(super) fn lane_deadline_ms(&self, command: &Command) -> Option<u64> {
+        let lane = self.lanes.set().lane(command.at_lane()?.lane.as_str())?;
+        Some(lane.terms().deadline_ms)
+    }
+
+    fn transact(
+        &self,
+        errand: &Errand,
+        lane: &Arc<Lane>,
+        at: &AtLane,
+        wish: Wish,
+    ) -> Result<Standing, Refusal> {
+        let Wish { against, retry_of, listener } = wish;
+        match self.register.at(&at.lane, at.transaction) {
+            Ok(known) => return self.join(errand, known, listener),
+            Err(RegisterError::Unknown { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let against = self.held_against(errand, against)?;
+        let parker = Parker::new();
+        let unparker = parker.unparker().clone();
+        let bell = Bell::new(Box::new(move || unparker.unpark()));
+        let (transaction, lane_id) = (at.transaction, at.lane.clone());
+        let opening = Opening { transaction, lane: lane_id, retry_of };
+        let open = match self.register.open(&opening, bell)? {
+            Opened::New(open) => open,
+            other => return self.join(errand, other, listener),
+        };
+        if let Some(Listener(listener)) = listener {
+            open.watch(listener);
+        }
+        // Unwind safety: the passage is dropped with all that it holds, and nothing of it is used.
+        let ended =
+            catch_unwind(AssertUnwindSafe(|| self.pass(errand, lane, &open, against, &parker)));
+        let closing =
+            ended.unwrap_or_else(|_| Closing::refer(Ended::Interrupted, "TRANSACTION_FAILED"));
+        Ok(self.conclude(errand, &open, closing))
+    }
+
+    /// Waits for a transaction that somebody else turns, or gives the outcome of one that has ended.
+    fn join(
+        &self,
+        errand: &Errand,
+        known: Opened,
+        listener: Option<Listener>,
+    ) -> Result<Standing, Refusal> {
+        match known {
+            Opened::Ended(standing) => Ok(standing),
+            Opened::New(open) | Opened::Running(open) => {
+                if let Some(Listener(listener)) = listener {
+                    open.watch(listener);
+                }
+                self.wait(errand, &open)
+            }
+        }
+    }
+
+    fn wait(&self, errand: &Errand, open: &Open) -> Result<Standing, Refusal> {
+        let now_us = self.world.clock.monotonic_us();
+        let left = Duration::from_micros(errand.deadline_us.saturating_sub(now_us));
+        let ended = open.wait(left + Duration::from_millis(GRACE_MS));
+        ended.ok_or(Refusal::Late { deadline_ms: errand.deadline_ms })
+    }
+
+    /// Ends a transaction, and answers when everything that it held is free.
+    fn tell(&self, errand: &Errand, known: Opened, told: Told) -> Result<Standing, Refusal> {
+        match known {
+            Opened::Ended(standing) => Ok(standing),
+            Opened::New(open) | Opened::Running(open) => {
+                open.bell.tell(told);
+                self.wait(errand, &open)
+            }
+        }
+    }
+
+    /// Judges the lane's frames on this thread until the transaction is over. The tap and the
+    /// references are let go before this returns.
+    fn pass(
+        &self,
+        errand: &Errand,
+        lane: &Arc<Lane>,
+        open: &Arc<Open>,
+        against: Box<dyn transaction::passage::Against + '_>,
+        parker: &Parker,
+    ) -> Box<Closing> {
+        let ringing = Arc::clone(open);
+        let Ok(tap) = lane.tap(Arc::new(move || ringing.bell.frame())) else {
+            return Closing::refer(Ended::Interrupted, "LANE_OCCUPIED");
+        };
+        let clock = self.world.clock.as_ref();
+        let terms = Terms {
+            opened_us: clock.monotonic_us(),
+            deadline_us: errand.deadline_us,
+            may_retry: open.standing().attempt < self.attempts,
+        };
+        let around =
+            Surroundings { judges: &self.pipeline, clock, entropy: self.world.entropy.as_ref() };
+        let passage =
+            Passage::new(Arc::clone(open), terms, tap, against, errand.asked.clone(), around);
+        passage.run(&|until_us| {
+            let wait_us = until_us.saturating_sub(clock.monotonic_us());
+            parker.park_timeout(Duration::from_micros(wait_us));
+        })
+    }
+
+    /// Writes how it ended, then tells.
+    fn conclude(&self, errand: &Errand, open: &Open, closing: Box<Closing>) -> Standing {
+        let entry = self.end_entry(errand, open, &closing);
+        let closing = match self.write(&entry) {
+            Ok(()) => closing,
+            Err(_) => Closing::refer(Ended::Interrupted, "AUDIT_UNAVAILABLE"),
+        };
+        let standing = self.register.close(open, &closing);
+        if standing.outcome != Some(closing.outcome) {
+            // What the audit holds was not told: it could not be remembered.
+            self.audit.must_hold(AuditEntry {
+                outcome: standing.outcome,
+                reasons: vec!["JOURNAL_UNAVAILABLE"],
+                ..entry
+            });
+        }
+        self.world.meter.outcome(standing.outcome.unwrap_or(Outcome::Refer));
+        standing
+    }
+
+    fn end_entry(&self, errand: &Errand, open: &Open, closing: &Closing) -> AuditEntry {
+        let (chosen, standing) = (closing.chosen.as_deref(), open.standing());
+        let threshold = &self.threshold;
+        let comparisons = chosen.map_or(&[][..], |reply| &reply.comparisons);
+        let comparisons = comparisons.iter().map(|comparison| AuditComparison {
+            document: comparison.document,
+            score: comparison.score,
+            threshold: threshold.score,
+            fmr: threshold.fmr,
+        });
+        AuditEntry {
+            transaction: standing.transaction,
+            outcome: Some(closing.outcome),
+            attack: chosen.map_or(Attack::NotPerformed, |reply| reply.attack),
+            comparisons: comparisons.collect(),
+            candidates: chosen
+                .and_then(|reply| reply.certificate.map(|_| reply.candidates.len()))
+                .map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+            end: Some(AuditEnd {
+                ended: closing.ended.name(),
+                attempt: standing.attempt,
+                timeout_ms: errand.deadline_ms,
+                frame: chosen.map(|reply| reply.transaction),
+            }),
+            ..self.entry(errand, None, closing.reasons.clone())
+        }
+    }
+
+    /// What every frame is held against; refused where it cannot be read or found at all.
+    fn held_against(
+        &self,
+        errand: &Errand,
+        against: Against,
+    ) -> Result<Box<dyn transaction::passage::Against + '_>, Refusal> {
+        let threshold = self.threshold.clone();
+        match against {
+            Against::Gallery { gallery, scope } => {
+                self.to_search(&gallery)?;
+                Ok(Box::new(Searched { appliance: self, gallery, scope, threshold }))
+            }
+            Against::References(sources) => {
+                if !(1..=REFERENCES_MAX).contains(&sources.len()) {
+                    let (held, most) = (sources.len(), REFERENCES_MAX);
+                    return Err(Refusal::References { held, most });
+                }
+                let mut held = Vec::with_capacity(sources.len());
+                for (number, source) in sources.into_iter().enumerate() {
+                    self.make_ready(errand, Part::Reference(number), source, &mut held)?;
+                }
+                let mut compared = Compared { appliance: self, held, threshold };
+                compared.references()?; // counted, and everybody who is enrolled is found
+                Ok(Box::new(compared))
+            }
+        }
+    }
+
+    fn make_ready(
+        &self,
+        errand: &Errand,
+        part: Part,
+        source: ReferenceSource,
+        held: &mut Vec<Held>,
+    ) -> Result<(), Refusal> {
+        let of_template = |template| {
+            let (capture, document) = (CaptureFact::Usable, None);
+            Held::Known(Arc::new(Known { capture, template: Some(template), document }))
+        };
+        match source {
+            ReferenceSource::Image(image) => {
+                let image = image.bytes();
+                let refusal = |error| Refusal::Image { part, error };
+                held.push(self.embedded(errand, image, None, refusal)?);
+            }
+            ReferenceSource::Dg2 { file, sod, dg1 } => {
+                let authenticity = self.authenticity(&file, sod.as_ref(), dg1.as_ref());
+                let document = |error| Refusal::Document { part, error };
+                let dg2 = Dg2::read(file.bytes()).map_err(document)?;
+                for (portrait, photograph) in dg2.portraits.iter().enumerate() {
+                    let refusal = |error| document(DocumentError::Image { portrait, error });
+                    let held_as = Some(authenticity);
+                    held.push(self.embedded(errand, photograph.image, held_as, refusal)?);
+                }
+            }
+            ReferenceSource::Template(template) => {
+                let accepted = self.calibration.kind().accept(template.kind());
+                accepted.map_err(|error| Refusal::Template { part, error })?;
+                held.push(of_template(template));
+            }
+            ReferenceSource::Subject { gallery, subject } => {
+                held.push(Held::Enrolled { gallery, subject });
+            }
+            ReferenceSource::Holder { gallery, subject, secret } => {
+                held.push(of_template(self.opened(errand, &gallery, subject, &secret)?));
+            }
+            ReferenceSource::HolderToken(token) => {
+                held.push(of_template(self.presented(errand, part, &token)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// The template of a reference's picture, or why there is none. A photograph without a usable
+    /// face is no fault of the request: the policy refers the traveller whose it is.
+    fn embedded(
+        &self,
+        errand: &Errand,
+        image: &[u8],
+        document: Option<Authenticity>,
+        refusal: impl FnOnce(ImageError) -> Refusal,
+    ) -> Result<Held, Refusal> {
+        let prepared = self.prepare(errand, Priority::Gate, 1)?;
+        let captured = self.capture(errand, image, refusal)?;
+        let reply = self.decide(errand, prepared, captured, Task::Reference)?;
+        let because = |code: &str| reply.verdict.reasons.iter().any(|reason| reason.code == code);
+        if because("ENGINE_LATE") {
+            return Err(Refusal::Late { deadline_ms: errand.deadline_ms });
+        }
+        if because("ENGINE_LOST") {
+            return Err(Refusal::Fault { what: "an engine was lost and none took over" });
+        }
+        let (capture, template) = (reply.probe, reply.template);
+        Ok(Held::Known(Arc::new(Known { capture, template, document })))
+    }
+}
+
+fn watch(known: Opened, Listener(listener): Listener) -> Result<Standing, Refusal> {
+    match known {
+        Opened::Ended(standing) => {
+            listener(&standing);
+            Ok(standing)
+        }
+        Opened::New(open) | Opened::Running(open) => {
+            if !open.watch(listener) {
+                return Err(Refusal::WatchersFull { most: WATCHERS_MAX });
+            }
+            Ok(open.standing())
+        }
+    }
+}
+
+/// One reference, between two frames.
+enum Held {
+    /// Its template, or why there is none.
+    Known(Arc<Known>),
+    /// A subject, looked up for every frame.
+    Enrolled { gallery: GalleryId, subject: SubjectId },
+}
+
+/// 1:1.
+struct Compared<'a> {
+    appliance: &'a Appliance,
+    held: Vec<Held>,
+    threshold: Threshold,
+}
+
+impl Compared<'_> {
+    fn references(&mut self) -> Result<Vec<Reference>, Refusal> {
+        let mut references = Vec::with_capacity(self.held.len());
+        let now_s = self.appliance.world.clock.civil_s();
+        for held in &self.held {
+            match held {
+                Held::Known(prepared) => {
+                    references.push(Reference::Known(Arc::clone(prepared)));
+                }
+                Held::Enrolled { gallery, subject } => {
+                    let found = self.appliance.galleries.searchable(gallery)?;
+                    let templates = found.templates_of(*subject, now_s);
+                    let templates =
+                        templates.map_err(|error| Refusal::of_gallery(gallery, error))?;
+                    references.extend(templates.into_iter().map(Reference::Template));
+                }
+            }
+        }
+        if !(1..=REFERENCES_MAX).contains(&references.len()) {
+            let (held, most) = (references.len(), REFERENCES_MAX);
+            return Err(Refusal::References { held, most });
+        }
+        Ok(references)
+    }
+}
+
+impl transaction::passage::Against for Compared<'_> {
+    fn task(&mut self) -> Result<Task, &'static str> {
+        let references = self.references().map_err(|refusal| refusal.code())?;
+        Ok(Task::Verify { references, threshold: self.threshold.clone() })
+    }
+}
+
+/// 1:N, in the newest generation for every frame.
+struct Searched<'a> {
+    appliance: &'a Appliance,
+    gallery: GalleryId,
+    scope: Scope,
+    threshold: Threshold,
+}
+
+impl transaction::passage::Against for Searched<'_> {
+    fn task(&mut self) -> Result<Task, &'static str> {
+        let gallery = self.appliance.to_search(&self.gallery).map_err(|refusal| refusal.code())?;
+        let Scope { class_bits, group, best } = self.scope;
+        let threshold = self.threshold.clone();
+        Ok(Task::Identify { tiles: gallery.source(), threshold, best, class_bits, group })
+    }
+}

@@ -1,0 +1,56 @@
+//! Who takes over when an engine fails.
+//!
+//! A network that reports its device lost is replaced within the batch that noticed: the next engine
+//! is made ready on the engine line's own thread, and the batch is tried once more on it. When none is
+//! left the last one is made anew, since a device may come back. After a panic the networks are made
+//! anew on the engine at work: what a stack was unwound out of is not trusted with the next face.
+//!
+//! Invariant: a batch is retried once; whoever is in it when that fails, too, is referred.
+
+use std::sync::Arc;
+
+use crate::backend::{Backend, BackendError, Engine};
+
+/// Makes engines ready. Of what it makes, the engine line takes the networks; searches have backends
+/// of their own in [`Standby`].
+pub trait Supply: Send {
+    /// The engine at work, made anew; `None` when that does not work.
+    fn again(&mut self) -> Option<Engine>;
+
+    /// The next engine, which is the one at work from now on; `None` when there is none left.
+    fn next(&mut self) -> Option<Engine>;
+}
+
+/// Nobody: what fails stays as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nobody;
+
+impl Supply for Nobody {
+    fn again(&mut self) -> Option<Engine> {
+        None
+    }
+
+    fn next(&mut self) -> Option<Engine> {
+        None
+    }
+}
+
+/// Who takes over.
+pub struct Standby {
+    /// For networks.
+    pub engines: Box<dyn Supply>,
+    /// For searches and comparisons, the next one first; made when it is needed.
+    pub searches: Box<dyn Iterator<Item = Arc<dyn Backend>> + Send>,
+}
+
+impl Default for Standby {
+    fn default() -> Self {
+        Self { engines: Box::new(Nobody), searches: Box::new(std::iter::empty()) }
+    }
+}
+
+/// Whether the engine itself failed: another error is of what it was given, and would be the same on
+/// the next engine.
+pub(super) fn is_lost(error: &BackendError) -> bool {
+    matches!(error, BackendError::Lost { .. })
+}

@@ -1,0 +1,442 @@
+//! What a restart must remember: which transactions were opened, and how those that ended did.
+//!
+//! ```text
+//! {"opened":{"transaction":"…","lane":"gate-1","attempt":1}}
+//! {"closed":{"transaction":"…","ended":"decided","outcome":"admit","display":"go-ahead"}}
+//! ```
+//!
+//! A line is one `write` and one `fdatasync`. A transaction's first line is written before its first
+//! frame is judged, its second before its outcome is told: so after a crash an opened line without a
+//! closed one is a transaction of which nobody knows what the gate was told, and it is Refer. A line
+//! that was cut off by a crash belongs to an opening or an outcome that nobody was told of.
+//!
+//! The file is written anew, and renamed into its place, when it is opened and whenever it has grown
+//! to [`JOURNAL_LINES_MAX`] lines; the newest [`TRANSACTIONS_REMEMBERED`] transactions stay. One
+//! process writes it.
+//!
+//! Assumptions about the medium: what `fdatasync` returned for is there after a power cut, and a
+//! rename is seen whole or not at all.
+//!
+//! Invariant: no score, no attack result, no reason, nothing of a document or a face.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Display, Ended, Standing};
+use crate::{
+    limits::{JOURNAL_BYTES_MAX, JOURNAL_LINES_MAX},
+    types::Outcome,
+};
+
+/// Why something is not remembered. The operator must act.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the journal of transactions {place} could not be {act}: {why}; no transaction is opened until \
+     it can"
+)]
+pub struct JournalError {
+    /// The file.
+    pub place: String,
+    /// What was tried.
+    pub act: &'static str,
+    /// What the system said.
+    pub why: String,
+}
+
+/// Where transactions are remembered.
+pub struct Journal {
+    /// `None` where nothing outlives the process.
+    file: Option<JournalFile>,
+    lines: usize,
+}
+
+struct JournalFile {
+    path: PathBuf,
+    file: File,
+    /// The file may end in the middle of a line, after a write that failed.
+    torn: bool,
+}
+
+/// What a journal held when it was opened.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// Every transaction, oldest first; those that never ended are interrupted.
+    pub standings: Vec<Standing>,
+    /// Lines that do not read: cut off by a crash, or damaged.
+    pub unread: usize,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Line {
+    Opened(OpenedLine),
+    Closed(ClosedLine),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpenedLine {
+    transaction: String,
+    lane: String,
+    attempt: u8,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClosedLine {
+    transaction: String,
+    ended: String,
+    outcome: String,
+    display: String,
+}
+
+impl Journal {
+    /// A journal that ends with the process.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self { file: None, lines: 0 }
+    }
+
+    /// Opens `path`, reads what it holds and writes the newest `keep` transactions anew.
+    ///
+    /// # Errors
+    /// [`JournalError`]: nothing may be opened then.
+    pub fn open(path: &Path, keep: usize) -> Result<(Self, Remembered), JournalError> {
+        let mut remembered = match read(path) {
+            Ok(bytes) => parse(&bytes),
+            Err(error) if error.kind() == ErrorKind::NotFound => Remembered::default(),
+            Err(error) => return Err(refused(path, "read", &error)),
+        };
+        let surplus = remembered.standings.len().saturating_sub(keep);
+        remembered.standings.drain(..surplus);
+        let file = create(path).map_err(|error| refused(path, "opened", &error))?;
+        let file = JournalFile { path: path.to_owned(), file, torn: false };
+        let mut journal = Self { file: Some(file), lines: 0 };
+        journal.rewrite(remembered.standings.iter())?;
+        Ok((journal, remembered))
+    }
+
+    /// A journal that cannot be written.
+    #[cfg(test)]
+    pub(super) fn read_only(path: &Path) -> Self {
+        let file = File::open(path).expect("a file");
+        Self { file: Some(JournalFile { path: path.to_owned(), file, torn: false }), lines: 0 }
+    }
+
+    /// Whether it should be written anew before the next line.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        self.lines >= JOURNAL_LINES_MAX
+    }
+
+    /// Remembers that `standing` is open.
+    ///
+    /// # Errors
+    /// [`JournalError`]: it may not be opened.
+    pub fn opened(&mut self, standing: &Standing) -> Result<(), JournalError> {
+        self.append(&opened_line(standing))
+    }
+
+    /// Remembers how `standing` ended.
+    ///
+    /// # Errors
+    /// [`JournalError`]: its outcome may not be told; it is Refer.
+    pub fn closed(&mut self, standing: &Standing) -> Result<(), JournalError> {
+        closed_line(standing).map_or(Ok(()), |line| self.append(&line))
+    }
+
+    /// Writes `standings` anew in the place of everything before.
+    ///
+    /// # Errors
+    /// [`JournalError`]; what was there before is then still there.
+    pub fn rewrite<'a>(
+        &mut self,
+        standings: impl Iterator<Item = &'a Standing>,
+    ) -> Result<(), JournalError> {
+        let (mut text, mut lines) = (Vec::new(), 0);
+        for standing in standings {
+            let both = [Some(opened_line(standing)), closed_line(standing)];
+            for line in both.iter().flatten() {
+                encode(line, &mut text);
+                lines += 1;
+            }
+        }
+        self.lines = lines;
+        let Some(held) = &mut self.file else { return Ok(()) };
+        let replaced = replace(&held.path, &text);
+        held.file = replaced.map_err(|error| refused(&held.path, "written anew", &error))?;
+        held.torn = false;
+        Ok(())
+    }
+
+    fn append(&mut self, line: &Line) -> Result<(), JournalError> {
+        self.lines += 1;
+        let Some(held) = &mut self.file else { return Ok(()) };
+        held.append(line).map_err(|error| refused(&held.path, "written", &error))
+    }
+}
+
+impl JournalFile {
+    fn append(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = Vec::with_capacity(256);
+        if self.torn {
+            text.push(b'\n'); // the broken line stands alone, this one is whole
+        }
+        encode(line, &mut text);
+        self.torn = true;
+        self.file.write_all(&text)?;
+        self.torn = false;
+        self.file.sync_data()
+    }
+}
+
+fn refused(path: &Path, act: &'static str, error: &io::Error) -> JournalError {
+    JournalError { place: path.display().to_string(), act, why: error.to_string() }
+}
+
+fn opened_line(standing: &Standing) -> Line {
+    Line::Opened(OpenedLine {
+        transaction: standing.transaction.to_string(),
+        lane: standing.lane.to_string(),
+        attempt: standing.attempt,
+    })
+}
+
+fn closed_line(standing: &Standing) -> Option<Line> {
+    let (ended, outcome) = standing.ended.zip(standing.outcome)?;
+    Some(Line::Closed(ClosedLine {
+        transaction: standing.transaction.to_string(),
+        ended: ended.name().to_owned(),
+        outcome: outcome_name(outcome).to_owned(),
+        display: standing.display.key().to_owned(),
+    }))
+}
+
+fn encode(line: &Line, text: &mut Vec<u8>) {
+    serde_json::to_writer(&mut *text, line).expect("plain text and numbers are JSON");
+    text.push(b'\n');
+}
+
+fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Admit => "admit",
+        Outcome::Retry => "retry",
+        Outcome::Refer => "refer",
+    }
+}
+
+fn outcome_of(name: &str) -> Option<Outcome> {
+    [Outcome::Admit, Outcome::Retry, Outcome::Refer]
+        .into_iter()
+        .find(|&outcome| outcome_name(outcome) == name)
+}
+
+/// A plain file of the limit's size at most; a link would let whoever may write the folder send it
+/// somewhere else.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_file() || found.len() > JOURNAL_BYTES_MAX {
+        return Err(io::Error::new(
+            ErrorKind::InvalidData,
+            format!("it is no plain file of at most {JOURNAL_BYTES_MAX} bytes"),
+        ));
+    }
+    fs::read(path)
+}
+
+/// What the bytes of a journal tell. Total: what does not read is counted and left out.
+#[must_use]
+pub fn parse(bytes: &[u8]) -> Remembered {
+    let mut remembered = Remembered::default();
+    let mut places = std::collections::HashMap::new();
+    for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        let Some((standing, is_opening)) = standing_of(line) else {
+            remembered.unread += 1;
+            continue;
+        };
+        match places.get(&standing.transaction).copied() {
+            None if is_opening => {
+                places.insert(standing.transaction, remembered.standings.len());
+                remembered.standings.push(standing);
+            }
+            // An outcome without an opening, or a second opening, is not what this file writes.
+            None => remembered.unread += 1,
+            Some(_) if is_opening => remembered.unread += 1,
+            Some(place) => settle(&mut remembered.standings[place], standing),
+        }
+    }
+    remembered
+}
+
+/// The first outcome stands.
+fn settle(known: &mut Standing, closed: Standing) {
+    if known.ended == Some(Ended::Interrupted) {
+        let (ended, outcome, display) = (closed.ended, closed.outcome, closed.display);
+        *known = Standing { ended, outcome, display, ..known.clone() };
+    }
+}
+
+/// One line: a transaction of which only the opening is known is interrupted.
+fn standing_of(line: &[u8]) -> Option<(Standing, bool)> {
+    match serde_json::from_slice(line).ok()? {
+        Line::Opened(opened) => {
+            let standing = Standing {
+                transaction: opened.transaction.parse().ok()?,
+                lane: opened.lane.parse().ok()?,
+                attempt: opened.attempt,
+                ended: None,
+                outcome: None,
+                display: Display::AskOfficer,
+            };
+            Some((standing.referred(Ended::Interrupted), true))
+        }
+        Line::Closed(closed) => {
+            let ended = Ended::ALL.into_iter().find(|ended| ended.name() == closed.ended)?;
+            let outcome = outcome_of(&closed.outcome)?;
+            if outcome == Outcome::Admit && ended != Ended::Decided {
+                return None; // nothing but a decision opens a gate, whatever a file says
+            }
+            let standing = Standing {
+                transaction: closed.transaction.parse().ok()?,
+                lane: "none".parse().ok()?,
+                attempt: 0,
+                ended: Some(ended),
+                outcome: Some(outcome),
+                display: Display::of_key(&closed.display)?,
+            };
+            Some((standing, false))
+        }
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600);
+    options
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    options().open(path)
+}
+
+/// Puts `text` in the place of `path`, durably, and gives the file to append to.
+fn replace(path: &Path, text: &[u8]) -> io::Result<File> {
+    let beside = path.with_extension("new");
+    match fs::remove_file(&beside) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut file = options().create_new(true).open(&beside)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::TransactionId;
+
+    fn standing(number: u8) -> Standing {
+        Standing {
+            transaction: TransactionId::from_bytes([number; 16]),
+            lane: "gate-1".parse().expect("a name"),
+            attempt: 1,
+            ended: None,
+            outcome: None,
+            display: Display::LookAtCamera,
+        }
+    }
+
+    fn admitted(number: u8) -> Standing {
+        Standing {
+            ended: Some(Ended::Decided),
+            outcome: Some(Outcome::Admit),
+            display: Display::GoAhead,
+            ..standing(number)
+        }
+    }
+
+    #[test]
+    fn what_ended_is_remembered_and_what_did_not_is_referred() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("transactions.jsonl");
+        let (mut journal, none) = Journal::open(&path, 10).expect("a new file");
+        assert_eq!(none, Remembered::default());
+        journal.opened(&standing(1)).expect("written");
+        journal.opened(&standing(2)).expect("written");
+        journal.closed(&admitted(1)).expect("written");
+        drop(journal);
+        let (_, remembered) = Journal::open(&path, 10).expect("the same file");
+        let interrupted = standing(2).referred(Ended::Interrupted);
+        assert_eq!(remembered.standings, [admitted(1), interrupted.clone()]);
+        // Written anew: still the same, also when fewer are kept.
+        let (_, remembered) = Journal::open(&path, 1).expect("the same file");
+        assert_eq!(remembered, Remembered { standings: vec![interrupted], unread: 0 });
+    }
+
+    #[test]
+    fn every_cut_is_an_earlier_state_and_none_admits_too_early() {
+        let mut whole = Vec::new();
+        for line in [
+            opened_line(&standing(1)),
+            closed_line(&admitted(1)).expect("it ended"),
+            opened_line(&standing(2)),
+        ] {
+            encode(&line, &mut whole);
+        }
+        let closed_end = {
+            let ends: Vec<usize> = (0..whole.len()).filter(|&at| whole[at] == b'\n').collect();
+            ends[1]
+        };
+        for cut in 0..=whole.len() {
+            let remembered = parse(&whole[..cut]);
+            assert!(remembered.unread <= 1 && remembered.standings.len() <= 2, "cut at {cut}");
+            let admits = remembered
+                .standings
+                .iter()
+                .any(|standing| standing.outcome == Some(Outcome::Admit));
+            assert_eq!(admits, cut >= closed_end, "cut at {cut}");
+            assert!(remembered.standings.iter().all(|standing| standing.outcome.is_some()));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_line_is_counted_and_cannot_admit() {
+        let id = "01".repeat(16);
+        let closed = |outcome: &str| {
+            format!(
+                "{{\"closed\":{{\"transaction\":\"{id}\",\"ended\":\"decided\",\"outcome\":\
+                 \"{outcome}\",\"display\":\"go-ahead\"}}}}\n"
+            )
+        };
+        let opened = format!(
+            "{{\"opened\":{{\"transaction\":\"{id}\",\"lane\":\"gate-1\",\"attempt\":1}}}}\n"
+        );
+        let text = format!("nonsense\n{}{opened}{}", closed("admit"), closed("open"));
+        let remembered = parse(text.as_bytes());
+        assert_eq!(remembered.unread, 3);
+        assert_eq!(remembered.standings, [standing(1).referred(Ended::Interrupted)]);
+        let twice = format!("{opened}{}{}", closed("refer"), closed("admit"));
+        assert_eq!(parse(twice.as_bytes()).standings[0].outcome, Some(Outcome::Refer));
+    }
+
+    #[test]
+    fn a_link_or_a_folder_is_refused_by_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("transactions.jsonl");
+        std::os::unix::fs::symlink(folder.path().join("other"), &path).expect("a link");
+        let error = Journal::open(&path, 1).err().expect("refused");
+        assert!(error.to_string().contains("no plain file"), "{error}");
+    }
+}

@@ -1,0 +1,136 @@
+//! More than the engine can do: what is accepted is answered in time, what cannot be is refused at
+//! once, and the engine works for nobody who has gone. In simulated time, from one seed.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use portcullis::{
+    limits::TRANSACTIONS_MAX,
+    meter::Shed,
+    pipeline::{Desk, EngineLine, MatchLine, Offered, Order, Priority, Reference, Refused, Task},
+    time::{Clock, SimulatedClock},
+    types::{Action, Outcome},
+};
+
+use crate::scene::{Dice, Scene, Shows, picture};
+
+/// What a network takes for a batch, whatever its size.
+const RUN_US: u64 = 10_000;
+const DEADLINE_US: u64 = 300_000;
+const SECOND_US: u64 = 1_000_000;
+
+struct Load {
+    clock: Arc<SimulatedClock>,
+    scene: Scene,
+    desk: Arc<Desk>,
+    engine_line: EngineLine,
+    match_line: MatchLine,
+    dice: Dice,
+    /// Answered in time, by priority.
+    good: Arc<[AtomicU64; 2]>,
+    refused: u64,
+}
+
+impl Load {
+    fn new() -> Self {
+        let clock = Arc::new(SimulatedClock::at(1_000));
+        let ticking = Arc::clone(&clock);
+        let meanwhile = Arc::new(move || ticking.advance_us(RUN_US));
+        let handed = Arc::clone(&clock) as Arc<dyn Clock>;
+        let (scene, parts) = Scene::new(TRANSACTIONS_MAX + 8, 3, 0, handed, meanwhile);
+        let (desk, engine_line, match_line) = parts.assemble();
+        let (dice, good) = (Dice::new(11), Arc::default());
+        Self { clock, scene, desk, engine_line, match_line, dice, good, refused: 0 }
+    }
+
+    fn ask(&mut self, priority: Priority) {
+        let probe = picture(&self.scene.slots, Shows::Face, 0).expect("as many as transactions");
+        let probe = probe.counted(Offered::new(&self.scene.meter));
+        let references = vec![Reference::Template(self.scene.template(0))];
+        let threshold = self.scene.calibration.threshold(1e-4).expect("a row");
+        let task = Task::Verify { references, threshold };
+        let deadline_us = self.clock.monotonic_us() + DEADLINE_US;
+        let order = self.scene.order(Action::Verify, probe, task, deadline_us);
+        let good = Arc::clone(&self.good);
+        let asked = self.desk.submit(Order { priority, ..order }, move |reply| {
+            if !reply.late {
+                assert_eq!(reply.verdict.outcome, Outcome::Admit);
+                good[priority as usize].fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        match asked {
+            Ok(()) => {}
+            Err(Refused::TooLate { needed_ms, retry_after_s }) => {
+                assert!(needed_ms > DEADLINE_US / 1_000 && retry_after_s >= 1);
+                self.refused += 1;
+            }
+            Err(refused) => panic!("{refused}"),
+        }
+    }
+
+    fn good(&self) -> u64 {
+        self.good.iter().map(|count| count.load(Ordering::SeqCst)).sum()
+    }
+
+    /// Answers in a second when somebody always waits, and nobody too long.
+    fn capacity(&mut self) -> u64 {
+        let (before, until_us) = (self.good(), self.clock.monotonic_us() + SECOND_US);
+        while self.clock.monotonic_us() < until_us {
+            (0..8).for_each(|_| self.ask(Priority::Gate));
+            while self.engine_line.turn() | self.match_line.turn() {}
+        }
+        assert_eq!(self.refused, 0);
+        self.good() - before
+    }
+
+    /// Poisson arrivals at `rate` a second for ten seconds; every fourth one is an enrolment.
+    fn offer(&mut self, rate: u64) -> u64 {
+        let offered = self.scene.meter.account().offered;
+        let mut next_us = self.clock.monotonic_us();
+        let until_us = next_us + 10 * SECOND_US;
+        while next_us < until_us {
+            while next_us <= self.clock.monotonic_us() {
+                let priority =
+                    if self.dice.happens(64) { Priority::Enrolment } else { Priority::Gate };
+                self.ask(priority);
+                let share = (f64::from(self.dice.roll()) + 1.0) / (f64::from(u32::MAX) + 1.0);
+                next_us += (-share.ln() * SECOND_US as f64 / rate as f64) as u64;
+            }
+            if !(self.engine_line.turn() | self.match_line.turn()) {
+                let now_us = self.clock.monotonic_us();
+                self.clock.advance_us(next_us.saturating_sub(now_us));
+            }
+        }
+        while self.engine_line.turn() | self.match_line.turn() {}
+        self.scene.meter.account().offered - offered
+    }
+}
+
+#[test]
+fn at_half_as_much_again_as_it_can_do_it_does_what_it_can() {
+    let mut load = Load::new();
+    let capacity = load.capacity();
+    let before = load.good();
+    let offered = load.offer(capacity * 3 / 2);
+    assert!(offered > 14 * capacity, "{offered} of {capacity} a second");
+    let good = load.good() - before;
+    assert!(good * 100 >= capacity * 10 * 95, "{good} good answers, capacity {capacity} a second");
+    let account = load.scene.meter.account();
+    assert_eq!(account.in_flight(), 0, "{account:?}");
+    assert_eq!(account.answered, load.good());
+    assert_eq!(account.shed(Shed::TooLate), load.refused);
+    assert_eq!(account.offered, account.answered + account.late + load.refused);
+    // Who was let in was answered in time, but for a few whose luck ran out.
+    assert!(account.late * 50 <= account.answered, "{account:?}");
+}
+
+#[test]
+fn at_two_thirds_of_what_it_can_do_nobody_is_refused_or_late() {
+    let mut load = Load::new();
+    let capacity = load.capacity();
+    load.offer(capacity * 2 / 3);
+    let account = load.scene.meter.account();
+    assert_eq!((account.offered, account.late, load.refused), (account.answered, 0, 0));
+}
