@@ -85,7 +85,7 @@ impl<'a> Placed<'a> {
         };
         match feed {
             Feed::Tensor(values) => {
-                Self { kind: Kind::Tensor, picture: blank, bytes: cast_slice(*values) }
+                Self { kind: Kind::Tensor, picture: blank, bytes: cast_slice(values) }
             }
             Feed::Fit { frame } => {
                 let (w, h) = (frame.width_px(), frame.height_px());

@@ -52,6 +52,7 @@ pub(super) struct Lists {
 }
 
 /// Lanes of a workgroup of the search.
+#[cfg(test)]
 const SEARCH_LANES: usize = 128;
 
 impl Lists {
