@@ -224,6 +224,36 @@ fn nobody_is_given_a_simulated_device_unasked() {
     assert!(asked.is_ok());
 }
 
+#[test]
+fn a_loop_that_the_device_would_end_is_refused_or_whole() {
+    let test = "a_loop_that_the_device_would_end_is_refused_or_whole";
+    let Some(backend) = device(test, &Options::default()) else { return };
+    let average = |edge| Program {
+        name: "average".to_owned(),
+        buffers: vec![Shape { h: edge, w: edge, c: 3 }, Shape { h: 1, w: 1, c: 3 }],
+        steps: vec![Step { op: Op::GlobalAverage, inputs: vec![BufferId(0)], output: BufferId(1) }],
+        ..program(Shape { h: 1, w: 1, c: 3 })
+    };
+    // 65,025 turns are taken everywhere; 90,000 by a GPU.
+    for edge in [255, 300] {
+        let mut network = match backend.load(&average(edge), 1) {
+            Ok(network) => network,
+            Err(BackendError::Program { step: 0, why, .. }) if edge == 300 => {
+                assert!(backend.describe().device.contains("llvmpipe"), "{why}");
+                assert!(why.contains("90000 turns"), "{why}");
+                continue;
+            }
+            Err(error) => panic!("{edge}: {error}"),
+        };
+        // All in the last line: what an ended lane would never come to.
+        let mut values = vec![0.0; edge * edge * 3];
+        let last = values.len() - edge * 3;
+        values[last..].fill(edge as f32);
+        network.run(&[Feed::Tensor(&values)]).expect("a tensor is fed");
+        assert_eq!(network.output(0, 0), [1.0; 3]);
+    }
+}
+
 fn hits(answers: &[RowHits]) -> Vec<Vec<(u64, i32, [u8; 16])>> {
     let one = |answer: &RowHits| {
         answer.hits.iter().map(|hit| (hit.row, hit.score.0, hit.subject)).collect()

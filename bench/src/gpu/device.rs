@@ -122,11 +122,13 @@ impl Device {
     }
 
     fn bind(&self, pipeline: &ComputePipeline, buffers: &[&Buffer]) -> BindGroup {
-        let entry = |(binding, buffer): (u32, &&Buffer)| BindGroupEntry {
-            binding,
-            resource: buffer.as_entire_binding(),
-        };
-        let entries: Vec<_> = (0..).zip(buffers).map(entry).collect();
+        let entries: Vec<_> = (0..)
+            .zip(buffers)
+            .map(|(binding, buffer)| {
+                let resource = buffer.as_entire_binding();
+                BindGroupEntry { binding, resource }
+            })
+            .collect();
         let layout = &pipeline.get_bind_group_layout(0);
         let label = None;
         self.device.create_bind_group(&BindGroupDescriptor { label, layout, entries: &entries })

@@ -28,6 +28,7 @@ mod plan;
 mod search;
 mod shaders;
 mod transfer;
+mod turns;
 mod weights;
 
 use std::{fmt, sync::Arc};

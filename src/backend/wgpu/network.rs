@@ -27,8 +27,9 @@ use super::{
     device::{Gpu, Program as Compiled},
     feed::{Pictures, Placed},
     layout::Job,
-    plan::{Bound, Dispatch, Plan, plan},
+    plan::{Bound, Bounds, Dispatch, Plan, plan},
     transfer::{Readback, Staging},
+    turns::SIMULATED_TURNS_MAX,
     weights::{Weights, packed},
 };
 use crate::{
@@ -102,9 +103,12 @@ impl Loaded {
             step,
             why,
         };
-        let groups_max = gpu.limits.max_compute_workgroups_per_dimension;
+        let bounds = Bounds {
+            groups: gpu.limits.max_compute_workgroups_per_dimension,
+            turns: if gpu.is_simulated() { SIMULATED_TURNS_MAX } else { u64::MAX },
+        };
         let items = items_of_a_flight(gpu, program, batch_max).map_err(|why| refuse(0, why))?;
-        let plan = plan(program, items, groups_max).map_err(|r| refuse(r.step, r.why))?;
+        let plan = plan(program, items, bounds).map_err(|r| refuse(r.step, r.why))?;
         let room = |values: &usize| gpu.storage("slot", *values as u64 * VALUE * items as u64);
         let slots: Vec<Buffer> = plan.slots.iter().map(room).collect();
         let steps = steps(gpu, program, &plan, &slots).map_err(|why| refuse(0, why))?;

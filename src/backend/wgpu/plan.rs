@@ -6,9 +6,10 @@
 //! first.
 //!
 //! Invariant: an input and the output of one step never share a slot. A dispatch never has more
-//! workgroups on an axis than the device takes; what does not fit is refused by step, at load.
+//! workgroups on an axis than the device takes, nor more turns of a loop; what does not fit is
+//! refused by step, at load.
 
-use super::{layout::Job, shaders::Shader};
+use super::{layout::Job, shaders::Shader, turns};
 use crate::ops::program::{Activation, BufferId, Op, Program, Shape, Step, WeightId, Window};
 
 /// Positions and channels of the output that a workgroup of conv2d.wgsl computes, and taps that it
@@ -31,6 +32,35 @@ pub(super) const HALVED_FROM_BYTES: usize = 16 << 20;
 pub(super) struct Refused {
     pub(super) step: usize,
     pub(super) why: String,
+}
+
+/// What a device takes of one dispatch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Workgroups on an axis.
+    pub(super) groups: u32,
+    /// Turns of the loops of a lane.
+    pub(super) turns: u64,
+}
+
+impl Bounds {
+    /// Refuses a dispatch that the device would not do, or would do by half.
+    fn admit(self, dispatch: &Dispatch) -> Result<(), String> {
+        let most = self.groups;
+        if dispatch.groups.iter().any(|&groups| groups > most) {
+            let [x, y] = dispatch.groups;
+            return Err(format!("{x} by {y} workgroups; the device takes {most} on an axis"));
+        }
+        let turns = turns::of_step(dispatch.shader, &dispatch.job);
+        if turns > self.turns {
+            return Err(format!(
+                "{turns} turns of a loop; this device, which is simulated, ends a lane after {}: \
+                 take a GPU, or the engine `cpu`",
+                self.turns
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// What a shader is bound to.
@@ -69,20 +99,14 @@ pub(super) struct Plan {
     pub(super) dispatches: Vec<Dispatch>,
 }
 
-/// Lays `program`, which is sound, out for `items` items and a device that takes `groups_max`
-/// workgroups on an axis.
-pub(super) fn plan(program: &Program, items: usize, groups_max: u32) -> Result<Plan, Refused> {
+/// Lays `program`, which is sound, out for `items` items and a device with these bounds.
+pub(super) fn plan(program: &Program, items: usize, bounds: Bounds) -> Result<Plan, Refused> {
     let (slots, slot_of) = slots(program);
     let mut dispatches = Vec::new();
     for (number, step) in program.steps.iter().enumerate() {
         let refuse = |why: String| Refused { step: number, why };
         for dispatch in dispatches_of(program, step, items).map_err(refuse)? {
-            if dispatch.groups.iter().any(|&groups| groups > groups_max) {
-                let [x, y] = dispatch.groups;
-                let why =
-                    format!("{x} by {y} workgroups; the device takes {groups_max} on an axis");
-                return Err(refuse(why));
-            }
+            bounds.admit(&dispatch).map_err(refuse)?;
             dispatches.push(dispatch);
         }
     }
@@ -285,6 +309,8 @@ mod tests {
     use super::*;
     use crate::ops::program::{ChannelOrder, Output};
 
+    const BOUNDS: Bounds = Bounds { groups: 65_535, turns: 100 };
+
     /// A chain of enlargements by one; its input and its last buffer come out.
     fn chain(length: usize) -> Program {
         let output = |buffer| Output { name: String::new(), buffer: BufferId(buffer) };
@@ -306,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_chain_needs_three_slots_however_long_it_is() {
-        let plan = plan(&chain(9), 1, 65_535).expect("it fits");
+        let plan = plan(&chain(9), 1, BOUNDS).expect("it fits");
         assert_eq!(plan.slots, [12; 3]);
         for step in chain(9).steps {
             let (read, written) = (plan.slot_of[step.inputs[0].0], plan.slot_of[step.output.0]);
@@ -316,9 +342,23 @@ mod tests {
 
     #[test]
     fn what_the_device_cannot_dispatch_is_refused_by_step() {
-        let refused = plan(&chain(1), 1, 0).expect_err("no workgroup at all");
+        let refused =
+            plan(&chain(1), 1, Bounds { groups: 0, ..BOUNDS }).expect_err("no workgroup at all");
         assert_eq!(refused.step, 0);
-        let refused = plan(&chain(1), 1 << 32, 65_535).expect_err("too many values");
+        let refused = plan(&chain(1), 1 << 32, BOUNDS).expect_err("too many values");
         assert!(refused.why.contains("32 bits"), "{refused:?}");
+    }
+
+    #[test]
+    fn a_loop_that_the_device_would_end_is_refused_by_step() {
+        let mut program = chain(2);
+        program.steps[1].op = Op::GlobalAverage;
+        program.buffers[1] = Shape { h: 10, w: 10, c: 3 };
+        program.buffers[2] = Shape { h: 1, w: 1, c: 3 };
+        plan(&program, 1, BOUNDS).expect("as many as it takes");
+        program.buffers[1].h = 11;
+        let refused = plan(&program, 1, BOUNDS).expect_err("ten more");
+        assert_eq!(refused.step, 1);
+        assert!(refused.why.contains("110 turns"), "{refused:?}");
     }
 }

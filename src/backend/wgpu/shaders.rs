@@ -53,7 +53,7 @@ pub(super) struct Lists {
 
 /// Lanes of a workgroup of the search.
 #[cfg(test)]
-const SEARCH_LANES: usize = 128;
+pub(super) const SEARCH_LANES: usize = 128;
 
 impl Lists {
     /// What lists of `best` entries for `probes` probes need, in a workgroup memory of at least 16

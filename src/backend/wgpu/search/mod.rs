@@ -22,6 +22,9 @@ mod pack;
 mod pin;
 mod slab;
 
+#[cfg(test)]
+pub(super) use self::pack::PIECE_ROWS_MAX;
+
 use std::{
     any::Any,
     sync::{Arc, Mutex},
@@ -56,8 +59,8 @@ use crate::{
 /// Pieces of one pass: bounds the memory of their candidate lists.
 const PASS_PIECES_MAX: usize = 2048;
 /// Pieces of one pass on Mesa's simulated device, which stops a lane after 65,535 turns of its
-/// loops without a word: the lists of so many pieces are merged with fewer, however they come.
-const PASS_PIECES_SIMULATED: usize = 128;
+/// loops ([`super::turns`]): the lists of so many pieces are merged with fewer, however they come.
+pub(super) const PASS_PIECES_SIMULATED: usize = 128;
 /// Pieces of one pass where everything is divided finely.
 const PASS_PIECES_TIGHT: usize = 2;
 

@@ -16,7 +16,7 @@ const QUAD: usize = 16;
 /// Norms of one element.
 const NORMS: usize = 8;
 /// Most rows of a piece; tiles of the product have as many.
-const PIECE_ROWS_MAX: usize = 1024;
+pub(in crate::backend::wgpu) const PIECE_ROWS_MAX: usize = 1024;
 /// Rows of a piece where everything is divided finely.
 const PIECE_ROWS_TIGHT: usize = 8;
 
