@@ -319,7 +319,11 @@ impl Appliance {
             },
             policy: Arc::new(policy(&config.policy)),
             audit: Arc::new(audit),
-            journal: Some(journal_path(config, environment)?),
+            // Without a lane there is no transaction to remember.
+            journal: match config.lane.is_empty() {
+                true => None,
+                false => Some(journal_path(config, environment)?),
+            },
             attempts: config.policy.attempts,
             galleries,
             holder_keys,
