@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn every_refusal_has_a_row() {
         use crate::{command::Part, gallery::GalleryError};
-        let lane: crate::types::LaneId = "gate-1".parse().expect("a name");
+        let lane: LaneId = "gate-1".parse().expect("a name");
         let gallery: crate::types::GalleryId = "g".parse().expect("a name");
         let subject = crate::types::SubjectId::from_bytes([0; 16]);
         let part = Part::Probe;
