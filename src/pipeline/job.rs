@@ -123,25 +123,8 @@ impl Job {
             Task::Template => (Goal::Template, Vec::new()),
             Task::Reference => (Goal::Reference, Vec::new()),
         };
-        let references = references.into_iter().map(|reference| match reference {
-            Reference::Image(captured) => Sample::of(captured, calibration),
-            Reference::Portrait(captured, authenticity) => {
-                Sample { document: Some(authenticity), ..Sample::of(captured, calibration) }
-            }
-            Reference::Template(template) => Sample {
-                capture: Some(CaptureFact::Usable),
-                template: Some(template),
-                settled: true,
-                ..Sample::default()
-            },
-            Reference::Known(prepared) => Sample {
-                capture: Some(prepared.capture),
-                document: prepared.document,
-                prepared: Some(prepared),
-                settled: true,
-                ..Sample::default()
-            },
-        });
+        let references =
+            references.into_iter().map(|reference| Sample::of_reference(reference, calibration));
         let probe = Sample::of(probe, calibration);
         let samples: Vec<Sample> = std::iter::once(probe).chain(references).collect();
         let frames = || samples.iter().filter_map(|sample| sample.captured.as_ref());
@@ -246,6 +229,28 @@ impl Sample {
     pub(super) fn template(&self) -> Option<&Template> {
         let prepared = || self.prepared.as_ref().and_then(|prepared| prepared.template.as_ref());
         self.template.as_ref().or_else(prepared)
+    }
+
+    fn of_reference(reference: Reference, calibration: &Calibration) -> Self {
+        match reference {
+            Reference::Image(captured) => Sample::of(captured, calibration),
+            Reference::Portrait(captured, authenticity) => {
+                Sample { document: Some(authenticity), ..Sample::of(captured, calibration) }
+            }
+            Reference::Template(template) => Sample {
+                capture: Some(CaptureFact::Usable),
+                template: Some(template),
+                settled: true,
+                ..Sample::default()
+            },
+            Reference::Known(prepared) => Sample {
+                capture: Some(prepared.capture),
+                document: prepared.document,
+                prepared: Some(prepared),
+                settled: true,
+                ..Sample::default()
+            },
+        }
     }
 
     fn of(mut captured: Captured, calibration: &Calibration) -> Self {
