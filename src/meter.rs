@@ -2,13 +2,13 @@
 //! an identifier, a score or a secret of a lane: labels are the variants of the enums here, stable
 //! codes of the API, and the words in which a backend describes its device.
 //!
-//! `recorder.rs` keeps latencies: one HDR histogram per stage, lane kind and recording thread, which
-//! are added up when somebody reads. `exposition.rs` makes Prometheus families of them: classic
-//! buckets, and quantiles of the last minutes.
+//! `recorder.rs` keeps latencies: one HDR histogram per stage, lane kind and recording thread,
+//! which are added up when somebody reads. `exposition.rs` makes Prometheus families of them:
+//! classic buckets, and quantiles of the last minutes.
 //!
 //! Invariant: what happens to a frame is recorded without a lock and, once a thread has recorded a
-//! series, without an allocation; a reader delays nobody who records. (A refusal's code is looked up
-//! under a read lock: it is an answer without a decision.)
+//! series, without an allocation; a reader delays nobody who records. (A refusal's code is looked
+//! up under a read lock: it is an answer without a decision.)
 //!
 //! Absent on purpose: a global registry. Whoever records is handed the one [`Meter`]. Absent, too:
 //! native histograms, which the text exposition cannot carry.

@@ -3,8 +3,8 @@
 //! A job's ticket is its place in the table; only tickets cross queues. Whoever holds a ticket owns
 //! the job, so the places' mutexes are never contended: they are safe Rust's proof of that.
 //!
-//! A job is made with everything that its way to the verdict writes to (places for its templates, for
-//! its scores and for the facts), so that nothing is allocated from ticket to verdict.
+//! A job is made with everything that its way to the verdict writes to (places for its templates,
+//! for its scores and for the facts), so that nothing is allocated from ticket to verdict.
 //!
 //! Invariant: a job is settled once; `pending` counts its samples that are not.
 
@@ -123,25 +123,8 @@ impl Job {
             Task::Template => (Goal::Template, Vec::new()),
             Task::Reference => (Goal::Reference, Vec::new()),
         };
-        let references = references.into_iter().map(|reference| match reference {
-            Reference::Image(captured) => Sample::of(captured, calibration),
-            Reference::Portrait(captured, authenticity) => {
-                Sample { document: Some(authenticity), ..Sample::of(captured, calibration) }
-            }
-            Reference::Template(template) => Sample {
-                capture: Some(CaptureFact::Usable),
-                template: Some(template),
-                settled: true,
-                ..Sample::default()
-            },
-            Reference::Known(prepared) => Sample {
-                capture: Some(prepared.capture),
-                document: prepared.document,
-                prepared: Some(prepared),
-                settled: true,
-                ..Sample::default()
-            },
-        });
+        let references = references.into_iter();
+        let references = references.map(|reference| Sample::reference(reference, calibration));
         let probe = Sample::of(probe, calibration);
         let samples: Vec<Sample> = std::iter::once(probe).chain(references).collect();
         let frames = || samples.iter().filter_map(|sample| sample.captured.as_ref());
@@ -246,6 +229,28 @@ impl Sample {
     pub(super) fn template(&self) -> Option<&Template> {
         let prepared = || self.prepared.as_ref().and_then(|prepared| prepared.template.as_ref());
         self.template.as_ref().or_else(prepared)
+    }
+
+    fn reference(reference: Reference, calibration: &Calibration) -> Self {
+        match reference {
+            Reference::Image(captured) => Self::of(captured, calibration),
+            Reference::Portrait(captured, authenticity) => {
+                Self { document: Some(authenticity), ..Self::of(captured, calibration) }
+            }
+            Reference::Template(template) => Self {
+                capture: Some(CaptureFact::Usable),
+                template: Some(template),
+                settled: true,
+                ..Self::default()
+            },
+            Reference::Known(prepared) => Self {
+                capture: Some(prepared.capture),
+                document: prepared.document,
+                prepared: Some(prepared),
+                settled: true,
+                ..Self::default()
+            },
+        }
     }
 
     fn of(mut captured: Captured, calibration: &Calibration) -> Self {
