@@ -296,7 +296,8 @@ def card_answers():
     def reply(operation, count, payload=b"", status=0):
         return struct.pack("<2BHIQ", operation, status, 0, count, 1) + payload
 
-    pipe = reply(10, 64) + reply(1, 4, b"PORT") + reply(2, 0) + reply(4, 2, answer[:128] + b"\0\1")
+    pipe = reply(10, 64) + reply(1, 4, b"PORT") + reply(2, 0)
+    pipe += reply(4, 2, answer[:128] + b"\0\1")
     return {
         "survivors": b"\0\x28\0\x0f" + struct.pack("<16I", 1, 2, 3, 4, *[0] * 12) * 2,
         "finished": b"\1\x32\0\3" + answer,

@@ -8,6 +8,7 @@
 //! handed values.
 
 mod attack;
+mod engine;
 mod environment;
 mod lane;
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{limits, policy::ATTACK_SCORE_SUSPECTED};
 pub use attack::{AttackChoice, AttackDetectorName, AttackNetworkFile};
+pub use engine::{EngineChoice, EngineName, SearchEngine};
 pub use environment::Environment;
 pub use lane::{FormatName, LaneKeys, SourceName};
 
@@ -148,20 +150,6 @@ pub struct Models {
     pub detect_px: usize,
 }
 
-/// `[engine]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EngineChoice {
-    /// Which backend.
-    pub name: EngineName,
-    /// Compute threads; 0 for one per core.
-    pub threads: usize,
-    /// Who searches galleries.
-    pub search: SearchEngine,
-    /// The card's mapped registers; empty for none.
-    pub fpga_card: PathBuf,
-}
-
 /// `[policy]`.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -267,28 +255,6 @@ macro_rules! choice {
     };
 }
 
-choice! {
-    /// Which backend computes.
-    EngineName {
-        /// The fastest that is available.
-        Auto,
-        /// The processor's vector units.
-        Cpu,
-        /// Plain loops; the oracle.
-        Reference,
-    }
-}
-choice! {
-    /// Who searches galleries.
-    SearchEngine {
-        /// The backend that computes everything else.
-        Same,
-        /// A card in this machine.
-        Fpga,
-        /// The card's exact twin in software, for trials.
-        FpgaTwin,
-    }
-}
 choice! {
     /// Whether Admit needs a passed presentation attack detection.
     AttackDetection {
@@ -413,17 +379,6 @@ impl Default for Models {
     fn default() -> Self {
         let none = PathBuf::new;
         Self { detector: none(), embedder: none(), calibration: none(), detect_px: 640 }
-    }
-}
-
-impl Default for EngineChoice {
-    fn default() -> Self {
-        Self {
-            name: EngineName::Auto,
-            threads: 0,
-            search: SearchEngine::Same,
-            fpga_card: PathBuf::new(),
-        }
     }
 }
 
@@ -584,17 +539,7 @@ impl Config {
             let why = format!("1 to {}", limits::ATTEMPTS_MAX);
             return refuse("policy.attempts", attempts.to_string(), &why);
         }
-        let threads = self.engine.threads;
-        if threads > limits::ENGINE_THREADS_MAX {
-            let why = format!("at most {}; 0 for one per core", limits::ENGINE_THREADS_MAX);
-            return refuse("engine.threads", threads.to_string(), &why);
-        }
-        let is_named = !self.engine.fpga_card.as_os_str().is_empty();
-        if is_named != (self.engine.search == SearchEngine::Fpga) {
-            let card = self.engine.fpga_card.display().to_string();
-            let why = "a path with engine.search = \"fpga\", and only then";
-            return refuse("engine.fpga_card", card, why);
-        }
+        self.engine.check()?;
         let held = &self.limits;
         let bounds = [
             ("limits.body_bytes", held.body_bytes as u64, limits::BODY_BYTES_MAX as u64),

@@ -6,7 +6,6 @@
 
 #![allow(unsafe_code, reason = "an allocator; it only counts and passes on")]
 
-#[allow(dead_code, reason = "shared with other targets; each uses its part")]
 mod common;
 #[path = "common/models.rs"]
 mod models;

@@ -3,7 +3,6 @@
 
 #![allow(clippy::disallowed_methods, reason = "waits for a real program")]
 
-#[allow(dead_code, reason = "shared with other targets; each uses its part")]
 mod common;
 
 use std::{

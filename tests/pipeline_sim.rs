@@ -282,7 +282,7 @@ impl Sim {
             Task::Verify { references, .. } => {
                 references.iter().filter(|one| matches!(one, Reference::Image(_))).count()
             }
-            Task::Identify { .. } | Task::Template => 0,
+            Task::Identify { .. } | Task::Template | Task::Reference => 0,
         };
         let answers = Arc::new(AtomicUsize::new(0));
         let waiting = Waiting {

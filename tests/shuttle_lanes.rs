@@ -34,9 +34,16 @@ use portcullis::{
     },
 };
 use shuttle::{
+    Config, Runner,
+    scheduler::RandomScheduler,
     sync::{Condvar, Mutex, mpsc},
     thread,
 };
+
+/// Schedules that are tried.
+const SCHEDULES: usize = 500;
+/// Of a modelled thread: reading a picture's header needs more than the default.
+const STACK_BYTES: usize = 1 << 20;
 
 /// A parker of the scheduler's: a wake-up before the sleep is remembered.
 #[derive(Default)]
@@ -183,55 +190,57 @@ impl Site {
     }
 }
 
+fn model() {
+    let site = Site::new();
+    let (orders, taken) = mpsc::channel::<(Order, ReplyTo)>();
+    let line = Arc::new(Line(Mutex::new(orders)));
+    let judge = thread::spawn(move || {
+        while let Ok((order, reply)) = taken.recv() {
+            thread::yield_now();
+            let admitted = admit(&order);
+            drop(order); // its frame is zero before the reply leaves
+            reply(admitted);
+        }
+    });
+    let gates: Vec<_> = (0..2)
+        .map(|_| {
+            let (site, line) = (Arc::clone(&site), Arc::clone(&line));
+            thread::spawn(move || site.request(&line))
+        })
+        .collect();
+    let camera = {
+        let site = Arc::clone(&site);
+        let row = vec![vec![90; 6]; 2];
+        let picture = Png::new(2, 2, 8, RGB, false).rows(&row).end();
+        thread::spawn(move || {
+            for _ in 0..2 {
+                thread::yield_now();
+                let taken = site.lane.push(Encoded::new(picture.clone()), None);
+                assert!(taken.is_ok(), "{taken:?}");
+            }
+        })
+    };
+    let traveller = {
+        let site = Arc::clone(&site);
+        thread::spawn(move || site.leave())
+    };
+    let told: Vec<Option<Standing>> =
+        gates.into_iter().map(|gate| gate.join().expect("no panic")).collect();
+    camera.join().expect("no panic");
+    traveller.join().expect("no panic");
+    drop(line);
+    judge.join().expect("no panic");
+    assert_eq!(site.turned.load(Ordering::SeqCst), 1, "one id is turned once");
+    let kept = site.register.standing(site.lane.name(), ID).expect("known");
+    assert!(kept.outcome.is_some());
+    assert!(told.iter().flatten().all(|told| *told == kept), "{told:?}");
+    assert_eq!((site.slots.free(), site.slots.residue_bytes()), (1, 0));
+}
+
 #[test]
 fn one_id_is_decided_once_and_no_wake_up_is_lost() {
-    shuttle::check_random(
-        || {
-            let site = Site::new();
-            let (orders, taken) = mpsc::channel::<(Order, ReplyTo)>();
-            let line = Arc::new(Line(Mutex::new(orders)));
-            let judge = thread::spawn(move || {
-                while let Ok((order, reply)) = taken.recv() {
-                    thread::yield_now();
-                    let admitted = admit(&order);
-                    drop(order); // its frame is zero before the reply leaves
-                    reply(admitted);
-                }
-            });
-            let gates: Vec<_> = (0..2)
-                .map(|_| {
-                    let (site, line) = (Arc::clone(&site), Arc::clone(&line));
-                    thread::spawn(move || site.request(&line))
-                })
-                .collect();
-            let camera = {
-                let site = Arc::clone(&site);
-                let row = vec![vec![90; 6]; 2];
-                let picture = Png::new(2, 2, 8, RGB, false).rows(&row).end();
-                thread::spawn(move || {
-                    for _ in 0..2 {
-                        thread::yield_now();
-                        let taken = site.lane.push(Encoded::new(picture.clone()), None);
-                        assert!(taken.is_ok(), "{taken:?}");
-                    }
-                })
-            };
-            let traveller = {
-                let site = Arc::clone(&site);
-                thread::spawn(move || site.leave())
-            };
-            let told: Vec<Option<Standing>> =
-                gates.into_iter().map(|gate| gate.join().expect("no panic")).collect();
-            camera.join().expect("no panic");
-            traveller.join().expect("no panic");
-            drop(line);
-            judge.join().expect("no panic");
-            assert_eq!(site.turned.load(Ordering::SeqCst), 1, "one id is turned once");
-            let kept = site.register.standing(site.lane.name(), ID).expect("known");
-            assert!(kept.outcome.is_some());
-            assert!(told.iter().flatten().all(|told| *told == kept), "{told:?}");
-            assert_eq!((site.slots.free(), site.slots.residue_bytes()), (1, 0));
-        },
-        500,
-    );
+    let mut config = Config::new();
+    config.stack_size = STACK_BYTES;
+    let scheduler = RandomScheduler::new(SCHEDULES);
+    Runner::new(scheduler, config).run(model);
 }

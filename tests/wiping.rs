@@ -17,6 +17,9 @@ mod jpeg2000;
 #[path = "common/png.rs"]
 mod png;
 mod scene;
+#[path = "http_api/steady.rs"]
+#[allow(dead_code, reason = "shared with the API's tests; each uses its part")]
+mod steady;
 
 use std::{
     fs::{self, File},

@@ -1,10 +1,10 @@
 //! Latencies as Prometheus families: classic buckets and exact quantiles.
 //!
-//! Buckets count from the start, as Prometheus wants them; a bound that falls inside a counter of the
-//! HDR histogram takes the whole counter, which is one part in 1,024. Quantiles are of the last five
-//! minutes: a reading keeps what had been counted by then, at most once a minute, and later ones
-//! subtract it. Where nobody has read for longer, they reach back to the last reading that is old
-//! enough, or to the start.
+//! Buckets count from the start, as Prometheus wants them; a bound that falls inside a counter of
+//! the HDR histogram takes the whole counter, which is one part in 1,024. Quantiles are of the last
+//! five minutes: a reading keeps what had been counted by then, at most once a minute, and later
+//! ones subtract it. Where nobody has read for longer, they reach back to the last reading that is
+//! old enough, or to the start.
 
 use std::{
     collections::VecDeque,

@@ -1,9 +1,9 @@
 //! Latencies: counters in the geometry of an HDR histogram of three digits, one set per stage, lane
 //! kind and group of threads, added up by whoever reads.
 //!
-//! A thread records into the sets of its own group with one relaxed addition; only more threads than
-//! groups share one, and then they share additions, not a lock. The counters of a set are made when
-//! its group first records it, so that series which never occur cost nothing.
+//! A thread records into the sets of its own group with one relaxed addition; only more threads
+//! than groups share one, and then they share additions, not a lock. The counters of a set are made
+//! when its group first records it, so that series which never occur cost nothing.
 //!
 //! The histogram crate's own recorder hands whole histograms over a channel, and only when their
 //! thread records again; what an idle thread has counted would be missing from every reading.

@@ -122,6 +122,13 @@ impl Journal {
         Ok((journal, remembered))
     }
 
+    /// A journal that cannot be written.
+    #[cfg(test)]
+    pub(super) fn read_only(path: &Path) -> Self {
+        let file = File::open(path).expect("a file");
+        Self { file: Some(JournalFile { path: path.to_owned(), file, torn: false }), lines: 0 }
+    }
+
     /// Whether it should be written anew before the next line.
     #[must_use]
     pub fn is_long(&self) -> bool {

@@ -387,3 +387,148 @@ impl Known {
         self.order.iter().filter_map(standing).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn register() -> Register {
+        Register::new(Journal::in_memory(), Remembered::default())
+    }
+
+    fn opening(number: u8, lane: &str, retry_of: Option<u8>) -> Opening {
+        Opening {
+            transaction: TransactionId::from_bytes([number; 16]),
+            lane: lane.parse().expect("a name"),
+            retry_of: retry_of.map(|number| TransactionId::from_bytes([number; 16])),
+        }
+    }
+
+    fn bell() -> Bell {
+        Bell::new(Box::new(|| {}))
+    }
+
+    #[track_caller]
+    fn new(register: &Register, opening: &Opening) -> Arc<Open> {
+        match register.open(opening, bell()) {
+            Ok(Opened::New(open)) => open,
+            Ok(_) => panic!("{opening:?} was known"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn closing(outcome: Outcome) -> Closing {
+        let display = Display::of_outcome(outcome, Display::ComeCloser);
+        let reasons = vec!["ANY"];
+        Closing { ended: Ended::Decided, outcome, reasons, display, chosen: None }
+    }
+
+    #[test]
+    fn an_id_is_new_once_and_a_lane_has_one_transaction() {
+        let register = register();
+        let open = new(&register, &opening(1, "gate-1", None));
+        assert!(matches!(
+            register.open(&opening(1, "gate-1", None), bell()),
+            Ok(Opened::Running(_))
+        ));
+        for (wish, refused) in [
+            (opening(1, "gate-2", None), "belongs to lane gate-1"),
+            (opening(2, "gate-1", None), "has a transaction open"),
+        ] {
+            let error = register.open(&wish, bell()).err().expect("refused").to_string();
+            assert!(error.contains(refused), "{error}");
+        }
+        new(&register, &opening(3, "gate-2", None));
+        let ended = register.close(&open, &closing(Outcome::Admit));
+        assert_eq!(ended.outcome, Some(Outcome::Admit));
+        match register.open(&opening(1, "gate-1", None), bell()) {
+            Ok(Opened::Ended(standing)) => assert_eq!(standing, ended),
+            _ => panic!("the stored outcome"),
+        }
+        assert!(register.open(&opening(1, "gate-2", None), bell()).is_err());
+        new(&register, &opening(2, "gate-1", None));
+        assert_eq!(register.open_count(), 2);
+    }
+
+    #[test]
+    fn a_retry_is_offered_once_and_counted() {
+        let register = register();
+        let mut earlier = None;
+        for number in 1..=ATTEMPTS_MAX {
+            let open = new(&register, &opening(number, "gate-1", earlier));
+            assert_eq!(open.standing().attempt, number);
+            register.close(&open, &closing(Outcome::Retry));
+            earlier = Some(number);
+        }
+        let no_retry = |number: u8, earlier: u8| {
+            let wish = opening(number, "gate-1", Some(earlier));
+            matches!(register.open(&wish, bell()), Err(RegisterError::NoRetry { .. }))
+        };
+        assert!(no_retry(100, ATTEMPTS_MAX), "as many attempts as there may be");
+        assert!(no_retry(101, 1), "followed already");
+        assert!(no_retry(102, 99), "never opened");
+        let open = new(&register, &opening(50, "gate-1", None));
+        register.close(&open, &closing(Outcome::Refer));
+        assert!(no_retry(103, 50), "referred");
+    }
+
+    #[test]
+    fn what_cannot_be_remembered_is_not_opened_and_not_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("transactions.jsonl");
+        let (journal, remembered) = Journal::open(&path, 10).expect("a new file");
+        let register = Register::new(journal, remembered);
+        let open = new(&register, &opening(1, "gate-1", None));
+        *register.journal.lock().expect("no panic") = Journal::read_only(&path);
+        let told = register.close(&open, &closing(Outcome::Admit));
+        let (ended, outcome) = (Some(Ended::Interrupted), Some(Outcome::Refer));
+        assert_eq!((told.ended, told.outcome), (ended, outcome));
+        assert_eq!(open.wait(Duration::ZERO), Some(told));
+        let refused = register.open(&opening(2, "gate-1", None), bell());
+        assert!(matches!(refused, Err(RegisterError::Journal(_))));
+        assert_eq!(register.open_count(), 0, "the lane is free");
+        let lane = "gate-1".parse().expect("a name");
+        let unknown = register.standing(&lane, TransactionId::from_bytes([2; 16]));
+        assert!(matches!(unknown, Err(RegisterError::Unknown { .. })));
+    }
+
+    #[test]
+    fn the_oldest_outcome_is_forgotten_and_an_open_transaction_never() {
+        let register = register();
+        let kept = new(&register, &opening(255, "gate-2", None));
+        let id = |number: usize| {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&number.to_le_bytes());
+            TransactionId::from_bytes(id)
+        };
+        let lane: LaneId = "gate-1".parse().expect("a name");
+        for number in 1..=TRANSACTIONS_REMEMBERED + 1 {
+            let wish = Opening { transaction: id(number), lane: lane.clone(), retry_of: None };
+            let open = new(&register, &wish);
+            register.close(&open, &closing(Outcome::Refer));
+        }
+        assert!(register.standing(&lane, id(1)).is_err(), "forgotten");
+        assert!(register.standing(&lane, id(TRANSACTIONS_REMEMBERED + 1)).is_ok());
+        let open =
+            register.standing(&"gate-2".parse().expect("a name"), kept.standing().transaction);
+        assert_eq!(open.expect("still open").ended, None);
+    }
+
+    #[test]
+    fn a_watcher_hears_each_change_once_and_the_end() {
+        use std::sync::mpsc;
+        let register = register();
+        let open = new(&register, &opening(1, "gate-1", None));
+        let (told, heard) = mpsc::channel();
+        assert!(open.watch(Box::new(move |standing| told.send(standing.display).is_ok())));
+        open.shows(Display::ComeCloser);
+        open.shows(Display::ComeCloser);
+        register.close(&open, &closing(Outcome::Refer));
+        let displays: Vec<Display> = heard.iter().collect();
+        assert_eq!(displays, [Display::LookAtCamera, Display::ComeCloser, Display::AskOfficer]);
+        let open = new(&register, &opening(2, "gate-1", None));
+        let silent = || -> Watcher { Box::new(|_| true) };
+        assert!((0..WATCHERS_MAX).all(|_| open.watch(silent())));
+        assert!(!open.watch(silent()), "as many as may");
+    }
+}

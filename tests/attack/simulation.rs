@@ -128,6 +128,11 @@ fn prints_and_replays_are_scored_from_the_compared_frame() {
     for (scores, how) in seen.iter().zip(kinds) {
         println!("{how:?}: {scores:.4?}");
     }
+    let [as_is, printed, replayed] = &seen;
+    for (at, score) in as_is.iter().enumerate() {
+        let shown = [printed[at], replayed[at]];
+        assert!(shown.iter().all(|held| held > score), "{}: {shown:?}", PHOTOGRAPHS[at]);
+    }
     let distinct: BTreeSet<u32> = seen.iter().flatten().map(|score| score.to_bits()).collect();
     assert!(distinct.len() > 10, "a score is graded, never binary: {seen:?}");
     let audit = fs::read_to_string(scratch.path().join("audit.jsonl")).expect("an audit");

@@ -206,7 +206,7 @@ fn the_score_of_the_compared_frame_decides_and_is_recorded() {
         assert_eq!(entries.last().expect("an entry").attack, reply.attack);
     }
     assert_eq!(gate.scene.meter.latency(Stage::Attack).count, 5);
-    let told = gate.scene.meter.expose();
+    let told = gate.scene.meter.expose(gate.clock.monotonic_us());
     for line in ["{finding=\"passed\"} 3", "{finding=\"suspected\"} 2"] {
         assert!(told.contains(&format!("portcullis_attack_detections_total{line}")), "{told}");
     }
@@ -240,7 +240,7 @@ fn what_was_not_performed_is_said_and_admits_nobody_where_it_is_required() {
     let lane = supervised.verify(0, Presentation { required: true, external: None });
     assert_eq!((lane.attack, lane.verdict.outcome), (Attack::NotPerformed, Outcome::Refer));
     assert_eq!(codes(&lane), ["ATTACK_DETECTION_NOT_PERFORMED"]);
-    let told = supervised.scene.meter.expose();
+    let told = supervised.scene.meter.expose(supervised.clock.monotonic_us());
     assert!(
         told.contains("portcullis_attack_detections_total{finding=\"not-performed\"} 2"),
         "{told}"

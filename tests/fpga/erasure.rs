@@ -164,7 +164,7 @@ fn equal_tiles_are_shared_until_the_last_generation_lets_go() {
     assert!(both > alone && both < alone + alone / 5, "one tile of ten is new: {alone}, {both}");
     drop(old);
     assert_eq!(card.written(), alone, "the tile that only the old one held is gone");
-    let query = Query::whole(&vec![1; LAYOUT.dims], i32::MIN, 256);
+    let query = Query::whole(&[1; LAYOUT.dims], i32::MIN, 256);
     let hits = fpga.search(&[query.probe()], &Tiles::Pinned(Arc::clone(&new)));
     assert_eq!(hits.expect("it is there")[0].certificate.accepted, 160);
     drop(new);
@@ -181,7 +181,7 @@ fn neither_a_search_nor_a_set_that_does_not_open_leaves_anything() {
     let source: Arc<dyn TileSource> = Arc::new(gallery);
     assert!(matches!(fpga.pin(&source), Err(BackendError::Tile(_))));
     assert_eq!(card.written(), 0, "tiles that came before the damaged one");
-    let query = Query::whole(&vec![1; LAYOUT.dims], i32::MIN, 3);
+    let query = Query::whole(&[1; LAYOUT.dims], i32::MIN, 3);
     let refused = fpga.search(&[query.probe()], &Tiles::Source(source));
     assert!(matches!(refused, Err(BackendError::Tile(_))));
     assert_eq!(card.written(), 0, "a source is streamed, not stored");
@@ -199,7 +199,7 @@ fn a_card_that_does_not_erase_is_lost_and_says_why() {
     let pinned = fpga.pin(&source).expect("it opens");
     card.refuse_erasure();
     drop(pinned);
-    let query = Query::whole(&vec![1; LAYOUT.dims], 0, 3);
+    let query = Query::whole(&[1; LAYOUT.dims], 0, 3);
     let lost = fpga.search(&[query.probe()], &Tiles::Source(source)).expect_err("lost");
     assert!(lost.to_string().contains("may still hold templates"), "{lost}");
 }

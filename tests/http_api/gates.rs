@@ -77,6 +77,13 @@ fn while_pushing<R>(
     attack: Option<f32>,
     during: impl FnOnce() -> R,
 ) -> R {
+    /// Ends the pushing, also where what runs meanwhile fails.
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -85,9 +92,8 @@ fn while_pushing<R>(
                 thread::sleep(Duration::from_millis(5));
             }
         });
-        let result = during();
-        done.store(true, Ordering::SeqCst);
-        result
+        let _end = End(&done);
+        during()
     })
 }
 
@@ -189,7 +195,7 @@ fn unusable_frames_are_retried_once_and_then_referred() {
         if let Some(earlier) = retry_of {
             body["retryOf"] = json!(id(earlier));
         }
-        send(&server, GATE, "Portcullis-Deadline-Ms: 1500\r\n", &body)
+        send(&server, GATE, "Portcullis-Deadline-Ms: 5000\r\n", &body)
     };
     while_pushing(&server, "gate-1", &picture(Shows::Two, 1), Some(0.1), || {
         let first = short(1, None).ok(200);

@@ -174,7 +174,8 @@ fn stepped(steps: &[(f64, f64)], all_s: f64) -> Result<Vec<f64>, String> {
     Ok(times)
 }
 
-/// Passengers of a flight come in a hump: few run, few stroll. The mean of two draws has that shape.
+/// Passengers of a flight come in a hump: few run, few stroll. The mean of two draws has that
+/// shape.
 fn landed(flights: &[Flight], warm_up_s: f64, all_s: f64, dice: &Dice) -> Result<Vec<f64>, String> {
     room(flights.iter().map(|flight| flight.passengers as f64).sum())?;
     let mut times = Vec::new();
@@ -189,8 +190,8 @@ fn landed(flights: &[Flight], warm_up_s: f64, all_s: f64, dice: &Dice) -> Result
 }
 
 /// A schedule file: `flight,at,passengers,spread_s`, one flight a line; `at` is seconds from the
-/// start, or a time of day (`14:35`), which counts from the earliest of the file. `time_scale` packs
-/// a day into less.
+/// start, or a time of day (`14:35`), which counts from the earliest of the file. `time_scale`
+/// packs a day into less.
 ///
 /// # Errors
 /// Naming the line that is not one.

@@ -1,10 +1,11 @@
 //! Sends a plan, and measures.
 //!
 //! A worker takes the next arrival, sleeps until it is due, sends it and waits for the answer. As
-//! long as a worker is free when an arrival is due, the loop is open: nothing that the appliance does
-//! delays what is sent next. When all workers wait, an arrival is sent late, and its latency still
-//! counts from when it was due: that is the correction for coordinated omission. The raw latency,
-//! from when it was sent, is kept beside it, so that everybody can see what the correction is worth.
+//! long as a worker is free when an arrival is due, the loop is open: nothing that the appliance
+//! does delays what is sent next. When all workers wait, an arrival is sent late, and its latency
+//! still counts from when it was due: that is the correction for coordinated omission. The raw
+//! latency, from when it was sent, is kept beside it, so that everybody can see what the correction
+//! is worth.
 //!
 //! Each worker keeps its own samples; nothing is shared on the way but the number of the next
 //! arrival and the counters of the live line.

@@ -1,8 +1,9 @@
 //! `portcullis-load`: what an appliance does under load, measured so that nothing hides.
 //!
-//! The loop is open: arrivals have their times beforehand, and latency counts from there. Results of
-//! several processes add up. Every report says on what machine it was taken, and whether the answers
-//! were right. `bench/README.md` tells how to use it, and how to do the same with k6 and vegeta.
+//! The loop is open: arrivals have their times beforehand, and latency counts from there. Results
+//! of several processes add up. Every report says on what machine it was taken, and whether the
+//! answers were right. `bench/README.md` tells how to use it, and how to do the same with k6 and
+//! vegeta.
 #![allow(clippy::print_stdout, reason = "a measurement's report is its standard output")]
 
 mod accuracy;
@@ -161,6 +162,21 @@ pub(crate) struct Kept {
     pairs: Option<PathBuf>,
 }
 
+impl Kept {
+    /// Whether everything can be read that will be asked for after the measurement.
+    ///
+    /// # Errors
+    /// Naming what is not there.
+    pub(crate) fn check(&self) -> Result<(), Wrong> {
+        match &self.pairs {
+            Some(pairs) if !pairs.is_file() => {
+                Err(format!("--pairs {}: there is no such file", pairs.display()).into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 struct GalleryArguments {
     /// The configuration file of the appliance that will serve it.
@@ -286,6 +302,7 @@ impl Limits {
 const CAPACITY_S: f64 = 15.0;
 
 fn one_run(asked: &RunArguments) -> Result<bool, Wrong> {
+    asked.kept.check()?;
     let schedule = &asked.schedule;
     let driven = own::drive(&asked.place, schedule.needs())?;
     let limits = if asked.simulate || schedule.load.is_some() {

@@ -57,6 +57,7 @@ pub(crate) struct Arguments {
 /// # Errors
 /// When the appliance does not answer or a file cannot be written.
 pub(crate) fn run(asked: &Arguments) -> Result<bool, Wrong> {
+    asked.kept.check()?;
     let place = &asked.place;
     let driven = own::drive(place, Needs::default())?;
     // The same appliance again, asked with a deadline that a queue can miss.

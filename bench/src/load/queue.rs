@@ -1,9 +1,10 @@
-//! M/D/c: what a queue alone would do. Arrivals by chance, `c` servers that each take the same time,
-//! first come, first served.
+//! M/D/c: what a queue alone would do. Arrivals by chance, `c` servers that each take the same
+//! time, first come, first served.
 //!
 //! An appliance under Poisson load cannot have the tail of an idle one: some travellers arrive
-//! together. What the queue must cost follows from the arrivals and the service time, and the rest is
-//! the appliance's own doing. So the same arrivals run through this queue, beside the measurement.
+//! together. What the queue must cost follows from the arrivals and the service time, and the rest
+//! is the appliance's own doing. So the same arrivals run through this queue, beside the
+//! measurement.
 
 use super::dice::Dice;
 

@@ -1,5 +1,5 @@
-//! From samples to figures: counts that add up, histograms, a timeline; and files of them that other
-//! processes' results can be added to.
+//! From samples to figures: counts that add up, histograms, a timeline; and files of them that
+//! other processes' results can be added to.
 //!
 //! The `.hlog` is HdrHistogram's interval log (V2, compressed), which its other tools read: one
 //! interval per second and kind, in microseconds, tagged `verify` (from the intended start) and
@@ -89,7 +89,8 @@ pub(crate) struct Counts {
     pub(crate) wrong: u64,
     /// Of the answered: another score than at rest.
     pub(crate) unlike: u64,
-    /// Sent more than a millisecond after they were due, because every worker was waiting.
+    /// Sent more than a millisecond after they were due: every worker was waiting, or the machine
+    /// had other work.
     pub(crate) sent_late: u64,
 }
 

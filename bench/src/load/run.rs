@@ -253,7 +253,8 @@ fn remarks(run: &Run) -> String {
     let mut out = String::new();
     if counts.sent_late > 0 {
         out += &format!(
-            "  {} were sent more than 1 ms late: the corrected rows count from when they were due\n",
+            "  {} were sent more than 1 ms late (no free worker, or a busy machine): the corrected \
+             rows count from when they were due\n",
             counts.sent_late
         );
     }

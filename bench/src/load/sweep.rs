@@ -42,6 +42,7 @@ pub(crate) struct Arguments {
 /// # Errors
 /// When the appliance does not answer or a file cannot be written.
 pub(crate) fn run(asked: &Arguments) -> Result<(), Wrong> {
+    asked.kept.check()?;
     let driven = own::drive(&asked.place, Needs::default())?;
     let limits = Limits::measured(&driven, CAPACITY_S)?;
     let folder = asked.kept.out.as_path();

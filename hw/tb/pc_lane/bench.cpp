@@ -62,7 +62,7 @@ class LaneBench {
                 for (uint64_t n = 1 + below(10); n > 0; n--) {
                     while (bench.random.chance(60)) clock({});
                     clock({});  // the packet's header
-                    cold_row += 1 + below(bench.random.word() >> below(32));
+                    cold_row += 1 + below(1 + (bench.random.word() >> below(32)));
                     row(true, cold_row);
                 }
             }

@@ -181,7 +181,7 @@ pub fn finish_beats(sizes: Sizes) -> usize {
     1_usize.saturating_add(counters).saturating_add(lists)
 }
 
-/// Reads the answer to a finish packet; every probe's thresholds are checked by [`Finished::prove`].
+/// Reads the answer to a finish packet; [`Finished::prove`] holds it to what was streamed.
 ///
 /// # Errors
 /// [`AnswerError`].
