@@ -1,8 +1,8 @@
 //! From ticket to verdict nothing is allocated, once everything has been used: counted by an
 //! allocator, on the one thread that turns both lines.
 //!
-//! The networks of this test allocate nothing either, so that what is counted is the pipeline's own.
-//! What the product's backend allocates while it runs a network is counted apart.
+//! The networks of this test allocate nothing either, so that what is counted is the pipeline's
+//! own. What the product's backend allocates while it runs a network is counted apart.
 
 #![allow(unsafe_code, reason = "an allocator; it only counts and passes on")]
 

@@ -2,9 +2,9 @@
 //! galleries that change; clocks that jump; sources, networks, engines, searches and audits that
 //! fail. A failing seed is printed; `PORTCULLIS_SEED` replays it.
 //!
-//! Checked at every step: a free slot is zero. At every answer: it is the only one, it is recorded, it
-//! is called late when it is, and no fault and no lateness led to Admit. At the end: every ticket,
-//! slot and claim is back, and the account of frames agrees with a count of our own.
+//! Checked at every step: a free slot is zero. At every answer: it is the only one, it is recorded,
+//! it is called late when it is, and no fault and no lateness led to Admit. At the end: every
+//! ticket, slot and claim is back, and the account of frames agrees with a count of our own.
 #![allow(clippy::disallowed_methods, reason = "tests read what `./test` exports")]
 
 #[path = "pipeline_sim/lanes.rs"]
