@@ -218,9 +218,7 @@ fn a_gallery_is_searched_at_a_lane() {
     server.post_json("/v1/galleries", &gallery).ok(201);
     let enrolment = json!({ "images": [image(&face(3))], "purpose": "boarding" });
     server.post_json("/v1/galleries/flight-7/subjects", &enrolment).ok(201);
-    let search = |number: u8| {
-        json!({ "transactionId": id(number), "purpose": "boarding", "gallery": "flight-7" })
-    };
+    let search = |number: u8| json!({ "transactionId": id(number), "purpose": "boarding", "gallery": "flight-7" });
     while_pushing(&server, "gate-1", &face(3), Some(0.1), || {
         is(&server.post_json(GATE, &search(1)).ok(200), "decided", "admit", "go-ahead");
     });
