@@ -3,8 +3,8 @@
 //! A job's ticket is its place in the table; only tickets cross queues. Whoever holds a ticket owns
 //! the job, so the places' mutexes are never contended: they are safe Rust's proof of that.
 //!
-//! A job is made with everything that its way to the verdict writes to (places for its templates, for
-//! its scores and for the facts), so that nothing is allocated from ticket to verdict.
+//! A job is made with everything that its way to the verdict writes to (places for its templates,
+//! for its scores and for the facts), so that nothing is allocated from ticket to verdict.
 //!
 //! Invariant: a job is settled once; `pending` counts its samples that are not.
 

@@ -4,7 +4,7 @@
 //! ```text
 //!            Frame ──► Judge ──► Judged: Admit ───────────────────────────► decided: Admit
 //!   open ──►   ▲                 Judged: Refer that no frame can change ──► decided: Refer
-//!              │                 Judged: Refer that a better frame may ──► keep the best by quality
+//!              │                 Judged: Refer that a better frame may ──► keep the best one
 //!              └──── next ◄───── Judged: Retry ──► tell the display what to do
 //!   deadline ──► a best frame: Refer with its reasons
 //!                only unusable ones: Retry while attempts are left, then Refer
