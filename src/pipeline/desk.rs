@@ -21,7 +21,7 @@ use super::{
     pace::Pace,
 };
 use crate::{
-    limits::TRANSACTIONS_MAX,
+    limits::{GATE_TRANSACTIONS, TRANSACTIONS_MAX},
     meter::{Meter, Shed},
     model::Calibration,
     time::Clock,
@@ -144,7 +144,11 @@ impl Desk {
             Ok(claim) => claim,
             Err(refused) => return Err((Box::new(order), refused)),
         };
-        let Some(ticket) = self.table.reserve() else {
+        let kept_free = match order.priority {
+            Priority::Gate => 0,
+            Priority::Enrolment => GATE_TRANSACTIONS,
+        };
+        let Some(ticket) = self.table.reserve(kept_free) else {
             return Err((Box::new(order), Refused::Busy { most: TRANSACTIONS_MAX }));
         };
         // The ticket is held before the flag is read, and a line leaves only when it has seen the

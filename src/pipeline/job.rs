@@ -276,8 +276,11 @@ impl JobTable {
         Self { places: (0..places).map(|_| Mutex::new(None)).collect(), free }
     }
 
-    /// A place of one's own; `None` when the table is full.
-    pub(super) fn reserve(&self) -> Option<u32> {
+    /// A place of one's own, where about `kept_free` others stay free; `None` when there is none.
+    pub(super) fn reserve(&self, kept_free: usize) -> Option<u32> {
+        if kept_free > 0 && self.free.len() <= kept_free {
+            return None;
+        }
         self.free.pop()
     }
 
