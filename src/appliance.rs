@@ -1,11 +1,11 @@
 //! The composition root: the only file (with its folder) that names every layer.
 //!
 //! `models.rs` reads model files, `keeping.rs` finds custodian and folders, `places.rs` shares out
-//! frame slots, `lanes.rs` makes lanes of their configuration, `standby.rs` knows who takes over from an
-//! engine, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
+//! frame slots, `lanes.rs` makes lanes of their configuration, `standby.rs` knows who takes over
+//! from an engine, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
 //! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
-//! decided, `transact.rs` what is decided at a lane, `administer.rs` what is kept, `carried.rs` what
-//! travellers carry. Here they are put
+//! decided, `transact.rs` what is decided at a lane, `administer.rs` what is kept, `carried.rs`
+//! what travellers carry. Here they are put
 //! together, from a configuration or, for tests and simulations, from parts.
 //!
 //! Invariant: no answer leaves that the audit does not hold. Beside the pipeline's own entries,
@@ -322,7 +322,11 @@ impl Appliance {
             },
             policy: Arc::new(policy(&config.policy)),
             audit: Arc::new(audit),
-            journal: Some(journal_path(config, environment)?),
+            // Without a lane there is no transaction to remember.
+            journal: match config.lane.is_empty() {
+                true => None,
+                false => Some(journal_path(config, environment)?),
+            },
             attempts: config.policy.attempts,
             galleries,
             holder_keys,
@@ -421,9 +425,9 @@ impl Appliance {
         self.stopping.store(true, Ordering::SeqCst);
     }
 
-    /// Takes no more requests and answers those in flight, as late after the configured time; ends the
-    /// lanes' sources; then lets go of every gallery, and so of every key that opens one. A search
-    /// that an engine hangs in keeps its own until the process ends.
+    /// Takes no more requests and answers those in flight, as late after the configured time; ends
+    /// the lanes' sources; then lets go of every gallery, and so of every key that opens one. A
+    /// search that an engine hangs in keeps its own until the process ends.
     pub fn stop(&self) {
         self.refuse_more();
         self.register.tell_all(Told::Stop);

@@ -77,6 +77,8 @@ pub const BATCH_FRAMES_MAX: usize = 8;
 pub const BATCH_WAIT_US_MAX: u64 = 4_000;
 /// Transactions in flight; one more is refused as busy.
 pub const TRANSACTIONS_MAX: usize = 64;
+/// Of those, places that enrolments leave to gates.
+pub const GATE_TRANSACTIONS: usize = TRANSACTIONS_MAX / 4;
 /// Detections of one frame that non-maximum suppression looks at, most confident first (as OpenCV's
 /// face detector): its work grows with the square.
 pub const DETECTIONS_MAX: usize = 5_000;

@@ -1,8 +1,8 @@
 //! From ticket to verdict nothing is allocated, once everything has been used: counted by an
 //! allocator, on the one thread that turns both lines.
 //!
-//! The networks of this test allocate nothing either, so that what is counted is the pipeline's own.
-//! What the product's backend allocates while it runs a network is counted apart.
+//! The networks of this test allocate nothing either, so that what is counted is the pipeline's
+//! own. What the product's backend allocates while it runs a network is counted apart.
 
 #![allow(unsafe_code, reason = "an allocator; it only counts and passes on")]
 
@@ -33,6 +33,9 @@ use scene::{EDGE_PX, PICTURE_BYTES, Scene, Shows, detections, paint, picture};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// What the thread pool's library sets aside for each run: the list of its jobs, one per thread.
+const POOL_ALLOCATIONS_MAX: usize = 1;
 
 struct Counting;
 
@@ -169,7 +172,7 @@ fn from_ticket_to_verdict_nothing_is_allocated() {
 }
 
 #[test]
-fn the_cpu_backend_runs_a_network_without_an_allocation() {
+fn the_cpu_backend_allocates_no_more_than_its_thread_pool_does() {
     let Some((path, bytes)) = models::cached("allocations of the CPU backend", &EMBEDDER) else {
         return;
     };
@@ -186,12 +189,13 @@ fn the_cpu_backend_runs_a_network_without_an_allocation() {
         network.run(&feeds).expect("it runs");
         network.wipe();
     }
-    // Other tests of this target allocate at the same time: one quiet run is proof enough.
-    let quiet = (0..50).any(|_| {
+    // Other tests of this target allocate at the same time: the quietest run is proof enough.
+    let least = (0..50).map(|_| {
         let before = ANYWHERE.load(Ordering::Relaxed);
         network.run(&feeds).expect("it runs");
         network.wipe();
-        ANYWHERE.load(Ordering::Relaxed) == before
+        ANYWHERE.load(Ordering::Relaxed) - before
     });
-    assert!(quiet, "every run allocated");
+    let least = least.min().expect("fifty runs");
+    assert!(least <= POOL_ALLOCATIONS_MAX, "every run allocated {least} times and more");
 }

@@ -2,9 +2,9 @@
 //! galleries that change; clocks that jump; sources, networks, engines, searches and audits that
 //! fail. A failing seed is printed; `PORTCULLIS_SEED` replays it.
 //!
-//! Checked at every step: a free slot is zero. At every answer: it is the only one, it is recorded, it
-//! is called late when it is, and no fault and no lateness led to Admit. At the end: every ticket,
-//! slot and claim is back, and the account of frames agrees with a count of our own.
+//! Checked at every step: a free slot is zero. At every answer: it is the only one, it is recorded,
+//! it is called late when it is, and no fault and no lateness led to Admit. At the end: every
+//! ticket, slot and claim is back, and the account of frames agrees with a count of our own.
 #![allow(clippy::disallowed_methods, reason = "tests read what `./test` exports")]
 
 #[path = "pipeline_sim/lanes.rs"]
@@ -481,10 +481,13 @@ fn with_threads_it_answers_once_as_well() {
 #[test]
 fn an_engine_that_hangs_is_left_behind_when_the_appliance_stops() {
     let (release, held) = std::sync::mpsc::channel::<()>();
-    let held = Mutex::new(held);
+    let (began, hangs) = std::sync::mpsc::channel();
+    let held = Mutex::new((began, held));
     // Until the sender is gone.
     let meanwhile = Arc::new(move || {
-        let _ = held.lock().expect("no panic").recv();
+        let held = held.lock().expect("no panic");
+        let _ = held.0.send(());
+        let _ = held.1.recv();
     });
     let clock = Arc::new(SystemClock::start());
     let (scene, parts) = Scene::new(2, 5, 0, clock, meanwhile);
@@ -492,6 +495,7 @@ fn an_engine_that_hangs_is_left_behind_when_the_appliance_stops() {
     let probe = picture(&scene.slots, Shows::Face, 0).expect("a slot");
     let order = scene.order(Action::Enrol, probe, Task::Template, u64::MAX);
     pipeline.submit(order, |_| {}).expect("nothing is in flight");
+    hangs.recv().expect("the engine takes it up");
     assert!(!pipeline.stop(0), "its line cannot end");
     drop(release);
 }

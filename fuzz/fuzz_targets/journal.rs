@@ -1,5 +1,5 @@
-//! Any bytes as a journal of lane transactions: every line that reads is a transaction that ended or
-//! is referred, and none is told twice.
+//! Any bytes as a journal of lane transactions: every line that reads is a transaction that ended
+//! or is referred, and none is told twice.
 #![no_main]
 
 use std::collections::HashSet;

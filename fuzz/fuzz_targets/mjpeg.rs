@@ -1,5 +1,6 @@
-//! No stream makes the cut into pictures panic, hang or keep more than one picture; what it cuts out
-//! begins and ends as a JPEG does. The first byte is the size of the pieces in which it arrives.
+//! No stream makes the cut into pictures panic, hang or keep more than one picture; what it cuts
+//! out begins and ends as a JPEG does. The first byte is the size of the pieces in which it
+//! arrives.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

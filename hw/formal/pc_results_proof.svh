@@ -32,7 +32,9 @@
       if (f_finishing) assert (f_due == '0);
       if (state_q != SENDS_BLOCKS) assert (!is_finish_q);
       assert (state_q != SENDS_LISTS || list_beat_q < LIST_BITS'(LIST_BEATS));
-      assert (counter_beat_q <= 2'(COUNTER_BEATS));
+      assert (state_q != SENDS_COUNTERS || 3'(counter_beat_q) < 3'(COUNTER_BEATS));
+      if (state_q == SENDS_HEAD) assert (counter_beat_q == '0);
+      if (state_q == SENDS_HEAD || state_q == SENDS_COUNTERS) assert (list_beat_q == '0);
       cover (finished_o);
       cover (is_block_q && !has_room);
     end

@@ -303,7 +303,6 @@ module pc_registers #(
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin
     if (rst_ni) begin
-      nothing_is_stored_under_a_search : assert (!(store_q && busy_i));
       clear_and_abandon_come_together : assert (!abandon_q || clear_q);
     end
   end

@@ -6,8 +6,8 @@
 //!   instruments at a time (print, replay, …). A detector is as good as its worst species; a mean
 //!   over species is no figure of the standard and is not computed.
 //! * BPCER: share of bona fide presentations that are classified as attacks.
-//! * APNRR, BPNRR: presentations that the system did not respond to, here because no usable face was
-//!   found. They are told beside the rates and enter none of them.
+//! * APNRR, BPNRR: presentations that the system did not respond to, here because no usable face
+//!   was found. They are told beside the rates and enter none of them.
 //! * BPCER at an APCER: at the highest threshold that keeps the APCER of every species at or below
 //!   it. Offered only where every species has at least 3 / APCER presentations (the rule of 3).
 //!

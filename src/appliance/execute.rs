@@ -339,8 +339,9 @@ impl Appliance {
         }
     }
 
-    /// Sets aside what a transaction's frames need: the engines' time, where its deadline can be met
-    /// at all, and slots, for which it waits until others are answered, but not beyond its deadline.
+    /// Sets aside what a transaction's frames need: the engines' time, where its deadline can be
+    /// met at all, and slots, for which it waits until others are answered, but not beyond its
+    /// deadline.
     pub(super) fn prepare(
         &self,
         errand: &Errand,

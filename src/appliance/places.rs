@@ -4,8 +4,8 @@
 //! another. Places are given back after the answer, when the frames are long zero, so a place held
 //! means that a slot is free for it. Frames of lanes have slots of their own.
 //!
-//! Gates go before enrolments, and within one priority it is first come, first served: a transaction
-//! that needs many places is not starved by those that need few.
+//! Gates go before enrolments, and within one priority it is first come, first served: a
+//! transaction that needs many places is not starved by those that need few.
 
 use std::{
     collections::VecDeque,

@@ -110,7 +110,7 @@ impl Appliance {
         Ok(self.conclude(errand, &open, closing))
     }
 
-    /// Waits for a transaction that somebody else turns, or gives the outcome of one that has ended.
+    /// Waits for a transaction that somebody else turns; of one that has ended, its outcome.
     fn join(
         &self,
         errand: &Errand,

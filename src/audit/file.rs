@@ -8,7 +8,8 @@
 //! ```
 //! Each judged frame of a lane's transaction is an entry of its own, with `lane` and
 //! `lane_transaction`; the entry with `end` is what the gate was told, under the gate's own name of
-//! the transaction. What does not apply is left out, except `attack`: that no detector ran is a fact as well.
+//! the transaction. What does not apply is left out, except `attack`: that no detector ran is a
+//! fact as well.
 //!
 //! Every entry is one `write` and one `fdatasync`, so an answer costs what the medium takes to make
 //! a line durable: some tens of microseconds on a server's SSD with power-loss protection, one to

@@ -2,8 +2,9 @@
 //!
 //! The program is started without a shell and in a process group of its own, so that a wrapper goes
 //! with what it wraps. Its output is read as fast as it comes, whether or not somebody looks at the
-//! lane: a pipe that fills up would hold the camera back, and the frame that is wanted is the one of
-//! now. Its standard error is not kept: what a camera's tool prints may hold the camera's password.
+//! lane: a pipe that fills up would hold the camera back, and the frame that is wanted is the one
+//! of now. Its standard error is not kept: what a camera's tool prints may hold the camera's
+//! password.
 //!
 //! One frame at a time is held while it is cut out; whoever drops the source ends the program.
 //!
@@ -193,9 +194,9 @@ impl Running {
         now_us.saturating_sub(self.last_us) / 1_000 >= self.silence_ms
     }
 
-    /// Ends the program and what it started, which is what its group is for. That nothing is left to
-    /// end is no error. A program that ended by itself was waited for already; its number cannot have
-    /// become another group's in the moments since, or numbers would have gone once around.
+    /// Ends the program and what it started, which is what its group is for. That nothing is left
+    /// to end is no error. A program that ended by itself was waited for already; its number cannot
+    /// have become another group's in the moments since, or numbers would have gone once around.
     fn end(&mut self) {
         let _gone = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _waited = self.child.wait();

@@ -1,5 +1,6 @@
-//! Keeps a lane's source going: opens it, hands its pictures to the lane, and opens it again after a
-//! failure. A state machine that is turned: by a thread of its own in `runner.rs`, by a test by hand.
+//! Keeps a lane's source going: opens it, hands its pictures to the lane, and opens it again after
+//! a failure. A state machine that is turned: by a thread of its own in `runner.rs`, by a test by
+//! hand.
 //!
 //! Invariant: a turn never panics and never waits longer than its source does.
 

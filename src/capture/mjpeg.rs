@@ -1,14 +1,16 @@
 //! A stream of JPEG pictures, cut into pictures.
 //!
 //! ```text
-//! … │FF D8│FF E0 len len … │FF DB len len … │FF DA len len … │ coded data, FF 00, FF D0–D7 … │FF D9│ …
-//!     SOI   segment, skipped by its length     SOS, skipped     until a marker that is none     EOI
+//! … │FF D8│FF E0 len len … │FF DB len len … │FF DA len len … │ coded data, FF 00, FF D0–D7 … │FF
+//! D9│ …
+//!     SOI   segment, skipped by its length     SOS, skipped     until a marker that is none    
+//! EOI
 //! ```
 //!
-//! A picture begins at a start marker and is followed segment by segment, so that a thumbnail inside
-//! one is no picture of its own. What stands between pictures (the boundaries of a multipart stream)
-//! is passed over, and after damage the cut begins anew at the next start marker. Whether a picture
-//! decodes is asked of the decoder, when somebody wants it.
+//! A picture begins at a start marker and is followed segment by segment, so that a thumbnail
+//! inside one is no picture of its own. What stands between pictures (the boundaries of a multipart
+//! stream) is passed over, and after damage the cut begins anew at the next start marker. Whether a
+//! picture decodes is asked of the decoder, when somebody wants it.
 //!
 //! Invariant: no more is kept than one picture within the limit; whatever the bytes, each is looked
 //! at once. Absent on purpose: containers (AVI, Matroska), motion JPEG of two fields.

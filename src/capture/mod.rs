@@ -8,8 +8,8 @@
 //!
 //! A [`Source`] yields pictures when they are due; what time it is comes in by argument. `lane.rs`
 //! keeps the newest one for whoever looks, `supervise.rs` says when a failed source is tried again,
-//! `keeper.rs` turns the two by hand or, in `runner.rs`, on a thread per lane. The API's own requests
-//! need no lane: their pictures go through [`take`].
+//! `keeper.rs` turns the two by hand or, in `runner.rs`, on a thread per lane. The API's own
+//! requests need no lane: their pictures go through [`take`].
 //!
 //! Invariant: encoded bytes are zeroed when they are dropped, as far as they are this module's; a
 //! slot never holds a picture that was not decoded whole; a source that fails is no reason for
@@ -133,7 +133,10 @@ pub enum SourceFault {
         kind: io::ErrorKind,
     },
     /// The program ended, and cameras do not end.
-    #[error("{program} ended with {status}; run it by hand to read what it says", status = status_text(*.status))]
+    #[error(
+        "{program} ended with {status}; run it by hand to read what it says",
+        status = status_text(*.status)
+    )]
     Ended {
         /// Its name.
         program: String,

@@ -1,8 +1,9 @@
 //! Frames that a gate controller pushes, one per request.
 //!
 //! A push is answered when the frame is in the lane, not when it has been judged: the controller's
-//! camera goes on. Only the picture's header is read before, so that a controller that sends something
-//! else hears of it; the pixels are decoded when whoever serves the traveller asks for them.
+//! camera goes on. Only the picture's header is read before, so that a controller that sends
+//! something else hears of it; the pixels are decoded when whoever serves the traveller asks for
+//! them.
 
 use super::{
     Encoded,

@@ -183,8 +183,8 @@ pub fn keep(mut keeper: Keeper, stop: &AtomicBool, clock: &dyn Clock, sleep: &dy
     }
 }
 
-/// What the operator is told of a source that failed, for `/readyz`: names of lanes, and nothing that
-/// the configuration keeps.
+/// What the operator is told of a source that failed, for `/readyz`: names of lanes, and nothing
+/// that the configuration keeps.
 #[must_use]
 pub fn failures(lanes: &LaneSet) -> Vec<String> {
     let failed = |lane: &Arc<Lane>| match lane.status().state {

@@ -1,8 +1,9 @@
 //! When a lane's failed source is opened again: a state machine without a clock.
 //!
-//! The first failure waits a quarter of a second, each further one in a row twice as long, up to half
-//! a minute. A source that has delivered for ten seconds counts as sound, and its next failure as the
-//! first. There is no last attempt: a camera that is plugged in again after a night serves again.
+//! The first failure waits a quarter of a second, each further one in a row twice as long, up to
+//! half a minute. A source that has delivered for ten seconds counts as sound, and its next failure
+//! as the first. There is no last attempt: a camera that is plugged in again after a night serves
+//! again.
 
 use super::SourceFault;
 use crate::limits::{LANE_FAULTS_MAX, LANE_RETRY_US_FIRST, LANE_RETRY_US_MAX, LANE_SOUND_US};

@@ -26,10 +26,10 @@ pub(super) fn world() -> World {
     }
 }
 
-/// Starts the appliance of this scene's configuration, without its galleries: they belong to
-/// `serve` and to `gallery`, and what a verb enrols here ends with it.
+/// Starts the appliance of this scene's configuration, without its galleries and lanes: they belong
+/// to `serve` and to `gallery`, and what a verb enrols here ends with it.
 pub(super) fn appliance(scene: &Scene<'_>) -> Result<Appliance, Failure> {
-    let config = Config { gallery: in_memory(), ..scene.config.clone() };
+    let config = Config { gallery: in_memory(), lane: Vec::new(), ..scene.config.clone() };
     Ok(Appliance::start(&config, scene.environment, world())?)
 }
 

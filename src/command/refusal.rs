@@ -267,6 +267,16 @@ fn template_code(error: &TemplateError) -> &'static str {
     }
 }
 
+fn push_code(refused: &PushRefused) -> &'static str {
+    match refused {
+        PushRefused::NotPushed { .. } => "LANE_NOT_PUSHED",
+        PushRefused::Image(error) => error.code(),
+        PushRefused::DetectorUnknown { .. } => "ATTACK_DETECTOR_UNKNOWN",
+        PushRefused::DetectorScore { .. } => "ATTACK_SCORE_INVALID",
+        PushRefused::Stopping => "NOT_READY",
+    }
+}
+
 fn records_code(error: &RecordsError) -> &'static str {
     match error {
         RecordsError::Template(error) => template_code(error),
@@ -324,13 +334,7 @@ impl Refusal {
             Self::Fmr { .. } => "FMR_NOT_CALIBRATED",
             Self::UnknownGallery { .. } => "GALLERY_UNKNOWN",
             Self::UnknownLane { .. } => "LANE_UNKNOWN",
-            Self::Push(refused) => match refused {
-                PushRefused::NotPushed { .. } => "LANE_NOT_PUSHED",
-                PushRefused::Image(error) => error.code(),
-                PushRefused::DetectorUnknown { .. } => "ATTACK_DETECTOR_UNKNOWN",
-                PushRefused::DetectorScore { .. } => "ATTACK_SCORE_INVALID",
-                PushRefused::Stopping => "NOT_READY",
-            },
+            Self::Push(refused) => push_code(refused),
             Self::GalleryExists { .. } => "GALLERY_EXISTS",
             Self::Gallery { error, .. } => match error {
                 GalleryError::NoClass => "CLASSES_EMPTY",

@@ -42,7 +42,8 @@ pub struct LaneKeys {
     /// Source `command`: time without a frame after which the program is started anew.
     #[serde(default = "LaneKeys::silence_ms_default")]
     pub silence_ms: u64,
-    /// Time that a request at this lane may take when it names no deadline; 0 for limits.deadline_ms.
+    /// Time that a request at this lane may take when it names no deadline; 0 for
+    /// limits.deadline_ms.
     #[serde(default)]
     pub deadline_ms: u64,
     /// The presentation attack detector outside this appliance whose result comes with each frame;

@@ -3,22 +3,22 @@
 //!
 //! ```text
 //! face's box ─ region(scale) ─► whole pixels of the frame ─ to_frame ─► warp ─► network ─► p
-//!                                                        score = 1 − mean over networks of p[bona fide]
+//!                                               score = 1 − mean over networks of p[bona fide]
 //! ```
 //! A network of this kind looks at the face *and* at what is around it: the edge of a sheet, the
 //! frame of a screen, a hand. How much is around it is the network's scale: the region is so many
-//! times as large as the face's box, about its middle, moved into the frame where it would leave it,
-//! and shrunk where it does not fit. A frame that is hardly larger than the face shows the network
-//! little of what it was trained to see.
+//! times as large as the face's box, about its middle, moved into the frame where it would leave
+//! it, and shrunk where it does not fit. A frame that is hardly larger than the face shows the
+//! network little of what it was trained to see.
 //!
 //! The score is that of BSI TR-03121 (PAD-3) and ISO/IEC 30107-3: 0 bona fide, 1 attack, never
 //! binary. Fusing by the mean is what the networks' publisher does; no network may be left out.
 //!
 //! Source: Silent-Face-Anti-Spoofing (Minivision, Apache-2.0), of which the geometry here is the
-//! same to the pixel. It differs in two things. The publisher's bilinear reduction rounds to 8 bits,
-//! [`crate::ops::warp`] does not. And where a region is smaller than the network's input, so that it
-//! is enlarged, the outermost half pixel of the input is mixed with the frame's pixel beyond the
-//! region instead of being repeated.
+//! same to the pixel. It differs in two things. The publisher's bilinear reduction rounds to 8
+//! bits, [`crate::ops::warp`] does not. And where a region is smaller than the network's input, so
+//! that it is enlarged, the outermost half pixel of the input is mixed with the frame's pixel
+//! beyond the region instead of being repeated.
 //!
 //! Invariant: a score is finite and in [0, 1]; networks that say anything else give none. Absent:
 //! attacks by masks or morphs as classes of their own, and evidence over several frames.
@@ -135,8 +135,8 @@ impl AttackDetector {
     }
 
     /// Where each network's input lies in a frame of `frame_px` (width, height) around the face in
-    /// `rect_px`, in the order of the networks; `None` where the box is no box in that frame. Places
-    /// beyond the last network hold maps of nothing.
+    /// `rect_px`, in the order of the networks; `None` where the box is no box in that frame.
+    /// Places beyond the last network hold maps of nothing.
     #[must_use]
     pub fn to_frame(
         &self,
@@ -241,8 +241,8 @@ fn moved_inside(middle: f64, size: f64, last: f64) -> [u32; 2] {
     [from, to].map(|end| end.clamp(0.0, last) as u32)
 }
 
-/// The map of a bilinear resize of `region` to an input of `input_px` (width, height), pixel centres
-/// on pixel centres: `source = (x + 1/2) · size / input − 1/2`.
+/// The map of a bilinear resize of `region` to an input of `input_px` (width, height), pixel
+/// centres on pixel centres: `source = (x + 1/2) · size / input − 1/2`.
 #[must_use]
 pub fn to_frame(region: Region, input_px: [usize; 2]) -> ToFrame {
     let along = |first: u32, size: u32, input: usize| {

@@ -222,11 +222,13 @@ impl IntoResponse for Problem {
 mod tests {
     use super::*;
     use crate::{
+        command::{PushRefused, RegisterError},
         document::{
             error::{DocumentError, MrzProblem},
             image::{ImageError, ImageKind},
         },
-        types::{CaptureFact, TemplateError},
+        transaction::journal::JournalError,
+        types::{CaptureFact, LaneId, TemplateError, TransactionId},
     };
 
     #[test]
@@ -253,15 +255,32 @@ mod tests {
         ]
     }
 
+    fn registers(lane: &LaneId) -> [RegisterError; 5] {
+        let transaction = TransactionId::from_bytes([0; 16]);
+        let journal = JournalError { place: String::new(), act: "", why: String::new() };
+        [
+            RegisterError::OtherLane { transaction, lane: lane.clone() },
+            RegisterError::LaneOccupied { lane: lane.clone() },
+            RegisterError::NoRetry { earlier: transaction },
+            RegisterError::Unknown { transaction },
+            RegisterError::Journal(journal),
+        ]
+    }
+
+    fn pushes(lane: &LaneId) -> [PushRefused; 5] {
+        [
+            PushRefused::NotPushed { lane: lane.clone(), source_kind: "directory" },
+            PushRefused::Image(ImageError::Empty),
+            PushRefused::DetectorUnknown { lane: lane.clone() },
+            PushRefused::DetectorScore { score: 2.0 },
+            PushRefused::Stopping,
+        ]
+    }
+
     #[test]
     fn every_refusal_has_a_row() {
-        use crate::{
-            command::{Part, PushRefused, RegisterError},
-            gallery::GalleryError,
-            transaction::journal::JournalError,
-        };
-        let transaction = crate::types::TransactionId::from_bytes([0; 16]);
-        let lane: crate::types::LaneId = "gate-1".parse().expect("a name");
+        use crate::{command::Part, gallery::GalleryError};
+        let lane: LaneId = "gate-1".parse().expect("a name");
         let gallery: crate::types::GalleryId = "g".parse().expect("a name");
         let subject = crate::types::SubjectId::from_bytes([0; 16]);
         let part = Part::Probe;
@@ -301,15 +320,7 @@ mod tests {
             Refusal::Fault { what: "a stage" },
             Refusal::WatchersFull { most: 1 },
         ];
-        let journal = JournalError { place: String::new(), act: "", why: String::new() };
-        let registers = [
-            RegisterError::OtherLane { transaction, lane: lane.clone() },
-            RegisterError::LaneOccupied { lane: lane.clone() },
-            RegisterError::NoRetry { earlier: transaction },
-            RegisterError::Unknown { transaction },
-            RegisterError::Journal(journal),
-        ];
-        refusals.extend(registers.map(Refusal::from));
+        refusals.extend(registers(&lane).map(Refusal::from));
         refusals.extend(captures.map(|capture| Refusal::Capture { part, capture }));
         refusals.extend(documents().map(|error| Refusal::Document { part, error }));
         let errors = [
@@ -322,14 +333,7 @@ mod tests {
             GalleryError::Restricted { subject },
             GalleryError::NotValid { subject },
         ];
-        let pushes = [
-            PushRefused::NotPushed { lane: lane.clone(), source_kind: "directory" },
-            PushRefused::Image(ImageError::Empty),
-            PushRefused::DetectorUnknown { lane },
-            PushRefused::DetectorScore { score: 2.0 },
-            PushRefused::Stopping,
-        ];
-        refusals.extend(pushes.map(Refusal::Push));
+        refusals.extend(pushes(&lane).map(Refusal::Push));
         let inside = |error| Refusal::Gallery { gallery: gallery.clone(), error };
         refusals.extend(errors.map(inside));
         for refusal in refusals {

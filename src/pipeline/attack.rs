@@ -82,7 +82,8 @@ impl AttackStage {
         least.unwrap_or(BATCH_FRAMES_MAX).min(BATCH_FRAMES_MAX)
     }
 
-    /// Scores the probes among 1 to `batch_max` frames on board, and notes the scores in their jobs.
+    /// Scores the probes among 1 to `batch_max` frames on board, and notes the scores in their
+    /// jobs.
     pub(super) fn step(
         &mut self,
         desk: &Desk,
@@ -147,8 +148,8 @@ impl AttackStage {
 }
 
 impl AttackDetection {
-    /// What the networks are shown of a probe's frame; `None` where it is not to be scored, or shows
-    /// no face that could be.
+    /// What the networks are shown of a probe's frame; `None` where it is not to be scored, or
+    /// shows no face that could be.
     fn probe<'a>(&self, desk: &Desk, ticket: u32, frame: FrameView<'a>) -> Option<Probe<'a>> {
         let frame_px = [frame.width_px(), frame.height_px()];
         desk.table.with(ticket, |job| {

@@ -2,7 +2,8 @@
 //!
 //! A batch closes when it is full, when the engine is idle and something waits, when the slack of
 //! the most urgent frame is used up (what remains of its deadline is what remains to be done), or
-//! when the oldest frame has waited [`BATCH_WAIT_US_MAX`]. Frames of several transactions share one.
+//! when the oldest frame has waited [`BATCH_WAIT_US_MAX`]. Frames of several transactions share
+//! one.
 //!
 //! Gate transactions go before enrolments: somebody stands at a gate. Within one priority it is
 //! first come, first served, and nobody is overtaken. An enrolment that waits too long for that is
@@ -45,8 +46,8 @@ impl Batcher {
         self.waiting[item.priority as usize].push_back(item);
     }
 
-    /// Moves the next batch of at most `most` frames into `batch`, which is empty, if it is time for
-    /// one. `idle` says that the engine has nothing else to do; `rest_us` is about what a frame
+    /// Moves the next batch of at most `most` frames into `batch`, which is empty, if it is time
+    /// for one. `idle` says that the engine has nothing else to do; `rest_us` is about what a frame
     /// takes from here to its answer.
     pub(super) fn step(
         &mut self,

@@ -102,7 +102,8 @@ fn forget(job: &mut Job) {
     }
 }
 
-/// The template of a reference. Its verdict opens nothing, and says whether the machine did its part.
+/// The template of a reference. Its verdict opens nothing, and says whether the machine did its
+/// part.
 fn prepared(job: &mut Job) -> Reply {
     let verdict = refer(match job.engine {
         EngineFact::Sound => PREPARED,

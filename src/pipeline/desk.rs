@@ -1,8 +1,9 @@
 //! Where orders come in and wait, and how the lines hand them on. No thread of its own.
 //!
-//! An order whose deadline cannot be met is refused here, at once and with the reason ([`Refused`]):
-//! the time that it would have cost belongs to those who can be answered. Whoever has to prepare an
-//! order first (decode its pictures, wait for slots) claims the engines' time before ([`Desk::claim`]).
+//! An order whose deadline cannot be met is refused here, at once and with the reason
+//! ([`Refused`]): the time that it would have cost belongs to those who can be answered. Whoever
+//! has to prepare an order first (decode its pictures, wait for slots) claims the engines' time
+//! before ([`Desk::claim`]).
 //!
 //! Invariant: an order that was accepted is answered once. Tickets in the two queues are jobs of
 //! the table, so neither queue can be full; the table is what is bounded.
@@ -20,7 +21,7 @@ use super::{
     pace::Pace,
 };
 use crate::{
-    limits::TRANSACTIONS_MAX,
+    limits::{GATE_TRANSACTIONS, TRANSACTIONS_MAX},
     meter::{Meter, Shed},
     model::Calibration,
     time::Clock,
@@ -143,7 +144,11 @@ impl Desk {
             Ok(claim) => claim,
             Err(refused) => return Err((Box::new(order), refused)),
         };
-        let Some(ticket) = self.table.reserve() else {
+        let kept_free = match order.priority {
+            Priority::Gate => 0,
+            Priority::Enrolment => GATE_TRANSACTIONS,
+        };
+        let Some(ticket) = self.table.reserve(kept_free) else {
             return Err((Box::new(order), Refused::Busy { most: TRANSACTIONS_MAX }));
         };
         // The ticket is held before the flag is read, and a line leaves only when it has seen the
@@ -163,8 +168,8 @@ impl Desk {
         self.stopping.store(true, Ordering::SeqCst);
     }
 
-    /// As [`Desk::stop`]; what is still in flight after `drain_us` microseconds is answered as late,
-    /// without being worked on.
+    /// As [`Desk::stop`]; what is still in flight after `drain_us` microseconds is answered as
+    /// late, without being worked on.
     pub fn drain(&self, drain_us: u64) {
         let until_us = self.clock.monotonic_us().saturating_add(drain_us);
         self.drained_us.fetch_min(until_us, Ordering::SeqCst);

@@ -3,8 +3,8 @@
 //! A job's ticket is its place in the table; only tickets cross queues. Whoever holds a ticket owns
 //! the job, so the places' mutexes are never contended: they are safe Rust's proof of that.
 //!
-//! A job is made with everything that its way to the verdict writes to (places for its templates, for
-//! its scores and for the facts), so that nothing is allocated from ticket to verdict.
+//! A job is made with everything that its way to the verdict writes to (places for its templates,
+//! for its scores and for the facts), so that nothing is allocated from ticket to verdict.
 //!
 //! Invariant: a job is settled once; `pending` counts its samples that are not.
 
@@ -123,25 +123,8 @@ impl Job {
             Task::Template => (Goal::Template, Vec::new()),
             Task::Reference => (Goal::Reference, Vec::new()),
         };
-        let references = references.into_iter().map(|reference| match reference {
-            Reference::Image(captured) => Sample::of(captured, calibration),
-            Reference::Portrait(captured, authenticity) => {
-                Sample { document: Some(authenticity), ..Sample::of(captured, calibration) }
-            }
-            Reference::Template(template) => Sample {
-                capture: Some(CaptureFact::Usable),
-                template: Some(template),
-                settled: true,
-                ..Sample::default()
-            },
-            Reference::Known(prepared) => Sample {
-                capture: Some(prepared.capture),
-                document: prepared.document,
-                prepared: Some(prepared),
-                settled: true,
-                ..Sample::default()
-            },
-        });
+        let references =
+            references.into_iter().map(|reference| Sample::of_reference(reference, calibration));
         let probe = Sample::of(probe, calibration);
         let samples: Vec<Sample> = std::iter::once(probe).chain(references).collect();
         let frames = || samples.iter().filter_map(|sample| sample.captured.as_ref());
@@ -248,6 +231,28 @@ impl Sample {
         self.template.as_ref().or_else(prepared)
     }
 
+    fn of_reference(reference: Reference, calibration: &Calibration) -> Self {
+        match reference {
+            Reference::Image(captured) => Sample::of(captured, calibration),
+            Reference::Portrait(captured, authenticity) => {
+                Sample { document: Some(authenticity), ..Sample::of(captured, calibration) }
+            }
+            Reference::Template(template) => Sample {
+                capture: Some(CaptureFact::Usable),
+                template: Some(template),
+                settled: true,
+                ..Sample::default()
+            },
+            Reference::Known(prepared) => Sample {
+                capture: Some(prepared.capture),
+                document: prepared.document,
+                prepared: Some(prepared),
+                settled: true,
+                ..Sample::default()
+            },
+        }
+    }
+
     fn of(mut captured: Captured, calibration: &Calibration) -> Self {
         let offered = captured.take_offered();
         let blank = Some(calibration.blank());
@@ -271,8 +276,11 @@ impl JobTable {
         Self { places: (0..places).map(|_| Mutex::new(None)).collect(), free }
     }
 
-    /// A place of one's own; `None` when the table is full.
-    pub(super) fn reserve(&self) -> Option<u32> {
+    /// A place of one's own, where about `kept_free` others stay free; `None` when there is none.
+    pub(super) fn reserve(&self, kept_free: usize) -> Option<u32> {
+        if kept_free > 0 && self.free.len() <= kept_free {
+            return None;
+        }
         self.free.pop()
     }
 

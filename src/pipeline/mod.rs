@@ -26,10 +26,10 @@
 //! network holds its pixels or embeddings, its templates are dropped (but one that is the answer)
 //! and its audit entry is written. Each failure ends in Refer.
 //!
-//! From ticket to verdict nothing is allocated: slots, batches, scratch and the table are set aside at
-//! start, and places for templates, scores and facts with the order (`tests/allocations.rs` counts).
-//! Two exceptions: a search 1:N hands out lists, and what follows the verdict (the audit entry, the
-//! reply) is written anew each time. Templates are wiped when they are dropped.
+//! From ticket to verdict nothing is allocated: slots, batches, scratch and the table are set aside
+//! at start, and places for templates, scores and facts with the order (`tests/allocations.rs`
+//! counts). Two exceptions: a search 1:N hands out lists, and what follows the verdict (the audit
+//! entry, the reply) is written anew each time. Templates are wiped when they are dropped.
 //!
 //! `pace.rs` refuses what cannot be answered in time, `standby.rs` replaces an engine that fails,
 //! `offered.rs` keeps the account of frames.
@@ -103,8 +103,8 @@ pub enum Task {
     },
     /// The template itself, for enrolment or (where switched on) for an administrator.
     Template,
-    /// The template of a reference that several probes will be compared with. Nothing is decided and
-    /// nothing recorded: each comparison with it is.
+    /// The template of a reference that several probes will be compared with. Nothing is decided
+    /// and nothing recorded: each comparison with it is.
     Reference,
 }
 

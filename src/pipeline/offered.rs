@@ -1,8 +1,8 @@
 //! The account of frames: what came in, and what became of each.
 //!
 //! A frame that is offered is counted, and what makes the count whole travels with it: an
-//! [`Offered`], which is settled once, with a fate or with the reason for which it was given up. One
-//! that is dropped unsettled was given up with its request. So
+//! [`Offered`], which is settled once, with a fate or with the reason for which it was given up.
+//! One that is dropped unsettled was given up with its request. So
 //!
 //! ```text
 //! offered = answered + late + Σ shed(reason) + in flight

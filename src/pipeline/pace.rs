@@ -7,9 +7,9 @@
 //! ```
 //!
 //! What lies ahead is every frame that was claimed before at its own priority or a more urgent one.
-//! The times are measured: each batch tells what a frame of it took, and the estimate moves an eighth
-//! of the way. The ninth eighth is for the variance of what lies ahead: a request that is let in and
-//! then times out has cost an engine what the next one needed.
+//! The times are measured: each batch tells what a frame of it took, and the estimate moves an
+//! eighth of the way. The ninth eighth is for the variance of what lies ahead: a request that is
+//! let in and then times out has cost an engine what the next one needed.
 //!
 //! Before anything was measured nobody is refused. Whoever turns out to be late all the same is
 //! answered as late.

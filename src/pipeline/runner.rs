@@ -47,8 +47,8 @@ impl Line {
         Self { name, thread, ended }
     }
 
-    /// Whether it ended within that time. One that did not is left to itself: it hangs in an engine,
-    /// and the process is about to end.
+    /// Whether it ended within that time. One that did not is left to itself: it hangs in an
+    /// engine, and the process is about to end.
     fn ends_within(self, patience: Duration) -> bool {
         let has_ended = self.ended.recv_timeout(patience) != Err(mpsc::RecvTimeoutError::Timeout);
         if has_ended {
@@ -111,9 +111,9 @@ impl Pipeline {
         self.desk.claim(frames, priority, deadline_us)
     }
 
-    /// Takes no more orders, answers those in flight, zeroes the networks and ends the threads. What
-    /// is not decided within `drain_ms` is answered as late. False when a line hangs in its engine
-    /// and was left behind.
+    /// Takes no more orders, answers those in flight, zeroes the networks and ends the threads.
+    /// What is not decided within `drain_ms` is answered as late. False when a line hangs in its
+    /// engine and was left behind.
     pub fn stop(&self, drain_ms: u64) -> bool {
         self.desk.drain(drain_ms.saturating_mul(1_000));
         self.engine.unpark();

@@ -1,9 +1,10 @@
 //! Who takes over when an engine fails.
 //!
-//! A network that reports its device lost is replaced within the batch that noticed: the next engine
-//! is made ready on the engine line's own thread, and the batch is tried once more on it. When none is
-//! left the last one is made anew, since a device may come back. After a panic the networks are made
-//! anew on the engine at work: what a stack was unwound out of is not trusted with the next face.
+//! A network that reports its device lost is replaced within the batch that noticed: the next
+//! engine is made ready on the engine line's own thread, and the batch is tried once more on it.
+//! When none is left the last one is made anew, since a device may come back. After a panic the
+//! networks are made anew on the engine at work: what a stack was unwound out of is not trusted
+//! with the next face.
 //!
 //! Invariant: a batch is retried once; whoever is in it when that fails, too, is referred.
 
@@ -11,8 +12,8 @@ use std::sync::Arc;
 
 use crate::backend::{Backend, BackendError, Engine};
 
-/// Makes engines ready. Of what it makes, the engine line takes the networks; searches have backends
-/// of their own in [`Standby`].
+/// Makes engines ready. Of what it makes, the engine line takes the networks; searches have
+/// backends of their own in [`Standby`].
 pub trait Supply: Send {
     /// The engine at work, made anew; `None` when that does not work.
     fn again(&mut self) -> Option<Engine>;
@@ -49,8 +50,8 @@ impl Default for Standby {
     }
 }
 
-/// Whether the engine itself failed: another error is of what it was given, and would be the same on
-/// the next engine.
+/// Whether the engine itself failed: another error is of what it was given, and would be the same
+/// on the next engine.
 pub(super) fn is_lost(error: &BackendError) -> bool {
     matches!(error, BackendError::Lost { .. })
 }

@@ -1,5 +1,5 @@
-//! What reaches a passage from other threads: a frame at the lane, a reply of the pipeline, somebody
-//! who ends it.
+//! What reaches a passage from other threads: a frame at the lane, a reply of the pipeline,
+//! somebody who ends it.
 //!
 //! Invariant: nothing that is rung is lost, and what is rung after the passage ended is dropped
 //! with the bell. Absent on purpose: a queue. A frame replaces a frame, one reply is awaited at a

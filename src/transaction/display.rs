@@ -1,8 +1,8 @@
 //! What a passenger's display says: a stable key, and its text in several languages.
 //!
 //! A display shows its own text for a key, or the one that ships here. The keys are the contract;
-//! texts may be improved. None tells a score, an attack result or why an officer is asked: those are
-//! not for the traveller, nor for whoever stands behind.
+//! texts may be improved. None tells a score, an attack result or why an officer is asked: those
+//! are not for the traveller, nor for whoever stands behind.
 
 use serde::Deserialize;
 

@@ -5,14 +5,15 @@
 //! {"closed":{"transaction":"…","ended":"decided","outcome":"admit","display":"go-ahead"}}
 //! ```
 //!
-//! A line is one `write` and one `fdatasync`. A transaction's first line is written before its first
-//! frame is judged, its second before its outcome is told: so after a crash an opened line without a
-//! closed one is a transaction of which nobody knows what the gate was told, and it is Refer. A line
-//! that was cut off by a crash belongs to an opening or an outcome that nobody was told of.
+//! A line is one `write` and one `fdatasync`. A transaction's first line is written before its
+//! first frame is judged, its second before its outcome is told: so after a crash an opened line
+//! without a closed one is a transaction of which nobody knows what the gate was told, and it is
+//! Refer. A line that was cut off by a crash belongs to an opening or an outcome that nobody was
+//! told of.
 //!
-//! The file is written anew, and renamed into its place, when it is opened and whenever it has grown
-//! to [`JOURNAL_LINES_MAX`] lines; the newest [`TRANSACTIONS_REMEMBERED`] transactions stay. One
-//! process writes it.
+//! The file is written anew, and renamed into its place, when it is opened and whenever it has
+//! grown to [`JOURNAL_LINES_MAX`] lines; the newest [`TRANSACTIONS_REMEMBERED`] transactions stay.
+//! One process writes it.
 //!
 //! Assumptions about the medium: what `fdatasync` returned for is there after a power cut, and a
 //! rename is seen whole or not at all.

@@ -4,7 +4,7 @@
 //! ```text
 //!            Frame ──► Judge ──► Judged: Admit ───────────────────────────► decided: Admit
 //!   open ──►   ▲                 Judged: Refer that no frame can change ──► decided: Refer
-//!              │                 Judged: Refer that a better frame may ──► keep the best by quality
+//!              │                 Judged: Refer that a better frame may ──► keep the best one
 //!              └──── next ◄───── Judged: Retry ──► tell the display what to do
 //!   deadline ──► a best frame: Refer with its reasons
 //!                only unusable ones: Retry while attempts are left, then Refer
@@ -15,9 +15,9 @@
 //! A suspected presentation attack ends the transaction: an attacker must not be able to hold
 //! pictures up until one of them passes, and a border guard checks after an alarm (BSI TR-03121).
 //!
-//! How often one traveller is compared is bounded ([`COMPARISONS_MAX`]), because each comparison is a
-//! chance of a false match: over a transaction the false match rate is at most that many times the
-//! rate of one comparison.
+//! How often one traveller is compared is bounded ([`COMPARISONS_MAX`]), because each comparison is
+//! a chance of a false match: over a transaction the false match rate is at most that many times
+//! the rate of one comparison.
 //!
 //! Invariant: Admit comes only from a frame that the policy admitted, whose own attack result is a
 //! score, before the deadline; [`Machine::step`] closes once.
@@ -345,8 +345,8 @@ fn may_change(reply: &Reply) -> bool {
 }
 
 /// One number per frame, greater for a better one, from measures that do not know the reference
-/// (BSI TR-03121 QA-3). Every frame that is ranked is usable, so each factor tells better from good:
-/// how frontal, how large, how sharp, how well exposed.
+/// (BSI TR-03121 QA-3). Every frame that is ranked is usable, so each factor tells better from
+/// good: how frontal, how large, how sharp, how well exposed.
 fn rank(reply: &Reply) -> f32 {
     /// Distance between the eyes beyond which more pixels tell nothing more.
     const INTER_EYE_PX: f32 = 120.0;

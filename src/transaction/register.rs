@@ -1,8 +1,8 @@
 //! Which transactions there are, and that the same id never decides twice.
 //!
 //! Whoever opens an id that is open gets the same transaction to wait for; whoever opens one that
-//! has ended gets its stored outcome; so does a restart, for which a transaction that never ended is
-//! Refer. An id is remembered for the newest [`TRANSACTIONS_REMEMBERED`] transactions.
+//! has ended gets its stored outcome; so does a restart, for which a transaction that never ended
+//! is Refer. An id is remembered for the newest [`TRANSACTIONS_REMEMBERED`] transactions.
 //!
 //! Invariant: an id is given out as new once; an outcome is told after the journal holds it; a
 //! lane has one open transaction.

@@ -1,9 +1,9 @@
 //! What a camera would see of a photograph that is held in front of it: printed, or on a screen.
 //!
-//! A simulation of what is easy to simulate (tone, raster, blur, moiré, glare, the edge of the sheet
-//! or of the screen) with plain arithmetic and no randomness. It exercises the path of a score from
-//! the camera's frame to the verdict. It is no attack instrument, and says nothing about error
-//! rates.
+//! A simulation of what is easy to simulate (tone, raster, blur, moiré, glare, the edge of the
+//! sheet or of the screen) with plain arithmetic and no randomness. It exercises the path of a
+//! score from the camera's frame to the verdict. It is no attack instrument, and says nothing about
+//! error rates.
 
 #![allow(unreachable_pub, reason = "a private module of a test target")]
 

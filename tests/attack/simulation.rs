@@ -1,8 +1,8 @@
-//! Real networks through the whole appliance, over photographs and over simulated prints and replays
-//! of them. What is shown: the score comes from the compared frame, is graded, is recorded, and
-//! decides; a print matches its face all the same, so that nothing else stands between it and the
-//! gate. What is not shown: any error rate. The simulation is no attack, photographs are no living
-//! people, and neither was chosen by anybody who tests detectors.
+//! Real networks through the whole appliance, over photographs and over simulated prints and
+//! replays of them. What is shown: the score comes from the compared frame, is graded, is recorded,
+//! and decides; a print matches its face all the same, so that nothing else stands between it and
+//! the gate. What is not shown: any error rate. The simulation is no attack, photographs are no
+//! living people, and neither was chosen by anybody who tests detectors.
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 

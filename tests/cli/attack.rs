@@ -32,7 +32,9 @@ fn a_detector_is_brought_checked_and_told() {
     let home = Home::new();
     let stranger = home.write("own.onnx", b"not a known model");
     home.run(&["models", "add", shown(&stranger)]).fails_with(&["own.onnx", "SHA-256", "config"]);
-    with_detector(&home, &["doctor"]).fails_with(&["not there"]);
+    let doctor = with_detector(&home, &["doctor"]);
+    assert_eq!(doctor.code, 2, "{}", doctor.err);
+    assert!(doctor.out.contains("is not there: bring the file"), "{}", doctor.out);
     let listed = home.run(&["models", "list"]);
     for part in ["attack detector", "no package index", "models add", "2.7 times"] {
         assert!(listed.ends(0).contains(part), "{part} is missing from {}", listed.out);

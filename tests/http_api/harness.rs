@@ -58,8 +58,8 @@ pub struct Setup {
     pub lanes: Vec<LanePlan>,
     /// Where transactions of lanes are remembered; without it they are forgotten with the server.
     pub journal: Option<PathBuf>,
-    /// What the appliance's own presentation attack detector says of every face; without it there is
-    /// none.
+    /// What the appliance's own presentation attack detector says of every face; without it there
+    /// is none.
     pub attack_score: Option<f32>,
 }
 

@@ -4,8 +4,8 @@
     python attack.py OUT --seed N FILE:SCALE...
 
 Draws frames and boxes (in the middle, at the edges, beyond them, larger than the frame), cuts each
-network's region out as Silent-Face-Anti-Spoofing does, resizes it bilinearly with its edge repeated,
-and asks onnxruntime. Writes into OUT
+network's region out as Silent-Face-Anti-Spoofing does, resizes it bilinearly with its edge
+repeated, and asks onnxruntime. Writes into OUT
   manifest.json      per case: frame size, box, per network the region (left, top, width, height),
                      the probabilities; and the fused score
   <case>.rgb         the frame, packed RGB

@@ -126,7 +126,8 @@ fn check_crops(
         let mut item = ItemMut::new(shape, &mut values);
         warp(frame, &maps[number], ChannelOrder::Bgr, &mut item);
         if width < shape.w as u32 || height < shape.h as u32 {
-            continue; // its rim is mixed with what lies beyond; the score is held to the same tolerance
+            // Its rim is mixed with what lies beyond; the score is held to the same tolerance.
+            continue;
         }
         for (held, wanted) in values.iter().zip(expected(number)) {
             assert!((held - wanted).abs() <= VALUE_WITHIN, "{held} is not {wanted}");

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// End a transaction that the gate does not need any more: frames, references and the lane are freed.
+/// End a transaction that the gate does not need any more; frames, references, lane are freed.
 ///
 /// One that has ended stays as it ended; the answer tells how.
 #[utoipa::path(

@@ -27,8 +27,8 @@ const RESPOND_ASYNC: &str = "respond-async";
 
 /// Judge the traveller at a lane against references or a gallery, from the lane's own frames.
 ///
-/// Answered when it is decided, cancelled, or its time (`Portcullis-Deadline-Ms`, else the lane's) is
-/// up. With `Prefer: respond-async` it is answered as soon as it is open; then follow it by its
+/// Answered when it is decided, cancelled, or its time (`Portcullis-Deadline-Ms`, else the lane's)
+/// is up. With `Prefer: respond-async` it is answered as soon as it is open; then follow it by its
 /// events, or read it. The same id again is the same transaction, or its stored outcome.
 ///
 /// Also as multipart/form-data: fields transactionId, purpose, reference and dg2 with sod and dg1

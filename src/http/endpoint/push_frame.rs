@@ -86,9 +86,9 @@ fn attack_score(headers: &HeaderMap) -> Result<Option<f32>, Problem> {
 
 /// Hand a frame of a lane over; the newest one counts.
 ///
-/// Answered when the lane has it, not when it has been judged. Without a traveller at the lane it is
-/// let go at once (`kept` is false). The picture may also be sent as it is, with `?purpose=` in the
-/// query and an external detector's score in the header Portcullis-Attack-Score.
+/// Answered when the lane has it, not when it has been judged. Without a traveller at the lane it
+/// is let go at once (`kept` is false). The picture may also be sent as it is, with `?purpose=` in
+/// the query and an external detector's score in the header Portcullis-Attack-Score.
 #[utoipa::path(
     post,
     path = "/v1/lanes/{lane}/frames",

@@ -155,7 +155,8 @@ mod tests {
         }
         let again = format!(r#"{one},"retryOf":"{}""#, "00".repeat(16));
         assert!(opened(&again).is_ok());
-        for more in [r#","retryOf":"the one before""#, r#","gallery":"G""#] {
+        let misnamed = format!(r#"{one},"retryOf":"the one before""#);
+        for more in [misnamed.as_str(), r#","gallery":"G""#] {
             assert_eq!(opened(more).expect_err(more).code(), "IDENTIFIER_INVALID");
         }
         let threshold = format!(r#"{one},"fmr":0.5"#);

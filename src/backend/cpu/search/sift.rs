@@ -1,10 +1,10 @@
 //! The register blocks: one block of 64 rows against a few probes.
 //!
 //! A sum begins at `-threshold - SHIFT · Σ q`, runs over the hot plane and ends, with the rest
-//! term, at `hot + rest · norm - threshold`: the row is pruned where that is negative. Where many rows
-//! survive, finishing each by itself costs more than the products of a few cold values for all; the
-//! sums then run on over the packed cold plane and end at `score - threshold`. Either way the sign
-//! of a sum is the answer.
+//! term, at `hot + rest · norm - threshold`: the row is pruned where that is negative. Where many
+//! rows survive, finishing each by itself costs more than the products of a few cold values for
+//! all; the sums then run on over the packed cold plane and end at `score - threshold`. Either way
+//! the sign of a sum is the answer.
 
 use bytemuck::{cast_slice, cast_slice_mut};
 
