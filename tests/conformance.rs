@@ -59,9 +59,20 @@ suites!(
     crate::support::isa(portcullis::backend::cpu::Isa::Portable)
 );
 
-// A device without the product of four bytes, on which nothing fits in one piece.
+// A device without the product of four bytes, on which nothing fits in one piece: what that changes
+// is the search, and how items follow each other. Steps are the same shaders as in `on_wgpu`.
 #[cfg(feature = "wgpu")]
-suites!(on_wgpu_small, "wgpu", crate::support::small_device());
+#[path = "conformance"]
+mod on_wgpu_small {
+    use std::sync::Arc;
+
+    fn backend(test: &str) -> Option<Arc<dyn portcullis::backend::Backend>> {
+        crate::support::at_hand("wgpu", test, crate::support::small_device())
+    }
+
+    mod feeds;
+    mod search;
+}
 
 // What `on_fpga` hands to the engine beside the card (many probes, long lists), the twin answers
 // here by itself.
