@@ -26,8 +26,8 @@ use crate::ops::{
 /// Rows more than a crop was computed to touch: positions are rounded once more on the device.
 const ROWS_SPARE: f64 = 2.0;
 /// Pixels of a frame that one lane sums for a pixel of the input; beyond, a workgroup divides them.
-/// A frame of 12 megapixels on an input of 112 × 112 has about a thousand, and Mesa's simulated device
-/// ends a lane after some ([`super::turns`]).
+/// A frame of 12 megapixels on an input of 112 × 112 has about a thousand, and Mesa's simulated
+/// device ends a lane after some ([`super::turns`]).
 const COVERED_MAX: usize = 16_384;
 /// Edge of the square of pixels that a workgroup computes.
 const SQUARE: usize = 8;

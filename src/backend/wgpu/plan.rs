@@ -226,18 +226,10 @@ fn dispatches_of(program: &Program, step: &Step, items: usize) -> Result<Vec<Dis
         Op::Conv2d { window, weights, bias, activation } => {
             let (curve, slopes) = curve(activation);
             let job = Job { curve, residual: u32::from(second.is_some()), ..bare };
-            let job = with_window(job, &window)?;
-            let pointwise = window.kernel == [1, 1] && window.stride == [1, 1];
-            let pointwise = pointwise && window.pad == [0; 4];
             let beside = second.unwrap_or(Bound::Nothing);
             let bound =
                 vec![from, Bound::Packed(weights), Bound::Weight(bias), beside, slopes, out];
-            let groups = [
-                word((output.h * output.w).div_ceil(CONV_POSITIONS))?,
-                word(output.c.div_ceil(CONV_CHANNELS))?,
-            ];
-            let shader = Shader::Conv2d { pointwise };
-            Ok(vec![Dispatch { shader, job, bound, groups, items_each: 1 }])
+            conv2d(with_window(job, &window)?, &window, output, bound)
         }
         Op::Dense { weights, bias, activation } => {
             let (curve, slopes) = curve(activation);
@@ -275,6 +267,22 @@ fn dispatches_of(program: &Program, step: &Step, items: usize) -> Result<Vec<Dis
             single(Shader::Upsample, Job { extra: word(factor)?, ..bare }, vec![from, out])
         }
     }
+}
+
+/// A convolution to `output`, a workgroup per tile of it.
+fn conv2d(
+    job: Job,
+    window: &Window,
+    output: Shape,
+    bound: Vec<Bound>,
+) -> Result<Vec<Dispatch>, String> {
+    let is_point = window.kernel == [1, 1] && window.stride == [1, 1];
+    let shader = Shader::Conv2d { pointwise: is_point && window.pad == [0; 4] };
+    let groups = [
+        word((output.h * output.w).div_ceil(CONV_POSITIONS))?,
+        word(output.c.div_ceil(CONV_CHANNELS))?,
+    ];
+    Ok(vec![Dispatch { shader, job, bound, groups, items_each: 1 }])
 }
 
 fn concat(program: &Program, step: &Step, items: usize) -> Result<Vec<Dispatch>, String> {

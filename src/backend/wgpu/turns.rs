@@ -1,7 +1,7 @@
 //! How often the loops of a shader turn.
 //!
-//! Mesa's simulated device ends a lane after 65,535 turns of all its loops together, without a word:
-//! the lane then holds half a sum. Steps of a network are therefore counted when it is loaded
+//! Mesa's simulated device ends a lane after 65,535 turns of all its loops together, without a
+//! word: the lane then holds half a sum. Steps of a network are therefore counted when it is loaded
 //! ([`super::plan`]), frames when they are fed ([`super::feed`]), and the search takes few pieces
 //! at a time ([`super::search`]), which the tests here hold it to.
 //!
