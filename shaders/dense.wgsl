@@ -4,7 +4,7 @@
 // its bound is bytes. A workgroup sums 8 outputs; 32 lanes divide the inputs of each among them.
 //
 // `job.extra` is the number of outputs in a row of weights, a multiple of 8 (the host pads with
-// zeros). With HALVED two weights in half precision stand in one element.
+// zeros). With HALVED two weights in half precision stand in one element (shared/halves_*.wgsl).
 
 const OUTPUTS: u32 = 8u;
 const SHARES: u32 = 32u;
@@ -21,7 +21,7 @@ var<workgroup> sums: array<vec4<f32>, OUTPUTS * SHARES>;
 fn weight(i: u32, o: u32) -> f32 {
     let at = i * job.extra + o;
     if HALVED {
-        let pair = unpack2x16float(weights[at / 2u]);
+        let pair = halves(weights[at / 2u]);
         return select(pair.x, pair.y, at % 2u == 1u);
     }
     return bitcast<f32>(weights[at]);

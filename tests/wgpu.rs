@@ -22,7 +22,9 @@ use portcullis::{
         wgpu::{Options, Wgpu},
     },
     ops::{
-        program::{BufferId, ChannelOrder, Feed, Op, Output, Program, Shape, Step},
+        program::{
+            Activation, BufferId, ChannelOrder, Feed, Op, Output, Program, Shape, Step, WeightId,
+        },
         score::rest_norm,
         search::{Probe, RowHits, scan},
         tile::{Common, Row, TileError, TileLayout, TilePart, TileRef, TileSet, TileSource},
@@ -251,6 +253,52 @@ fn a_loop_that_the_device_would_end_is_refused_or_whole() {
         values[last..].fill(edge as f32);
         network.run(&[Feed::Tensor(&values)]).expect("a tensor is fed");
         assert_eq!(network.output(0, 0), [1.0; 3]);
+    }
+}
+
+/// Every finite number of half precision, widened.
+fn halves() -> Vec<f32> {
+    let widened = |bits: u16| {
+        let (exponent, fraction) = (i32::from(bits >> 10 & 0x1F), f32::from(bits & 0x3FF));
+        let magnitude = match exponent {
+            0 => fraction * (-24.0_f32).exp2(),
+            _ => (1024.0 + fraction) * ((exponent - 25) as f32).exp2(),
+        };
+        if bits & 0x8000 == 0 { magnitude } else { -magnitude }
+    };
+    (0..=u16::MAX).filter(|bits| bits & 0x7C00 != 0x7C00).map(widened).collect()
+}
+
+#[test]
+fn weights_in_half_precision_are_exact_unpacked_or_emulated() {
+    let test = "weights_in_half_precision_are_exact_unpacked_or_emulated";
+    const INPUTS: usize = 67;
+    let halves = halves();
+    // A layer so large that its weights are halved; only the last input meets any.
+    let mut weights = vec![0.0; INPUTS * halves.len()];
+    weights[(INPUTS - 1) * halves.len()..].copy_from_slice(&halves);
+    assert!(size_of_val(&weights[..]) >= 16 << 20);
+    let dense =
+        Op::Dense { weights: WeightId(0), bias: WeightId(1), activation: Activation::Identity };
+    let program = Program {
+        name: "halves".to_owned(),
+        buffers: vec![Shape { h: 1, w: 1, c: INPUTS }, Shape { h: 1, w: 1, c: halves.len() }],
+        weights: vec![Arc::from(weights), Arc::from(vec![0.0; halves.len()])],
+        steps: vec![Step { op: dense, inputs: vec![BufferId(0)], output: BufferId(1) }],
+        ..program(Shape { h: 1, w: 1, c: 3 })
+    };
+    for emulate in [false, true] {
+        let Some(backend) = device(test, &Options { emulate, ..Options::default() }) else {
+            return;
+        };
+        let mut network = backend.load(&program, 1).expect("it runs here");
+        let mut input = [0.0; INPUTS];
+        input[INPUTS - 1] = 1.0;
+        network.run(&[Feed::Tensor(&input)]).expect("a tensor is fed");
+        let detail = backend.describe().detail;
+        for (held, half) in network.output(0, 0).iter().zip(&halves) {
+            assert_eq!(held, half, "{detail}");
+        }
     }
 }
 

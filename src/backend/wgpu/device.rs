@@ -21,13 +21,16 @@ use ::wgpu::{
     Adapter, AdapterInfo, Backends, BindGroup, BindGroupDescriptor, BindGroupEntry,
     BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingResource, BindingType,
     Buffer, BufferBindingType, BufferDescriptor, BufferUsages, CommandEncoder, ComputePipeline,
-    ComputePipelineDescriptor, Device, DeviceDescriptor, DeviceType, Error, Features, Instance,
-    InstanceDescriptor, Limits, PipelineCompilationOptions, PipelineLayoutDescriptor, PollType,
-    Queue, ShaderModuleDescriptor, ShaderSource, ShaderStages, SubmissionIndex,
-    WgslLanguageFeatures,
+    ComputePipelineDescriptor, Device, DeviceDescriptor, DeviceType, DownlevelFlags, Error,
+    Features, Instance, InstanceDescriptor, Limits, PipelineCompilationOptions,
+    PipelineLayoutDescriptor, PollType, Queue, ShaderModuleDescriptor, ShaderSource, ShaderStages,
+    SubmissionIndex, WgslLanguageFeatures,
 };
 
-use super::{NAME, Options, shaders::Shader};
+use super::{
+    NAME, Options,
+    shaders::{Language, Shader},
+};
 use crate::{
     backend::{BackendError, Unavailable},
     limits::{DEVICE_WAIT_MS_MAX, SLOT_BYTES},
@@ -41,8 +44,8 @@ pub(super) struct Gpu {
     pub(super) about: AdapterInfo,
     /// What it grants.
     pub(super) limits: Limits,
-    /// Whether the product of four bytes is the language's own.
-    pub(super) dot4: bool,
+    /// What its shaders are written in.
+    pub(super) language: Language,
     /// Whether everything is divided as finely as on the smallest device.
     pub(super) tight: bool,
     programs: Mutex<HashMap<Shader, Arc<Program>>>,
@@ -107,6 +110,16 @@ fn choose(instance: &Instance, options: &Options) -> Result<Adapter, Unavailable
     Ok(best)
 }
 
+/// What of the language's packed arithmetic the driver stack and the adapter have.
+fn language(instance: &Instance, adapter: &Adapter) -> Language {
+    let dot4 = WgslLanguageFeatures::Packed4x8IntegerDotProduct;
+    let halves = DownlevelFlags::SHADER_F16_IN_F32;
+    Language {
+        dot4: instance.wgsl_language_features().contains(dot4),
+        halves: adapter.get_downlevel_capabilities().flags.contains(halves),
+    }
+}
+
 /// The smaller, the better.
 fn rank(kind: DeviceType) -> u8 {
     match kind {
@@ -156,12 +169,17 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: Error| {
             let _ = note.set(error.to_string());
         }));
-        let known = instance.wgsl_language_features();
-        let dot4 = known.contains(WgslLanguageFeatures::Packed4x8IntegerDotProduct)
-            && !options.emulate_dot4;
-        let tight = options.tight;
-        let programs = Mutex::default();
-        Ok(Arc::new(Self { device, queue, about, limits, dot4, tight, programs, lost }))
+        let language = language(&instance, &adapter);
+        Ok(Arc::new(Self {
+            device,
+            queue,
+            about,
+            limits,
+            language: if options.emulate { Language::default() } else { language },
+            tight: options.tight,
+            programs: Mutex::default(),
+            lost,
+        }))
     }
 
     /// Why nothing can be done any more, if that is so.
@@ -252,7 +270,7 @@ impl Gpu {
 
     fn compile(&self, shader: Shader) -> Program {
         let label = Some(shader.name());
-        let source = ShaderSource::Wgsl(shader.source(self.dot4).into());
+        let source = ShaderSource::Wgsl(shader.source(self.language).into());
         let module = self.device.create_shader_module(ShaderModuleDescriptor { label, source });
         let (read, written) = shader.bindings();
         let entry = |binding| BindGroupLayoutEntry {

@@ -142,7 +142,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::backend::wgpu::shaders::Shader;
+    use crate::backend::wgpu::shaders::{Language, Shader};
 
     /// One struct: its name, its size, its members with their offsets.
     type Told = (String, u32, Vec<(String, u32)>);
@@ -169,7 +169,7 @@ mod tests {
     fn reflected() -> Vec<Told> {
         let mut told = Vec::new();
         for shader in Shader::examples() {
-            let source = shader.source(true);
+            let source = shader.source(Language::default());
             let module = wgsl::parse_str(&source)
                 .unwrap_or_else(|error| panic!("{}", error.emit_to_string(&source)));
             let mut layouter = Layouter::default();

@@ -10,7 +10,8 @@
 //!
 //! Shaders are WGSL, compiled by the driver when they are first needed and then kept; `load` runs
 //! each of a network once. They ask for no feature of a device: half precision is a matter of
-//! storage (`unpack2x16float`), products of bytes are the language's own or emulated exactly.
+//! storage alone; it is unpacked, and bytes are multiplied, by the language's own functions or by
+//! an exact emulation.
 //!
 //! Invariant: search results are the oracle's, bit for bit; networks agree within the tolerance of
 //! tests/conformance. Nothing here ends the process when a device fails ([`device`]). No face,
@@ -53,8 +54,8 @@ pub struct Options {
     pub adapter: String,
     /// Only a GPU with memory of its own: what is chosen without being asked for must be fast.
     pub only_discrete: bool,
-    /// Leave the language's product of four bytes alone, as on a device that lacks it.
-    pub emulate_dot4: bool,
+    /// Leave the language's packed arithmetic alone, as on a device that lacks it.
+    pub emulate: bool,
     /// Divide everything as finely as on the smallest device: pieces of a few rows, one item at a
     /// time.
     pub tight: bool,
@@ -104,12 +105,14 @@ impl Wgpu {
 impl Backend for Wgpu {
     fn describe(&self) -> Description {
         let about = &self.gpu.about;
-        let product = if self.gpu.dot4 { "dot4I8Packed" } else { "emulated byte products" };
+        let language = self.gpu.language;
+        let product = if language.dot4 { "dot4I8Packed" } else { "emulated byte products" };
+        let halves = if language.halves { "unpack2x16float" } else { "emulated halves" };
         Description {
             name: NAME,
             device: about.name.clone(),
             detail: format!(
-                "{:?}, {} {}; {product}",
+                "{:?}, {} {}; {product}, {halves}",
                 about.backend, about.driver, about.driver_info
             ),
             threads: 1,

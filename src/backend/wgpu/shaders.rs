@@ -42,6 +42,15 @@ pub(super) enum Shader {
     Warp,
 }
 
+/// The language's packed arithmetic, as far as a device has it. What it lacks is emulated exactly.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Language {
+    /// The product of four bytes.
+    pub(super) dot4: bool,
+    /// Two numbers of half precision out of a word.
+    pub(super) halves: bool,
+}
+
 /// Candidate lists in workgroup memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Lists {
@@ -132,9 +141,16 @@ impl Shader {
         }
     }
 
-    /// Its whole text. `dot4`: whether the language has the product of four bytes.
-    pub(super) fn source(self, dot4: bool) -> String {
-        let native = if dot4 { part!("shared/dot4_native") } else { part!("shared/dot4_emulated") };
+    /// Its whole text, for a device that speaks `language`.
+    pub(super) fn source(self, language: Language) -> String {
+        let dot4 = match language.dot4 {
+            true => part!("shared/dot4_native"),
+            false => part!("shared/dot4_emulated"),
+        };
+        let halves = match language.halves {
+            true => part!("shared/halves_native"),
+            false => part!("shared/halves_emulated"),
+        };
         let job = part!("shared/job");
         let picture = part!("shared/picture");
         let curve = part!("activation");
@@ -143,13 +159,13 @@ impl Shader {
             Self::Affine => &[job, curve, part!("affine")],
             Self::Concat => &[job, part!("concat")],
             Self::Conv2d { .. } => &[job, curve, part!("conv2d")],
-            Self::Dense { .. } => &[job, curve, part!("dense")],
+            Self::Dense { .. } => &[job, curve, halves, part!("dense")],
             Self::Depthwise => &[job, curve, part!("depthwise")],
             Self::Fit { .. } => &[picture, part!("fit")],
             Self::GlobalAverage => &[job, part!("global_average")],
             Self::MaxPool => &[job, part!("max_pool")],
             Self::Merge(_) | Self::Scan(_) => {
-                &[native, part!("score"), part!("shared/gallery"), part!("search")]
+                &[dot4, part!("score"), part!("shared/gallery"), part!("search")]
             }
             Self::Scale => &[job, part!("scale")],
             Self::Softmax => &[job, part!("softmax")],
@@ -189,13 +205,18 @@ mod tests {
     use crate::limits::CANDIDATES_MAX;
 
     #[test]
-    fn every_shader_is_valid_and_needs_no_capability() {
+    fn every_shader_is_valid_and_needs_no_more_than_the_language_says() {
         for shader in Shader::examples() {
-            for dot4 in [false, true] {
-                let source = shader.source(dot4);
+            for has_all in [false, true] {
+                let source = shader.source(Language { dot4: has_all, halves: has_all });
                 let module = wgsl::parse_str(&source)
                     .unwrap_or_else(|error| panic!("{}", error.emit_to_string(&source)));
-                let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+                let granted = if has_all {
+                    Capabilities::SHADER_FLOAT16_IN_FLOAT32
+                } else {
+                    Capabilities::empty()
+                };
+                let mut validator = Validator::new(ValidationFlags::all(), granted);
                 let valid = validator.validate(&module);
                 valid.unwrap_or_else(|error| panic!("{}", error.emit_to_string(&source)));
                 let entries: Vec<_> = module.entry_points.iter().map(|e| e.name.as_str()).collect();

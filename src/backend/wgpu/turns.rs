@@ -138,7 +138,7 @@ mod tests {
 
     /// Lists of `length` ranks each for every piece of a pass, drawn in turns that `next` names.
     fn dealt(length: usize, mut next: impl FnMut(&[Vec<u32>]) -> usize) -> Vec<Vec<u32>> {
-        let mut lists = vec![Vec::with_capacity(length); PASS_PIECES_SIMULATED];
+        let mut lists = vec![Vec::new(); PASS_PIECES_SIMULATED];
         for rank in 0..(PASS_PIECES_SIMULATED * length) as u32 {
             let wished = next(&lists) % PASS_PIECES_SIMULATED;
             let open = (wished..).map(|at| at % PASS_PIECES_SIMULATED);

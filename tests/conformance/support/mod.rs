@@ -32,7 +32,7 @@ pub(crate) fn isa(isa: Isa) -> Made {
 #[cfg(feature = "wgpu")]
 pub(crate) fn small_device() -> Made {
     use portcullis::backend::wgpu::{Options, Wgpu};
-    let options = Options { emulate_dot4: true, tight: true, ..Options::default() };
+    let options = Options { emulate: true, tight: true, ..Options::default() };
     Ok(Arc::new(Wgpu::with(&options)?))
 }
 
