@@ -181,6 +181,25 @@ impl TileSource for Masked {
     }
 }
 
+/// On a device that takes one item at a time, the second one needs more room than the first.
+fn nothing_is_left_of_a_flight_before_a_larger_one(window: &mut [u8]) {
+    let options = Options { tight: true, ..Options::default() };
+    let backend = Wgpu::with(&options).expect("it was there before");
+    let mut network = backend.load(&program(), 2).expect("it runs here");
+    let needle = {
+        let mut pixels = vec![0; 100 * 100 * 3];
+        ChaCha8Rng::seed_from_u64(98).fill_bytes(&mut pixels);
+        let needle = masked(&pixels[100 * 3 * 50..]);
+        let small = Frame::new(pixels, 100, 100).expect("its pixels");
+        let large = Frame::new(vec![0; 800 * 600 * 3], 800, 600).expect("its pixels");
+        let feeds = [Feed::Fit { frame: small.view() }, Feed::Fit { frame: large.view() }];
+        network.run(&feeds).expect("two pictures");
+        needle
+    };
+    network.wipe();
+    assert_eq!(places(&needle, window), 0, "pixels are left of a flight before a larger one");
+}
+
 #[test]
 fn nothing_is_left_on_the_device_or_on_the_way_to_it() {
     let test = "nothing_is_left_on_the_device_or_on_the_way_to_it";
@@ -208,6 +227,7 @@ fn nothing_is_left_on_the_device_or_on_the_way_to_it() {
     network.wipe();
     assert_eq!(places(&needle, &mut window), 0, "pixels are left after a batch");
     drop(network);
+    nothing_is_left_of_a_flight_before_a_larger_one(&mut window);
 
     let rows = Masked::drawn(200);
     let needle: Vec<u8> = rows.rows[70][LAYOUT.hot_dims..][..NEEDLE_BYTES].to_vec();

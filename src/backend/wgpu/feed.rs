@@ -10,7 +10,9 @@
 
 use std::sync::Arc;
 
-use ::wgpu::{BindGroup, BindingResource, Buffer, BufferBinding, BufferUsages, ComputePass};
+use ::wgpu::{
+    BindGroup, BindingResource, Buffer, BufferBinding, BufferUsages, CommandEncoder, ComputePass,
+};
 use bytemuck::cast_slice;
 
 use super::{
@@ -202,9 +204,11 @@ impl Pictures {
         &self.pixels
     }
 
-    /// Makes room for `bytes` bytes of pixels. What was in smaller room was wiped after its batch.
-    pub(super) fn make_room(&mut self, gpu: &Gpu, bytes: u64) {
+    /// Makes room for `bytes` bytes of pixels. Smaller room may hold an earlier flight of the same
+    /// batch, and is zeroed by the first of `encoder`'s commands.
+    pub(super) fn make_room(&mut self, gpu: &Gpu, encoder: &mut CommandEncoder, bytes: u64) {
         if self.pixels.size() < bytes {
+            encoder.clear_buffer(&self.pixels, 0, None);
             let room = bytes.next_power_of_two().min(gpu.binding_bytes_max()).max(bytes);
             self.pixels = gpu.storage("pixels", room);
             self.bind(gpu, self.bound.len());

@@ -228,7 +228,8 @@ impl Loaded {
         let pictures = || placed.iter().filter(|placed| placed.is_picture());
         let pixels: u64 = pictures().map(|placed| whole_words(placed.bytes)).sum();
         let all: u64 = placed.iter().map(|placed| whole_words(placed.bytes)).sum();
-        self.pictures.make_room(&self.gpu, pixels);
+        let mut encoder = self.gpu.encoder();
+        self.pictures.make_room(&self.gpu, &mut encoder, pixels);
         let stride = self.pictures.stride();
         let staging = &mut self.flights[flight].staging;
         // Pictures first, so that all pixels lie together.
@@ -249,7 +250,6 @@ impl Loaded {
             }
             Ok(())
         })?;
-        let mut encoder = self.gpu.encoder();
         let staging = &self.flights[flight].staging;
         staging.copy(&mut encoder, 0, self.pictures.told(), 0, told);
         if pixels > 0 {
