@@ -126,6 +126,8 @@ macro_rules! labels {
 labels! {
     /// The stages of the pipeline, waiting and computing apart, and the whole.
     Stage {
+        /// Waiting: for slots that the frames of others hold until an engine has seen them.
+        Slots = "slots",
         /// Computing: decoding into a slot.
         Capture = "capture",
         /// Waiting: for an engine, before detection and again before embedding.

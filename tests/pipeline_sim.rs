@@ -277,6 +277,14 @@ impl Sim {
         Task::Identify { tiles, threshold, best: 5, class_bits: 1, group: None }
     }
 
+    /// Somebody to be found in the gallery; false when no slot is free.
+    fn comes(&mut self) -> bool {
+        let Some(probe) = self.picture(Shows::Face, 0) else { return false };
+        let order = self.scene.order(Action::Identify, probe, self.identify(), u64::MAX);
+        self.submit(order, Hope::Either);
+        true
+    }
+
     fn submit(&mut self, order: Order, hope: Hope) {
         let frames = 1 + match &order.task {
             Task::Verify { references, .. } => {
@@ -501,22 +509,25 @@ fn an_engine_that_hangs_is_left_behind_when_the_appliance_stops() {
 }
 
 #[test]
+fn what_is_decided_together_is_recorded_in_one_write() {
+    let mut sim = Sim::new(1, false);
+    sim.enrol();
+    (0..4).for_each(|_| assert!(sim.comes(), "there are slots for four"));
+    let ledger = Arc::clone(&sim.scene.ledger);
+    let before = ledger.writes.load(Ordering::SeqCst);
+    let entries = ledger.entries.lock().expect("no panic").len();
+    sim.finish();
+    assert_eq!(ledger.entries.lock().expect("no panic").len() - entries, 4);
+    assert_eq!(ledger.writes.load(Ordering::SeqCst) - before, 1);
+}
+
+#[test]
 fn a_full_table_is_busy_and_an_erasure_ends_with_the_search() {
     let mut sim = Sim::new(1, false);
     sim.enrol();
-    let threshold = sim.scene.calibration.threshold(1e-4).expect("a row");
     // Twelve slots, sixty-four places: the slots are what runs out first for pictures.
     let mut orders = 0;
-    while let Some(probe) = sim.picture(Shows::Face, 0) {
-        let task = Task::Identify {
-            tiles: sim.gallery.source(),
-            threshold: threshold.clone(),
-            best: 1,
-            class_bits: 1,
-            group: None,
-        };
-        let order = sim.scene.order(Action::Identify, probe, task, u64::MAX);
-        sim.submit(order, Hope::Either);
+    while sim.comes() {
         orders += 1;
     }
     assert_eq!(orders, 12);

@@ -1,6 +1,7 @@
 //! Commands, carried out: permitted first, then decoded into slots, then through the pipeline.
 
 use std::{
+    slice,
     sync::{atomic::Ordering, mpsc},
     time::Duration,
 };
@@ -42,6 +43,8 @@ const STOPPING: &str = "the appliance is stopping";
 /// What was set aside for a transaction's frames: slots, and the engines' time.
 pub(super) struct Prepared<'a> {
     _slots: Held<'a>,
+    /// Microseconds that they were waited for.
+    slots_us: u64,
     claim: Claim,
     priority: Priority,
 }
@@ -164,7 +167,7 @@ impl Appliance {
     }
 
     pub(super) fn write(&self, entry: &AuditEntry) -> Result<(), Refusal> {
-        self.audit.record(entry).map_err(|_| Refusal::Audit)
+        self.audit.record(slice::from_ref(entry)).map_err(|_| Refusal::Audit)
     }
 
     pub(super) fn entry(
@@ -362,7 +365,8 @@ impl Appliance {
             shed(Shed::NoSlot);
             Refusal::Late { deadline_ms: errand.deadline_ms }
         })?;
-        Ok(Prepared { _slots: slots, claim, priority })
+        let slots_us = self.world.clock.monotonic_us().saturating_sub(now_us);
+        Ok(Prepared { _slots: slots, slots_us, claim, priority })
     }
 
     /// What the caller is told of an order that the pipeline does not take.
@@ -454,7 +458,7 @@ impl Appliance {
         probe: Captured,
         task: Task,
     ) -> Result<Reply, Refusal> {
-        let Prepared { _slots, claim, priority } = prepared;
+        let Prepared { _slots, slots_us, claim, priority } = prepared;
         let order = Order {
             transaction: errand.transaction,
             asked: errand.asked.clone(),
@@ -464,6 +468,7 @@ impl Appliance {
             lane: LaneKind::Request,
             deadline_us: errand.deadline_us,
             presentation: Presentation::default(),
+            slots_us,
             claim: Some(claim),
         };
         let (answer, answered) = mpsc::sync_channel(1);

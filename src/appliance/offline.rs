@@ -7,6 +7,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    slice,
     sync::Arc,
 };
 
@@ -250,7 +251,7 @@ impl Offline {
             at_lane: None,
             end: None,
         };
-        self.audit.record(&entry).map_err(|_| OfflineError::Audit)?;
+        self.audit.record(slice::from_ref(&entry)).map_err(|_| OfflineError::Audit)?;
         Ok(Ordered { entry })
     }
 
@@ -272,6 +273,6 @@ impl Offline {
             erasure,
             ..ordered.entry
         };
-        self.audit.record(&entry).map_err(|_| OfflineError::Audit)
+        self.audit.record(&[entry]).map_err(|_| OfflineError::Audit)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    slice,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -53,7 +54,7 @@ impl Watched {
 
     fn pay(&self, owed: &mut VecDeque<AuditEntry>) {
         while let Some(entry) = owed.front() {
-            if self.pass_on(entry).is_err() {
+            if self.pass_on(slice::from_ref(entry)).is_err() {
                 let (transaction, count) = (entry.transaction, owed.len());
                 tracing::error!(%transaction, count, "done, and not in the audit yet");
                 return;
@@ -62,8 +63,8 @@ impl Watched {
         }
     }
 
-    fn pass_on(&self, entry: &AuditEntry) -> Result<(), AuditError> {
-        let recorded = self.sink.record(entry);
+    fn pass_on(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
+        let recorded = self.sink.record(entries);
         if let Err(error) = &recorded {
             tracing::error!(%error, "audit");
         }
@@ -74,11 +75,11 @@ impl Watched {
 
 impl AuditSink for Watched {
     /// What is owed goes first: the audit tells things in the order in which they happened.
-    fn record(&self, entry: &AuditEntry) -> Result<(), AuditError> {
+    fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
         let mut owed = self.owed();
         self.pay(&mut owed);
         drop(owed);
-        self.pass_on(entry)
+        self.pass_on(entries)
     }
 }
 
@@ -95,11 +96,12 @@ mod tests {
     }
 
     impl AuditSink for Disk {
-        fn record(&self, entry: &AuditEntry) -> Result<(), AuditError> {
+        fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
             if self.full.load(Ordering::SeqCst) {
                 return Err(AuditError { place: "disk".into(), why: "full".into() });
             }
-            self.lines.lock().expect("no panic").push(entry.reasons[0]);
+            let lines = entries.iter().map(|entry| entry.reasons[0]);
+            self.lines.lock().expect("no panic").extend(lines);
             Ok(())
         }
     }
@@ -129,13 +131,13 @@ mod tests {
     fn what_is_owed_is_written_first_and_once() {
         let disk = Arc::new(Disk::default());
         let audit = Watched::new(Arc::clone(&disk) as Arc<dyn AuditSink>);
-        audit.record(&entry("ordered")).expect("room");
+        audit.record(&[entry("ordered")]).expect("room");
         disk.full.store(true, Ordering::SeqCst);
         audit.must_hold(entry("erased"));
         assert!(audit.is_broken());
-        assert!(audit.record(&entry("refused")).is_err());
+        assert!(audit.record(&[entry("refused")]).is_err());
         disk.full.store(false, Ordering::SeqCst);
-        audit.record(&entry("next")).expect("room");
+        audit.record(&[entry("next")]).expect("room");
         audit.catch_up();
         assert!(!audit.is_broken());
         assert_eq!(*disk.lines.lock().expect("no panic"), ["ordered", "erased", "next"]);

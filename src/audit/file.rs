@@ -11,10 +11,9 @@
 //! the transaction. What does not apply is left out, except `attack`: that no detector ran is a
 //! fact as well.
 //!
-//! Every entry is one `write` and one `fdatasync`, so an answer costs what the medium takes to make
-//! a line durable: some tens of microseconds on a server's SSD with power-loss protection, one to
-//! ten milliseconds on a plain one. Writing for several transactions at once is left to the audit
-//! chain that takes this file's place.
+//! What is decided together is one `write` and one `fdatasync`, so a batch of answers costs what
+//! the medium takes to make a line durable: some tens of microseconds on a server's SSD with
+//! power-loss protection, one to ten milliseconds on a plain one.
 //!
 //! Invariant: whoever is told `Ok` finds the entry after a crash. Absent on purpose: an image, a
 //! template, a name, a document number; there is no field for one.
@@ -42,7 +41,7 @@ pub struct FileAudit {
 
 struct Writer {
     file: File,
-    line: Vec<u8>,
+    lines: Vec<u8>,
     /// The file may end in the middle of a line: after a crash, or after a write that failed.
     torn: bool,
 }
@@ -73,15 +72,15 @@ impl FileAudit {
             sync_folder(path).map_err(said)?;
         }
         let torn = ends_torn(&mut file).map_err(said)?;
-        let writer = Writer { file, line: Vec::with_capacity(LINE_BYTES), torn };
+        let writer = Writer { file, lines: Vec::with_capacity(LINE_BYTES), torn };
         Ok(Self { path: path.to_owned(), writer: Mutex::new(writer) })
     }
 }
 
 impl AuditSink for FileAudit {
-    fn record(&self, entry: &AuditEntry) -> Result<(), AuditError> {
+    fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.append(&Line::of(entry)).map_err(|error| AuditError {
+        writer.append(entries).map_err(|error| AuditError {
             place: self.path.display().to_string(),
             why: error.to_string(),
         })
@@ -89,15 +88,17 @@ impl AuditSink for FileAudit {
 }
 
 impl Writer {
-    fn append(&mut self, line: &Line<'_>) -> io::Result<()> {
-        self.line.clear();
+    fn append(&mut self, entries: &[AuditEntry]) -> io::Result<()> {
+        self.lines.clear();
         if self.torn {
-            self.line.push(b'\n'); // the broken line stands alone, this one is whole
+            self.lines.push(b'\n'); // the broken line stands alone, those that follow are whole
         }
-        serde_json::to_writer(&mut self.line, line)?;
-        self.line.push(b'\n');
+        for entry in entries {
+            serde_json::to_writer(&mut self.lines, &Line::of(entry))?;
+            self.lines.push(b'\n');
+        }
         self.torn = true;
-        self.file.write_all(&self.line)?;
+        self.file.write_all(&self.lines)?;
         self.torn = false;
         self.file.sync_data()
     }
@@ -401,7 +402,7 @@ mod tests {
         let path = folder.path().join("audit.jsonl");
         for _ in 0..2 {
             let audit = FileAudit::open(&path).expect("a plain file");
-            audit.record(&entry()).expect("room");
+            audit.record(&[entry()]).expect("room");
         }
         let lines = lines(&path);
         assert_eq!(lines.len(), 2);
@@ -462,7 +463,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit.jsonl");
         fs::write(&path, "{\"transaction\":\"07").expect("a torn file");
-        FileAudit::open(&path).expect("a plain file").record(&entry()).expect("room");
+        FileAudit::open(&path).expect("a plain file").record(&[entry()]).expect("room");
         let lines = lines(&path);
         assert_eq!(lines[0], Err("{\"transaction\":\"07".to_owned()));
         assert_eq!((lines.len(), lines[1].is_ok()), (2, true));
@@ -502,9 +503,9 @@ mod tests {
         assert_eq!(refused.why, "it is a device, pipe or socket; name a plain file");
 
         let file = OpenOptions::new().append(true).open("/dev/full").expect("the device");
-        let writer = Writer { file, line: Vec::new(), torn: false };
+        let writer = Writer { file, lines: Vec::new(), torn: false };
         let audit = FileAudit { path: "/dev/full".into(), writer: Mutex::new(writer) };
-        let refused = audit.record(&entry()).unwrap_err();
+        let refused = audit.record(&[entry()]).unwrap_err();
         assert_eq!(refused.place, "/dev/full");
         assert!(refused.to_string().contains("nothing is answered until it can"), "{refused}");
     }

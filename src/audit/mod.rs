@@ -99,9 +99,11 @@ pub struct AuditError {
 
 /// Where entries go.
 pub trait AuditSink: Send + Sync {
-    /// Writes `entry`; on return it survives a crash.
+    /// Writes `entries`, in their order; on return all of them survive a crash. What is decided
+    /// together is recorded together, so that a medium that is slow to make a line durable is
+    /// waited for once.
     ///
     /// # Errors
-    /// [`AuditError`]: the caller must then answer Refer.
-    fn record(&self, entry: &AuditEntry) -> Result<(), AuditError>;
+    /// [`AuditError`]: none of them may be relied on; the caller must then answer Refer to all.
+    fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError>;
 }

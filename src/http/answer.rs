@@ -212,6 +212,8 @@ pub struct CertificateAnswer {
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SpentAnswer {
+    /// Waiting for frame slots that others hold.
+    pub slots_us: u64,
     /// Decoding.
     pub capture_us: u64,
     /// Waiting for an engine.
@@ -401,6 +403,7 @@ impl From<Certificate> for CertificateAnswer {
 impl From<Spent> for SpentAnswer {
     fn from(spent: Spent) -> Self {
         Self {
+            slots_us: spent.slots_us,
             capture_us: spent.capture_us,
             batch_us: spent.batch_us,
             detect_us: spent.detect_us,

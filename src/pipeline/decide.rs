@@ -1,5 +1,7 @@
 //! The decide stage: facts → verdict → audit → reply.
 //!
+//! What is decided in one turn is recorded in one write, so that a slow medium is waited for once.
+//!
 //! Invariant: nothing leaves before its audit entry is written; when it cannot be written, nothing
 //! leaves but Refer. Whatever a policy says, an engine that was late or lost never opens a gate,
 //! nor does a document that failed its check.
@@ -16,6 +18,7 @@ use super::{
 };
 use crate::{
     audit::{AuditComparison, AuditEntry, AuditError, AuditSink},
+    limits::BATCH_FRAMES_MAX,
     policy::Policy,
     types::{Attack, Authenticity, EngineFact, Facts, Obligation, Outcome, Reason, Verdict},
 };
@@ -54,38 +57,62 @@ const UNTESTED: Reason = Reason {
 pub(super) struct Decide {
     policy: Arc<dyn Policy>,
     audit: Arc<dyn AuditSink>,
+    /// One per job of a turn; empty between turns.
+    verdicts: Vec<Verdict>,
+    entries: Vec<AuditEntry>,
 }
 
 impl Decide {
     pub(super) fn new(policy: Arc<dyn Policy>, audit: Arc<dyn AuditSink>) -> Self {
-        Self { policy, audit }
+        let (verdicts, entries) =
+            (Vec::with_capacity(BATCH_FRAMES_MAX), Vec::with_capacity(BATCH_FRAMES_MAX));
+        Self { policy, audit, verdicts, entries }
     }
 
-    /// Turns what is known into the reply. The job's frames and templates are gone afterwards,
-    /// except for a template that is the answer.
-    pub(super) fn step(&self, now_s: i64, job: &mut Job) -> Reply {
-        job.find_facts();
-        if matches!(job.goal, Goal::Reference) {
-            return prepared(job);
+    /// Turns what is known of each job into its reply, in their order, at the end of `replies`. The
+    /// jobs' frames and templates are gone afterwards, except for templates that are the answer.
+    pub(super) fn step(&mut self, now_s: i64, jobs: &mut [Job], replies: &mut Vec<Reply>) {
+        for job in &mut *jobs {
+            job.find_facts();
+            self.verdicts.push(self.verdict(job));
+        }
+        // Here the verdicts are made; what follows writes them down, and may allocate.
+        let decided = jobs.iter().zip(&self.verdicts).filter(|(job, _)| job.is_decided());
+        self.entries.extend(decided.map(|(job, verdict)| entry(job, verdict, now_s)));
+        let recorded = self.record();
+        self.entries.clear();
+        for (job, verdict) in jobs.iter_mut().zip(self.verdicts.drain(..)) {
+            replies.push(match recorded {
+                _ if !job.is_decided() => prepared(job, verdict),
+                Ok(()) => reply(job, verdict),
+                Err(_) => silent(job),
+            });
+            forget(job);
+        }
+    }
+
+    fn verdict(&self, job: &Job) -> Verdict {
+        if !job.is_decided() {
+            return refer(match job.engine {
+                EngineFact::Sound => PREPARED,
+                EngineFact::Late => NOT_IN_TIME,
+                EngineFact::Lost => NOT_PREPARED,
+            });
         }
         let facts = &job.facts;
         // Unwind safety: the facts are only read, and a policy keeps no state.
-        let verdict = catch_unwind(AssertUnwindSafe(|| self.policy.decide(facts))).map_or_else(
+        catch_unwind(AssertUnwindSafe(|| self.policy.decide(facts))).map_or_else(
             |_| refer(POLICY_FAILED),
             |verdict| guarded(verdict, facts, job.presentation.required),
-        );
-        // Here the verdict is made; what follows writes it down, and may allocate.
-        let reply = match self.record(&entry(job, &verdict, now_s)) {
-            Ok(()) => reply(job, verdict),
-            Err(_) => silent(job),
-        };
-        forget(job);
-        reply
+        )
     }
 
-    fn record(&self, entry: &AuditEntry) -> Result<(), AuditError> {
-        // Unwind safety: a sink that panics has not promised that the entry survives.
-        catch_unwind(AssertUnwindSafe(|| self.audit.record(entry))).unwrap_or_else(|_| {
+    fn record(&self) -> Result<(), AuditError> {
+        if self.entries.is_empty() {
+            return Ok(());
+        }
+        // Unwind safety: a sink that panics has not promised that the entries survive.
+        catch_unwind(AssertUnwindSafe(|| self.audit.record(&self.entries))).unwrap_or_else(|_| {
             let (place, why) = ("the audit sink".into(), "it panicked".into());
             Err(AuditError { place, why })
         })
@@ -104,17 +131,10 @@ fn forget(job: &mut Job) {
 
 /// The template of a reference. Its verdict opens nothing, and says whether the machine did its
 /// part.
-fn prepared(job: &mut Job) -> Reply {
-    let verdict = refer(match job.engine {
-        EngineFact::Sound => PREPARED,
-        EngineFact::Late => NOT_IN_TIME,
-        EngineFact::Lost => NOT_PREPARED,
-    });
+fn prepared(job: &mut Job, verdict: Verdict) -> Reply {
     let sound = job.engine == EngineFact::Sound;
     let template = job.samples[0].template.take().filter(|_| sound);
-    let reply = Reply { template, ..reply(job, verdict) };
-    forget(job);
-    reply
+    Reply { template, ..reply(job, verdict) }
 }
 
 fn refer(reason: Reason) -> Verdict {

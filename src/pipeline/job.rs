@@ -114,6 +114,7 @@ impl Job {
         reply: ReplyTo,
     ) -> Self {
         let Order { transaction, asked, probe, task, priority, lane, deadline_us, .. } = order;
+        let slots_us = order.slots_us;
         let presentation = order.presentation;
         let (goal, references) = match task {
             Task::Verify { references, threshold } => (Goal::Verify { threshold }, references),
@@ -128,8 +129,11 @@ impl Job {
         let probe = Sample::of(probe, calibration);
         let samples: Vec<Sample> = std::iter::once(probe).chain(references).collect();
         let frames = || samples.iter().filter_map(|sample| sample.captured.as_ref());
-        let spent =
-            Spent { capture_us: frames().map(Captured::capture_us).sum(), ..Spent::default() };
+        let spent = Spent {
+            slots_us,
+            capture_us: frames().map(Captured::capture_us).sum(),
+            ..Spent::default()
+        };
         let pending = frames().count();
         let facts = Facts {
             asked,
@@ -183,6 +187,11 @@ impl Job {
         });
         self.facts.attack = self.attack;
         self.facts.engine = self.engine;
+    }
+
+    /// Whether something is decided about somebody, rather than a reference made ready.
+    pub(super) fn is_decided(&self) -> bool {
+        !matches!(self.goal, Goal::Reference)
     }
 
     pub(super) fn probe(&self) -> &Sample {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    Reply,
     decide::Decide,
     desk::Desk,
     job::{Goal, Job},
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     limits::BATCH_FRAMES_MAX,
-    meter::{AttackFinding, Fate, Part, Stage},
+    meter::{AttackFinding, Fate, LaneKind, Part, Stage},
     policy::ATTACK_SUSPECTED,
     types::{Attack, CaptureFact, EngineFact, Outcome},
 };
@@ -28,13 +29,19 @@ pub struct MatchLine {
     decide: Decide,
     tickets: Vec<u32>,
     jobs: Vec<Job>,
+    replies: Vec<Reply>,
 }
 
 impl MatchLine {
     pub(super) fn new(desk: Arc<Desk>, search: Search, decide: Decide) -> Self {
-        let (tickets, jobs) =
-            (Vec::with_capacity(BATCH_FRAMES_MAX), Vec::with_capacity(BATCH_FRAMES_MAX));
-        Self { desk, search, decide, tickets, jobs }
+        Self {
+            desk,
+            search,
+            decide,
+            tickets: Vec::with_capacity(BATCH_FRAMES_MAX),
+            jobs: Vec::with_capacity(BATCH_FRAMES_MAX),
+            replies: Vec::with_capacity(BATCH_FRAMES_MAX),
+        }
     }
 
     /// Answers the transactions that wait. False when there was none.
@@ -50,10 +57,27 @@ impl MatchLine {
             return false;
         }
         self.search();
-        for (ticket, mut job) in self.tickets.drain(..).zip(self.jobs.drain(..)) {
-            answer(&self.desk, &self.decide, ticket, &mut job);
+        let (began_us, done_us) = self.decide();
+        let jobs = self.tickets.drain(..).zip(self.jobs.drain(..));
+        for ((ticket, mut job), mut reply) in jobs.zip(self.replies.drain(..)) {
+            reply.spent.decide_us = done_us - began_us;
+            // Deciding takes time, too: what was in time before it may not be after it.
+            reply.late = job.engine == EngineFact::Late || done_us >= job.deadline_us;
+            answer(&self.desk, ticket, &mut job, reply, done_us);
         }
         true
+    }
+
+    /// One reply per job. From when to when it took.
+    fn decide(&mut self) -> (u64, u64) {
+        let desk = &self.desk;
+        let began_us = desk.clock.monotonic_us();
+        let judged_us = desk.judged_us(began_us);
+        self.jobs.iter_mut().for_each(|job| {
+            job.is_sound_at(judged_us);
+        });
+        self.decide.step(desk.clock.civil_s(), &mut self.jobs, &mut self.replies);
+        (began_us, desk.clock.monotonic_us())
     }
 
     fn search(&mut self) {
@@ -81,14 +105,7 @@ impl MatchLine {
     }
 }
 
-fn answer(desk: &Desk, decide: &Decide, ticket: u32, job: &mut Job) {
-    let began_us = desk.clock.monotonic_us();
-    job.is_sound_at(desk.judged_us(began_us));
-    let mut reply = decide.step(desk.clock.civil_s(), job);
-    let done_us = desk.clock.monotonic_us();
-    reply.spent.decide_us = done_us - began_us;
-    // Deciding takes time, too: what was in time before it may not be after it.
-    reply.late = job.engine == EngineFact::Late || done_us >= job.deadline_us;
+fn answer(desk: &Desk, ticket: u32, job: &mut Job, reply: Reply, done_us: u64) {
     desk.pace.matched(done_us.saturating_sub(job.embedded_us));
     meter(desk, job, &reply, done_us);
     let reply_to = std::mem::replace(&mut job.reply, Box::new(|_| {}));
@@ -97,10 +114,13 @@ fn answer(desk: &Desk, decide: &Decide, ticket: u32, job: &mut Job) {
     let _ = catch_unwind(AssertUnwindSafe(|| reply_to(reply)));
 }
 
-fn meter(desk: &Desk, job: &mut Job, reply: &super::Reply, done_us: u64) {
+fn meter(desk: &Desk, job: &mut Job, reply: &Reply, done_us: u64) {
     let spent = &reply.spent;
     let meter = &desk.meter;
     let stage = |stage, us| meter.stage(stage, job.lane, us);
+    if job.lane == LaneKind::Request {
+        stage(Stage::Slots, spent.slots_us);
+    }
     stage(Stage::Capture, spent.capture_us);
     stage(Stage::Batch, spent.batch_us);
     if job.probe().capture.is_some() {
@@ -141,7 +161,7 @@ fn settle(job: &mut Job, late: bool) {
 }
 
 /// What presentation attack detection came to; never the score.
-fn attack_finding(reply: &super::Reply) -> AttackFinding {
+fn attack_finding(reply: &Reply) -> AttackFinding {
     let suspected = reply.verdict.reasons.iter().any(|reason| reason.code == ATTACK_SUSPECTED);
     match reply.attack {
         Attack::NotPerformed => AttackFinding::NotPerformed,

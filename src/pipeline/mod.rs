@@ -162,6 +162,8 @@ pub struct Order {
     pub deadline_us: u64,
     /// What is known, and what is needed, about presentation attacks.
     pub presentation: Presentation,
+    /// Microseconds that it has waited for slots.
+    pub slots_us: u64,
     /// The engines' time that was claimed for it before; `None` to claim it when it is submitted.
     pub claim: Option<Claim>,
 }
@@ -212,6 +214,8 @@ pub struct Comparison {
 /// Microseconds that each stage took for this transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spent {
+    /// Waiting for slots that the frames of others hold until an engine has seen them.
+    pub slots_us: u64,
     /// Decoding into the slot.
     pub capture_us: u64,
     /// Waiting for an engine.

@@ -149,6 +149,7 @@ impl<'a> Passage<'a> {
             lane: lane.kind(),
             deadline_us: self.machine.frame_deadline_us(),
             presentation: Presentation { external, required: true },
+            slots_us: 0, // a lane has slots of its own
             claim: None,
         };
         let open = Arc::clone(&self.open);

@@ -35,6 +35,7 @@ fn a_match_is_admitted_and_everything_is_said() {
     assert_eq!(decision["probe"]["status"], "usable");
     assert!(decision["probe"]["face"]["interEyePx"].as_f64().expect("a distance") > 30.0);
     for stage in [
+        "slotsUs",
         "captureUs",
         "batchUs",
         "detectUs",

@@ -200,12 +200,13 @@ impl Filling {
 }
 
 impl AuditSink for Filling {
-    fn record(&self, entry: &AuditEntry) -> Result<(), AuditError> {
+    fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
+        let count = u32::try_from(entries.len()).expect("a few");
         let room = self.room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| {
-            if room == u32::MAX { Some(room) } else { room.checked_sub(1) }
+            if room == u32::MAX { Some(room) } else { room.checked_sub(count) }
         });
         room.map_err(|_| AuditError { place: "disk".into(), why: "full".into() })?;
-        self.entries.lock().expect("no panic").push(entry.clone());
+        self.entries.lock().expect("no panic").extend_from_slice(entries);
         Ok(())
     }
 }

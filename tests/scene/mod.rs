@@ -354,6 +354,8 @@ impl Backend for Flaky {
 /// An audit in memory, that now and then fails.
 pub struct Ledger {
     pub entries: Mutex<Vec<AuditEntry>>,
+    /// How often something was written.
+    pub writes: AtomicU32,
     dice: Dice,
     faults_in_256: u32,
 }
@@ -366,11 +368,12 @@ impl Ledger {
 }
 
 impl AuditSink for Ledger {
-    fn record(&self, entry: &AuditEntry) -> Result<(), AuditError> {
+    fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
         if self.dice.happens(self.faults_in_256) {
             return Err(AuditError { place: "memory".into(), why: "the seed says so".into() });
         }
-        self.entries.lock().expect("no panic while recording").push(entry.clone());
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        self.entries.lock().expect("no panic while recording").extend_from_slice(entries);
         Ok(())
     }
 }
@@ -401,6 +404,7 @@ impl Scene {
             calibration: Arc::new(Calibration::sface_128()),
             ledger: Arc::new(Ledger {
                 entries: Mutex::default(),
+                writes: AtomicU32::new(0),
                 dice: Dice::new(seed ^ 1),
                 faults_in_256,
             }),
@@ -455,7 +459,19 @@ impl Scene {
             _ => Priority::Enrolment,
         };
         let (lane, claim) = (LaneKind::Request, None);
-        Order { transaction, asked, probe, task, priority, lane, deadline_us, presentation, claim }
+        let slots_us = 0;
+        Order {
+            transaction,
+            asked,
+            probe,
+            task,
+            priority,
+            lane,
+            deadline_us,
+            presentation,
+            slots_us,
+            claim,
+        }
     }
 
     /// The template of a person, as the embedder would give it.

@@ -24,11 +24,19 @@ use crate::{
 };
 
 /// Stages of an answer's `spent`, as the appliance names them.
-pub(crate) const STAGES: [&str; 7] =
-    ["captureUs", "batchUs", "detectUs", "embedUs", "handoverUs", "searchUs", "decideUs"];
+pub(crate) const STAGES: [&str; 8] = [
+    "slotsUs",
+    "captureUs",
+    "batchUs",
+    "detectUs",
+    "embedUs",
+    "handoverUs",
+    "searchUs",
+    "decideUs",
+];
 /// Those of them that are not overhead: decoding, waiting for an engine, detection, embedding,
 /// search.
-const WORK: [bool; 7] = [true, true, true, true, false, true, false];
+const WORK: [bool; 8] = [true, true, true, true, true, false, true, false];
 /// No score is known yet.
 const UNKNOWN: i64 = i64::MIN;
 
@@ -286,6 +294,11 @@ impl Questions {
     }
 
     fn answered(&self, document: &Value, asked: Asked) -> Said {
+        // A deadline that passed in the queue refers the traveller: an answer, but a late one.
+        let reasons = document["reasons"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if reasons.iter().any(|reason| reason["code"] == "ENGINE_LATE") {
+            return Said::only(Fate::Late);
+        }
         let mut said = Said::only(Fate::Answered);
         let spent = &document["spent"];
         if spent.is_object() {
@@ -369,6 +382,10 @@ mod tests {
         let fate = |status, body: &str| questions.read(answer(status, body), Asked::Other).fate;
         assert_eq!(fate(200, "{}"), Fate::Answered);
         assert_eq!(fate(504, "{}"), Fate::Late);
+        let referred =
+            |code: &str| format!(r#"{{"outcome":"refer","reasons":[{{"code":"{code}"}}]}}"#);
+        assert_eq!(fate(200, &referred("ENGINE_LATE")), Fate::Late);
+        assert_eq!(fate(200, &referred("NO_MATCH")), Fate::Answered);
         assert_eq!(fate(503, r#"{"code":"BUSY"}"#), Fate::Shed("BUSY".to_owned()));
         assert_eq!(fate(422, r#"{"code":"X"}"#), Fate::Refused("X".to_owned()));
         let broken = questions.read(Err(io::ErrorKind::ConnectionReset.into()), Asked::Other);
@@ -381,14 +398,14 @@ mod tests {
         let read = |decision: &str, score: i64| {
             let body = format!(
                 r#"{{"comparisons":[{{"decision":"{decision}","score":{score}}}],
-                   "spent":{{"captureUs":5,"batchUs":1,"detectUs":2,"embedUs":3,"handoverUs":50,
+                   "spent":{{"slotsUs":7,"captureUs":5,"batchUs":1,"detectUs":2,"embedUs":3,"handoverUs":50,
                    "searchUs":4,"decideUs":60}}}}"#
             );
             questions.read(answer(200, &body), Asked::Pair(0))
         };
         let first = read("match", 700);
         assert!(!first.wrong && !first.unlike);
-        assert_eq!(Said::work_us(&first.spent_us.expect("told")), 15);
+        assert_eq!(Said::work_us(&first.spent_us.expect("told")), 22);
         assert!(read("no-match", 700).wrong);
         assert!(read("match", 701).unlike && !read("match", 700).unlike);
     }
