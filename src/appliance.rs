@@ -46,8 +46,8 @@ use crate::{
     },
     command::{Answer, Readiness, Refusal, Request, Service, Version},
     config::{
-        AttackDetection, Config, ConfigError, DocumentAuthentication, EngineName, Environment,
-        FaceRulesName, PolicyChoice, SearchEngine,
+        AttackDetection, ComputeClass, Config, ConfigError, DocumentAuthentication, EngineName,
+        Environment, FaceRulesName, PolicyChoice, SearchEngine,
     },
     document::authentication::TrustStore,
     face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
@@ -556,7 +556,8 @@ fn wish(config: &Config, by_name: bool) -> Wish<'_> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    Wish { threads, adapter: &config.engine.adapter, by_name }
+    let gives_way = config.engine.compute == ComputeClass::Background;
+    Wish { threads, gives_way, adapter: &config.engine.adapter, by_name }
 }
 
 /// The backend that the configuration asks for.

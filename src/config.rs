@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{limits, policy::ATTACK_SCORE_SUSPECTED};
 pub use attack::{AttackChoice, AttackDetectorName, AttackNetworkFile};
-pub use engine::{EngineChoice, EngineName, SearchEngine};
+pub use engine::{ComputeClass, EngineChoice, EngineName, SearchEngine};
 pub use environment::Environment;
 pub use lane::{FormatName, LaneKeys, SourceName};
 

@@ -217,12 +217,13 @@ fn nobody_is_given_a_simulated_device_unasked() {
     let test = "nobody_is_given_a_simulated_device_unasked";
     let Some(backend) = device(test, &Options::default()) else { return };
     let factory = FACTORIES.iter().find(|factory| factory.name == "wgpu").expect("it is built");
-    let unasked = (factory.make)(&Wish { threads: 1, adapter: "", by_name: false });
+    let unasked =
+        (factory.make)(&Wish { threads: 1, gives_way: false, adapter: "", by_name: false });
     if backend.describe().device.contains("llvmpipe") {
         let why = unasked.err().expect("lavapipe is a processor").why;
         assert!(why.contains("llvmpipe") && why.contains("engine.name"), "{why}");
     }
-    let asked = (factory.make)(&Wish { threads: 1, adapter: "", by_name: true });
+    let asked = (factory.make)(&Wish { threads: 1, gives_way: false, adapter: "", by_name: true });
     assert!(asked.is_ok());
 }
 

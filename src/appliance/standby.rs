@@ -57,11 +57,11 @@ fn after(
     let name = at_work.describe().name;
     let place = FACTORIES.iter().position(|row| row.name == name);
     let rest = FACTORIES.iter().skip(place.map_or(FACTORIES.len(), |place| place + 1));
-    let Wish { threads, by_name, .. } = wish;
+    let Wish { threads, gives_way, by_name, .. } = wish;
     let adapter = wish.adapter.to_owned();
-    Box::new(
-        rest.filter_map(move |row| (row.make)(&Wish { threads, adapter: &adapter, by_name }).ok()),
-    )
+    Box::new(rest.filter_map(move |row| {
+        (row.make)(&Wish { threads, gives_way, adapter: &adapter, by_name }).ok()
+    }))
 }
 
 /// Who takes over from `at_work`; `wish` is for each of them.
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::backend::reference::Reference;
 
-    const WISH: Wish<'_> = Wish { threads: 1, adapter: "", by_name: false };
+    const WISH: Wish<'_> = Wish { threads: 1, gives_way: false, adapter: "", by_name: false };
 
     #[test]
     fn the_least_preferred_backend_is_last_and_has_nobody_after_it() {

@@ -202,6 +202,8 @@ impl fmt::Debug for Tiles {
 pub struct Wish<'a> {
     /// Compute threads on the host.
     pub threads: usize,
+    /// Whether they give way at once to every other thread.
+    pub gives_way: bool,
     /// A part of the name of a device; empty for the best one.
     pub adapter: &'a str,
     /// Whether this backend was asked for by its name. One that is slow on what it finds here says
@@ -222,11 +224,11 @@ pub struct Factory {
 pub const FACTORIES: &[Factory] = &[
     #[cfg(feature = "wgpu")]
     Factory { name: wgpu::NAME, make: |wish| Ok(Arc::new(wgpu::Wgpu::new(wish)?)) },
-    Factory { name: cpu::NAME, make: |wish| Ok(Arc::new(cpu::Cpu::new(wish.threads)?)) },
+    Factory { name: cpu::NAME, make: |wish| Ok(Arc::new(cpu::Cpu::wished(wish)?)) },
     // Without a card it is the twin: exact, and slow; a card is named in the configuration.
     Factory {
         name: fpga::NAME,
-        make: |wish| Ok(Arc::new(fpga::Fpga::twin(Arc::new(cpu::Cpu::new(wish.threads)?))?)),
+        make: |wish| Ok(Arc::new(fpga::Fpga::twin(Arc::new(cpu::Cpu::wished(wish)?))?)),
     },
     Factory { name: reference::NAME, make: |_wish| Ok(Arc::new(reference::Reference::new())) },
 ];

@@ -17,6 +17,8 @@ pub struct EngineChoice {
     pub adapter: String,
     /// Compute threads; 0 for one per core.
     pub threads: usize,
+    /// How they stand to the appliance's other threads.
+    pub compute: ComputeClass,
     /// Who searches galleries.
     pub search: SearchEngine,
     /// The card's mapped registers; empty for none.
@@ -36,6 +38,17 @@ pub enum EngineName {
     Reference,
     /// Any GPU with a Vulkan driver.
     Wgpu,
+}
+
+/// How compute threads stand to the threads that read, decode, decide and answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ComputeClass {
+    /// They give way at once.
+    #[default]
+    Background,
+    /// They share the processor evenly.
+    Equal,
 }
 
 /// Who searches galleries.

@@ -57,7 +57,9 @@ use self::{
     search::{Crew, Scans},
     vector::Simd,
 };
-use super::{Backend, BackendError, Description, Network, Pinned, Plaintext, Tiles, Unavailable};
+use super::{
+    Backend, BackendError, Description, Network, Pinned, Plaintext, Tiles, Unavailable, Wish,
+};
 use crate::{
     ops::{
         program::Program,
@@ -151,14 +153,27 @@ pub struct Cpu {
     scans: Scans,
 }
 
+/// The best instruction set of this machine.
+fn best() -> Isa {
+    let best = Isa::ALL.into_iter().find(|&isa| Detected::of(isa).is_some());
+    best.unwrap_or(Isa::Portable)
+}
+
 impl Cpu {
+    /// The best instruction set of this machine, with the compute threads that are wished for.
+    ///
+    /// # Errors
+    /// As [`Cpu::new`].
+    pub fn wished(wish: &Wish<'_>) -> Result<Self, Unavailable> {
+        Self::on(best(), Pool::new(wish.threads, wish.gives_way)?)
+    }
+
     /// The best instruction set of this machine, with `threads` compute threads.
     ///
     /// # Errors
     /// [`Unavailable`] when the number of threads is out of range or they cannot be started.
     pub fn new(threads: usize) -> Result<Self, Unavailable> {
-        let best = Isa::ALL.into_iter().find(|&isa| Detected::of(isa).is_some());
-        Self::with_isa(threads, best.unwrap_or(Isa::Portable))
+        Self::with_isa(threads, best())
     }
 
     /// A given instruction set, for tests and measurements.
@@ -166,11 +181,15 @@ impl Cpu {
     /// # Errors
     /// As [`Cpu::new`]; and when this machine does not have `isa`.
     pub fn with_isa(threads: usize, isa: Isa) -> Result<Self, Unavailable> {
+        Self::on(isa, Pool::new(threads, false)?)
+    }
+
+    fn on(isa: Isa, pool: Pool) -> Result<Self, Unavailable> {
         let detected = Detected::of(isa).ok_or_else(|| Unavailable {
             what: NAME,
             why: format!("this processor does not have {}", isa.name()),
         })?;
-        let pool = Arc::new(Pool::new(threads)?);
+        let pool = Arc::new(pool);
         let crew: Arc<dyn Crew> = Arc::<Pool>::clone(&pool);
         Ok(Self { isa, detected, pool, scans: Scans::new(isa, crew) })
     }

@@ -4,6 +4,11 @@
 //! and meets the others at a [`Barrier`] between stages. So a stage costs one barrier (about a
 //! microsecond while all are awake) instead of a fork and a join. With one thread everything
 //! happens on the caller. Between runs the threads sleep.
+//!
+//! Threads that give way run in the system's idle class: a thread that wakes to read a request, to
+//! write the audit or to answer takes their core at once, instead of waiting for the end of a time
+//! slice of some milliseconds, several times per answer. A run loses the microseconds that these
+//! take, and no more.
 
 use std::{
     hint,
@@ -31,20 +36,26 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// `threads` threads, the caller's included where that is the only one.
-    pub(super) fn new(threads: usize) -> Result<Self, Unavailable> {
+    /// `threads` threads, the caller's included where that is the only one; whether they give way
+    /// to every other thread, which a caller's never does.
+    pub(super) fn new(threads: usize, gives_way: bool) -> Result<Self, Unavailable> {
         let refused = |why: String| Unavailable { what: "cpu", why };
         if threads == 0 || threads > ENGINE_THREADS_MAX {
             return Err(refused(format!(
                 "{threads} threads asked for; between 1 and {ENGINE_THREADS_MAX} are possible"
             )));
         }
-        if threads == 1 {
+        if threads == 1 && !gives_way {
             return Ok(Self { threads: None, callers: AtomicUsize::new(0) });
         }
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("compute-{index}"))
+            .start_handler(move |_| {
+                if gives_way {
+                    give_way();
+                }
+            })
             .build()
             .map_err(|error| refused(format!("{threads} threads could not be started: {error}")))?;
         Ok(Self { threads: Some(pool), callers: AtomicUsize::new(0) })
@@ -67,6 +78,25 @@ impl Pool {
         }
     }
 }
+
+/// Puts the calling thread behind all others of the machine that want to run.
+#[cfg(target_os = "linux")]
+fn give_way() {
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+        set_thread_priority_and_policy, thread_native_id,
+    };
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    if let Err(error) =
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
+    {
+        tracing::warn!(%error, "compute threads share the processor evenly with all others");
+    }
+}
+
+/// Only Linux has a class that gives way at once; elsewhere all threads share the processor alike.
+#[cfg(not(target_os = "linux"))]
+fn give_way() {}
 
 /// Counts a caller out, also when its work panicked.
 struct Leaving<'a>(&'a AtomicUsize);
@@ -195,7 +225,7 @@ mod tests {
 
     #[test]
     fn every_task_of_every_stage_is_done_once_and_in_order() {
-        let pool = Pool::new(3).expect("three threads");
+        let pool = Pool::new(3, false).expect("three threads");
         let barrier = Barrier::new(pool.threads());
         let done: Vec<AtomicUsize> = (0..50 * 7).map(|_| AtomicUsize::new(0)).collect();
         pool.each(|thread| {
@@ -215,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_panic_on_one_thread_frees_the_others() {
-        let pool = Pool::new(2).expect("two threads");
+        let pool = Pool::new(2, false).expect("two threads");
         let barrier = Barrier::new(2);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             pool.each(|thread| {
@@ -229,7 +259,30 @@ mod tests {
 
     #[test]
     fn zero_threads_and_too_many_are_refused() {
-        assert!(Pool::new(0).is_err());
-        assert!(Pool::new(ENGINE_THREADS_MAX + 1).is_err());
+        assert!(Pool::new(0, false).is_err());
+        assert!(Pool::new(ENGINE_THREADS_MAX + 1, false).is_err());
+    }
+
+    /// The number that the system knows the idle class by: `SCHED_IDLE` of sched(7).
+    #[cfg(target_os = "linux")]
+    const IDLE: &str = "5";
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn threads_that_give_way_are_in_the_idle_class_and_no_others() {
+        // Field 41 of proc_pid_stat(5); the name before it, in parentheses, may hold blanks.
+        let class = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("a thread has one");
+            let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
+            fields.split_whitespace().nth(38).expect("as many fields").to_owned()
+        };
+        for threads in [1, 2] {
+            let classes = Mutex::new(Vec::new());
+            let told = |_| classes.lock().expect("no panic").push(class());
+            Pool::new(threads, true).expect("threads").each(told);
+            assert_eq!(*classes.lock().expect("no panic"), vec![IDLE; threads]);
+        }
+        Pool::new(2, false).expect("threads").each(|_| assert_ne!(class(), IDLE));
+        assert_ne!(class(), IDLE, "nor the caller");
     }
 }

@@ -20,7 +20,12 @@ pub(crate) type Made = Result<Arc<dyn Backend>, Unavailable>;
 pub(crate) fn factory(name: &'static str) -> Made {
     let factory = FACTORIES.iter().find(|factory| factory.name == name);
     let absent = Unavailable { what: name, why: "this build does not carry it".to_owned() };
-    (factory.ok_or(absent)?.make)(&Wish { threads: 2, adapter: "", by_name: true })
+    (factory.ok_or(absent)?.make)(&Wish {
+        threads: 2,
+        gives_way: false,
+        adapter: "",
+        by_name: true,
+    })
 }
 
 /// Makes the CPU backend with that instruction set and one thread.
