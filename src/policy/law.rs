@@ -13,7 +13,7 @@ use std::{collections::HashMap, str::FromStr, sync::Arc};
 
 use cedar_policy::{
     ActionConstraint, Authorizer, Decision, Effect, Entities, Policy as Text, PolicyId, PolicySet,
-    Response, Schema, ValidationMode, Validator,
+    Request, Response, Schema, ValidationMode, Validator,
 };
 
 use super::{
@@ -110,15 +110,17 @@ pub struct Rule {
 }
 
 /// The rules that one action can meet.
+#[derive(Clone)]
 struct Slice {
     permission: PolicySet,
     duties: PolicySet,
 }
 
 /// The checked texts.
+#[derive(Clone)]
 pub struct Law {
-    words: Words,
-    schema: Schema,
+    pub(super) words: Words,
+    pub(super) schema: Schema,
     slices: Vec<Slice>,
     rules: Vec<Rule>,
     at: HashMap<PolicyId, usize>,
@@ -133,19 +135,6 @@ impl Law {
     ///
     /// [`LawError`], which says where.
     pub fn new(sources: &[Source], own: &[(String, String)]) -> Result<Self, LawError> {
-        Self::without(sources, own, None)
-    }
-
-    /// The same without one rule: how the check of the checks sees that each rule is needed.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::new`].
-    pub fn without(
-        sources: &[Source],
-        own: &[(String, String)],
-        left_out: Option<&str>,
-    ) -> Result<Self, LawError> {
         let (schema, _warnings) = Schema::from_cedarschema_str(SCHEMA)
             .map_err(|error| LawError::Schema { why: error.to_string() })?;
         let catalogue = Catalogue::parse(REASONS)
@@ -159,12 +148,11 @@ impl Law {
         }
         reading.validate(&schema)?;
         let words = Words::new();
-        let kept_of = |at: usize| Some(reading.rules[at].id.as_str()) != left_out;
         let slices = Action::ALL.iter().map(|&action| {
             let concerns = |text: &Text| concerns(text, words.action(action));
             let chosen = |duty: bool| {
                 let of = reading.texts.iter().enumerate().filter(|(at, text)| {
-                    kept_of(*at) && reading.rules[*at].is_duty == duty && concerns(text)
+                    reading.rules[*at].is_duty == duty && concerns(text)
                 });
                 PolicySet::from_policies(of.map(|(_, text)| text.clone()))
                     .map_err(|error| LawError::Validation { why: error.to_string() })
@@ -176,6 +164,21 @@ impl Law {
         let at = at.collect();
         let Reading { catalogue, rules, .. } = reading;
         Ok(Self { words, schema, slices, rules, at, catalogue })
+    }
+
+    /// The same law with one rule struck out: how the check of the checks sees that each is needed.
+    #[must_use]
+    pub fn without(&self, rule: &str) -> Self {
+        let mut law = self.clone();
+        let id = PolicyId::new(rule);
+        for slice in &mut law.slices {
+            for texts in [&mut slice.permission, &mut slice.duties] {
+                if texts.policy(&id).is_some() {
+                    texts.remove_static(id.clone()).expect("a rule of the set, and no template");
+                }
+            }
+        }
+        law
     }
 
     /// Every rule, in the order of the texts.
@@ -219,7 +222,10 @@ impl Reading {
             .map_err(|error| LawError::Parse { file: file.clone(), why: located(&error) })?;
         let mut texts: Vec<Text> = parsed.policies().cloned().collect();
         // `policy0`, `policy1`: as they stand in the file, whatever order the set keeps them in.
-        texts.sort_by_key(|text| AsRef::<str>::as_ref(text.id()).trim_start_matches("policy").parse::<usize>().ok());
+        texts.sort_by_key(|text| {
+            let id: &str = text.id().as_ref();
+            id.trim_start_matches("policy").parse::<usize>().ok()
+        });
         for text in texts {
             let id = text.annotation("id").unwrap_or_else(|| text.id().as_ref()).to_owned();
             let fault = |fault| LawError::Annotation { file: file.clone(), rule: id.clone(), fault };
@@ -344,40 +350,35 @@ impl Standing {
         if let Some(reason) = rule::gallery::object(asked) {
             return refused([reason]);
         }
-        self.judge(asked, circumstances, None).unwrap_or_else(|_| refused([POLICY_FAILED]))
+        self.judge(asked, circumstances).unwrap_or_else(|_| refused([POLICY_FAILED]))
     }
 
-    /// The same, and an error where the request does not fit the schema: how tables are run.
-    pub(super) fn judge_strictly(
-        &self,
-        asked: &Asked,
-        circumstances: &Circumstances,
-    ) -> Result<Permission, String> {
-        self.judge(asked, circumstances, Some(&self.law.schema))
+    /// The law at a site that a table of cases describes.
+    pub(super) fn at(law: Arc<Law>, entities: Entities) -> Self {
+        Self { law, entities, authorizer: Authorizer::new() }
     }
 
-    fn judge(
-        &self,
-        asked: &Asked,
-        circumstances: &Circumstances,
-        schema: Option<&Schema>,
-    ) -> Result<Permission, String> {
-        let request = self.law.words.request(asked, circumstances, schema)?;
-        let slice = &self.law.slices[asked.action as usize];
-        let answer = |texts| {
-            let answer = self.authorizer.is_authorized(&request, texts, &self.entities);
+    fn judge(&self, asked: &Asked, circumstances: &Circumstances) -> Result<Permission, String> {
+        let request = self.law.words.request(asked, circumstances)?;
+        self.answer(asked.action, &request)
+    }
+
+    /// What the rules of an action say of a request; an error where one of them cannot be evaluated.
+    pub(super) fn answer(&self, action: Action, request: &Request) -> Result<Permission, String> {
+        let slice = &self.law.slices[action as usize];
+        let ask = |texts| {
+            let answer = self.authorizer.is_authorized(request, texts, &self.entities);
             match answer.diagnostics().errors().next() {
                 Some(error) => Err(error.to_string()),
                 None => Ok(answer),
             }
         };
-        let permission = answer(&slice.permission)?;
-        let held = self.law.rules_of(&permission);
+        let permission = ask(&slice.permission)?;
         match permission.decision() {
             Decision::Deny => {
                 let mut owed = Obligations::NONE;
                 let mut reasons = Vec::new();
-                for rule in held {
+                for rule in self.law.rules_of(&permission) {
                     owed = owed.union(rule.owed);
                     reasons.extend(rule.reason);
                 }
@@ -387,7 +388,7 @@ impl Standing {
                 Ok(Permission::Refused { reasons, owed })
             }
             Decision::Allow => {
-                let duties = answer(&slice.duties)?;
+                let duties = ask(&slice.duties)?;
                 let owed = self.law.rules_of(&duties).map(|rule| rule.owed);
                 Ok(Permission::Granted(owed.fold(Obligations::NONE, Obligations::union)))
             }

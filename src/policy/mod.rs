@@ -18,9 +18,9 @@ mod rule;
 mod source;
 
 pub use built_in::{ATTACK_SCORE_SUSPECTED, AttackRule, BuiltIn, DocumentRule};
-pub use case::{CaseFault, check_cases};
+pub use case::{CaseFault, check_cases, covered};
 pub use catalogue::{Catalogue, Language, Ruling};
-pub use law::{Law, LawError, Standing};
+pub use law::{Law, LawError, Rule, Standing};
 pub use source::{SOURCES, Source};
 
 use crate::types::{Asked, Circumstances, Facts, Permission, Verdict};

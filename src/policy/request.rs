@@ -20,9 +20,10 @@ use crate::types::{
 };
 
 /// A field of a record.
-type Field = (String, RestrictedExpression);
+pub(super) type Field = (String, RestrictedExpression);
 
 /// Names that every request needs.
+#[derive(Clone)]
 pub(super) struct Words {
     roles: [EntityTypeName; 6],
     actions: Vec<EntityUid>,
@@ -48,19 +49,27 @@ impl Words {
         &self.actions[action as usize]
     }
 
-    /// The request; with a schema it is also checked against it, which only tests need.
-    pub(super) fn request(
+    /// The request. It is not checked against the schema: [`Law`](super::Law)'s tables show that these
+    /// words fit, and a rule that errs refuses.
+    pub(super) fn request(&self, asked: &Asked, about: &Circumstances) -> Result<Request, String> {
+        let context = self.context(asked, about).map_err(|error| error.to_string())?;
+        let caller = asked.caller.client.as_str();
+        self.of_context(asked.caller.role, caller, asked.action, context, None)
+    }
+
+    /// The same of a context that is already in the schema's words.
+    pub(super) fn of_context(
         &self,
-        asked: &Asked,
-        circumstances: &Circumstances,
+        role: Role,
+        caller: &str,
+        action: Action,
+        context: Context,
         schema: Option<&Schema>,
     ) -> Result<Request, String> {
-        let role = self.roles[role_at(asked.caller.role)].clone();
-        let caller = EntityId::new(asked.caller.client.as_str());
-        let principal = EntityUid::from_type_name_and_id(role, caller);
-        let action = self.action(asked.action).clone();
-        let context = self.context(asked, circumstances).map_err(|error| error.to_string())?;
-        Request::new(principal, action, self.appliance.clone(), context, schema)
+        let role = self.roles[role_at(role)].clone();
+        let principal = EntityUid::from_type_name_and_id(role, EntityId::new(caller));
+        let (action, appliance) = (self.action(action).clone(), self.appliance.clone());
+        Request::new(principal, action, appliance, context, schema)
             .map_err(|error| error.to_string())
     }
 
@@ -71,7 +80,7 @@ impl Words {
             truth("confirmed_before", about.caller.confirmed_before),
         ];
         let mut fields = vec![
-            ("site".to_owned(), RestrictedExpression::new_entity_uid(self.site.clone())),
+            self.here(),
             named("purpose", "Purpose", asked.purpose.name()),
             truth("analysis", about.use_of == UseOf::Analysis),
             record("caller", caller)?,
@@ -101,11 +110,24 @@ impl Words {
         site: &SiteFacts,
         schema: &Schema,
     ) -> Result<Entities, LawError> {
-        let fields: HashMap<String, RestrictedExpression> = site_fields(site).into_iter().collect();
-        let wrong = |why: String| LawError::Site { profile: site.profile.clone(), why };
+        self.entities_of(site_fields(site).into_iter().collect(), schema)
+            .map_err(|why| LawError::Site { profile: site.profile.clone(), why })
+    }
+
+    /// The same of fields that are already in the schema's words.
+    pub(super) fn entities_of(
+        &self,
+        fields: HashMap<String, RestrictedExpression>,
+        schema: &Schema,
+    ) -> Result<Entities, String> {
         let entity = Entity::new(self.site.clone(), fields, HashSet::new())
-            .map_err(|error| wrong(error.to_string()))?;
-        Entities::from_entities([entity], Some(schema)).map_err(|error| wrong(error.to_string()))
+            .map_err(|error| error.to_string())?;
+        Entities::from_entities([entity], Some(schema)).map_err(|error| error.to_string())
+    }
+
+    /// The field that refers to the site.
+    pub(super) fn here(&self) -> Field {
+        ("site".to_owned(), RestrictedExpression::new_entity_uid(self.site.clone()))
     }
 }
 
@@ -128,7 +150,7 @@ fn word(of_type: &str, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(of_type, EntityId::new(id))
 }
 
-fn named(field: &str, of_type: &str, id: &str) -> Field {
+pub(super) fn named(field: &str, of_type: &str, id: &str) -> Field {
     (field.to_owned(), RestrictedExpression::new_entity_uid(word(of_type, id)))
 }
 
@@ -140,7 +162,7 @@ fn count(field: &str, many: u32) -> Field {
     (field.to_owned(), RestrictedExpression::new_long(i64::from(many)))
 }
 
-fn record(
+pub(super) fn record(
     field: &str,
     fields: impl IntoIterator<Item = Field>,
 ) -> Result<Field, LawError> {
@@ -149,7 +171,7 @@ fn record(
     Ok((field.to_owned(), made))
 }
 
-fn gallery(held: GalleryFact) -> [Field; 6] {
+pub(super) fn gallery(held: GalleryFact) -> [Field; 6] {
     let storage = match held.storage {
         Storage::HolderTemplate => "holder-template",
         Storage::HolderKey => "holder-key",
@@ -173,7 +195,7 @@ fn gallery(held: GalleryFact) -> [Field; 6] {
     ]
 }
 
-fn person(who: PersonFact) -> [Field; 7] {
+pub(super) fn person(who: PersonFact) -> [Field; 7] {
     let age = match who.age {
         Age::Unknown => "unknown",
         Age::Adult => "adult",
@@ -195,7 +217,7 @@ fn person(who: PersonFact) -> [Field; 7] {
     ]
 }
 
-fn consent(given: ConsentFact) -> [Field; 9] {
+pub(super) fn consent(given: ConsentFact) -> [Field; 9] {
     [
         truth("recorded", given.recorded),
         truth("affirmative", given.affirmative),
@@ -209,7 +231,7 @@ fn consent(given: ConsentFact) -> [Field; 9] {
     ]
 }
 
-fn site_fields(site: &SiteFacts) -> Vec<Field> {
+pub(super) fn site_fields(site: &SiteFacts) -> Vec<Field> {
     let mut fields = site_words(site);
     fields.extend([
         truth("basis_is_surveillance", site.basis_is_surveillance),
