@@ -54,7 +54,7 @@ use crate::{
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
     pipeline::{self, Parts, Pipeline, Standby, slot::SlotPool},
-    policy::{AttackRule, BuiltIn, DocumentRule, Policy},
+    policy::{AttackRule, Guards, DocumentRule, Policy},
     random::Entropy,
     time::Clock,
     transaction::{
@@ -246,12 +246,12 @@ pub struct Assembly {
 }
 
 /// The built-in rules, as configured.
-fn policy(chosen: &PolicyChoice) -> BuiltIn {
+fn policy(chosen: &PolicyChoice) -> Guards {
     let attack = match chosen.attack_detection {
         AttackDetection::Required => AttackRule::Required,
         AttackDetection::NotRequired => AttackRule::NotRequired,
     };
-    let rules = BuiltIn::new(attack).attack_threshold(chosen.attack_threshold);
+    let rules = Guards::new(attack).attack_threshold(chosen.attack_threshold);
     rules.documents(match chosen.document_authentication {
         DocumentAuthentication::Required => DocumentRule::Required,
         DocumentAuthentication::WeakAllowed => DocumentRule::WeakAllowed,

@@ -2,7 +2,7 @@
 //! rules.
 
 use portcullis::{
-    policy::{AttackRule, BuiltIn, Policy},
+    policy::{AttackRule, Guards, Policy},
     types::{
         Action, Asked, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
         IdentificationFact, Obligation, Outcome, Purpose, Role, Score,
@@ -124,7 +124,7 @@ fn cases() -> impl Iterator<Item = (usize, Case)> {
 #[test]
 fn the_rules_answer_as_the_table_says() {
     for (line, case) in cases() {
-        let verdict = BuiltIn::new(case.rule).decide(&case.facts);
+        let verdict = Guards::new(case.rule).decide(&case.facts);
         let codes: Vec<&str> = verdict.reasons.iter().map(|reason| reason.code).collect();
         let told = format!("{} {}", verdict.outcome, codes.join(" "));
         assert_eq!(told, case.expected, "line {line} of tests/golden/decisions.txt");
@@ -137,7 +137,7 @@ fn the_rules_answer_as_the_table_says() {
 fn every_code_is_met_and_every_outcome_too() {
     let (mut codes, mut outcomes) = (Vec::new(), [0; 3]);
     for (_, case) in cases() {
-        let verdict = BuiltIn::new(case.rule).decide(&case.facts);
+        let verdict = Guards::new(case.rule).decide(&case.facts);
         outcomes[verdict.outcome as usize] += 1;
         codes.extend(verdict.reasons.iter().map(|reason| reason.code));
     }

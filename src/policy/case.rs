@@ -13,7 +13,7 @@ use cedar_policy::{Context, Request, RestrictedExpression};
 use serde::Deserialize;
 use toml::Value;
 
-use super::{Law, Standing, request};
+use super::{Law, Rule, Standing, request};
 use crate::types::{
     Action, Age, Assessment, Basis, Condition, ConsentFact, EventImages, GalleryFact, Necessity,
     Notices, Obligation, Permission, PersonFact, Place, Provenance, Purpose, Region, Relation,
@@ -118,15 +118,18 @@ impl Case {
         differ(&mut site, &self.site)?;
         let entities = law.words.entities_of(site, &law.schema)?;
         let (action, request) = self.request(law)?;
-        let answer = Standing::at(Arc::clone(law), entities).answer(action, &request)?;
-        self.compare(&answer)
+        let standing = Standing::at(Arc::clone(law), entities);
+        let (permission, held) = standing.answer(action, &request)?;
+        self.compare(&permission, held.into_iter().find(|rule| rule.id == self.rule))
     }
 
-    fn compare(&self, answer: &Permission) -> Result<(), String> {
-        let (told, owed) = match answer {
-            Permission::Granted(owed) => (None, owed),
-            Permission::Refused { reasons, owed } => {
-                (Some(reasons.iter().map(|reason| reason.code).collect::<Vec<_>>()), owed)
+    /// `held` is the rule that the case is about, where it holds. What is owed is asked of that rule:
+    /// another may owe the same.
+    fn compare(&self, permission: &Permission, held: Option<&Rule>) -> Result<(), String> {
+        let told = match permission {
+            Permission::Granted(_) => None,
+            Permission::Refused { reasons, .. } => {
+                Some(reasons.iter().map(|reason| reason.code).collect::<Vec<_>>())
             }
         };
         let expected = self.refused.as_ref().map(|codes| codes.iter().collect::<Vec<_>>());
@@ -140,7 +143,8 @@ impl Case {
         }
         let holds = |name: &String| -> Result<bool, String> {
             let known = Obligation::ALL.iter().find(|one| one.name() == name);
-            known.map(|one| owed.contains(one)).ok_or(format!("there is no obligation {name}"))
+            let owes = |one| held.is_some_and(|rule| rule.owed.contains(one));
+            known.map(owes).ok_or_else(|| format!("there is no obligation {name}"))
         };
         for name in &self.owed {
             if !holds(name)? {

@@ -19,8 +19,8 @@ use cedar_policy::{
 use super::{
     Catalogue, Source,
     catalogue::kept,
+    guard,
     request::Words,
-    rule,
     source::{REASONS, SCHEMA},
 };
 use crate::types::{
@@ -193,11 +193,11 @@ impl Law {
         &self.catalogue
     }
 
-    fn rules_of<'a>(&'a self, response: &'a Response) -> impl Iterator<Item = &'a Rule> {
+    fn rules_of(&self, response: &Response) -> impl Iterator<Item = &Rule> + use<'_> {
         let mut held: Vec<usize> =
             response.diagnostics().reason().filter_map(|id| self.at.get(id)).copied().collect();
         held.sort_unstable();
-        held.into_iter().map(|at| &self.rules[at])
+        held.into_iter().map(move |at| &self.rules[at])
     }
 }
 
@@ -347,7 +347,7 @@ impl Standing {
     /// default.
     #[must_use]
     pub fn authorise(&self, asked: &Asked, circumstances: &Circumstances) -> Permission {
-        if let Some(reason) = rule::gallery::object(asked) {
+        if let Some(reason) = guard::gallery::object(asked) {
             return refused([reason]);
         }
         self.judge(asked, circumstances).unwrap_or_else(|_| refused([POLICY_FAILED]))
@@ -360,11 +360,16 @@ impl Standing {
 
     fn judge(&self, asked: &Asked, circumstances: &Circumstances) -> Result<Permission, String> {
         let request = self.law.words.request(asked, circumstances)?;
-        self.answer(asked.action, &request)
+        self.answer(asked.action, &request).map(|(permission, _)| permission)
     }
 
-    /// What the rules of an action say of a request; an error where one of them cannot be evaluated.
-    pub(super) fn answer(&self, action: Action, request: &Request) -> Result<Permission, String> {
+    /// What the rules of an action say of a request, and which of them hold; an error where one of
+    /// them cannot be evaluated.
+    pub(super) fn answer(
+        &self,
+        action: Action,
+        request: &Request,
+    ) -> Result<(Permission, Vec<&Rule>), String> {
         let slice = &self.law.slices[action as usize];
         let ask = |texts| {
             let answer = self.authorizer.is_authorized(request, texts, &self.entities);
@@ -374,25 +379,23 @@ impl Standing {
             }
         };
         let permission = ask(&slice.permission)?;
-        match permission.decision() {
+        let mut held: Vec<&Rule> = self.law.rules_of(&permission).collect();
+        if permission.decision() == Decision::Allow {
+            let duties = ask(&slice.duties)?;
+            held.extend(self.law.rules_of(&duties));
+        }
+        let owed = held.iter().fold(Obligations::NONE, |owed, rule| owed.union(rule.owed));
+        let permission = match permission.decision() {
+            Decision::Allow => Permission::Granted(owed),
             Decision::Deny => {
-                let mut owed = Obligations::NONE;
-                let mut reasons = Vec::new();
-                for rule in self.law.rules_of(&permission) {
-                    owed = owed.union(rule.owed);
-                    reasons.extend(rule.reason);
-                }
+                let mut reasons: Vec<Reason> = held.iter().filter_map(|rule| rule.reason).collect();
                 if reasons.is_empty() {
                     reasons.push(NOT_PERMITTED);
                 }
-                Ok(Permission::Refused { reasons, owed })
+                Permission::Refused { reasons, owed }
             }
-            Decision::Allow => {
-                let duties = ask(&slice.duties)?;
-                let owed = self.law.rules_of(&duties).map(|rule| rule.owed);
-                Ok(Permission::Granted(owed.fold(Obligations::NONE, Obligations::union)))
-            }
-        }
+        };
+        Ok((permission, held))
     }
 }
 

@@ -32,7 +32,7 @@ use portcullis::{
         Order, Parts, Presentation, Priority, Standby, Supply, Task,
         slot::{Captured, SlotPool},
     },
-    policy::{AttackRule, BuiltIn},
+    policy::{AttackRule, Guards},
     time::Clock,
     types::{Action, Asked, Caller, Purpose, Role, TransactionId},
 };
@@ -427,7 +427,7 @@ impl Scene {
             attack: None,
             calibration: Arc::clone(&scene.calibration),
             rules: FaceRules::still(),
-            policy: Arc::new(BuiltIn::new(AttackRule::NotRequired)),
+            policy: Arc::new(Guards::new(AttackRule::NotRequired)),
             audit: Arc::clone(&scene.ledger) as Arc<dyn AuditSink>,
             clock,
             meter: Arc::clone(&scene.meter),

@@ -3,7 +3,7 @@
 //! there.
 
 use crate::{
-    policy::built_in::Finding,
+    policy::guards::Finding,
     types::{Action, CaptureFact, Facts, Outcome, Purpose},
 };
 

@@ -8,7 +8,7 @@
 //! and this rule is silent about them.
 
 use crate::{
-    policy::built_in::{DocumentRule, Finding},
+    policy::guards::{DocumentRule, Finding},
     types::{Authenticity, Facts, Outcome, Reason},
 };
 
@@ -42,7 +42,7 @@ fn suffices(document: Authenticity, rule: DocumentRule) -> bool {
 mod tests {
     use super::{super::cases, *};
     use crate::{
-        policy::{AttackRule, BuiltIn, Policy},
+        policy::{AttackRule, Guards, Policy},
         types::{DocumentFault, Unchecked, Weakness},
     };
 
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn where_it_is_a_duty_only_a_genuine_document_opens_a_gate() {
-        let policy = BuiltIn::new(AttackRule::NotRequired);
+        let policy = Guards::new(AttackRule::NotRequired);
         for document in documents() {
             let mut facts = cases::verification(&[Some(10)]);
             facts.comparisons[0].document = Some(document);
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_document_that_failed_opens_no_gate_under_any_rule() {
-        let lax = BuiltIn::new(AttackRule::NotRequired).documents(DocumentRule::NotRequired);
+        let lax = Guards::new(AttackRule::NotRequired).documents(DocumentRule::NotRequired);
         for &fault in DocumentFault::ALL {
             let mut facts = cases::verification(&[Some(10)]);
             facts.comparisons[0].document = Some(Authenticity::Invalid(fault));

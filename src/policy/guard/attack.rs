@@ -8,7 +8,7 @@
 use crate::{
     policy::{
         ATTACK_SUSPECTED,
-        built_in::{AttackRule, Finding},
+        guards::{AttackRule, Finding},
     },
     types::{Action, Attack, CaptureFact, Facts, Outcome},
 };

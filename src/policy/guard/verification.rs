@@ -2,7 +2,7 @@
 //! are also compared with the image of the central system), one match of two opens nothing.
 
 use crate::{
-    policy::built_in::Finding,
+    policy::guards::Finding,
     types::{Action, CaptureFact, Facts, Outcome},
 };
 

@@ -2,7 +2,7 @@
 //! gate; the act itself was permitted before, by role.
 
 use crate::{
-    policy::built_in::Finding,
+    policy::guards::Finding,
     types::{Action, CaptureFact, Facts, Outcome},
 };
 
