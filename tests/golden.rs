@@ -80,7 +80,7 @@ fn answers(text: &str) -> (Vec<ComparisonFact>, Option<IdentificationFact>) {
             "found" | "stale" => {
                 let candidates = words.next().expect("a number").parse().expect("a number");
                 let current = word == "found";
-                identification = Some(IdentificationFact { candidates, current });
+                identification = Some(IdentificationFact { candidates, doubtful: 0, current });
             }
             text => comparisons.push(comparison(text)),
         }
@@ -110,7 +110,8 @@ fn case(line: &str) -> Case {
     let (action, purpose) = (action(act), purpose(why));
     let asked = Asked { caller, action, purpose, gallery: None, at_lane: None };
     let (probe, engine) = (capture(probe), engine(machine));
-    let facts = Facts { asked, probe, attack, comparisons, identification, engine };
+    let owed = Obligations::NONE;
+    let facts = Facts { asked, owed, probe, attack, comparisons, identification, engine };
     Case { rule, facts, expected: expected.trim().to_owned() }
 }
 

@@ -303,37 +303,6 @@ fn role(role: Role) -> &'static str {
     }
 }
 
-fn action(action: Action) -> &'static str {
-    match action {
-        Action::CreateGallery => "create_gallery",
-        Action::DeleteGallery => "delete_gallery",
-        Action::DescribeGallery => "describe_gallery",
-        Action::Embed => "embed",
-        Action::Enrol => "enrol",
-        Action::Erase => "erase",
-        Action::ExportGallery => "export_gallery",
-        Action::FollowTransaction => "follow_transaction",
-        Action::Identify => "identify",
-        Action::IssueToken => "issue_token",
-        Action::PushFrame => "push_frame",
-        Action::Regroup => "regroup",
-        Action::Replace => "replace",
-        Action::Restrict => "restrict",
-        Action::RotateKeys => "rotate_keys",
-        Action::Verify => "verify",
-    }
-}
-
-fn purpose(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::AccessControl => "access_control",
-        Purpose::Boarding => "boarding",
-        Purpose::BorderControl => "border_control",
-        Purpose::Evaluation => "evaluation",
-        Purpose::Watchlist => "watchlist",
-    }
-}
-
 fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Admit => "admit",

@@ -179,7 +179,7 @@ impl Job {
         self.facts.probe = self.samples[0].capture.unwrap_or(CaptureFact::NoFace);
         self.facts.identification = self.found.as_ref().map(|found| {
             let (candidates, current) = (found.subjects, found.current);
-            IdentificationFact { candidates, current }
+            IdentificationFact { candidates, doubtful: 0, current }
         });
         self.facts.attack = self.attack;
         self.facts.engine = self.engine;

@@ -168,7 +168,7 @@ mod tests {
             });
         let identification =
             (0..3_u32, prop::bool::weighted(0.8)).prop_map(|(candidates, current)| {
-                crate::types::IdentificationFact { candidates, current }
+                crate::types::IdentificationFact { candidates, doubtful: 0, current }
             });
         let attack = prop_oneof![
             Just(Attack::NotPerformed),
@@ -192,6 +192,7 @@ mod tests {
             .prop_map(
                 |(action, purpose, probe, attack, comparisons, identification, engine)| Facts {
                     asked: cases::asked(action, purpose),
+                    owed: Obligations::NONE,
                     probe,
                     attack,
                     comparisons,
@@ -221,16 +222,7 @@ mod tests {
                     || (search.candidates == 0) != (facts.asked.purpose == Purpose::Watchlist)
             }),
             Action::Embed | Action::Enrol | Action::IssueToken | Action::Replace => false,
-            Action::CreateGallery
-            | Action::DeleteGallery
-            | Action::DescribeGallery
-            | Action::Erase
-            | Action::ExportGallery
-            | Action::FollowTransaction
-            | Action::PushFrame
-            | Action::Regroup
-            | Action::Restrict
-            | Action::RotateKeys => true,
+            _ => true,
         };
         facts.engine != EngineFact::Sound
             || facts.probe != CaptureFact::Usable

@@ -9,7 +9,7 @@
 
 use crate::{
     policy::guards::{DocumentRule, Finding},
-    types::{Authenticity, Facts, Outcome, Reason},
+    types::{Authenticity, Facts, Obligation, Outcome, Reason},
 };
 
 const NOT_AUTHENTICATED: Finding = Finding::new(
@@ -20,6 +20,11 @@ const NOT_AUTHENTICATED: Finding = Finding::new(
 
 /// The finding, and as a second one what the check itself gave as its reason.
 pub(in crate::policy) fn consider(facts: &Facts, rule: DocumentRule) -> [Option<Finding>; 2] {
+    let owed = facts.owed.contains(&Obligation::AuthenticateDocument);
+    let rule = match rule {
+        DocumentRule::NotRequired if owed => DocumentRule::Required,
+        set => set,
+    };
     let documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
     let mut refused = documents.filter(|&document| !suffices(document, rule));
     let Some(document) = refused.next() else { return [None, None] };
