@@ -5,7 +5,7 @@ use portcullis::{
     policy::{AttackRule, Guards, Policy},
     types::{
         Action, Asked, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
-        IdentificationFact, Obligation, Outcome, Purpose, Role, Score,
+        IdentificationFact, Obligation, Obligations, Outcome, Purpose, Role, Score,
     },
 };
 

@@ -133,6 +133,7 @@ impl Job {
         let pending = frames().count();
         let facts = Facts {
             asked,
+            owed,
             probe: CaptureFact::NoFace,
             attack: Attack::NotPerformed,
             comparisons: Vec::with_capacity(samples.len()),

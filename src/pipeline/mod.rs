@@ -150,6 +150,8 @@ pub struct Order {
     pub transaction: TransactionId,
     /// Who, what, why; already permitted.
     pub asked: Asked,
+    /// What the permission was granted with.
+    pub owed: Obligations,
     /// The live capture.
     pub probe: slot::Captured,
     /// What to do with it.
