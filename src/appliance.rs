@@ -54,7 +54,7 @@ use crate::{
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
     pipeline::{self, Parts, Pipeline, Standby, slot::SlotPool},
-    policy::{AttackRule, Guards, DocumentRule, Policy},
+    policy::{AttackRule, DocumentRule, Guards, Policy, Standing},
     random::Entropy,
     time::Clock,
     transaction::{
@@ -219,6 +219,8 @@ pub struct Assembly {
     pub rules: FaceRules,
     /// Who decides.
     pub policy: Arc<dyn Policy>,
+    /// What may be done here, and what is owed.
+    pub standing: Standing,
     /// Where it is recorded.
     pub audit: Arc<dyn AuditSink>,
     /// What remembers the transactions of lanes; `None` for nothing that outlives the process.
@@ -271,7 +273,7 @@ pub struct Appliance {
     attempts: u8,
     calibration: Arc<Calibration>,
     holder_keys: HolderKeys,
-    policy: Arc<dyn Policy>,
+    standing: RwLock<Arc<Standing>>,
     audit: Arc<Watched>,
     trust: TrustStore,
     world: World,
@@ -318,6 +320,8 @@ impl Appliance {
                 FaceRulesName::Egate => FaceRules::egate(),
             },
             policy: Arc::new(policy(&config.policy)),
+            standing: Standing::new(lawful::law(&[])?, &lawful::evaluation_desk())
+                .map_err(lawful::UnlawfulError::from)?,
             audit: Arc::new(audit),
             // Without a lane there is no transaction to remember.
             journal: match config.lane.is_empty() {
@@ -363,7 +367,7 @@ impl Appliance {
             attack: assembly.attack,
             calibration: Arc::clone(&calibration),
             rules: assembly.rules,
-            policy: Arc::clone(&assembly.policy),
+            policy: assembly.policy,
             audit: Arc::clone(&audit) as Arc<dyn AuditSink>,
             clock: Arc::clone(&world.clock),
             meter: Arc::clone(&world.meter),
@@ -381,7 +385,7 @@ impl Appliance {
             attempts: assembly.attempts,
             calibration,
             holder_keys: assembly.holder_keys,
-            policy: assembly.policy,
+            standing: RwLock::new(Arc::new(assembly.standing)),
             audit,
             trust: assembly.trust,
             world,

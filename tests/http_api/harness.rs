@@ -146,6 +146,7 @@ impl Server {
             calibration: parts.calibration,
             rules: parts.rules,
             policy: Arc::new(Guards::new(setup.attack).documents(setup.documents)),
+            standing: Standing::new(law(&[]).expect("the law"), &evaluation_desk()).expect("a site"),
             audit: setup.audit.clone().unwrap_or(parts.audit),
             galleries,
             holder_keys,

@@ -454,8 +454,18 @@ impl Scene {
             Action::Identify | Action::Verify => Priority::Gate,
             _ => Priority::Enrolment,
         };
-        let (lane, claim) = (LaneKind::Request, None);
-        Order { transaction, asked, probe, task, priority, lane, deadline_us, presentation, claim }
+        Order {
+            transaction,
+            asked,
+            owed: Obligations::NONE,
+            probe,
+            task,
+            priority,
+            lane: LaneKind::Request,
+            deadline_us,
+            presentation,
+            claim: None,
+        }
     }
 
     /// The template of a person, as the embedder would give it.
