@@ -17,6 +17,7 @@ mod execute;
 mod galleries;
 pub mod keeping;
 mod lanes;
+mod lawful;
 pub mod models;
 pub mod offline;
 mod places;
@@ -66,6 +67,7 @@ use crate::{
 };
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
+pub use lawful::{UnlawfulError, evaluation_desk, law};
 use keeping::HolderKeys;
 use models::Models;
 use places::Places;
