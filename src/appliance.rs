@@ -92,6 +92,9 @@ pub enum StartError {
         /// Where it was looked for.
         path: String,
     },
+    /// The law cannot be applied.
+    #[error(transparent)]
+    Law(#[from] UnlawfulError),
     /// The country certificates are not all there.
     #[error(transparent)]
     Trust(#[from] trust::TrustError),

@@ -27,7 +27,7 @@ use crate::{
     },
     random::random_id,
     types::{
-        Asked, Attack, Authenticity, Caller, CaptureFact, GalleryId, Permission, Role, SubjectId,
+        Asked, Attack, Authenticity, Caller, CaptureFact, GalleryId, Obligations, Permission, Role, SubjectId,
         Threshold, TransactionId,
     },
 };

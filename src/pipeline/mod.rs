@@ -74,7 +74,7 @@ use crate::{
     policy::Policy,
     time::Clock,
     types::{
-        Asked, Attack, Authenticity, Candidate, CaptureFact, Certificate, Score, Template,
+        Asked, Attack, Authenticity, Candidate, CaptureFact, Certificate, Obligations, Score, Template,
         Threshold, TransactionId, Verdict,
     },
 };

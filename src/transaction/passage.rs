@@ -18,7 +18,7 @@ use crate::{
     pipeline::{Desk, Order, Pipeline, Presentation, Priority, Refused, Reply, Task},
     random::{Entropy, random_id},
     time::Clock,
-    types::{Asked, TransactionId},
+    types::{Asked, Obligations, TransactionId},
 };
 
 /// Takes a reply; called once.

@@ -34,7 +34,7 @@ use portcullis::{
     },
     policy::{AttackRule, Guards},
     time::Clock,
-    types::{Action, Asked, Caller, Purpose, Role, TransactionId},
+    types::{Action, Asked, Caller, Obligations, Purpose, Role, TransactionId},
 };
 use rand_chacha::{
     ChaCha8Rng,
