@@ -14,7 +14,9 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis::{
-    appliance::{Appliance, Assembly, GalleryPlace, World, keeping::HolderKeys},
+    appliance::{
+        Appliance, Assembly, GalleryPlace, World, evaluation_desk, keeping::HolderKeys, law,
+    },
     audit::AuditSink,
     capture::runner::LanePlan,
     command::Service,
@@ -28,7 +30,7 @@ use portcullis::{
         holder::IssuerKey,
     },
     meter::Meter,
-    policy::{AttackRule, Guards, DocumentRule},
+    policy::{AttackRule, DocumentRule, Guards, Standing},
     random::SystemEntropy,
     time::{Clock, SystemClock},
     types::{Caller, Role},
