@@ -68,8 +68,8 @@ use crate::{
 };
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
-pub use lawful::{UnlawfulError, evaluation_desk, law, own_texts};
 use keeping::HolderKeys;
+pub use lawful::{UnlawfulError, evaluation_desk, law, own_texts};
 use models::Models;
 use places::Places;
 use watched::Watched;
@@ -304,7 +304,8 @@ impl Appliance {
     ) -> Result<Self, StartError> {
         config.check()?;
         let law = lawful::law(&lawful::own_texts(&config.policy.own_texts)?)?;
-        let standing = Standing::new(law, &lawful::evaluation_desk()).map_err(UnlawfulError::from)?;
+        let standing =
+            Standing::new(law, &lawful::evaluation_desk()).map_err(UnlawfulError::from)?;
         let audit = open_audit(config, environment)?;
         let galleries = keeping::place(config, environment, &world)?;
         let holder_keys = keeping::holder_keys(config)?;

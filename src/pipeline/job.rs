@@ -113,7 +113,8 @@ impl Job {
         calibration: &Calibration,
         reply: ReplyTo,
     ) -> Self {
-        let Order { transaction, asked, owed, probe, task, priority, lane, deadline_us, .. } = order;
+        let Order { transaction, asked, owed, probe, task, priority, lane, deadline_us, .. } =
+            order;
         let presentation = order.presentation;
         let (goal, references) = match task {
             Task::Verify { references, threshold } => (Goal::Verify { threshold }, references),
