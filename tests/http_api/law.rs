@@ -2,11 +2,12 @@
 
 use portcullis::{
     appliance::evaluation_desk,
+    http::Access,
     types::{Basis, Condition, Place, Region, Role, SiteFacts, Stage},
 };
 use serde_json::{Value, json};
 
-use crate::harness::{Access, Server, Setup, caller, face, image, verify_body};
+use crate::harness::{Answer, Server, Setup, caller, face, image, verify_body};
 
 /// Passenger flow in the European Union, with which nothing is wrong.
 fn airport() -> SiteFacts {
@@ -26,14 +27,14 @@ fn at(site: SiteFacts) -> Server {
 
 /// The codes of a refusal by the law.
 #[track_caller]
-fn refused(answer: &crate::harness::Answer) -> Vec<String> {
+fn refused(answer: &Answer) -> Vec<String> {
     answer.problem(403, "FORBIDDEN");
     let document = answer.json();
     let reasons = document["reasons"].as_array().expect("reasons");
     reasons.iter().map(|why| why["code"].as_str().expect("a code").to_owned()).collect()
 }
 
-fn verify(server: &Server) -> crate::harness::Answer {
+fn verify(server: &Server) -> Answer {
     server.post_json("/v1/verify", &verify_body(&face(1), &[image(&face(1))]))
 }
 
@@ -57,8 +58,9 @@ fn a_site_that_is_not_active_judges_nobody() {
     for stage in [Stage::Draft, Stage::Assessed] {
         let server = at(SiteFacts { stage, ..airport() });
         assert_eq!(refused(&verify(&server)), ["SITE_NOT_ACTIVE"], "{stage:?}");
-        let audit = server.audit.as_ref().expect("an audit").entries();
-        let last = audit.last().expect("the refusal is recorded");
+        let audit = server.audit.as_ref().expect("an audit");
+        let entries = audit.entries.lock().expect("no panic while recording");
+        let last = entries.last().expect("the refusal is recorded");
         assert_eq!(last.reasons, ["SITE_NOT_ACTIVE"]);
     }
     assert_eq!(verify(&at(airport())).ok(200)["outcome"], "admit");
