@@ -303,9 +303,8 @@ impl Appliance {
         world: World,
     ) -> Result<Self, StartError> {
         config.check()?;
-        let law = lawful::law(&lawful::own_texts(&config.policy.own_texts)?)?;
-        let standing =
-            Standing::new(law, &lawful::evaluation_desk()).map_err(UnlawfulError::from)?;
+        let law = law(&own_texts(&config.policy.own_texts)?)?;
+        let standing = Standing::new(law, &evaluation_desk()).map_err(UnlawfulError::from)?;
         let audit = open_audit(config, environment)?;
         let galleries = keeping::place(config, environment, &world)?;
         let holder_keys = keeping::holder_keys(config)?;

@@ -170,7 +170,8 @@ impl Site {
         let entropy = SeededEntropy::new(1);
         let around = Surroundings { judges: line, clock: &YieldingClock, entropy: &entropy };
         let against = Box::new(Anything);
-        let passage = Passage::new(Arc::clone(open), terms, tap, against, asked, around);
+        let granted = (asked, Obligations::NONE);
+        let passage = Passage::new(Arc::clone(open), terms, tap, against, granted, around);
         // Nothing but the bell may be waited for: time stands still.
         let closing = passage.run(&|_| parker.sleep());
         assert!(!self.lane.status().tapped, "the tap is closed before anybody is told");

@@ -29,7 +29,7 @@ use std::{
 use serde::Serialize;
 
 use super::{AuditEntry, AuditError, AuditSink};
-use crate::types::{Action, Attack, Outcome, Purpose, Role, Selection};
+use crate::types::{Attack, Outcome, Purpose, Role, Selection};
 
 /// Room for a verification with every reference; longer entries grow the buffer once.
 const LINE_BYTES: usize = 2048;
@@ -316,7 +316,9 @@ mod tests {
     use super::*;
     use crate::{
         audit::{AuditComparison, AuditEnd, AuditErasure},
-        types::{AtLane, Authenticity, Caller, DocumentFault, Score, SubjectId, TransactionId},
+        types::{
+            Action, AtLane, Authenticity, Caller, DocumentFault, Score, SubjectId, TransactionId,
+        },
     };
 
     fn entry() -> AuditEntry {
