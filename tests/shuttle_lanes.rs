@@ -29,8 +29,8 @@ use portcullis::{
         register::Open,
     },
     types::{
-        Action, Asked, Attack, Caller, CaptureFact, Outcome, Purpose, Reason, Role, TransactionId,
-        Verdict,
+        Action, Asked, Attack, Caller, CaptureFact, Obligations, Outcome, Purpose, Reason, Role,
+        TransactionId, Verdict,
     },
 };
 use shuttle::{
