@@ -1,5 +1,5 @@
-//! Each requirement has a test that bears its id: the cases of its rules hold, and none of its rules
-//! and duties can be struck out without a case that fails.
+//! Each requirement has a test that bears its id: the cases of its rules hold, and none of its
+//! rules and duties can be struck out without a case that fails.
 
 use std::{
     collections::BTreeSet,
