@@ -13,10 +13,12 @@
 
 mod administer;
 mod carried;
+mod charters;
 mod execute;
 mod galleries;
 pub mod keeping;
 mod lanes;
+mod lawful;
 pub mod models;
 pub mod offline;
 mod places;
@@ -29,7 +31,7 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -57,7 +59,7 @@ use crate::{
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
     pipeline::{self, Parts, Pipeline, Standby, slot::SlotPool},
-    policy::{AttackRule, BuiltIn, DocumentRule, Policy},
+    policy::{AttackRule, DocumentRule, Guards, Policy, Standing},
     random::Entropy,
     time::Clock,
     transaction::{
@@ -70,6 +72,7 @@ use crate::{
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
 use keeping::HolderKeys;
+pub use lawful::{UnlawfulError, evaluation_desk, law, own_texts};
 use models::Models;
 use places::Places;
 use watched::Watched;
@@ -93,6 +96,9 @@ pub enum StartError {
         /// Where it was looked for.
         path: String,
     },
+    /// The law cannot be applied.
+    #[error(transparent)]
+    Law(#[from] UnlawfulError),
     /// The country certificates are not all there.
     #[error(transparent)]
     Trust(#[from] trust::TrustError),
@@ -222,6 +228,8 @@ pub struct Assembly {
     pub rules: FaceRules,
     /// Who decides.
     pub policy: Arc<dyn Policy>,
+    /// What may be done here, and what is owed.
+    pub standing: Standing,
     /// Where it is recorded.
     pub audit: Arc<dyn AuditSink>,
     /// What remembers the transactions of lanes; `None` for nothing that outlives the process.
@@ -249,12 +257,12 @@ pub struct Assembly {
 }
 
 /// The built-in rules, as configured.
-fn policy(chosen: &PolicyChoice) -> BuiltIn {
+fn policy(chosen: &PolicyChoice) -> Guards {
     let attack = match chosen.attack_detection {
         AttackDetection::Required => AttackRule::Required,
         AttackDetection::NotRequired => AttackRule::NotRequired,
     };
-    let rules = BuiltIn::new(attack).attack_threshold(chosen.attack_threshold);
+    let rules = Guards::new(attack).attack_threshold(chosen.attack_threshold);
     rules.documents(match chosen.document_authentication {
         DocumentAuthentication::Required => DocumentRule::Required,
         DocumentAuthentication::WeakAllowed => DocumentRule::WeakAllowed,
@@ -274,7 +282,7 @@ pub struct Appliance {
     attempts: u8,
     calibration: Arc<Calibration>,
     holder_keys: HolderKeys,
-    policy: Arc<dyn Policy>,
+    standing: RwLock<Arc<Standing>>,
     audit: Arc<Watched>,
     trust: TrustStore,
     world: World,
@@ -298,6 +306,8 @@ impl Appliance {
         world: World,
     ) -> Result<Self, StartError> {
         config.check()?;
+        let law = law(&own_texts(&config.policy.own_texts)?)?;
+        let standing = Standing::new(law, &evaluation_desk()).map_err(UnlawfulError::from)?;
         let audit = open_audit(config, environment)?;
         let galleries = keeping::place(config, environment, &world)?;
         let holder_keys = keeping::holder_keys(config)?;
@@ -321,6 +331,7 @@ impl Appliance {
                 FaceRulesName::Egate => FaceRules::egate(),
             },
             policy: Arc::new(policy(&config.policy)),
+            standing,
             audit: Arc::new(audit),
             // Without a lane there is no transaction to remember.
             journal: match config.lane.is_empty() {
@@ -366,7 +377,7 @@ impl Appliance {
             attack: assembly.attack,
             calibration: Arc::clone(&calibration),
             rules: assembly.rules,
-            policy: Arc::clone(&assembly.policy),
+            policy: assembly.policy,
             audit: Arc::clone(&audit) as Arc<dyn AuditSink>,
             clock: Arc::clone(&world.clock),
             meter: Arc::clone(&world.meter),
@@ -384,7 +395,7 @@ impl Appliance {
             attempts: assembly.attempts,
             calibration,
             holder_keys: assembly.holder_keys,
-            policy: assembly.policy,
+            standing: RwLock::new(Arc::new(assembly.standing)),
             audit,
             trust: assembly.trust,
             world,

@@ -25,9 +25,9 @@ use portcullis::{
     model::{self, defaults::EMBEDDER},
     ops::program::{ChannelOrder, Feed, ToFrame},
     pipeline::{Reference, Task},
-    policy::{AttackRule, BuiltIn, Policy},
+    policy::{AttackRule, Guards, Policy},
     time::{Clock, SimulatedClock},
-    types::{Action, Asked, Facts, FrameView, Outcome, Permission, Verdict},
+    types::{Action, Facts, FrameView, Outcome, Verdict},
 };
 use scene::{EDGE_PX, PICTURE_BYTES, Scene, Shows, detections, paint, picture};
 
@@ -106,13 +106,9 @@ impl Network for Still {
 }
 
 /// The built-in rules; notes how much had been allocated when a verdict was made.
-struct Noting(BuiltIn);
+struct Noting(Guards);
 
 impl Policy for Noting {
-    fn authorise(&self, asked: &Asked) -> Permission {
-        self.0.authorise(asked)
-    }
-
     fn decide(&self, facts: &Facts) -> Verdict {
         let verdict = self.0.decide(facts);
         AT_VERDICT.with(|at| at.set(counted()));
@@ -138,7 +134,7 @@ fn from_ticket_to_verdict_nothing_is_allocated() {
         embed: Box::new(Still { outputs: vec![embedding] }),
         ..parts.engine
     };
-    let policy = Arc::new(Noting(BuiltIn::new(AttackRule::NotRequired)));
+    let policy = Arc::new(Noting(Guards::new(AttackRule::NotRequired)));
     let parts = portcullis::pipeline::Parts { engine, policy, ..parts };
     let (desk, mut engine_line, mut match_line) = parts.assemble();
     let threshold = scene.calibration.threshold(1e-4).expect("a row");

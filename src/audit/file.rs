@@ -28,7 +28,7 @@ use std::{
 use serde::Serialize;
 
 use super::{AuditEntry, AuditError, AuditSink};
-use crate::types::{Action, Attack, Outcome, Purpose, Role, Selection};
+use crate::types::{Attack, Outcome, Purpose, Role, Selection};
 
 /// Room for a verification with every reference; longer entries grow the buffer once.
 const LINE_BYTES: usize = 2048;
@@ -245,8 +245,8 @@ impl<'a> Line<'a> {
             at_s: entry.at_s,
             role: entry.caller.as_ref().map(|caller| role(caller.role)),
             client: entry.caller.as_ref().map(|caller| caller.client.as_str()),
-            action: action(entry.action),
-            purpose: entry.purpose.map(purpose),
+            action: entry.action.name(),
+            purpose: entry.purpose.map(Purpose::name),
             gallery: entry.gallery.as_ref().map(|gallery| gallery.as_str()),
             subject: entry.subject.map(|subject| subject.to_string()),
             selection: entry.selection.map(selection),
@@ -304,37 +304,6 @@ fn role(role: Role) -> &'static str {
     }
 }
 
-fn action(action: Action) -> &'static str {
-    match action {
-        Action::CreateGallery => "create_gallery",
-        Action::DeleteGallery => "delete_gallery",
-        Action::DescribeGallery => "describe_gallery",
-        Action::Embed => "embed",
-        Action::Enrol => "enrol",
-        Action::Erase => "erase",
-        Action::ExportGallery => "export_gallery",
-        Action::FollowTransaction => "follow_transaction",
-        Action::Identify => "identify",
-        Action::IssueToken => "issue_token",
-        Action::PushFrame => "push_frame",
-        Action::Regroup => "regroup",
-        Action::Replace => "replace",
-        Action::Restrict => "restrict",
-        Action::RotateKeys => "rotate_keys",
-        Action::Verify => "verify",
-    }
-}
-
-fn purpose(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::AccessControl => "access_control",
-        Purpose::Boarding => "boarding",
-        Purpose::BorderControl => "border_control",
-        Purpose::Evaluation => "evaluation",
-        Purpose::Watchlist => "watchlist",
-    }
-}
-
 fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Admit => "admit",
@@ -348,7 +317,9 @@ mod tests {
     use super::*;
     use crate::{
         audit::{AuditComparison, AuditEnd, AuditErasure},
-        types::{AtLane, Authenticity, Caller, DocumentFault, Score, SubjectId, TransactionId},
+        types::{
+            Action, AtLane, Authenticity, Caller, DocumentFault, Score, SubjectId, TransactionId,
+        },
     };
 
     fn entry() -> AuditEntry {

@@ -8,7 +8,8 @@ use crate::{
         TokenError,
         record::{RecordRefused, RecordsError},
     },
-    types::{CaptureFact, GalleryId, LaneId, Reason, TemplateError},
+    policy::Ruling,
+    types::{CaptureFact, GalleryId, LaneId, TemplateError},
 };
 
 /// Why nothing was decided. Each has one stable code ([`Refusal::code`]).
@@ -179,8 +180,8 @@ pub enum Refusal {
     Transaction(#[from] RegisterError),
     // The caller may not.
     /// The policy does not allow it.
-    #[error("not permitted: {}", reasons_text(.0))]
-    Forbidden(Vec<Reason>),
+    #[error("not permitted: {}", rulings_text(.0))]
+    Forbidden(Vec<Ruling>),
     /// Only administrators choose a rate.
     #[error(
         "only an administrator may name a false match rate; leave `fmr` out to use the configured \
@@ -297,8 +298,8 @@ fn capture_text(capture: CaptureFact) -> &'static str {
     }
 }
 
-fn reasons_text(reasons: &[Reason]) -> String {
-    let texts: Vec<_> = reasons.iter().map(|reason| reason.text).collect();
+fn rulings_text(rulings: &[Ruling]) -> String {
+    let texts: Vec<_> = rulings.iter().map(|ruling| ruling.reason.text).collect();
     texts.join(" ")
 }
 

@@ -152,6 +152,7 @@ fn refer(reason: Reason) -> Verdict {
 fn guarded(verdict: Verdict, facts: &Facts, attack_required: bool) -> Verdict {
     let documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
     let mut false_documents = documents.filter(|held| matches!(held, Authenticity::Invalid(_)));
+    let attack_required = attack_required || facts.owed.contains(&Obligation::TestForAttacks);
     match verdict.outcome {
         _ if verdict.reasons.is_empty() => refer(POLICY_FAILED),
         Outcome::Admit if facts.engine != EngineFact::Sound => refer(ADMIT_WITHHELD),
@@ -252,8 +253,8 @@ fn silent(job: &Job) -> Reply {
 mod tests {
     use super::*;
     use crate::types::{
-        Action, Asked, Caller, CaptureFact, ComparisonFact, DocumentFault, Purpose, Reasons, Role,
-        Score,
+        Action, Asked, Caller, CaptureFact, ComparisonFact, DocumentFault, Obligations, Purpose,
+        Reasons, Role, Score,
     };
 
     fn verdict(outcome: Outcome) -> Verdict {
@@ -266,6 +267,7 @@ mod tests {
         let (action, purpose) = (Action::Verify, Purpose::BorderControl);
         Facts {
             asked: Asked { caller, action, purpose, gallery: None, at_lane: None },
+            owed: Obligations::NONE,
             probe: CaptureFact::Usable,
             attack: Attack::NotPerformed,
             comparisons: vec![ComparisonFact { reference, document, score: None, threshold }],

@@ -1,6 +1,6 @@
 //! What is asked and what was found: the whole input of the policy.
 
-use super::{Authenticity, ClientId, GalleryId, LaneId, Score, TransactionId};
+use super::{Authenticity, ClientId, GalleryId, LaneId, Obligations, Score, TransactionId};
 
 /// What a caller is, as its credential says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +30,18 @@ pub struct Caller {
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum Action {
+    /// Bring the site from assessed into use.
+    Activate,
+    /// Record that the site was assessed, or open the assessment anew.
+    Assess,
+    /// Set the false match rate that thresholds follow.
+    ChangeThreshold,
+    /// Change anything else of a running site.
+    Configure,
+    /// Confirm or reject a watchlist hit, by one of two persons.
+    Confirm,
     /// Make a gallery.
     CreateGallery,
     /// Erase a gallery and everybody in it.
@@ -41,21 +52,33 @@ pub enum Action {
     Embed,
     /// Add a subject to a gallery.
     Enrol,
-    /// Remove a subject from a gallery.
+    /// Remove a subject from a gallery, or everybody whom a selection names.
     Erase,
     /// Write a gallery out for another appliance; offline only.
     ExportGallery,
+    /// Hand a person what is held about that person (GDPR Art. 15, 20).
+    ExportSubject,
     /// Read, watch or end a transaction of a lane.
     FollowTransaction,
+    /// Record a consent.
+    GiveConsent,
     /// Search a gallery, 1:N.
     Identify,
     /// Hand the traveller's own template to the traveller, signed and sealed.
     IssueToken,
+    /// List the subjects who must be notified, by reference (GDPR Art. 33, 34).
+    ListAffected,
+    /// Record an objection (GDPR Art. 21).
+    Object,
+    /// Let a guest in whom the machine referred; only ever in the guest's favour.
+    Override,
     /// Hand a lane's frame over.
     PushFrame,
+    /// Read or export the audit.
+    ReadAudit,
     /// Move a subject to another group.
     Regroup,
-    /// Put new references in the place of a subject's old ones.
+    /// Put new references in the place of a subject's old ones (GDPR Art. 16).
     Replace,
     /// Keep a subject without using it, or lift that again (GDPR Art. 18).
     Restrict,
@@ -63,6 +86,77 @@ pub enum Action {
     RotateKeys,
     /// Compare with named references, 1:1.
     Verify,
+    /// Withdraw a consent; the template goes with it.
+    WithdrawConsent,
+}
+
+impl Action {
+    /// Every action, in order.
+    pub const ALL: &[Self] = &[
+        Self::Activate,
+        Self::Assess,
+        Self::ChangeThreshold,
+        Self::Configure,
+        Self::Confirm,
+        Self::CreateGallery,
+        Self::DeleteGallery,
+        Self::DescribeGallery,
+        Self::Embed,
+        Self::Enrol,
+        Self::Erase,
+        Self::ExportGallery,
+        Self::ExportSubject,
+        Self::FollowTransaction,
+        Self::GiveConsent,
+        Self::Identify,
+        Self::IssueToken,
+        Self::ListAffected,
+        Self::Object,
+        Self::Override,
+        Self::PushFrame,
+        Self::ReadAudit,
+        Self::Regroup,
+        Self::Replace,
+        Self::Restrict,
+        Self::RotateKeys,
+        Self::Verify,
+        Self::WithdrawConsent,
+    ];
+
+    /// Its name in the policy's texts and in the audit.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Activate => "activate",
+            Self::Assess => "assess",
+            Self::ChangeThreshold => "change_threshold",
+            Self::Configure => "configure",
+            Self::Confirm => "confirm",
+            Self::CreateGallery => "create_gallery",
+            Self::DeleteGallery => "delete_gallery",
+            Self::DescribeGallery => "describe_gallery",
+            Self::Embed => "embed",
+            Self::Enrol => "enrol",
+            Self::Erase => "erase",
+            Self::ExportGallery => "export_gallery",
+            Self::ExportSubject => "export_subject",
+            Self::FollowTransaction => "follow_transaction",
+            Self::GiveConsent => "give_consent",
+            Self::Identify => "identify",
+            Self::IssueToken => "issue_token",
+            Self::ListAffected => "list_affected",
+            Self::Object => "object",
+            Self::Override => "override",
+            Self::PushFrame => "push_frame",
+            Self::ReadAudit => "read_audit",
+            Self::Regroup => "regroup",
+            Self::Replace => "replace",
+            Self::Restrict => "restrict",
+            Self::RotateKeys => "rotate_keys",
+            Self::Verify => "verify",
+            Self::WithdrawConsent => "withdraw_consent",
+        }
+    }
 }
 
 /// Why it is done. A request without a purpose is refused.
@@ -78,6 +172,29 @@ pub enum Purpose {
     Evaluation,
     /// A list of persons kept on a statutory basis.
     Watchlist,
+}
+
+impl Purpose {
+    /// Every purpose, in order.
+    pub const ALL: &[Self] = &[
+        Self::AccessControl,
+        Self::Boarding,
+        Self::BorderControl,
+        Self::Evaluation,
+        Self::Watchlist,
+    ];
+
+    /// Its name in the policy's texts and in the audit.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AccessControl => "access_control",
+            Self::Boarding => "boarding",
+            Self::BorderControl => "border_control",
+            Self::Evaluation => "evaluation",
+            Self::Watchlist => "watchlist",
+        }
+    }
 }
 
 /// Whom an erasure concerns where it names no subject.
@@ -122,10 +239,15 @@ pub struct Asked {
 /// The policy's answer to [`Asked`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Permission {
-    /// It may be done.
-    Granted,
-    /// It may not; why, as stable codes.
-    Refused(Vec<super::Reason>),
+    /// It may be done, and this is owed with it.
+    Granted(Obligations),
+    /// It may not.
+    Refused {
+        /// Why, as stable codes; never empty.
+        reasons: Vec<super::Reason>,
+        /// What is owed because it was asked, such as an alert.
+        owed: Obligations,
+    },
 }
 
 /// Result of presentation attack detection on the frame that was compared.
@@ -175,6 +297,8 @@ pub struct ComparisonFact {
 pub struct IdentificationFact {
     /// Subjects at or above the threshold in the candidate list.
     pub candidates: u32,
+    /// Subjects below the threshold and within the band of doubt, where the site has one.
+    pub doubtful: u32,
     /// Whether the generation searched was the newest when the answer was formed.
     pub current: bool,
 }
@@ -195,6 +319,8 @@ pub enum EngineFact {
 pub struct Facts {
     /// What was asked.
     pub asked: Asked,
+    /// What the permission was granted with.
+    pub owed: Obligations,
     /// The live capture.
     pub probe: CaptureFact,
     /// Its presentation-attack result.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
+use super::Obligations;
+
 /// What the gate does next. There is no `Deny`: a machine refers, a person refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -24,22 +26,8 @@ pub struct Reason {
     pub text: &'static str,
 }
 
-/// A duty that follows from a decision and that the appliance itself carries out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Obligation {
-    /// Zero the frame, crop and probe template before the reply leaves.
-    EraseProbe,
-    /// Write the audit entry before the reply leaves.
-    RecordDecision,
-    /// Tell an officer where the traveller stands.
-    NotifyOfficer,
-}
-
 /// Reasons in place: as many as rules can find at once need no memory of their own.
 pub type Reasons = SmallVec<[Reason; 10]>;
-
-/// Obligations in place.
-pub type Obligations = SmallVec<[Obligation; 6]>;
 
 /// The decision, why, and what must follow.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,9 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis::{
-    appliance::{Appliance, Assembly, GalleryPlace, World, keeping::HolderKeys},
+    appliance::{
+        Appliance, Assembly, GalleryPlace, World, evaluation_desk, keeping::HolderKeys, law,
+    },
     audit::AuditSink,
     capture::runner::LanePlan,
     command::Service,
@@ -28,10 +30,10 @@ use portcullis::{
         holder::IssuerKey,
     },
     meter::Meter,
-    policy::{AttackRule, BuiltIn, DocumentRule},
+    policy::{AttackRule, DocumentRule, Guards, Standing},
     random::SystemEntropy,
     time::{Clock, SystemClock},
-    types::{Caller, Role},
+    types::{Caller, Role, SiteFacts},
 };
 use serde_json::Value;
 
@@ -58,6 +60,10 @@ pub struct Setup {
     pub lanes: Vec<LanePlan>,
     /// Where transactions of lanes are remembered; without it they are forgotten with the server.
     pub journal: Option<PathBuf>,
+    /// Where it stands, and what is known of the place.
+    pub site: SiteFacts,
+    /// Rules of the deployer's own.
+    pub own: Vec<(String, String)>,
     /// What the appliance's own presentation attack detector says of every face; without it there
     /// is none.
     pub attack_score: Option<f32>,
@@ -78,6 +84,8 @@ impl Default for Setup {
             trust: TrustStore::default(),
             lanes: Vec::new(),
             journal: None,
+            site: evaluation_desk(),
+            own: Vec::new(),
             attack_score: None,
         }
     }
@@ -145,7 +153,9 @@ impl Server {
             attempts: 2,
             calibration: parts.calibration,
             rules: parts.rules,
-            policy: Arc::new(BuiltIn::new(setup.attack).documents(setup.documents)),
+            policy: Arc::new(Guards::new(setup.attack).documents(setup.documents)),
+            standing: Standing::new(law(&setup.own).expect("the law"), &setup.site)
+                .expect("a site"),
             audit: setup.audit.clone().unwrap_or(parts.audit),
             galleries,
             holder_keys,

@@ -32,9 +32,9 @@ use portcullis::{
         Order, Parts, Presentation, Priority, Standby, Supply, Task,
         slot::{Captured, SlotPool},
     },
-    policy::{AttackRule, BuiltIn},
+    policy::{AttackRule, Guards},
     time::Clock,
-    types::{Action, Asked, Caller, Purpose, Role, TransactionId},
+    types::{Action, Asked, Caller, Obligations, Purpose, Role, TransactionId},
 };
 use rand_chacha::{
     ChaCha8Rng,
@@ -431,7 +431,7 @@ impl Scene {
             attack: None,
             calibration: Arc::clone(&scene.calibration),
             rules: FaceRules::still(),
-            policy: Arc::new(BuiltIn::new(AttackRule::NotRequired)),
+            policy: Arc::new(Guards::new(AttackRule::NotRequired)),
             audit: Arc::clone(&scene.ledger) as Arc<dyn AuditSink>,
             clock,
             meter: Arc::clone(&scene.meter),
@@ -458,19 +458,18 @@ impl Scene {
             Action::Identify | Action::Verify => Priority::Gate,
             _ => Priority::Enrolment,
         };
-        let (lane, claim) = (LaneKind::Request, None);
-        let slots_us = 0;
         Order {
             transaction,
             asked,
+            owed: Obligations::NONE,
             probe,
             task,
             priority,
-            lane,
+            lane: LaneKind::Request,
             deadline_us,
             presentation,
-            slots_us,
-            claim,
+            slots_us: 0,
+            claim: None,
         }
     }
 
