@@ -14,8 +14,8 @@
 //! an exact emulation.
 //!
 //! Invariant: search results are the oracle's, bit for bit; networks agree within the tolerance of
-//! tests/conformance. Nothing here ends the process when a device fails ([`device`]). No face,
-//! template or key passes through memory of the driver stack that cannot be wiped ([`transfer`]).
+//! tests/conformance. Nothing here ends the process when a device fails (`device.rs`). No face,
+//! template or key passes through memory of the driver stack that cannot be wiped (`transfer.rs`).
 //!
 //! What is absent: several devices at once; `quantise`, which is defined by sums in f64 that not
 //! every device has and stays on the host.
