@@ -10,12 +10,12 @@ pub(crate) fn half(value: f32) -> u16 {
     }
     // Steps between neighbours around `size`, whose number is its bits.
     let mut step = 2.0_f64.powi(-24);
-    let mut bits = 0;
+    let mut bits = 0_u32;
     while size >= step * 2048.0 && bits < 0x7c00 {
         step *= 2.0;
         bits += 0x400;
     }
-    let bits = u32::from(bits) + (size / step).round_ties_even().min(4096.0) as u32;
+    let bits = bits + (size / step).round_ties_even().min(4096.0) as u32;
     sign | u16::try_from(bits.min(0x7c00)).expect("16 bits")
 }
 

@@ -23,11 +23,8 @@ const HALF_STEP: f32 = 6.0e-8;
 const CASES: usize = 18;
 
 /// A convolution's tile: positions and channels.
-const TILES: [(&str, usize, usize); 3] = [
-    ("conv2d_128x128", 128, 128),
-    ("conv2d_128x64", 128, 64),
-    ("conv2d_64x64", 64, 64),
-];
+const TILES: [(&str, usize, usize); 3] =
+    [("conv2d_128x128", 128, 128), ("conv2d_128x64", 128, 64), ("conv2d_64x64", 64, 64)];
 
 fn pitch(channels: usize) -> usize {
     channels.next_multiple_of(8)
@@ -374,9 +371,8 @@ impl Case<'_> {
         let sums = if exact { 0.0 } else { SUM_TOLERANCE * terms };
         close(&held, &expected, sums, wide || exact, &told);
         if let Some((held, [scale, shift])) = behind {
-            let line = |(at, &value): (usize, &f32)| {
-                scale[at % channels] * value + shift[at % channels]
-            };
+            let line =
+                |(at, &value): (usize, &f32)| scale[at % channels] * value + shift[at % channels];
             let expected: Vec<f32> = expected.iter().enumerate().map(line).collect();
             close(&held, &expected, SUM_TOLERANCE * (terms + 1.0), false, &told);
         }

@@ -60,8 +60,7 @@ impl Case {
             blue_first: u32::from(matches!(self.channels, ChannelOrder::Bgr)),
             ..told
         };
-        let grid =
-            Extent(self.input.w.div_ceil(32) as u32, self.input.h.div_ceil(8) as u32, 1);
+        let grid = Extent(self.input.w.div_ceil(32) as u32, self.input.h.div_ceil(8) as u32, 1);
         device.launch(entry, grid, Extent(32, 8, 1), 0, &picture);
         let all: Vec<u16> = device.read(out, ITEMS * values);
         device.free(held);

@@ -233,7 +233,8 @@ fn check(device: &mut Device, dice: &mut Dice, gallery: &Gallery, queries: &[Que
     resident.free(device);
     for (query, answer) in queries.iter().zip(answers) {
         let truth = brute_force(gallery, query);
-        let told = format!("{}, {shape:?}, {:?}, {:?}", path.entry, gallery.layout(), query.probe());
+        let told =
+            format!("{}, {shape:?}, {:?}, {:?}", path.entry, gallery.layout(), query.probe());
         let hits: Vec<_> = truth.hits.iter().map(|&(row, score, _)| (row, score)).collect();
         assert_eq!(answer.hits, hits, "{told}");
         let total = gallery.rows.len() as u64;
