@@ -171,7 +171,7 @@ impl Case<'_> {
         self.items() * self.output().h * self.output().w
     }
 
-    fn input<'r>(&'r self, run: &mut Run<'_>, input: usize) -> u64 {
+    fn input(&self, run: &mut Run<'_>, input: usize) -> u64 {
         let items = self.inputs.iter().map(|item| item[input].as_slice());
         run.tensor(items, self.shape(input).c)
     }

@@ -3,7 +3,10 @@
 
 use portcullis::{
     limits::CANDIDATES_MAX,
-    ops::{score::rest_norm, tile::TileLayout},
+    ops::{
+        score::rest_norm,
+        tile::{TileLayout, TileSource},
+    },
 };
 
 use crate::{
@@ -14,8 +17,6 @@ use crate::{
         gallery::{Gallery, Query, SPREADS, Spread, brute_force, norm_rounded_up, values},
     },
 };
-use portcullis::ops::tile::TileSource;
-
 /// Values of a quad.
 const QUAD: usize = 16;
 

@@ -1,11 +1,16 @@
 //! The files themselves: that no kernel is forgotten, and that every one compiles for every
 //! architecture with what its head promises.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{common, device::Device};
 
-fn kernels() -> std::path::PathBuf {
+fn kernels() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels")
 }
 
@@ -44,9 +49,8 @@ fn every_entry_runs_on_the_host_and_stands_in_the_readme() {
 }
 
 /// Where the wheel of NVRTC was unpacked; `./test` installs it and says so.
-#[expect(clippy::disallowed_methods, reason = "tests read what `./test` exports")]
-fn nvrtc() -> Option<std::path::PathBuf> {
-    let said = std::env::var_os("PORTCULLIS_NVRTC")?;
+fn nvrtc() -> Option<PathBuf> {
+    let said = env::var_os("PORTCULLIS_NVRTC")?;
     (!said.is_empty()).then(|| said.into())
 }
 
