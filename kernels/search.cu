@@ -3,8 +3,8 @@
 // search: hot plane, bound, cold plane and the best rows in one pass; no score is written to memory
 // unless its row is among the best of its block.
 //
-//     search_scan_P     few probes: a thread per row, sixteen bytes a load, eight loads under way at
-//                       a time; every row is read once for P probes (shared/scan.cuh)
+//     search_scan_P     few probes: a thread per row, sixteen bytes a load, up to eight loads under
+//                       way; every row is read once for P probes (shared/scan.cuh)
 //     search_matrix_N   many probes: 128 rows by N probes a tile on tensor cores, the probes at
 //                       rest in shared memory, rows streaming past (shared/matrix.cuh)
 //     search_merge      a block per probe: the lists of all blocks into the probe's result

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
 // The memory-bound scan, for P probes at a time. A block of 256 threads takes strips of 512 rows in
-// turn, two rows a thread; neighbouring threads read neighbouring rows of a quad. The rare survivors
-// of the bound are finished by the whole warp, a quad a lane.
+// turn, two rows a thread; neighbouring threads read neighbouring rows of a quad. The rare
+// survivors of the bound are finished by the whole warp, a quad a lane.
 
 #pragma once
 
