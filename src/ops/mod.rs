@@ -73,6 +73,10 @@ impl OpRow {
         Self { name, class, kernel: Twin::Missing, shader: Twin::Missing }
     }
 
+    const fn with_kernel(self) -> Self {
+        Self { kernel: Twin::Present, ..self }
+    }
+
     const fn with_shader(self) -> Self {
         Self { shader: Twin::Present, ..self }
     }
@@ -81,23 +85,23 @@ impl OpRow {
 /// Every op, by name. tests/tidy compares the twins with the folders `kernels/` and `shaders/`, and
 /// tests/conformance has a case for every row: neither can be forgotten.
 pub const ALL: &[OpRow] = &[
-    OpRow::new("activation", Class::Network).with_shader(),
-    OpRow::new("add", Class::Network).with_shader(),
-    OpRow::new("affine", Class::Network).with_shader(),
-    OpRow::new("concat", Class::Exact).with_shader(),
-    OpRow::new("conv2d", Class::Network).with_shader(),
-    OpRow::new("dense", Class::Network).with_shader(),
-    OpRow::new("depthwise", Class::Network).with_shader(),
-    OpRow::new("fit", Class::Exact).with_shader(),
-    OpRow::new("global_average", Class::Network).with_shader(),
-    OpRow::new("max_pool", Class::Exact).with_shader(),
+    OpRow::new("activation", Class::Network).with_kernel().with_shader(),
+    OpRow::new("add", Class::Network).with_kernel().with_shader(),
+    OpRow::new("affine", Class::Network).with_kernel().with_shader(),
+    OpRow::new("concat", Class::Exact).with_kernel().with_shader(),
+    OpRow::new("conv2d", Class::Network).with_kernel().with_shader(),
+    OpRow::new("dense", Class::Network).with_kernel().with_shader(),
+    OpRow::new("depthwise", Class::Network).with_kernel().with_shader(),
+    OpRow::new("fit", Class::Exact).with_kernel().with_shader(),
+    OpRow::new("global_average", Class::Network).with_kernel().with_shader(),
+    OpRow::new("max_pool", Class::Exact).with_kernel().with_shader(),
     OpRow::new("quantise", Class::Exact),
-    OpRow::new("scale", Class::Network).with_shader(),
-    OpRow::new("score", Class::Exact).with_shader(),
-    OpRow::new("search", Class::Exact).with_shader(),
-    OpRow::new("softmax", Class::Network).with_shader(),
-    OpRow::new("upsample", Class::Exact).with_shader(),
-    OpRow::new("warp", Class::Network).with_shader(),
+    OpRow::new("scale", Class::Network).with_kernel().with_shader(),
+    OpRow::new("score", Class::Exact).with_kernel().with_shader(),
+    OpRow::new("search", Class::Exact).with_kernel().with_shader(),
+    OpRow::new("softmax", Class::Network).with_kernel().with_shader(),
+    OpRow::new("upsample", Class::Exact).with_kernel().with_shader(),
+    OpRow::new("warp", Class::Network).with_kernel().with_shader(),
 ];
 
 #[cfg(test)]
