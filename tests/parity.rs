@@ -136,7 +136,7 @@ fn every_network_on_every_backend_says_what_onnxruntime_says() {
         let program = model::load(&bytes, &entry.name, ChannelOrder::Rgb, None);
         let program = program.unwrap_or_else(|error| panic!("{}: {error}", entry.name));
         for factory in FACTORIES {
-            let wish = Wish { threads: 2, adapter: "", by_name: true };
+            let wish = Wish { threads: 2, adapter: "", kernels: None, by_name: true };
             let backend = match (factory.make)(&wish) {
                 Ok(backend) => backend,
                 Err(unavailable) => {

@@ -88,7 +88,7 @@ pub(super) fn run(
 
 fn backends(config: &Config, findings: &mut Vec<Finding>) {
     for factory in FACTORIES {
-        let wish = Wish { threads: 1, adapter: &config.engine.adapter, by_name: true };
+        let wish = Wish { threads: 1, ..appliance::wish(config, true) };
         let made = (factory.make)(&wish);
         let state = made
             .map(|backend| {

@@ -70,13 +70,14 @@ fn attack_scores_are_those_of_the_publishers_crops_and_onnxruntime() {
         .collect();
     let detector = AttackDetector::for_networks(&shown).expect("a detector");
     for factory in FACTORIES {
-        let backend = match (factory.make)(&Wish { threads: 2, adapter: "", by_name: true }) {
-            Ok(backend) => backend,
-            Err(unavailable) => {
-                common::skip(test, factory.name, &unavailable.to_string());
-                continue;
-            }
-        };
+        let backend =
+            match (factory.make)(&Wish { threads: 2, adapter: "", kernels: None, by_name: true }) {
+                Ok(backend) => backend,
+                Err(unavailable) => {
+                    common::skip(test, factory.name, &unavailable.to_string());
+                    continue;
+                }
+            };
         let mut loaded: Vec<Box<dyn Network>> = networks
             .iter()
             .map(|(program, _, _)| backend.load(program, 1).expect("the program is sound"))

@@ -121,7 +121,8 @@ impl Program {
     fn log(&self) -> String {
         // SAFETY: the program is alive.
         let log = unsafe { result::get_program_log(self.0) };
-        let bytes: Vec<u8> = log.unwrap_or_default().into_iter().map(c_char::cast_unsigned).collect();
+        let bytes: Vec<u8> =
+            log.unwrap_or_default().into_iter().map(c_char::cast_unsigned).collect();
         let text = CStr::from_bytes_until_nul(&bytes).map(CStr::to_string_lossy);
         text.unwrap_or_default().trim().to_owned()
     }

@@ -128,10 +128,8 @@ impl Gpu {
                  LD_LIBRARY_PATH",
             ));
         }
-        let versions = [
-            driver::version().map_err(refused)?,
-            compiler::version().map_err(unavailable)?,
-        ];
+        let versions =
+            [driver::version().map_err(refused)?, compiler::version().map_err(unavailable)?];
         takes(versions[0], versions[1])?;
         let capability = about.capability();
         let known = compiler::known().map_err(unavailable)?;
@@ -241,8 +239,7 @@ impl Gpu {
         let source = file.source();
         let options: Vec<String> = OPTIONS.iter().map(|&option| option.to_owned()).collect();
         let key = Key::of(&source, self.target, &options, self.versions[1]);
-        self.cache
-            .image(file.name, &key, || compiler::compile(&source, self.target, &options))
+        self.cache.image(file.name, &key, || compiler::compile(&source, self.target, &options))
     }
 
     /// Hands one launch over.

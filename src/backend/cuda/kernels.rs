@@ -16,9 +16,15 @@ macro_rules! text {
 const HEADERS: &[(&str, &str)] = &[
     ("activation.cu", text!("activation.cu")),
     ("score.cu", text!("score.cu")),
+    ("shared/candidates.cuh", text!("shared/candidates.cuh")),
     ("shared/gallery.cuh", text!("shared/gallery.cuh")),
     ("shared/job.cuh", text!("shared/job.cuh")),
+    ("shared/machine.cuh", text!("shared/machine.cuh")),
+    ("shared/matrix.cuh", text!("shared/matrix.cuh")),
+    ("shared/octet.cuh", text!("shared/octet.cuh")),
     ("shared/picture.cuh", text!("shared/picture.cuh")),
+    ("shared/product.cuh", text!("shared/product.cuh")),
+    ("shared/scan.cuh", text!("shared/scan.cuh")),
 ];
 
 /// Options of every compilation beside the target.
@@ -272,4 +278,102 @@ pub(super) fn product(
 /// A picture that becomes an input of `w` by `h` pixels.
 pub(super) fn picture(w: usize, h: usize) -> Extent {
     Extent { blocks: [blocks(w, 32), blocks(h, 8), 1], threads: [32, 8], shared_bytes: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    /// Every text below `kernels/`, by its name there.
+    fn texts() -> Vec<(String, String)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+        let mut texts = Vec::new();
+        for below in ["", "shared/"] {
+            for entry in fs::read_dir(folder.join(below)).expect("it is there").flatten() {
+                let name = entry.file_name().into_string().expect("a plain name");
+                if name.ends_with(".cu") || name.ends_with(".cuh") {
+                    let text = fs::read_to_string(entry.path()).expect("it is read");
+                    texts.push((format!("{below}{name}"), text));
+                }
+            }
+        }
+        texts
+    }
+
+    /// Names of the entries of a text, each with the struct that it takes.
+    fn entries(text: &str) -> Vec<(String, String)> {
+        let after = text.split("extern \"C\" __global__").skip(1);
+        let heads = after.map(|rest| rest.split('{').next().unwrap_or_default());
+        heads
+            .map(|head| {
+                let (name, told) = head.rsplit_once('(').expect("a list of parameters");
+                let name = name.rsplit([' ', ')']).next().expect("a name");
+                let told = told.trim().trim_end_matches(')').trim_start_matches("const ");
+                let told = told.split(' ').next().expect("a type");
+                (name.to_owned(), told.to_owned())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_entry_is_known_and_takes_the_struct_that_it_is_told() {
+        let mut held = BTreeSet::new();
+        for (file, text) in texts() {
+            for (name, told) in entries(&text) {
+                held.insert((file.clone(), name, told));
+            }
+        }
+        let told = |kernel: Kernel| match kernel {
+            Kernel::Fit | Kernel::Warp => "Picture",
+            Kernel::Matrix(_) | Kernel::Merge | Kernel::Scan(_) => "Search",
+            _ => "Job",
+        };
+        let known = Kernel::all().into_iter().map(|kernel| {
+            (kernel.file().name.to_owned(), kernel.entry().to_owned(), told(kernel).to_owned())
+        });
+        assert_eq!(held, known.collect());
+    }
+
+    #[test]
+    fn what_a_kernel_includes_is_handed_over_with_it() {
+        let given: BTreeSet<&str> = HEADERS.iter().map(|(name, _)| *name).collect();
+        let mut wanted = BTreeSet::new();
+        for (file, text) in texts() {
+            for line in text.lines().filter(|line| line.starts_with("#include")) {
+                let name = line.split('"').nth(1);
+                let name = name.unwrap_or_else(|| panic!("{file}: {line}: no header of CUDA's"));
+                assert!(given.contains(name), "{file}: {line}: it is not among HEADERS");
+                wanted.insert(name.to_owned());
+            }
+        }
+        let unused: Vec<_> = given.iter().filter(|name| !wanted.contains(**name)).collect();
+        // The meaning of a score stands there for the reader; the scans have their own products.
+        assert!(unused.iter().all(|name| **name == "score.cu"), "{unused:?}");
+        let source = Kernel::Merge.file().source();
+        assert_eq!((source.name, source.headers.len()), ("search.cu", HEADERS.len()));
+    }
+
+    #[test]
+    fn launches_are_divided_as_the_kernels_say() {
+        let machine = Machine { multiprocessors: 10, shared_bytes_max: 1 << 16, stages: 4 };
+        let extent = product(machine, Block::Large, (257, 136), 3);
+        assert_eq!((extent.blocks, extent.threads), ([6, 1, 3], [128, 1]));
+        assert_eq!(extent.shared_bytes, 65_536);
+        assert_eq!(elementwise(257).blocks, [2, 1, 1]);
+        assert_eq!(by_warp(9).blocks, [2, 1, 1]);
+        assert_eq!((picture(33, 9).blocks, picture(33, 9).threads), ([2, 2, 1], [32, 8]));
+        let told = text!("README.md");
+        for block in Block::ALL {
+            let [tall, wide] = block.extent();
+            let (name, bytes) = (Kernel::Conv2d(block).entry(), block.stage_bytes());
+            let row = told.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+            let row = row.unwrap_or_else(|| panic!("kernels/README.md has no row of {name}"));
+            let thousands = format!("{},{:03} · stages", bytes / 1000, bytes % 1000);
+            assert!(row.contains(&thousands), "{row}");
+            assert!(row.contains(&format!("⌈rows/{tall}⌉")), "{row}");
+            assert!(row.contains(&format!("/{wide}⌉ on x")), "{row}");
+        }
+    }
 }

@@ -123,3 +123,175 @@ pub(super) struct Search {
     pub(super) list_pitch: u32,
     pub(super) spare: [u32; 3],
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+    use crate::backend::gpu::pack::Facts;
+
+    const HEADERS: [&str; 3] = [
+        include_str!("../../../kernels/shared/gallery.cuh"),
+        include_str!("../../../kernels/shared/job.cuh"),
+        include_str!("../../../kernels/shared/picture.cuh"),
+    ];
+
+    /// Size and alignment of a member's type.
+    fn bytes_of_type(ty: &str) -> usize {
+        match ty.trim_start_matches("const ") {
+            pointer if pointer.ends_with('*') => 8,
+            "u64" | "i64" => 8,
+            "u32" | "i32" | "float" => 4,
+            other => panic!("a type of no known size: {other}"),
+        }
+    }
+
+    /// Names and offsets of the members of `struct name` in the headers, and its size.
+    fn told(name: &str) -> (Vec<(String, usize)>, usize) {
+        let begin = format!("struct {name} {{");
+        let body = HEADERS.iter().find_map(|text| text.split(&begin).nth(1));
+        let body = body.and_then(|rest| rest.split("};").next()).expect("the headers have it");
+        let (mut members, mut at, mut widest) = (Vec::new(), 0_usize, 1);
+        for line in body.lines().map(str::trim) {
+            let Some(member) = line.strip_suffix(';').filter(|line| !line.starts_with("//")) else {
+                continue;
+            };
+            let (ty, name) = member.rsplit_once(' ').expect("a type and a name");
+            let (name, many) = match name.split_once('[') {
+                None => (name, 1),
+                Some((name, many)) => (name, many.trim_end_matches(']').parse().expect("a number")),
+            };
+            let bytes = bytes_of_type(ty);
+            at = at.next_multiple_of(bytes);
+            members.push((name.to_owned(), at));
+            (at, widest) = (at + bytes * many, widest.max(bytes));
+        }
+        (members, at.next_multiple_of(widest))
+    }
+
+    macro_rules! assert_twin {
+        ($name:ident { $($member:ident),* $(,)? }) => {{
+            // A member that is not named here does not compile.
+            let $name { $($member: _),* } = $name::zeroed();
+            let held = vec![$((stringify!($member).to_owned(), offset_of!($name, $member))),*];
+            assert_eq!((held, size_of::<$name>()), told(stringify!($name)));
+        }};
+    }
+
+    #[test]
+    fn what_a_step_is_told_lies_alike_on_both_sides() {
+        assert_twin!(Job {
+            input,
+            second,
+            weights,
+            bias,
+            scale,
+            slopes,
+            out,
+            after_scale,
+            after_shift,
+            after,
+            sums,
+            items,
+            in_h,
+            in_w,
+            in_c,
+            out_h,
+            out_w,
+            out_c,
+            kernel_h,
+            kernel_w,
+            stride_h,
+            stride_w,
+            pad_top,
+            pad_left,
+            curve,
+            wide,
+            extra,
+            splits,
+            spare,
+        });
+        assert_twin!(Picture {
+            pixels,
+            out,
+            item,
+            first_row,
+            rows,
+            width,
+            height,
+            out_h,
+            out_w,
+            blue_first,
+            new_h,
+            new_w,
+            input,
+            frame,
+            m0,
+            m1,
+            m2,
+            m3,
+            m4,
+            m5,
+            spare,
+        });
+    }
+
+    #[test]
+    fn galleries_and_probes_lie_alike_on_both_sides() {
+        assert_twin!(Piece {
+            hot,
+            cold,
+            facts,
+            class_bits_any,
+            class_bits_all,
+            not_before_s_max,
+            expiry_s_min,
+            rows,
+            first_row,
+            group,
+            has_group,
+            flags_any,
+            spare,
+        });
+        assert_twin!(Probe {
+            class_bits,
+            now_s,
+            threshold,
+            rest_norm,
+            best,
+            has_group,
+            group,
+            spare,
+        });
+        assert_twin!(Search {
+            pieces,
+            probes,
+            values,
+            lists,
+            tallies,
+            results,
+            piece_count,
+            probe_count,
+            hot_quads,
+            cold_quads,
+            rows,
+            blocks,
+            list_pitch,
+            spare,
+        });
+        // The same bytes in halves: a kernel reads 64 bits at once.
+        let (members, bytes) = told("Facts");
+        let held = [
+            ("class_bits", offset_of!(Facts, class_low)),
+            ("not_before_s", offset_of!(Facts, not_before_low)),
+            ("expiry_s", offset_of!(Facts, expiry_low)),
+            ("group", offset_of!(Facts, group)),
+            ("flags", offset_of!(Facts, flags)),
+        ];
+        assert_eq!(
+            (bytes, members),
+            (size_of::<Facts>(), held.map(|(n, at)| (n.into(), at)).into())
+        );
+    }
+}

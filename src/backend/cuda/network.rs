@@ -272,7 +272,7 @@ impl Loaded {
             }
             first += some.len();
         }
-        before.map_or(Ok(()), |last| self.land(last))
+        Ok(before.map_or(Ok(()), |last| self.land(last))?)
     }
 
     /// Fills the host's memory of `flight`, and hands everything over.
@@ -365,9 +365,7 @@ impl Loaded {
         self.fly(feeds)?;
         let recording = self.recordings.get_mut(&feeds.len()).expect("it was recorded");
         let launches = &self.launches;
-        (0..rounds)
-            .map(|_| between(launches, marks, || Ok(recording.replay()?)))
-            .collect()
+        (0..rounds).map(|_| between(launches, marks, || Ok(recording.replay()?))).collect()
     }
 
     /// Waits for a flight and takes its results.

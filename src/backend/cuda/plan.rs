@@ -384,7 +384,8 @@ impl<'a> Planner<'a> {
         let bindings =
             Bindings { input: Bound::Buffer(step.inputs[0]), second, out, ..Bindings::default() };
         let job = Job { wide, ..job(input, output) };
-        let plain = Launch { kernel: Kernel::Add, work: Work::Octets(octets(output)), job, bindings };
+        let plain =
+            Launch { kernel: Kernel::Add, work: Work::Octets(octets(output)), job, bindings };
         let launch = match step.op {
             Op::Add { activation } => self.curved(plain, output, activation),
             Op::Affine { scale, shift, activation } => {
@@ -430,9 +431,11 @@ impl<'a> Planner<'a> {
                 let work = Work::Positions(output.h * output.w);
                 Launch { kernel: Kernel::Softmax, work, ..plain }
             }
-            Op::Upsample { factor } => {
-                Launch { kernel: Kernel::Upsample, job: Job { extra: word(factor), ..job }, ..plain }
-            }
+            Op::Upsample { factor } => Launch {
+                kernel: Kernel::Upsample,
+                job: Job { extra: word(factor), ..job },
+                ..plain
+            },
         };
         self.launches.push(launch);
     }
@@ -515,3 +518,6 @@ impl<'a> Planner<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,7 +109,10 @@ impl SlotShape {
     }
 
     /// The pieces of a tile of `rows` rows.
-    pub(in crate::backend) fn stretches(&self, rows: usize) -> impl Iterator<Item = Stretch> + use<> {
+    pub(in crate::backend) fn stretches(
+        &self,
+        rows: usize,
+    ) -> impl Iterator<Item = Stretch> + use<> {
         let most = self.rows;
         (0..rows).step_by(most).map(move |first| Stretch { first, rows: most.min(rows - first) })
     }

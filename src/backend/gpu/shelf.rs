@@ -165,12 +165,7 @@ impl<B: Board> Shelf<B> {
     }
 
     /// The tile that another generation of the same gallery holds already.
-    fn known(
-        &self,
-        origin: u64,
-        set: &TileSet,
-        tile: usize,
-    ) -> Option<Arc<PinnedTile<B::Memory>>> {
+    fn known(&self, origin: u64, set: &TileSet, tile: usize) -> Option<Arc<PinnedTile<B::Memory>>> {
         let held = set.tiles[tile];
         let shared = locked(&self.tiles).get(&(origin, held.content)).and_then(Weak::upgrade);
         shared.filter(|tile| origin != 0 && tile.subjects.len() == held.rows)

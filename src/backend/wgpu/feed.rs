@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use ::wgpu::{BindGroup, BindingResource, Buffer, BufferBinding, BufferUsages, ComputePass};
 use super::{
     device::{Gpu, Program as Compiled},
     layout::Picture,
@@ -17,6 +16,7 @@ use crate::{
     backend::gpu::shown::{Frame, How, Shown, pixels},
     ops::program::{ChannelOrder, Feed, Shape},
 };
+use ::wgpu::{BindGroup, BindingResource, Buffer, BufferBinding, BufferUsages, ComputePass};
 
 /// Pixels of a frame that one lane sums for a pixel of the input; beyond, a workgroup divides them.
 /// A frame of 12 megapixels on an input of 112 × 112 has about a thousand, and Mesa's simulated

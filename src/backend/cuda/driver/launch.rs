@@ -61,7 +61,10 @@ unsafe impl Sync for Function {}
 
 impl Module {
     /// Loads machine code for the context's device.
-    pub(in crate::backend::cuda) fn load(context: &Arc<Context>, image: &[u8]) -> Driven<Arc<Self>> {
+    pub(in crate::backend::cuda) fn load(
+        context: &Arc<Context>,
+        image: &[u8],
+    ) -> Driven<Arc<Self>> {
         let handle = context.within("cuModuleLoadData", || {
             // SAFETY: the image was made by the compiler, is whole (its hash was checked) and is
             // not needed after the call. The driver refuses what is no image for this device.

@@ -156,8 +156,10 @@ impl HostMemory {
             // SAFETY: both stretches were checked. Nobody holds a slice of the host's, since this
             // needs `self` exclusively, and none is lent out nor is the map given back before
             // `busy` is reached, which is recorded next.
-            unsafe { sys::cuMemcpyHtoDAsync_v2(place, from.cast(), range.len(), self.stream.handle()) }
-                .result()
+            unsafe {
+                sys::cuMemcpyHtoDAsync_v2(place, from.cast(), range.len(), self.stream.handle())
+            }
+            .result()
         })?;
         self.stream.mark(&self.busy)
     }

@@ -4,10 +4,7 @@
 //! a search returns. A set's table belongs to the set: what is asked of its rows stands in the
 //! probes.
 
-use std::{
-    ops::Range,
-    sync::Arc,
-};
+use std::{ops::Range, sync::Arc};
 
 use bytemuck::cast_slice;
 

@@ -52,9 +52,9 @@ impl Choice {
         let fits = |choice: &Self| choice.shared_bytes <= machine.shared_bytes_max;
         let many = Many::ALL.into_iter().rev().map(|many| Self::many(many, quads));
         // The largest that the probes fill, else the smallest.
-        let mut many = many.filter(fits).filter(|choice| {
-            choice.probes <= probes.max(Many::ThirtyTwo.probes())
-        });
+        let mut many = many
+            .filter(fits)
+            .filter(|choice| choice.probes <= probes.max(Many::ThirtyTwo.probes()));
         match many.next() {
             Some(choice) if probes > FEW_MAX => choice,
             _ => {
@@ -182,7 +182,8 @@ mod tests {
         let few = format!("{} + P · ({} + 16 · hot_quads)", grouped(FEW_BYTES[0]), FEW_BYTES[1]);
         let many =
             format!("{} + N · ({} + 16 · even(hot_quads))", grouped(MANY_BYTES[0]), MANY_BYTES[1]);
-        let pitches = format!("{FEW_PITCH} for `search_scan_*`, {MANY_PITCH} for `search_matrix_*`");
+        let pitches =
+            format!("{FEW_PITCH} for `search_scan_*`, {MANY_PITCH} for `search_matrix_*`");
         for held in [few, many, pitches, grouped(MERGE_BYTES as usize)] {
             assert!(told.contains(&held), "kernels/README.md does not say `{held}`");
         }

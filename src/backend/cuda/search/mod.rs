@@ -199,11 +199,7 @@ impl Searcher {
     }
 
     /// Takes the answers, without subjects.
-    fn finish(
-        &self,
-        desk: &mut Desk,
-        inquiry: &Inquiry<'_>,
-    ) -> Result<Vec<RowHits>, BackendError> {
+    fn finish(&self, desk: &mut Desk, inquiry: &Inquiry<'_>) -> Result<Vec<RowHits>, BackendError> {
         desk.end(&inquiry.places)?;
         let answers = desk.answers(&inquiry.places, inquiry.set, inquiry.probes)?;
         for answer in &answers {

@@ -125,10 +125,11 @@ impl Board for Bench {
         source: &dyn TileSource,
         fresh: &[(usize, &PinnedTile<Planes>)],
     ) -> Result<(), BackendError> {
-        let wanted = |&(tile, held): &(usize, &PinnedTile<Planes>)| {
-            Wanted { tile, facts: true, slots: places(held) }
-        };
-        let wanted: Vec<_> = fresh.iter().map(wanted).collect();
+        let wanted = fresh.iter().map(|&(tile, held)| {
+            let slots = places(held);
+            Wanted { tile, facts: true, slots }
+        });
+        let wanted: Vec<_> = wanted.collect();
         let mut encoder = self.0.encoder();
         loader.load(&mut encoder, source, &wanted)?;
         let submission = self.0.submit(encoder);
