@@ -15,21 +15,21 @@
 // Bound: the bytes of hot plane and norms for few probes; for many, 2 * rows * probes * hot
 // dimensions operations, and one multiply-add and half a logical operation per score beside them.
 //
-// Registers: search_scan_1 64, search_scan_2 64, search_scan_4 64, search_scan_8 96
-// Registers: search_matrix_32 128, search_matrix_64 128, search_matrix_128 168, search_merge 64
+// Registers: search_scan_1 80, search_scan_2 80, search_scan_4 96, search_scan_8 128
+// Registers: search_matrix_32 128, search_matrix_64 128, search_matrix_128 128, search_merge 64
 
 #include "shared/matrix.cuh"
 #include "shared/scan.cuh"
 
-extern "C" __global__ void __launch_bounds__(256, 4) search_scan_1(const Search search) {
+extern "C" __global__ void __launch_bounds__(256, 3) search_scan_1(const Search search) {
     scan<1>(search);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) search_scan_2(const Search search) {
+extern "C" __global__ void __launch_bounds__(256, 3) search_scan_2(const Search search) {
     scan<2>(search);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) search_scan_4(const Search search) {
+extern "C" __global__ void __launch_bounds__(256, 2) search_scan_4(const Search search) {
     scan<4>(search);
 }
 
@@ -45,7 +45,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) search_matrix_64(const Sear
     matrix<64>(search);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 1) search_matrix_128(const Search search) {
+extern "C" __global__ void __launch_bounds__(256, 2) search_matrix_128(const Search search) {
     matrix<128>(search);
 }
 

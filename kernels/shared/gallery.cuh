@@ -77,10 +77,10 @@ struct Search {
 
 static_assert(sizeof(Facts) == 32, "the host's twin has 32 bytes");
 static_assert(sizeof(Piece) == 80, "the host's twin has 80 bytes");
-static_assert(__builtin_offsetof(Piece, rows) == 56, "addresses and 64-bit numbers come first");
+STANDS_AT(Piece, rows, 56);
 static_assert(sizeof(Probe) == 48, "the host's twin has 48 bytes");
 static_assert(sizeof(Search) == 88, "the host's twin has 88 bytes");
-static_assert(__builtin_offsetof(Search, piece_count) == 48, "addresses come first");
+STANDS_AT(Search, piece_count, 48);
 
 // What a block keeps of one probe in shared memory.
 struct Seat {

@@ -40,10 +40,10 @@ struct Job {
 };
 
 static_assert(sizeof(Job) == 160, "the host's twin has 160 bytes");
-static_assert(__builtin_offsetof(Job, sums) == 80, "addresses come first");
-static_assert(__builtin_offsetof(Job, in_h) == 92, "then shapes");
-static_assert(__builtin_offsetof(Job, kernel_h) == 116, "then the window");
-static_assert(__builtin_offsetof(Job, splits) == 152, "then numbers of the op");
+STANDS_AT(Job, sums, 80);
+STANDS_AT(Job, in_h, 92);
+STANDS_AT(Job, kernel_h, 116);
+STANDS_AT(Job, splits, 152);
 
 // Channels of a position as they lie in memory.
 INLINE u32 pitch(u32 channels) {

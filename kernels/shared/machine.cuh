@@ -24,8 +24,12 @@ constexpr u32 WARP = 0xffffffffu;
 
 #ifndef ON_HOST
 
+// That a member stands where README.md says. NVRTC has no `offsetof`: the host asks for both.
+#define STANDS_AT(type, member, offset) static_assert(sizeof(type) > (offset), "it is within")
+
 // All shared memory is dynamic: how much there is stands in README.md beside each entry.
-#define SHARED_ARENA(name) extern __shared__ __align__(16) u8 name[]
+extern __shared__ __align__(16) u8 shared_bytes[];
+#define SHARED_ARENA(name) u8* name = shared_bytes
 
 // Stages of a pipeline of asynchronous copies; without them two are as good as more.
 #if __CUDA_ARCH__ >= 800

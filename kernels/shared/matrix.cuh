@@ -44,7 +44,7 @@ struct Matrix {
     u32 live;
     u32 chunks;
     u32 tiles;
-    u64 units;
+    u32 units;
 
     INLINE Crowd& crowd() const {
         return *reinterpret_cast<Crowd*>(arena + CROWD_AT);
@@ -70,9 +70,8 @@ struct Tile {
 };
 
 template <u32 N>
-INLINE Tile tile_of(const Matrix<N>& own, u64 unit) {
-    return Tile{own.search.pieces + static_cast<u32>(unit / own.tiles),
-                static_cast<u32>(unit % own.tiles) * TILE_ROWS};
+INLINE Tile tile_of(const Matrix<N>& own, u32 unit) {
+    return Tile{own.search.pieces + unit / own.tiles, unit % own.tiles * TILE_ROWS};
 }
 
 // Begins the copies of eight quads of a tile; with the last of them come the norms.
@@ -322,10 +321,10 @@ INLINE void matrix(const Search& search) {
         min(N, search.probe_count - first),
         (search.hot_quads + CHUNK_QUADS - 1) / CHUNK_QUADS,
         tiles,
-        static_cast<u64>(search.piece_count) * tiles,
+        search.piece_count * tiles,
     };
     settle_in(own);
-    u64 fetched = blockIdx.x;
+    u32 fetched = blockIdx.x;
     u32 fetched_chunk = 0;
     u32 into = 0;
     const auto fetch = [&]() {
@@ -346,7 +345,7 @@ INLINE void matrix(const Search& search) {
     u32 from = 0;
     u32 round = 0;
 #pragma unroll 1
-    for (u64 unit = blockIdx.x; unit < own.units; unit += gridDim.x) {
+    for (u32 unit = blockIdx.x; unit < own.units; unit += gridDim.x) {
         const Tile tile = tile_of(own, unit);
         round++;
         Sums<N> sums;

@@ -38,8 +38,8 @@ struct Picture {
 };
 
 static_assert(sizeof(Picture) == 104, "the host's twin has 104 bytes");
-static_assert(__builtin_offsetof(Picture, new_h) == 48, "then fit's plan");
-static_assert(__builtin_offsetof(Picture, m0) == 64, "then warp's coefficients");
+STANDS_AT(Picture, new_h, 48);
+STANDS_AT(Picture, m0, 64);
 
 // Red, green and blue.
 struct Colour {

@@ -11,8 +11,10 @@
 
 constexpr u32 STRIP_EACH = 2;
 constexpr u32 STRIP_ROWS = STRIP_EACH * SEARCH_THREADS;
-// Quads of a row under way at a time.
-constexpr u32 SCAN_LOADS = 4;
+
+// Quads of a row under way at a time: fewer where more is done with each.
+template <u32 P>
+constexpr u32 SCAN_LOADS = P <= 2 ? 4 : 2;
 
 // What a block of the scan knows.
 template <u32 P>
@@ -124,12 +126,13 @@ INLINE void hot_products(const Scan<P>& scan, const Piece& piece, const Held (&h
             }
         }
     };
+    constexpr u32 LOADS = SCAN_LOADS<P>;
     u32 quad = 0;
 #pragma unroll 1
-    for (; quad + SCAN_LOADS <= quads; quad += SCAN_LOADS) {
-        uint4 rows[SCAN_LOADS][STRIP_EACH];
+    for (; quad + LOADS <= quads; quad += LOADS) {
+        uint4 rows[LOADS][STRIP_EACH];
 #pragma unroll
-        for (u32 load = 0; load < SCAN_LOADS; load++) {
+        for (u32 load = 0; load < LOADS; load++) {
 #pragma unroll
             for (u32 n = 0; n < STRIP_EACH; n++) {
                 rows[load][n] = read_once(at[n]);
@@ -137,7 +140,7 @@ INLINE void hot_products(const Scan<P>& scan, const Piece& piece, const Held (&h
             }
         }
 #pragma unroll
-        for (u32 load = 0; load < SCAN_LOADS; load++) {
+        for (u32 load = 0; load < LOADS; load++) {
             add(rows[load], quad + load);
         }
     }
@@ -211,11 +214,11 @@ INLINE void scan(const Search& search) {
     }
     const Scan<P> own = {search, seats, keys, crowd, values, first, live};
     const u32 strips = (search.rows + STRIP_ROWS - 1) / STRIP_ROWS;
-    const u64 units = static_cast<u64>(search.piece_count) * strips;
+    const u32 units = search.piece_count * strips;
     u32 round = 0;
-    for (u64 unit = blockIdx.x; unit < units; unit += gridDim.x) {
-        const Piece& piece = search.pieces[static_cast<u32>(unit / strips)];
-        const u32 begin = static_cast<u32>(unit % strips) * STRIP_ROWS;
+    for (u32 unit = blockIdx.x; unit < units; unit += gridDim.x) {
+        const Piece& piece = search.pieces[unit / strips];
+        const u32 begin = unit % strips * STRIP_ROWS;
         if (begin >= piece.rows) {
             continue;
         }
