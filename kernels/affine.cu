@@ -2,7 +2,7 @@
 //
 // affine: out = activation(scale[c] * x + shift[c]). One thread per octet. Bound: bytes.
 //
-// Registers: affine 40
+// Registers: affine 48
 
 #include "shared/octet.cuh"
 

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Compiles every kernel for every architecture with NVRTC, on a machine without a GPU.
 
-A kernel passes when NVRTC takes it without a word, when nothing is spilled to memory and no stack is
-used, and when each entry needs no more registers than the head of its file states (`Registers:` lines,
-entry and number). NVRTC comes from its PyPI wheel (nvidia-cuda-nvrtc, release 13.0); nothing else of
-CUDA is needed, because the kernels include nothing from outside their folder.
+A kernel passes when NVRTC takes it without a word, when nothing is spilled to memory and no stack
+is used, and when each entry needs no more registers than the head of its file states (`Registers:`
+lines, entry and number). NVRTC comes from its PyPI wheel (nvidia-cuda-nvrtc, release 13.0); nothing
+else of CUDA is needed, because the kernels include nothing from outside their folder.
 
 usage: check.py FOLDER [--arch sm_90] [--cubin OUT] [KERNEL.cu …]
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
 // conv2d: the convolution over all input channels, as an implicit product on tensor cores
-// (shared/product.cuh). Three tiles: the largest where it fills the machine, the smaller ones for few
-// positions or few channels. Where even those leave multiprocessors idle, the depth is divided
+// (shared/product.cuh). Three tiles: the largest where it fills the machine, the smaller ones for
+// few positions or few channels. Where even those leave multiprocessors idle, the depth is divided
 // among the blocks of the third axis, and conv2d_sum adds up.
 //
 // Bound: operations, 2 * positions * channels * taps.

@@ -3,8 +3,8 @@
 // search: hot plane, bound, cold plane and the best rows in one pass; no score is written to memory
 // unless its row is among the best of its block.
 //
-//     search_scan_P     few probes: a thread per row, sixteen bytes a load, eight loads under way at
-//                       a time; every row is read once for P probes (shared/scan.cuh)
+//     search_scan_P     few probes: a thread per row, sixteen bytes a load, up to eight loads under
+//                       way; every row is read once for P probes (shared/scan.cuh)
 //     search_matrix_N   many probes: 128 rows by N probes a tile on tensor cores, the probes at
 //                       rest in shared memory, rows streaming past (shared/matrix.cuh)
 //     search_merge      a block per probe: the lists of all blocks into the probe's result
@@ -15,7 +15,7 @@
 // Bound: the bytes of hot plane and norms for few probes; for many, 2 * rows * probes * hot
 // dimensions operations, and one multiply-add and half a logical operation per score beside them.
 //
-// Registers: search_scan_1 80, search_scan_2 80, search_scan_4 96, search_scan_8 128
+// Registers: search_scan_1 80, search_scan_2 128, search_scan_4 128, search_scan_8 128
 // Registers: search_matrix_32 128, search_matrix_64 128, search_matrix_128 128, search_merge 64
 
 #include "shared/matrix.cuh"
@@ -25,7 +25,7 @@ extern "C" __global__ void __launch_bounds__(256, 3) search_scan_1(const Search 
     scan<1>(search);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 3) search_scan_2(const Search search) {
+extern "C" __global__ void __launch_bounds__(256, 2) search_scan_2(const Search search) {
     scan<2>(search);
 }
 

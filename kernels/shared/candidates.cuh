@@ -2,14 +2,15 @@
 //
 // The best rows of a block, probe by probe, exactly.
 //
-// A hit is one 64-bit key that compares as hits do: score descending, then row ascending, the better
-// hit the larger key. No two rows have one key, and 0 is no hit, so an order never has ties, and the
-// result does not depend on which thread came first.
+// A hit is one 64-bit key that compares as hits do: score descending, then row ascending, the
+// better hit the larger key. No two rows have one key, and 0 is no hit, so an order never has ties,
+// and the result does not depend on which thread came first.
 //
-// A list lies in device memory, owned by one block, unordered. Whatever beats the last of the best is
-// appended; a list that has grown past CROWDED is weeded between two rounds: sorted in shared memory
-// and cut to the best. A round appends at most as many keys as the list has room beyond CROWDED, so
-// nothing is ever lost. `Seat::last` is 0 until the list is full, and all ones where none is kept.
+// A list lies in device memory, owned by one block, unordered. Whatever beats the last of the best
+// is appended; a list that has grown past CROWDED is weeded between two rounds: sorted in shared
+// memory and cut to the best. A round appends at most as many keys as the list has room beyond
+// CROWDED, so nothing is ever lost. `Seat::last` is 0 until the list is full, and all ones where
+// none is kept.
 
 #pragma once
 

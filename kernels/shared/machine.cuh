@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
 // What the kernels ask of the machine beyond the language: tensor cores, asynchronous copies, half
-// precision. These wrappers are the only lines that the host does not run: where ON_HOST is defined,
-// tests/cuda_on_host/ has put functions of the same names and meanings in their place, and
+// precision. These wrappers are the only lines that the host does not run: where ON_HOST is
+// defined, tests/cuda_on_host/ has put functions of the same names and meanings in their place, and
 // everything outside this file is compiled as it stands.
 //
 // No header of CUDA is needed: NVRTC alone compiles all of it.
@@ -117,8 +117,8 @@ INLINE void multiply_bytes(i32 (&sums)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 }
 
 // Begins a copy of sixteen bytes into shared memory; zeros where they are not `there`, and then
-// `from` is not read. What was begun is there after `copies_wait`, for the thread that began it, and
-// after a barrier for all.
+// `from` is not read. What was begun is there after `copies_wait`, for the thread that began it,
+// and after a barrier for all.
 INLINE void copy_sixteen(void* to, const void* from, bool there) {
 #if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)),

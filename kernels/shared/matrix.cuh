@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
 // The scan on tensor cores, for N probes at a time: a tile is 128 rows by N probes. The probes' hot
-// values stay in shared memory; the rows' stream through three stages of eight quads, as they lie in
-// the slot, which is as the tensor cores take them. A warp multiplies 16 N / 32 rows by 32 probes.
+// values stay in shared memory; the rows' stream through three stages of eight quads, as they lie
+// in the slot, which is as the tensor cores take them. A warp multiplies 16 N / 32 rows by 32
+// probes.
 //
 // A sum begins at minus the threshold. So the bound says: a row survives where the sum plus the
 // product of the norms is not negative, and the sign of the conjunction of all sums of a thread
@@ -162,7 +163,8 @@ INLINE void multiply_chunk(const Matrix<N>& own, const u8* stage, u32 first_quad
 template <u32 N>
 INLINE bool add_norms(const Matrix<N>& own, const u8* stage, Sums<N>& sums) {
     const u32 lane = threadIdx.x % 32;
-    const u16* norm = reinterpret_cast<const u16*>(stage + VALUES_BYTES) + own.warp_row() + lane / 4;
+    const u16* norm =
+        reinterpret_cast<const u16*>(stage + VALUES_BYTES) + own.warp_row() + lane / 4;
     const u32 probe = own.warp_probe() + lane % 4 * 2;
     i32 all = -1;
 #pragma unroll

@@ -7,13 +7,13 @@
 //     columns   channels of the output                       TN per block, WN per warp
 //     depth     taps (ky, kx, i), channels fastest           32 at a time, in CONV_STAGES stages
 //
-// Both tiles lie in shared memory as rows of 64 bytes, four chunks of eight halves; chunk `c` of row
-// `r` stands at place `c ^ (r / 2 % 4)`, so that neither the copies in nor the reads of eight rows
-// out meet in a bank. A chunk never crosses a tap, because channels are padded to eight. While one
+// Both tiles lie in shared memory as rows of 64 bytes, four chunks of eight halves; chunk `c` of
+// row `r` stands at place `c ^ (r / 2 % 4)`, so that neither the copies in nor the reads of eight
+// rows out meet in a bank. A chunk never crosses a tap, because channels are padded to eight. While one
 // stage is multiplied the next ones are on their way; one barrier a stage.
 //
 // Bound: 2 * rows * columns * depth operations over 2 * (rows + columns) * depth bytes of shared
-// memory per warp; a warp of 64 by 64 reads 128 bytes for each of the clocks that its products take.
+// memory per warp: sixteen multiply-adds for a byte where a warp has 64 by 64.
 
 #pragma once
 
@@ -140,9 +140,10 @@ struct Filters {
     }
 };
 
-// Multiplies one stage. `a` and `b` are the tiles at this warp's first row and first column.
+// Multiplies one stage: from row `row` of tile `a` and row `column` of tile `b` on.
 template <u32 MT, u32 NT>
-INLINE void multiply_stage(float (&sums)[MT][NT][4], const u8* a, const u8* b, u32 row, u32 column) {
+INLINE void multiply_stage(float (&sums)[MT][NT][4], const u8* a, const u8* b, u32 row,
+                           u32 column) {
     const u32 lane = threadIdx.x % 32;
 #pragma unroll
     for (u32 half = 0; half < 2; half++) {

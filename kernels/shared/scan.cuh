@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
 // The memory-bound scan, for P probes at a time. A block of 256 threads takes strips of 512 rows in
-// turn, two rows a thread; neighbouring threads read neighbouring rows of a quad. The rare survivors
-// of the bound are finished by the whole warp, a quad a lane.
+// turn, two rows a thread; neighbouring threads read neighbouring rows of a quad. The rare
+// survivors of the bound are finished by the whole warp, a quad a lane.
 
 #pragma once
 
@@ -23,7 +23,7 @@ struct Scan {
     Seat* seats;
     u64* keys;
     Crowd* crowd;
-    // Hot values of the probes.
+    // Hot values of the probes, those of one quad after each other.
     const uint4* values;
     u32 first;
     // Probes there are, of P.
@@ -119,7 +119,7 @@ INLINE void hot_products(const Scan<P>& scan, const Piece& piece, const Held (&h
     const auto add = [&](const uint4 (&rows)[STRIP_EACH], u32 quad) {
 #pragma unroll
         for (u32 p = 0; p < P; p++) {
-            const uint4 value = scan.values[p * quads + quad];
+            const uint4 value = scan.values[quad * P + p];
 #pragma unroll
             for (u32 n = 0; n < STRIP_EACH; n++) {
                 sums[n][p] = score(rows[n], value, sums[n][p]);
@@ -203,8 +203,8 @@ INLINE void scan(const Search& search) {
     }
     const u64 quads = search.hot_quads + search.cold_quads;
     for (u32 at = thread; at < P * search.hot_quads; at += SEARCH_THREADS) {
-        const u32 p = at / search.hot_quads;
-        const u32 quad = at % search.hot_quads;
+        const u32 p = at % P;
+        const u32 quad = at / P;
         values[at] = p < live ? search.values[(first + p) * quads + quad] : make_uint4(0, 0, 0, 0);
     }
     __syncthreads();

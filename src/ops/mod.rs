@@ -73,32 +73,35 @@ impl OpRow {
         Self { name, class, kernel: Twin::Missing, shader: Twin::Missing }
     }
 
-    /// With both twins.
-    const fn with_twins(self) -> Self {
-        Self { kernel: Twin::Present, shader: Twin::Present, ..self }
+    const fn with_kernel(self) -> Self {
+        Self { kernel: Twin::Present, ..self }
+    }
+
+    const fn with_shader(self) -> Self {
+        Self { shader: Twin::Present, ..self }
     }
 }
 
 /// Every op, by name. tests/tidy compares the twins with the folders `kernels/` and `shaders/`, and
 /// tests/conformance has a case for every row: neither can be forgotten.
 pub const ALL: &[OpRow] = &[
-    OpRow::new("activation", Class::Network).with_twins(),
-    OpRow::new("add", Class::Network).with_twins(),
-    OpRow::new("affine", Class::Network).with_twins(),
-    OpRow::new("concat", Class::Exact).with_twins(),
-    OpRow::new("conv2d", Class::Network).with_twins(),
-    OpRow::new("dense", Class::Network).with_twins(),
-    OpRow::new("depthwise", Class::Network).with_twins(),
-    OpRow::new("fit", Class::Exact).with_twins(),
-    OpRow::new("global_average", Class::Network).with_twins(),
-    OpRow::new("max_pool", Class::Exact).with_twins(),
+    OpRow::new("activation", Class::Network).with_kernel().with_shader(),
+    OpRow::new("add", Class::Network).with_kernel().with_shader(),
+    OpRow::new("affine", Class::Network).with_kernel().with_shader(),
+    OpRow::new("concat", Class::Exact).with_kernel().with_shader(),
+    OpRow::new("conv2d", Class::Network).with_kernel().with_shader(),
+    OpRow::new("dense", Class::Network).with_kernel().with_shader(),
+    OpRow::new("depthwise", Class::Network).with_kernel().with_shader(),
+    OpRow::new("fit", Class::Exact).with_kernel().with_shader(),
+    OpRow::new("global_average", Class::Network).with_kernel().with_shader(),
+    OpRow::new("max_pool", Class::Exact).with_kernel().with_shader(),
     OpRow::new("quantise", Class::Exact),
-    OpRow::new("scale", Class::Network).with_twins(),
-    OpRow::new("score", Class::Exact).with_twins(),
-    OpRow::new("search", Class::Exact).with_twins(),
-    OpRow::new("softmax", Class::Network).with_twins(),
-    OpRow::new("upsample", Class::Exact).with_twins(),
-    OpRow::new("warp", Class::Network).with_twins(),
+    OpRow::new("scale", Class::Network).with_kernel().with_shader(),
+    OpRow::new("score", Class::Exact).with_kernel().with_shader(),
+    OpRow::new("search", Class::Exact).with_kernel().with_shader(),
+    OpRow::new("softmax", Class::Network).with_kernel().with_shader(),
+    OpRow::new("upsample", Class::Exact).with_kernel().with_shader(),
+    OpRow::new("warp", Class::Network).with_kernel().with_shader(),
 ];
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
-// The machine behind machine.hpp: fibres, collectives, guarded memory; and the pipe through which the
-// tests use it as they would use a device (see `serve`).
+// The machine behind machine.hpp: fibres, collectives, guarded memory; and the pipe through which
+// the tests use it as they would use a device (see `serve`).
 
 #include "machine.hpp"
 
