@@ -1,6 +1,6 @@
 """PyTorch beside the CUDA backend: the same work on the same GPU, in the same call.
 
-Reads what `portcullis-bench cuda --json` wrote, times matmul + topk (fp16 and int8) for every search
+Reads what `portcullis-bench cuda --json` wrote, times matmul + topk (fp16 and int8) for each search
 in it and an iresnet in fp16, channels last, compiled, for every batch in it, adds driver and date,
 writes the JSON back and a table beside it. Times are the device's own, warm, over random values and
 several buffers in turn; ceilings (copy, matrix product) are measured here as well.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that is measured on an NVIDIA GPU, in one call: every kernel compiled and checked, every
+# Everything that is measured on an NVIDIA GPU, in one call: every kernel compiled and checked, each
 # variant timed, PyTorch on the same machine beside it. Needs the driver, NVRTC and Python with
 # PyTorch there, and no Rust: the binaries are carried along. Changes no setting of the card.
 set -euo pipefail

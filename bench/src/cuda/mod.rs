@@ -1,4 +1,4 @@
-//! `cuda`: every variant of the kernels on an NVIDIA GPU, checked and then timed by the device's own
+//! `cuda`: every variant of the kernels on an NVIDIA GPU, checked, then timed by the device's own
 //! marks, in one call; what it measures goes to a JSON file that `bench/device/run.sh` sets beside
 //! PyTorch on the same machine.
 //!

@@ -27,6 +27,8 @@ const POSITIONS_MAX: usize = (1 << 31) - 1;
 pub(super) const HALF: usize = 2;
 /// Bytes of an f32.
 pub(super) const VALUE: usize = 4;
+/// Positions that a thread of depthwise.cu computes.
+const STRIP: usize = 4;
 /// Parts that the depth of a product is divided into at most, and stages of each at least.
 const SPLITS_MAX: usize = 16;
 const SPLIT_STEPS_MIN: usize = 8;
@@ -416,7 +418,10 @@ impl<'a> Planner<'a> {
                 let bias = self.weight(bias, Form::channels(output.c));
                 let bindings = Bindings { weights, bias, ..bindings };
                 let job = with_window(job, &window);
-                let plain = Launch { kernel: Kernel::Depthwise, job, bindings, ..plain };
+                // A thread computes four neighbouring positions of a row.
+                let strips = Shape { w: output.w.div_ceil(STRIP), ..output };
+                let work = Work::Octets(octets(strips));
+                let plain = Launch { kernel: Kernel::Depthwise, work, job, bindings };
                 self.curved(plain, output, activation)
             }
             Op::GlobalAverage => {

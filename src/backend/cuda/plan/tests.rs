@@ -515,6 +515,23 @@ fn curves_are_numbered_as_in_the_kernels() {
     }
 }
 
+#[test]
+fn a_launch_has_a_thread_for_everything_that_is_computed() {
+    let mut draft = Draft::new(Shape { h: 9, w: 7, c: 12 }, 1);
+    let small = draft.depthwise(BufferId(0));
+    let all = draft.concat(&[small, small]);
+    let program = draft.finish(&[all]);
+    let plan = plan(&program, 300).expect("it fits");
+    for items in [1, 2, 299] {
+        let blocks = |at: usize| plan.launches[at].entries(items, MACHINE).0.extent.blocks[0];
+        // Five rows of one strip of two octets; then two octets for each of twenty positions.
+        assert_eq!(blocks(0) as usize, (items * 5 * 2).div_ceil(256));
+        assert_eq!(blocks(1) as usize, (items * 20 * 2).div_ceil(256));
+    }
+    let text = include_str!("../../../../kernels/depthwise.cu");
+    assert!(text.contains(&format!("constexpr u32 ABREAST = {STRIP};")));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
