@@ -75,6 +75,19 @@ INLINE Tile tile_of(const Matrix<N>& own, u32 unit) {
     return Tile{own.search.pieces + unit / own.tiles, unit % own.tiles * TILE_ROWS};
 }
 
+// Whether some probe may find some row of the tile. Each warp asks on its own, and all get the same
+// answer, so that what nobody wants is neither fetched nor multiplied, without a barrier.
+template <u32 N>
+INLINE bool is_wanted(const Matrix<N>& own, const Tile& tile) {
+    bool some = false;
+    if (tile.begin < tile.piece->rows) {
+        for (u32 p = threadIdx.x % 32; p < own.live; p += 32) {
+            some = some || eligibility(own.seats[p], *tile.piece) != NOBODY;
+        }
+    }
+    return __ballot_sync(WARP, some) != 0;
+}
+
 // Begins the copies of eight quads of a tile; with the last of them come the norms.
 template <u32 N>
 INLINE void fetch_chunk(const Matrix<N>& own, const Tile& tile, u32 chunk, u8* stage) {
@@ -330,6 +343,10 @@ INLINE void matrix(const Search& search) {
     u32 fetched_chunk = 0;
     u32 into = 0;
     const auto fetch = [&]() {
+        while (fetched_chunk == 0 && fetched < own.units &&
+               !is_wanted(own, tile_of(own, fetched))) {
+            fetched += gridDim.x;
+        }
         if (fetched < own.units) {
             fetch_chunk(own, tile_of(own, fetched), fetched_chunk, arena + into * STAGE_BYTES);
             fetched_chunk++;
@@ -349,6 +366,13 @@ INLINE void matrix(const Search& search) {
 #pragma unroll 1
     for (u32 unit = blockIdx.x; unit < own.units; unit += gridDim.x) {
         const Tile tile = tile_of(own, unit);
+        if (!is_wanted(own, tile)) {
+            if (threadIdx.x < own.live && tile.begin < tile.piece->rows) {
+                own.seats[threadIdx.x].ineligible +=
+                    min(TILE_ROWS, tile.piece->rows - tile.begin);
+            }
+            continue;
+        }
         round++;
         Sums<N> sums;
         begin_sums(own, sums);

@@ -9,8 +9,8 @@
 //
 // Both tiles lie in shared memory as rows of 64 bytes, four chunks of eight halves; chunk `c` of
 // row `r` stands at place `c ^ (r / 2 % 4)`, so that neither the copies in nor the reads of eight
-// rows out meet in a bank. A chunk never crosses a tap, because channels are padded to eight. While one
-// stage is multiplied the next ones are on their way; one barrier a stage.
+// rows out meet in a bank. A chunk never crosses a tap, because channels are padded to eight. While
+// one stage is multiplied the next ones are on their way; one barrier a stage.
 //
 // Bound: 2 * rows * columns * depth operations over 2 * (rows + columns) * depth bytes of shared
 // memory per warp: sixteen multiply-adds for a byte where a warp has 64 by 64.

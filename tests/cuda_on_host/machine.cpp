@@ -240,19 +240,43 @@ void complete(Fibre* lanes) {
     }
 }
 
-// A thread's order in the next pass: ascending, descending, or anew at random.
+// The caller's order: 0 and 1, ascending and descending, all threads abreast; everything else is
+// the seed of orders drawn anew, in which a warp runs on alone until it must wait for others.
+constexpr std::uint64_t DESCENDING = 1;
+constexpr std::uint64_t DRAWN = 2;
+
+// The order of warps, or of lanes, in the next pass.
 void shuffle_order(std::vector<unsigned>& order, std::uint64_t& seed) {
-    if (seed == 1) {
-        std::reverse(order.begin(), order.end());
-        seed = 0;
-    }
-    if (seed == 0) {
+    if (seed < DRAWN) {
         return;
     }
     for (std::size_t last = order.size() - 1; last > 0; last--) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         std::swap(order[last], order[(seed >> 33) % (last + 1)]);
     }
+    seed |= DRAWN;
+}
+
+std::vector<unsigned> numbers(unsigned count, std::uint64_t seed) {
+    std::vector<unsigned> order;
+    for (unsigned number = 0; number < count; number++) {
+        order.push_back(seed == DESCENDING ? count - 1 - number : number);
+    }
+    return order;
+}
+
+// Runs every lane of a warp that can run, once; whether there was one.
+bool run_lanes(unsigned warp, const std::vector<unsigned>& lanes) {
+    bool moved = false;
+    for (unsigned lane : lanes) {
+        Fibre& fibre = fibres[warp * LANES + lane];
+        if (fibre.state == State::Ready) {
+            moved = true;
+            running = &fibre;
+            change(scheduler, running->context);
+        }
+    }
+    return moved;
 }
 
 void run_block(std::uint64_t& seed) {
@@ -260,7 +284,6 @@ void run_block(std::uint64_t& seed) {
     std::memset(shared_begin, 0xa5, static_cast<std::size_t>(shared_end - shared_begin));
     std::fill(arrived_in_warp.begin(), arrived_in_warp.end(), 0u);
     arrived_at_barrier = barrier_sum = done = 0;
-    std::vector<unsigned> order;
     for (unsigned number = 0; number < threads; number++) {
         Fibre& fibre = fibres[number];
         fibre.state = State::Ready;
@@ -270,16 +293,20 @@ void run_block(std::uint64_t& seed) {
         fibre.copies.clear();
         fibre.groups = 0;
         prepare(fibre.context, fibre.stack, run_fibre);
-        order.push_back(number);
     }
+    const bool alone = seed >= DRAWN;
+    std::vector<unsigned> warps = numbers(threads / LANES, seed);
+    std::vector<unsigned> lanes = numbers(LANES, seed);
     while (done < threads) {
-        shuffle_order(order, seed);
+        shuffle_order(warps, seed);
+        shuffle_order(lanes, seed);
         bool moved = false;
-        for (unsigned number : order) {
-            if (fibres[number].state == State::Ready) {
+        for (unsigned warp : warps) {
+            while (run_lanes(warp, lanes)) {
                 moved = true;
-                running = &fibres[number];
-                change(scheduler, running->context);
+                if (!alone) {
+                    break;
+                }
             }
         }
         if (!moved) {

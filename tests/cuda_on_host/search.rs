@@ -5,7 +5,7 @@ use portcullis::{
     limits::CANDIDATES_MAX,
     ops::{
         score::rest_norm,
-        tile::{TileLayout, TileSource},
+        tile::{Common, ROW_RESTRICTED, TileLayout, TileSource},
     },
 };
 
@@ -90,7 +90,7 @@ impl Resident {
         for (tile, held) in gallery.set().tiles.iter().enumerate() {
             let first = tile * layout.rows;
             let members = &gallery.rows[first..first + held.rows];
-            let common = held.common;
+            let common = Common::of(&members.iter().map(|(row, _)| *row).collect::<Vec<_>>());
             let mut hot = vec![0_u8; (quads(layout.hot_dims) * QUAD + 2) * rows];
             let mut cold = vec![0_u8; quads(layout.dims - layout.hot_dims) * QUAD * rows];
             let mut facts = vec![Facts::default(); rows];
@@ -319,6 +319,36 @@ paths! {
     matrix_of_32 => 4,
     matrix_of_64 => 5,
     matrix_of_128 => 6,
+}
+
+#[test]
+fn each_fact_alone_decides_who_is_eligible() {
+    let Some(mut device) = Device::start("facts", 4) else { return };
+    let dice = &mut Dice::thrown_for("facts");
+    let layout = TileLayout { dims: 24, hot_dims: 9, rows: 50 };
+    for fact in 0..5 {
+        for path in &PATHS {
+            let mut gallery = Gallery::filled(dice, layout, 130, Spread::Concentrated);
+            for (row, _) in &mut gallery.rows {
+                match fact {
+                    0 => row.class_bits = dice.pick(&[1, 1, 3]),
+                    1 => row.group = dice.pick(&[7, 7, 0]),
+                    2 => row.flags = dice.pick(&[0, 0, ROW_RESTRICTED]),
+                    3 => row.not_before_s = dice.pick(&[i64::MIN, 1000, 1001]),
+                    _ => row.expiry_s = dice.pick(&[i64::MAX, 1000, 1001]),
+                }
+            }
+            let query = |dice: &mut Dice| {
+                let probe = values(dice, layout, Spread::Concentrated);
+                let best = dice.pick(&[0, 3]);
+                let whole = Query::whole(&probe, threshold(dice, &gallery, &probe), best);
+                let group = (fact == 1).then_some(7);
+                Query { class_bits: dice.pick(&[2, 3, 1]), group, ..whole }
+            };
+            let queries: Vec<Query> = (0..6).map(|_| query(dice)).collect();
+            check(&mut device, dice, &gallery, &queries, path);
+        }
+    }
 }
 
 #[test]
