@@ -55,10 +55,3 @@ mod on_wgpu {
 
     mod suite;
 }
-
-// rustfmt does not look into cfg'd paths of macros: this names the suite for it.
-#[cfg(any())]
-#[path = "devices"]
-mod formatted {
-    mod suite;
-}

@@ -90,8 +90,7 @@ impl Draft {
 
     fn affine(&mut self, input: BufferId, scale: f32, shift: f32) -> BufferId {
         let shape = self.program.shape(input);
-        let (scale, shift) =
-            (self.weight(vec![scale; shape.c]), self.weight(vec![shift; shape.c]));
+        let (scale, shift) = (self.weight(vec![scale; shape.c]), self.weight(vec![shift; shape.c]));
         let op = Op::Affine { scale, shift, activation: Activation::Identity };
         self.step(op, vec![input], shape)
     }
@@ -105,8 +104,7 @@ impl Draft {
         beside: Option<BufferId>,
     ) -> BufferId {
         let from = self.program.shape(input);
-        let window =
-            Window { kernel: [edge; 2], stride: [stride; 2], pad: [edge / 2; 4] };
+        let window = Window { kernel: [edge; 2], stride: [stride; 2], pad: [edge / 2; 4] };
         let [h, w] = window.output(from.h, from.w);
         let taps = edge * edge * from.c;
         let weights = self.drawn(taps * c, (1.0 / taps as f32).sqrt());
@@ -124,8 +122,7 @@ impl Draft {
         let normed = self.affine(input, 1.0, 0.0);
         let inner = self.conv(normed, c, (3, 1), true, None);
         let is_same = stride == 1 && self.program.shape(input).c == c;
-        let shortcut =
-            if is_same { input } else { self.conv(input, c, (1, stride), false, None) };
+        let shortcut = if is_same { input } else { self.conv(input, c, (1, stride), false, None) };
         self.conv(inner, c, (3, stride), false, Some(shortcut))
     }
 

@@ -77,8 +77,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     for (name, hot_dims) in [("whole", Some(DIMS)), ("split", None)] {
         let crowd = Crowd::new(DIMS, hot_dims, SEED)?;
-        let few: Arc<dyn TileSource> =
-            Arc::new(Plain::draw(&crowd, ORACLE_ROWS.min(rows), None)?);
+        let few: Arc<dyn TileSource> = Arc::new(Plain::draw(&crowd, ORACLE_ROWS.min(rows), None)?);
         check(cuda, &crowd, &few, (name, ORACLE_ROWS.min(rows)), checks)?;
         let drawn = crowd.probes(rows, PROBES[PROBES.len() - 1])?;
         let threshold = Score::at_least(SIMILARITY, crowd.calibration.scale());

@@ -147,12 +147,16 @@ mod tests {
         }
     }
 
-    /// Names and offsets of the members of `struct name` in the headers, and its size.
+    /// Names and offsets of the members of the struct of that name in the headers, and its size.
     fn told(name: &str) -> (Vec<(String, usize)>, usize) {
-        let begin = format!("struct {name} {{");
-        let body = HEADERS.iter().find_map(|text| text.split(&begin).nth(1));
-        let body = body.and_then(|rest| rest.split("};").next()).expect("the headers have it");
-        let (mut members, mut at, mut widest) = (Vec::new(), 0_usize, 1);
+        let texts = || HEADERS.iter().flat_map(|text| text.split("\nstruct ").skip(1));
+        let headed = texts().map(|text| text.split_once(" {").expect("a body"));
+        let mut found = headed.filter(|(head, _)| head.rsplit(' ').next() == Some(name));
+        let (head, rest) = found.next().expect("the headers have it");
+        let body = rest.split("};").next().expect("it ends");
+        let aligned = head.strip_prefix("alignas(").and_then(|rest| rest.split(')').next());
+        let aligned = aligned.map_or(1, |bytes| bytes.parse().expect("a number"));
+        let (mut members, mut at, mut widest) = (Vec::new(), 0_usize, aligned);
         for line in body.lines().map(str::trim) {
             let Some(member) = line.strip_suffix(';').filter(|line| !line.starts_with("//")) else {
                 continue;
