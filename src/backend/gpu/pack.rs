@@ -98,11 +98,6 @@ impl SlotShape {
         self.rows * size_of::<Facts>()
     }
 
-    /// Bytes of a slot in the plane that is largest.
-    pub(in crate::backend) fn largest_bytes(&self) -> usize {
-        self.hot_bytes().max(self.cold_bytes()).max(self.facts_bytes())
-    }
-
     /// Bytes of a slot in all planes.
     pub(in crate::backend) fn bytes(&self) -> usize {
         self.hot_bytes() + self.cold_bytes() + self.facts_bytes()

@@ -198,3 +198,182 @@ impl<B: Board> Shelf<B> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::{Zeroable, bytes_of};
+
+    use super::*;
+    use crate::{
+        backend::gpu::opened::Opened,
+        ops::tile::{Common, Row, TileError, TileLayout, TilePart, TileRef},
+        types::{Hash256, TemplateKind},
+    };
+
+    const LAYOUT: TileLayout = TileLayout { dims: 4, hot_dims: 2, rows: 3 };
+
+    /// A gallery whose tile `t` holds nothing but its content's number.
+    struct Numbers(TileSet);
+
+    impl Numbers {
+        fn new(contents: &[u8]) -> Self {
+            let common = Common::of(&[Row::zeroed()]);
+            let tile = |&content: &u8| TileRef { rows: 3, content: content.into(), common };
+            let kind = TemplateKind {
+                model: Hash256::from_bytes([1; 32]),
+                calibration: Hash256::from_bytes([2; 32]),
+                dims: 4,
+            };
+            let tiles = contents.iter().map(tile).collect();
+            Self(TileSet { generation: 1, kind, layout: LAYOUT, tiles })
+        }
+    }
+
+    impl TileSource for Numbers {
+        fn set(&self) -> &TileSet {
+            &self.0
+        }
+
+        fn open(&self, tile: usize, part: TilePart, scratch: &mut [u8]) -> Result<(), TileError> {
+            let content = u8::try_from(self.0.tiles[tile].content).expect("a small number");
+            match part {
+                TilePart::Hot | TilePart::Cold => scratch.fill(content),
+                TilePart::Rows => {
+                    let row = Row { subject: [content; 16], ..Row::zeroed() };
+                    scratch.chunks_mut(size_of::<Row>()).for_each(|to| {
+                        to.copy_from_slice(bytes_of(&row));
+                    });
+                }
+            }
+            Ok(())
+        }
+
+        fn origin(&self) -> u64 {
+            5
+        }
+    }
+
+    /// A device that is this process's memory, with room for so many slabs.
+    #[derive(Default)]
+    struct Played {
+        slabs_max: usize,
+        slabs: Mutex<Vec<Arc<Mutex<Vec<u8>>>>>,
+        carried: Mutex<Vec<usize>>,
+    }
+
+    impl Board for Played {
+        type Memory = Arc<Mutex<Vec<u8>>>;
+        type Loader = Opened;
+        type Table = usize;
+
+        fn shape(&self, set: &TileSet) -> SlotShape {
+            SlotShape::of(set.layout, false)
+        }
+
+        fn slots_max(&self, _shape: SlotShape) -> usize {
+            2
+        }
+
+        fn memory(&self, shape: SlotShape, slots: usize) -> Result<Self::Memory, BackendError> {
+            let mut slabs = locked(&self.slabs);
+            if slabs.len() == self.slabs_max {
+                return Err(BackendError::Full { what: "played", why: String::new() });
+            }
+            slabs.push(Arc::new(Mutex::new(vec![0; shape.bytes() * slots])));
+            Ok(Arc::clone(&slabs[slabs.len() - 1]))
+        }
+
+        fn clear(
+            &self,
+            slab: &Slab<Self::Memory>,
+            runs: &[Range<usize>],
+        ) -> Result<(), BackendError> {
+            let bytes = slab.shape.bytes();
+            for run in runs {
+                locked(&slab.held)[run.start * bytes..run.end * bytes].fill(0);
+            }
+            Ok(())
+        }
+
+        fn carry(
+            &self,
+            opened: &mut Opened,
+            source: &dyn TileSource,
+            fresh: &[(usize, &PinnedTile<Self::Memory>)],
+        ) -> Result<(), BackendError> {
+            let shape = self.shape(source.set());
+            for &(tile, held) in fresh {
+                locked(&self.carried).push(tile);
+                opened.open(source, tile, true)?;
+                for (slot, stretch) in held.slots.iter().zip(shape.stretches(3)) {
+                    let packed = opened.pack(source.set(), tile, shape, stretch, true);
+                    let at = slot.number * shape.bytes();
+                    let mut memory = locked(&slot.slab.held);
+                    let into = &mut memory[at..at + shape.bytes()];
+                    assert!(into.iter().all(|&byte| byte == 0), "a slot is given out zeroed");
+                    into.copy_from_slice(packed);
+                }
+            }
+            Ok(())
+        }
+
+        fn table(
+            &self,
+            _opened: &mut Opened,
+            _set: &TileSet,
+            tiles: &[Arc<PinnedTile<Self::Memory>>],
+        ) -> Result<usize, BackendError> {
+            Ok(tiles.iter().map(|tile| tile.slots.len()).sum())
+        }
+
+        fn guarded(&self, work: &mut dyn FnMut() -> Result<(), BackendError>) {
+            work().expect("nothing fails here");
+        }
+    }
+
+    fn shelf(slabs_max: usize) -> (Arc<Played>, Arc<Shelf<Played>>) {
+        let board = Arc::new(Played { slabs_max, ..Played::default() });
+        let shelf = Arc::new(Shelf::new(&board));
+        (board, shelf)
+    }
+
+    fn taken(board: &Played) -> Vec<usize> {
+        std::mem::take(&mut *locked(&board.carried))
+    }
+
+    #[test]
+    fn generations_share_what_is_equal_and_what_nobody_holds_is_zeroed() {
+        let (board, shelf) = shelf(9);
+        let pin = |contents: &[u8]| shelf.pin(&Numbers::new(contents), &mut Opened::default());
+        let first = pin(&[1, 2, 3]).expect("it fits");
+        assert_eq!((taken(&board), *first.table()), (vec![0, 1, 2], 3));
+        let second = pin(&[1, 2, 4, 5]).expect("it fits");
+        assert_eq!(taken(&board), [2, 3], "what the first holds is not opened again");
+        assert!(Arc::ptr_eq(&first.tiles[1], &second.tiles[1]));
+        assert_eq!(second.tiles[3].subjects, [[5; 16]; 3]);
+        let everywhere = || {
+            let slabs = locked(&board.slabs).clone();
+            slabs.iter().flat_map(|slab| locked(slab).clone()).collect::<Vec<u8>>()
+        };
+        drop(first);
+        let left = everywhere();
+        assert!(!left.contains(&3), "the third tile of the first is gone");
+        assert!([1, 2, 4, 5].iter().all(|content| left.contains(content)));
+        drop(second);
+        assert!(everywhere().iter().all(|&byte| byte == 0));
+        assert!(locked(&shelf.slabs).is_empty(), "empty slabs are given back");
+    }
+
+    #[test]
+    fn a_set_that_finds_no_room_leaves_nothing_behind() {
+        let (board, shelf) = shelf(1);
+        let pin = |contents: &[u8]| shelf.pin(&Numbers::new(contents), &mut Opened::default());
+        let refused = pin(&[1, 2, 3]).map(|_| ()).expect_err("a slab has two slots");
+        assert!(matches!(refused, BackendError::Full { .. }), "{refused:?}");
+        assert!(locked(&shelf.slabs).is_empty());
+        // The memory of before was given back; a smaller set fits.
+        locked(&board.slabs).clear();
+        let held = pin(&[1, 2]).expect("two tiles");
+        assert_eq!(held.tiles.len(), 2);
+    }
+}

@@ -45,11 +45,6 @@ impl<M> Slab<M> {
         Some(Slot { slab: Arc::clone(self), number })
     }
 
-    /// How many there are.
-    pub(in crate::backend) fn slots(&self) -> usize {
-        self.slots
-    }
-
     /// Whether nobody holds a slot of it.
     pub(in crate::backend) fn is_free(&self) -> bool {
         locked(&self.free).len() == self.slots

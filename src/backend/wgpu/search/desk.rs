@@ -176,7 +176,7 @@ impl Desk {
             encoder.clear_buffer(buffer, 0, None);
         }
         for slab in &self.windows {
-            slab.held.clear(encoder, slab.shape, &(0..slab.slots()));
+            slab.held.clear(encoder, slab.shape, &(0..slab.held.slots));
         }
     }
 

@@ -143,24 +143,12 @@ impl Searcher {
         pin: &Pin,
     ) -> Result<Vec<RowHits>, BackendError> {
         let shape = SlotShape::of(pin.set.layout, self.gpu.tight);
-        let mut slabs: Vec<(&Slab, Vec<Place>)> = Vec::new();
-        for (tile, held) in pin.tiles.iter().enumerate() {
-            let stretches = shape.stretches(pin.set.tiles[tile].rows);
-            for (slot, stretch) in held.slots.iter().zip(stretches) {
-                let place = Place { tile, stretch, slot: slot.number };
-                let slab = slot.slab.as_ref();
-                match slabs.iter_mut().rev().find(|(known, _)| std::ptr::eq(*known, slab)) {
-                    Some((_, places)) => places.push(place),
-                    None => slabs.push((slab, vec![place])),
-                }
-            }
-        }
         let most = self.pass_pieces();
         let (mut runs, mut lie) = (Vec::new(), Vec::new());
-        for (slab, places) in slabs {
+        for (slab, places) in pin.table() {
             for run in places.chunks(most) {
                 runs.push(run.to_vec());
-                lie.push(slab);
+                lie.push(slab.as_ref());
             }
         }
         let inquiry = self.inquire(&pin.set, shape, probes, runs);
@@ -191,7 +179,7 @@ impl Searcher {
         let runs = windows.iter().map(|tiles| window_places(set, shape, tiles)).collect();
         let inquiry = self.inquire(set, shape, probes, runs);
         let slots = window * per_tile;
-        desk.windows.retain(|slab| slab.shape == shape && slab.slots() >= slots);
+        desk.windows.retain(|slab| slab.shape == shape && slab.held.slots >= slots);
         while desk.windows.len() < 2.min(windows.len()) {
             let planes = Planes::new(&self.gpu, shape, slots);
             desk.windows.push(Arc::new(Slab::new(shape, slots, planes)));

@@ -4,7 +4,10 @@ use std::{ops::Range, sync::Arc};
 
 use ::wgpu::{Buffer, CommandEncoder};
 
-use super::load::{Loader, Wanted};
+use super::{
+    ask::Place,
+    load::{Loader, Wanted},
+};
 use crate::{
     backend::{
         BackendError,
@@ -28,6 +31,8 @@ pub(super) struct Planes {
     pub(super) hot: Buffer,
     pub(super) cold: Buffer,
     pub(super) facts: Buffer,
+    /// How many slots they hold.
+    pub(super) slots: usize,
 }
 
 pub(super) type Slab = slab::Slab<Planes>;
@@ -37,7 +42,8 @@ pub(super) fn slots_max(gpu: &Gpu, shape: SlotShape) -> usize {
     if gpu.tight {
         return SLOTS_TIGHT;
     }
-    let fitting = gpu.binding_bytes_max() / (shape.largest_bytes() as u64).max(1);
+    let largest = shape.hot_bytes().max(shape.cold_bytes()).max(shape.facts_bytes());
+    let fitting = gpu.binding_bytes_max() / (largest as u64).max(1);
     usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, SLOTS_MAX)
 }
 
@@ -49,6 +55,7 @@ impl Planes {
             hot: room("hot", shape.hot_bytes()),
             cold: room("cold", shape.cold_bytes()),
             facts: room("facts", shape.facts_bytes()),
+            slots,
         }
     }
 
@@ -95,8 +102,8 @@ pub(super) struct Bench(pub(super) Arc<Gpu>);
 impl Board for Bench {
     type Memory = Planes;
     type Loader = Loader;
-    /// Pieces are told with every search: what is asked of them depends on its probes.
-    type Table = ();
+    /// Where pieces lie, slab by slab; what is asked of them is told with every search.
+    type Table = Vec<(Arc<Slab>, Vec<Place>)>;
 
     fn shape(&self, set: &TileSet) -> SlotShape {
         SlotShape::of(set.layout, self.0.tight)
@@ -140,10 +147,23 @@ impl Board for Bench {
     fn table(
         &self,
         _loader: &mut Loader,
-        _set: &TileSet,
-        _tiles: &[Arc<PinnedTile<Planes>>],
-    ) -> Result<(), BackendError> {
-        Ok(())
+        set: &TileSet,
+        tiles: &[Arc<PinnedTile<Planes>>],
+    ) -> Result<Self::Table, BackendError> {
+        let shape = self.shape(set);
+        let mut slabs: Self::Table = Vec::new();
+        for (tile, held) in tiles.iter().enumerate() {
+            let stretches = shape.stretches(set.tiles[tile].rows);
+            for (slot, stretch) in held.slots.iter().zip(stretches) {
+                let place = Place { tile, stretch, slot: slot.number };
+                let known = |(slab, _): &&mut (Arc<Slab>, _)| Arc::ptr_eq(slab, &slot.slab);
+                match slabs.iter_mut().rev().find(known) {
+                    Some((_, places)) => places.push(place),
+                    None => slabs.push((Arc::clone(&slot.slab), vec![place])),
+                }
+            }
+        }
+        Ok(slabs)
     }
 
     fn guarded(&self, work: &mut dyn FnMut() -> Result<(), BackendError>) {
