@@ -86,8 +86,8 @@ pub(super) fn run(
         for (times, sets) in [(1, COPIES), (TIMES, 1)] {
             let source: Arc<dyn TileSource> = Arc::new(Repeated::new(&base, times));
             // A source that stands alone shares nothing: each pin has memory of its own.
-            let sets = (0..sets).map(|_| Ok(Tiles::Pinned(cuda.pin(&source)?)));
-            let sets: Vec<Tiles> = sets.collect::<Result<_, Failure>>()?;
+            let pin = |_| -> Result<Tiles, Failure> { Ok(Tiles::Pinned(cuda.pin(&source)?)) };
+            let sets: Vec<Tiles> = (0..sets).map(pin).collect::<Result<_, _>>()?;
             let set = source.set();
             let hot_bytes = set.rows() as f64 * (set.layout.hot_dims + 2) as f64;
             for many in PROBES {
