@@ -104,12 +104,14 @@ impl<B: Board> Drop for Pin<B> {
     }
 }
 
+/// Tiles that some set may hold, by gallery and content.
+type Known<M> = HashMap<(u64, u64), Weak<PinnedTile<M>>>;
+
 /// All slabs of one backend, and the tiles that lie in them.
 pub(in crate::backend) struct Shelf<B: Board> {
     board: Arc<B>,
     slabs: Mutex<Vec<Arc<Slab<B::Memory>>>>,
-    /// By gallery and content.
-    tiles: Mutex<HashMap<(u64, u64), Weak<PinnedTile<B::Memory>>>>,
+    tiles: Mutex<Known<B::Memory>>,
 }
 
 impl<B: Board> Shelf<B> {
