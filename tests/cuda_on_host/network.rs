@@ -3,7 +3,7 @@
 
 use portcullis::ops::{
     item::{Item, ItemMut},
-    program::{Activation, Op, Program, Shape, Step, WeightId, Window},
+    program::{Activation, BufferId, Op, Program, Shape, Step, WeightId, Window},
     step::execute,
 };
 
@@ -223,11 +223,22 @@ impl Case<'_> {
     }
 
     fn conv2d(&self, run: &mut Run<'_>, window: &Window, weights: WeightId, job: &mut Job) {
+        let tile = run.dice.pick(&TILES);
+        self.conv2d_by(run, tile, window, weights, job);
+    }
+
+    fn conv2d_by(
+        &self,
+        run: &mut Run<'_>,
+        (entry, rows, columns): (&str, usize, usize),
+        window: &Window,
+        weights: WeightId,
+        job: &mut Job,
+    ) {
         let taps = window.kernel[0] * window.kernel[1];
         let (inputs, outputs) = (self.shape(0).c, self.output().c);
         let packed = filters(self.program.weight(weights), taps, inputs, outputs);
         job.weights = run.halves(&packed);
-        let (entry, rows, columns) = run.dice.pick(&TILES);
         let tiles = self.rows().div_ceil(rows) * pitch(outputs).div_ceil(columns);
         let shared = (rows + columns) * 64 * run.device.stages as usize;
         let grid = Extent(word(tiles), 1, job.splits);
@@ -454,6 +465,39 @@ fn steps_of_the_field_cross_every_tile() {
     let dice = &mut Dice::thrown_for("of the field");
     for program in networks::of_the_field(dice) {
         check(&mut device, dice, &program, 2);
+    }
+}
+
+#[test]
+fn what_is_no_number_stays_under_its_windows() {
+    let Some(mut device) = Device::start("no number", 4) else { return };
+    let dice = &mut Dice::thrown_for("no number");
+    for (side, channels) in [(1, 8), (1, 3), (3, 4), (3, 8), (2, 40)] {
+        let mut draft = networks::Draft::new("no number", Shape { h: 7, w: 6, c: channels });
+        let window = Window { kernel: [side; 2], stride: [1; 2], pad: [1, 0, 0, 1] };
+        let output = draft.conv2d(dice, BufferId(0), window, 12, None);
+        let program = draft.finish(&[output]);
+        for entry in TILES {
+            let values: Vec<f32> = dice
+                .units(program.shape(BufferId(0)).len(), 2.0)
+                .into_iter()
+                .map(rounded)
+                .collect();
+            let mut broken = values.clone();
+            broken[dice.below(values.len())] = f32::NAN;
+            let case = |inputs| Case { program: &program, step: &program.steps[0], inputs };
+            let case = case(vec![vec![values], vec![broken]]);
+            let mut run = Run { device: &mut device, dice, wide: true, held: Vec::new() };
+            let Op::Conv2d { weights, bias, activation, .. } = case.step.op else { continue };
+            let job = with_window(case.job(&mut run), &window);
+            let (mut job, _) = case.tail(&mut run, job, bias, activation);
+            case.conv2d_by(&mut run, entry, &window, weights, &mut job);
+            let held = run.output(job.out, case.rows(), case.output().c, true);
+            run.end();
+            let expected = case.expected(&program, case.step);
+            let numbers = |values: &[f32]| values.iter().map(|x| x.is_nan()).collect::<Vec<_>>();
+            assert_eq!(numbers(&held), numbers(&expected), "{side}, {channels}, {entry:?}");
+        }
     }
 }
 
