@@ -562,13 +562,15 @@ fn open_audit(config: &Config, environment: &Environment) -> Result<FileAudit, S
 }
 
 /// What the configuration says of an engine, asked for by its name or not.
-fn wish(config: &Config, by_name: bool) -> Wish<'_> {
+pub(crate) fn wish(config: &Config, by_name: bool) -> Wish<'_> {
     let threads = match config.engine.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
     let gives_way = config.engine.compute == ComputeClass::Background;
-    Wish { threads, gives_way, adapter: &config.engine.adapter, by_name }
+    let kernels =
+        Some(config.engine.kernel_cache.as_path()).filter(|at| !at.as_os_str().is_empty());
+    Wish { threads, gives_way, adapter: &config.engine.adapter, kernels, by_name }
 }
 
 /// The backend that the configuration asks for.
@@ -579,6 +581,7 @@ pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
     let wanted = match config.engine.name {
         EngineName::Auto => None,
         EngineName::Cpu => Some("cpu"),
+        EngineName::Cuda => Some("cuda"),
         EngineName::Reference => Some("reference"),
         EngineName::Wgpu => Some("wgpu"),
     };

@@ -477,8 +477,9 @@ impl Config {
             }
             Some(_) | None => Self::default(),
         };
-        let config = config.overridden(environment)?;
+        let mut config = config.overridden(environment)?;
         config.check()?;
+        config.engine.placed(environment);
         Ok(config)
     }
 

@@ -45,6 +45,7 @@ macro_rules! mount {
 
 mount! {
     on_cpu => "cpu";
+    on_cuda => "cuda";
     on_fpga => "fpga";
     on_reference => "reference";
     on_wgpu => "wgpu";
@@ -68,6 +69,20 @@ mod on_wgpu_small {
 
     fn backend(test: &str) -> Option<Arc<dyn portcullis::backend::Backend>> {
         crate::support::at_hand("wgpu", test, crate::support::small_device())
+    }
+
+    mod feeds;
+    mod search;
+}
+
+// A GPU of NVIDIA's on which nothing fits in one piece, as above.
+#[cfg(feature = "cuda")]
+#[path = "conformance"]
+mod on_cuda_small {
+    use std::sync::Arc;
+
+    fn backend(test: &str) -> Option<Arc<dyn portcullis::backend::Backend>> {
+        crate::support::at_hand("cuda", test, crate::support::small_gpu())
     }
 
     mod feeds;

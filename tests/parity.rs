@@ -136,8 +136,7 @@ fn every_network_on_every_backend_says_what_onnxruntime_says() {
         let program = model::load(&bytes, &entry.name, ChannelOrder::Rgb, None);
         let program = program.unwrap_or_else(|error| panic!("{}: {error}", entry.name));
         for factory in FACTORIES {
-            let wish = Wish { threads: 2, gives_way: false, adapter: "", by_name: true };
-            let backend = match (factory.make)(&wish) {
+            let backend = match (factory.make)(&Wish::named(2)) {
                 Ok(backend) => backend,
                 Err(unavailable) => {
                     common::skip(test, factory.name, &unavailable.to_string());

@@ -7,6 +7,8 @@
 
 mod authenticity;
 mod ceiling;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod document;
 mod fail;
 mod finder;
@@ -59,6 +61,9 @@ enum What {
     Products(Products),
     /// Exact 1:N search against FAISS, USearch and NumPy; sealed galleries; growth; 1:1.
     Search(search::Options),
+    /// Search and networks on an NVIDIA GPU, checked and timed by the device's own marks.
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Options),
     /// Exact 1:N search on a GPU against a copy kernel and a naive shader.
     #[cfg(feature = "wgpu")]
     Wgpu(gpu::Options),
@@ -150,6 +155,8 @@ fn main() -> ExitCode {
             products::products(&asked).map(|()| true).map_err(|why| why.to_string())
         }
         What::Search(asked) => search::run(&asked).map_err(|why| why.to_string()),
+        #[cfg(feature = "cuda")]
+        What::Cuda(asked) => cuda::run(&asked).map_err(|why| why.to_string()),
         #[cfg(feature = "wgpu")]
         What::Wgpu(asked) => gpu::run(&asked).map_err(|why| why.to_string()),
     };

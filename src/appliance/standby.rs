@@ -5,7 +5,7 @@
 //! weights is too much for a case that may never come. A file that is gone or altered by then is no
 //! engine, and its batch is referred.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use super::models::Models;
 use crate::{
@@ -58,9 +58,10 @@ fn after(
     let place = FACTORIES.iter().position(|row| row.name == name);
     let rest = FACTORIES.iter().skip(place.map_or(FACTORIES.len(), |place| place + 1));
     let Wish { threads, gives_way, by_name, .. } = wish;
-    let adapter = wish.adapter.to_owned();
+    let (adapter, kernels) = (wish.adapter.to_owned(), wish.kernels.map(Path::to_owned));
     Box::new(rest.filter_map(move |row| {
-        (row.make)(&Wish { threads, gives_way, adapter: &adapter, by_name }).ok()
+        let (adapter, kernels) = (adapter.as_str(), kernels.as_deref());
+        (row.make)(&Wish { threads, gives_way, adapter, kernels, by_name }).ok()
     }))
 }
 
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
     use crate::backend::reference::Reference;
 
-    const WISH: Wish<'_> = Wish { threads: 1, gives_way: false, adapter: "", by_name: false };
+    const WISH: Wish<'_> = Wish { by_name: false, ..Wish::named(1) };
 
     #[test]
     fn the_least_preferred_backend_is_last_and_has_nobody_after_it() {

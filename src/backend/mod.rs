@@ -6,12 +6,16 @@
 //! Invariant: nothing here knows `gallery` or `model`; they meet in [`crate::ops`].
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod fpga;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod gpu;
 pub mod reference;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;
 
-use std::{any::Any, fmt, sync::Arc};
+use std::{any::Any, fmt, path::Path, sync::Arc};
 
 use crate::{
     ops::{
@@ -126,6 +130,14 @@ pub enum BackendError {
     /// A tile did not open.
     #[error(transparent)]
     Tile(#[from] TileError),
+    /// A device's memory does not hold it; the backend is as sound as before.
+    #[error("{what}: {why}")]
+    Full {
+        /// The backend.
+        what: &'static str,
+        /// What there is, and how much would fit.
+        why: String,
+    },
     /// The device is gone; the next engine must take over.
     #[error("{what} was lost: {why}")]
     Lost {
@@ -146,10 +158,24 @@ impl From<SearchError> for BackendError {
     }
 }
 
+/// How closely a network's values are kept between its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// f32.
+    Single,
+    /// Inputs, weights of products and what lies between steps in half precision, sums in f32.
+    Half,
+}
+
 /// A program made ready on one backend, with its buffers. Not shared: one owner runs it.
 pub trait Network: Send {
     /// Items it was loaded for.
     fn batch_max(&self) -> usize;
+
+    /// How closely its values are kept.
+    fn precision(&self) -> Precision {
+        Precision::Single
+    }
 
     /// Runs a batch of 1 to `batch_max` items.
     ///
@@ -206,9 +232,20 @@ pub struct Wish<'a> {
     pub gives_way: bool,
     /// A part of the name of a device; empty for the best one.
     pub adapter: &'a str,
+    /// Where kernels that were compiled for this machine are kept; `None` for nowhere.
+    pub kernels: Option<&'a Path>,
     /// Whether this backend was asked for by its name. One that is slow on what it finds here says
     /// that it is unavailable to who did not.
     pub by_name: bool,
+}
+
+impl Wish<'static> {
+    /// A backend that was asked for by its name, with that many compute threads on the host that
+    /// share it evenly, and nothing else said.
+    #[must_use]
+    pub const fn named(threads: usize) -> Self {
+        Self { threads, gives_way: false, adapter: "", kernels: None, by_name: true }
+    }
 }
 
 /// How a backend comes into being: one line of [`FACTORIES`].
@@ -222,6 +259,8 @@ pub struct Factory {
 
 /// Every backend of this build, the preferred one first; `reference` is always there and last.
 pub const FACTORIES: &[Factory] = &[
+    #[cfg(feature = "cuda")]
+    Factory { name: cuda::NAME, make: |wish| Ok(Arc::new(cuda::Cuda::new(wish)?)) },
     #[cfg(feature = "wgpu")]
     Factory { name: wgpu::NAME, make: |wish| Ok(Arc::new(wgpu::Wgpu::new(wish)?)) },
     Factory { name: cpu::NAME, make: |wish| Ok(Arc::new(cpu::Cpu::wished(wish)?)) },

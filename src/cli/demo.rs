@@ -68,6 +68,7 @@ pub(super) struct Arguments {
 enum EngineArgument {
     Auto,
     Cpu,
+    Cuda,
     Reference,
     Wgpu,
 }
@@ -118,6 +119,7 @@ fn adapt(arguments: &Arguments, scene: &mut Scene<'_>) {
     match arguments.engine {
         Some(EngineArgument::Auto) => scene.config.engine.name = EngineName::Auto,
         Some(EngineArgument::Cpu) => scene.config.engine.name = EngineName::Cpu,
+        Some(EngineArgument::Cuda) => scene.config.engine.name = EngineName::Cuda,
         Some(EngineArgument::Reference) => scene.config.engine.name = EngineName::Reference,
         Some(EngineArgument::Wgpu) => scene.config.engine.name = EngineName::Wgpu,
         None => {}

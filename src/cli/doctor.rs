@@ -88,8 +88,7 @@ pub(super) fn run(
 
 fn backends(config: &Config, findings: &mut Vec<Finding>) {
     for factory in FACTORIES {
-        let wish =
-            Wish { threads: 1, gives_way: false, adapter: &config.engine.adapter, by_name: true };
+        let wish = Wish { threads: 1, gives_way: false, ..appliance::wish(config, true) };
         let made = (factory.make)(&wish);
         let state = made
             .map(|backend| {

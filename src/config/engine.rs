@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
+use super::{ConfigError, Environment};
 use crate::limits::ENGINE_THREADS_MAX;
 
 /// `[engine]`.
@@ -13,8 +13,10 @@ use crate::limits::ENGINE_THREADS_MAX;
 pub struct EngineChoice {
     /// Which backend.
     pub name: EngineName,
-    /// A part of the name of the device that `wgpu` opens; empty for the best one.
+    /// A part of the name of the device that `cuda` or `wgpu` opens; empty for the best one.
     pub adapter: String,
+    /// Where kernels compiled for `cuda` are kept; empty for the cache folder.
+    pub kernel_cache: PathBuf,
     /// Compute threads; 0 for one per core.
     pub threads: usize,
     /// How they stand to the appliance's other threads.
@@ -34,6 +36,8 @@ pub enum EngineName {
     Auto,
     /// The processor's vector units.
     Cpu,
+    /// Kernels on an NVIDIA GPU.
+    Cuda,
     /// Plain loops; the oracle.
     Reference,
     /// Any GPU with a Vulkan driver.
@@ -65,6 +69,16 @@ pub enum SearchEngine {
 }
 
 impl EngineChoice {
+    /// Fills in what depends on where the appliance runs.
+    pub(super) fn placed(&mut self, environment: &Environment) {
+        // Without a cache folder nothing is kept, and kernels are compiled at every start.
+        if let (true, Ok(cache)) =
+            (self.kernel_cache.as_os_str().is_empty(), environment.cache_folder())
+        {
+            self.kernel_cache = cache.join("kernels");
+        }
+    }
+
     /// Refuses what cannot be.
     ///
     /// # Errors

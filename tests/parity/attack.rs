@@ -70,12 +70,7 @@ fn attack_scores_are_those_of_the_publishers_crops_and_onnxruntime() {
         .collect();
     let detector = AttackDetector::for_networks(&shown).expect("a detector");
     for factory in FACTORIES {
-        let backend = match (factory.make)(&Wish {
-            threads: 2,
-            gives_way: false,
-            adapter: "",
-            by_name: true,
-        }) {
+        let backend = match (factory.make)(&Wish::named(2)) {
             Ok(backend) => backend,
             Err(unavailable) => {
                 common::skip(test, factory.name, &unavailable.to_string());

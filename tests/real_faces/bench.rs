@@ -122,8 +122,7 @@ impl Bench {
 fn fastest() -> Arc<dyn Backend> {
     let make = |name| {
         let factory = FACTORIES.iter().find(|factory| factory.name == name)?;
-        (factory.make)(&Wish { threads: THREADS, gives_way: false, adapter: "", by_name: true })
-            .ok()
+        (factory.make)(&Wish::named(THREADS)).ok()
     };
     make("cpu").or_else(|| make("reference")).expect("the reference is always there")
 }

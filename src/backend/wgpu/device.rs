@@ -8,11 +8,10 @@
 //! What is absent: going on after a loss. Whoever wants the device back makes the backend anew.
 
 use std::{
-    any::Any,
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -32,7 +31,10 @@ use super::{
     shaders::{Language, Shader},
 };
 use crate::{
-    backend::{BackendError, Unavailable},
+    backend::{
+        BackendError, Unavailable,
+        gpu::{locked, said},
+    },
     limits::{DEVICE_WAIT_MS_MAX, SLOT_BYTES},
 };
 
@@ -57,11 +59,6 @@ pub(super) struct Gpu {
 pub(super) struct Program {
     pub(super) pipeline: ComputePipeline,
     layout: BindGroupLayout,
-}
-
-/// A value behind a lock that a panic elsewhere did not make wrong.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The value of a future that the native driver stack has ready at once.
@@ -359,11 +356,4 @@ impl Gpu {
             }
         }
     }
-}
-
-/// What a panic of the driver stack is told as.
-fn said(panic: &(dyn Any + Send)) -> String {
-    let said = panic.downcast_ref::<&str>().copied();
-    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("the driver stack panicked: {}", said.unwrap_or("it did not say why"))
 }

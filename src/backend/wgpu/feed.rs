@@ -4,29 +4,23 @@
 //! staging:  pictures (one struct per item) | bytes of frames and rows | tensors
 //!               └► uniform buffer              └► pixels                └► the input's slot
 //! ```
-//!
-//! Of a frame that is fitted every row goes up; of one that a crop is warped out of, the rows that
-//! the crop touches.
 
 use std::sync::Arc;
 
 use ::wgpu::{
     BindGroup, BindingResource, Buffer, BufferBinding, BufferUsages, CommandEncoder, ComputePass,
 };
-use bytemuck::cast_slice;
 
 use super::{
     device::{Gpu, Program as Compiled},
     layout::Picture,
     shaders::Shader,
 };
-use crate::ops::{
-    fit,
-    program::{ChannelOrder, Feed, Shape, ToFrame},
+use crate::{
+    backend::gpu::shown::{Frame, How, Shown, pixels},
+    ops::program::{ChannelOrder, Feed, Shape},
 };
 
-/// Rows more than a crop was computed to touch: positions are rounded once more on the device.
-const ROWS_SPARE: f64 = 2.0;
 /// Pixels of a frame that one lane sums for a pixel of the input; beyond, a workgroup divides them.
 /// A frame of 12 megapixels on an input of 112 × 112 has about a thousand, and Mesa's simulated
 /// device ends a lane after some ([`super::turns`]).
@@ -76,59 +70,36 @@ impl<'a> Placed<'a> {
         item: usize,
         begin: u64,
     ) -> Self {
-        let word = |value: usize| u32::try_from(value).expect("bounded by the limits of a frame");
         let blank = Picture {
             begin: u32::try_from(begin).expect("pixels are bounded by a binding"),
-            out_h: word(shape.h),
-            out_w: word(shape.w),
-            item: word(item),
+            out_h: pixels(shape.h),
+            out_w: pixels(shape.w),
+            item: pixels(item),
             blue_first: u32::from(channels == ChannelOrder::Bgr),
             ..Picture::default()
         };
-        match feed {
-            Feed::Tensor(values) => {
-                Self { kind: Kind::Tensor, picture: blank, bytes: cast_slice(values) }
-            }
-            Feed::Fit { frame } => {
-                let (w, h) = (frame.width_px(), frame.height_px());
-                let plan = fit::plan(w as usize, h as usize, shape.w, shape.h);
-                let picture = Picture {
-                    rows: h,
-                    width: w,
-                    height: h,
-                    new_h: word(plan.new_h),
-                    new_w: word(plan.new_w),
-                    input: word(plan.input),
-                    frame: word(plan.frame),
-                    ..blank
-                };
+        let shown = Shown::new(feed, shape);
+        let (kind, picture) = match shown.how {
+            How::Tensor => (Kind::Tensor, blank),
+            How::Fit { of, plan } => {
                 let covered = plan.frame.div_ceil(plan.input) + 1;
                 let is_far_larger = covered.pow(2) > COVERED_MAX;
                 let kind = if is_far_larger { Kind::FitDivided } else { Kind::Fit };
-                Self { kind, picture, bytes: frame.pixels() }
-            }
-            Feed::Warp { frame, to_frame } => {
-                let (w, h) = (frame.width_px(), frame.height_px());
-                let touched = rows_touched(to_frame, shape, h as usize);
-                let row_bytes = w as usize * 3;
-                let bytes = &frame.pixels()[touched.start * row_bytes..touched.end * row_bytes];
-                let [m0, m1, m2, m3, m4, m5] = to_frame.0;
                 let picture = Picture {
-                    first_row: word(touched.start),
-                    rows: word(touched.len()),
-                    width: w,
-                    height: h,
-                    m0,
-                    m1,
-                    m2,
-                    m3,
-                    m4,
-                    m5,
-                    ..blank
+                    new_h: pixels(plan.new_h),
+                    new_w: pixels(plan.new_w),
+                    input: pixels(plan.input),
+                    frame: pixels(plan.frame),
+                    ..framed(blank, of)
                 };
-                Self { kind: Kind::Warp, picture, bytes }
+                (kind, picture)
             }
-        }
+            How::Warp { of, to_frame } => {
+                let [m0, m1, m2, m3, m4, m5] = to_frame.0;
+                (Kind::Warp, Picture { m0, m1, m2, m3, m4, m5, ..framed(blank, of) })
+            }
+        };
+        Self { kind, picture, bytes: shown.bytes }
     }
 
     /// Whether it goes to the pixels, and not to the input.
@@ -137,22 +108,9 @@ impl<'a> Placed<'a> {
     }
 }
 
-/// Rows of a frame of `height` rows that a crop of `shape` touches; none when it lies outside or
-/// nowhere.
-fn rows_touched(to_frame: &ToFrame, shape: Shape, height: usize) -> std::ops::Range<usize> {
-    let m = to_frame.0.map(f64::from);
-    let (right, bottom) = (shape.w as f64 - 1.0, shape.h as f64 - 1.0);
-    let rows = [(0.0, 0.0), (right, 0.0), (0.0, bottom), (right, bottom)]
-        .map(|(x, y)| m[3] * x + m[4] * y + m[5]);
-    let lowest = rows.iter().copied().fold(f64::INFINITY, f64::min) - ROWS_SPARE;
-    let highest = rows.iter().copied().fold(f64::NEG_INFINITY, f64::max) + 1.0 + ROWS_SPARE;
-    if rows.iter().any(|row| !row.is_finite()) {
-        return 0..0;
-    }
-    let height = height as f64;
-    let first = lowest.floor().clamp(0.0, height) as usize;
-    let end = (highest.floor() + 1.0).clamp(0.0, height) as usize;
-    first..end.max(first)
+fn framed(picture: Picture, of: Frame) -> Picture {
+    let Frame { first_row, rows, width, height } = of;
+    Picture { first_row, rows, width, height, ..picture }
 }
 
 impl Pictures {
@@ -230,30 +188,6 @@ impl Pictures {
             pass.set_pipeline(&program.pipeline);
             pass.set_bind_group(0, bound, &[]);
             pass.dispatch_workgroups(groups(input.w, square), groups(input.h, square), 1);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SHAPE: Shape = Shape { h: 11, w: 6, c: 3 };
-
-    #[test]
-    fn a_crop_asks_for_the_rows_it_touches_and_a_few_more() {
-        let moved = ToFrame([1.0, 0.0, 0.0, 0.0, 1.0, 100.0]);
-        assert_eq!(rows_touched(&moved, SHAPE, 1000), 98..114);
-        assert_eq!(rows_touched(&moved, SHAPE, 105), 98..105);
-        assert_eq!(rows_touched(&moved, SHAPE, 50), 50..50);
-        let turned = ToFrame([0.0, 1.0, 0.0, -2.0, 0.0, 10.0]);
-        assert_eq!(rows_touched(&turned, SHAPE, 1000), 0..14);
-    }
-
-    #[test]
-    fn a_crop_of_nowhere_asks_for_nothing() {
-        for m in [f32::NAN, f32::INFINITY, -1e30, 3e38] {
-            assert!(rows_touched(&ToFrame([m; 6]), SHAPE, 40).is_empty(), "{m}");
         }
     }
 }

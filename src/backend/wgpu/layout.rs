@@ -63,20 +63,6 @@ pub(super) struct Piece {
     pub(super) eligible: u32,
 }
 
-/// `Facts` of shaders/shared/gallery.wgsl: what is asked about a row. No subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
-#[repr(C)]
-pub(super) struct Facts {
-    pub(super) class_low: u32,
-    pub(super) class_high: u32,
-    pub(super) not_before_low: u32,
-    pub(super) not_before_high: i32,
-    pub(super) expiry_low: u32,
-    pub(super) expiry_high: i32,
-    pub(super) group: u32,
-    pub(super) flags: u32,
-}
-
 /// `Probe` of shaders/shared/gallery.wgsl, without its template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
@@ -121,16 +107,6 @@ pub(super) struct Hit {
     pub(super) row: u32,
 }
 
-/// The upper half of a 64-bit number, with its sign.
-pub(super) fn high(value: i64) -> i32 {
-    i32::try_from(value >> 32).expect("32 bits are left")
-}
-
-/// The lower half of a 64-bit number's bits.
-pub(super) fn low(value: u64) -> u32 {
-    u32::try_from(value & u64::from(u32::MAX)).expect("32 bits are left")
-}
-
 #[cfg(test)]
 mod tests {
     use std::mem::offset_of;
@@ -142,7 +118,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::backend::wgpu::shaders::{Language, Shader};
+    use crate::backend::{
+        gpu::pack::Facts,
+        wgpu::shaders::{Language, Shader},
+    };
 
     /// One struct: its name, its size, its members with their offsets.
     type Told = (String, u32, Vec<(String, u32)>);
@@ -295,13 +274,5 @@ mod tests {
             twin!(Piece { slot, rows, first_row, eligible }),
         ];
         assert_eq!(reflected(), [twins, twins_of_the_search()].concat());
-    }
-
-    #[test]
-    fn halves_of_long_numbers_come_back() {
-        for value in [i64::MIN, -1, 0, 1, 1 << 31, 1 << 32, i64::MAX] {
-            let (high, low) = (high(value), low(value.cast_unsigned()));
-            assert_eq!((i64::from(high) << 32) | i64::from(low), value);
-        }
     }
 }

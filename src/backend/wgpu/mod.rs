@@ -22,7 +22,6 @@
 
 mod device;
 mod feed;
-mod half;
 mod layout;
 mod network;
 mod plan;

@@ -33,7 +33,7 @@ use super::{
     weights::{Weights, packed},
 };
 use crate::{
-    backend::{BackendError, Network},
+    backend::{BackendError, Network, gpu::shown::admit},
     ops::program::{ChannelOrder, Feed, Program, Shape, ToFrame},
     types::FrameView,
 };
@@ -110,7 +110,7 @@ impl Loaded {
         let items = items_of_a_flight(gpu, program, batch_max).map_err(|why| refuse(0, why))?;
         let plan = plan(program, items, bounds).map_err(|r| refuse(r.step, r.why))?;
         let room = |values: &usize| gpu.storage("slot", *values as u64 * VALUE * items as u64);
-        let slots: Vec<Buffer> = plan.slots.iter().map(room).collect();
+        let slots: Vec<Buffer> = plan.slots.sizes.iter().map(room).collect();
         let steps = steps(gpu, program, &plan, &slots).map_err(|why| refuse(0, why))?;
         let mut bytes = 0;
         let results: Vec<Product> = program
@@ -118,7 +118,7 @@ impl Loaded {
             .iter()
             .map(|output| {
                 let values = program.shape(output.buffer).len();
-                let slot = plan.slot_of[output.buffer.0].expect("a result was written");
+                let slot = plan.slots.of[output.buffer.0].expect("a result was written");
                 let at = bytes;
                 bytes += values as u64 * VALUE * items as u64;
                 Product { slot, values, at }
@@ -158,26 +158,6 @@ impl Loaded {
             self.fly(&[Feed::Tensor(&zeros)])?;
         }
         self.clear()
-    }
-
-    /// Refuses what cannot be fed, before anything is computed.
-    fn admit(&self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
-        if feeds.is_empty() || feeds.len() > self.batch_max {
-            return Err(BackendError::Batch { held: feeds.len(), most: self.batch_max });
-        }
-        for (item, feed) in feeds.iter().enumerate() {
-            match feed {
-                Feed::Tensor(values) if values.len() != self.input.len() => {
-                    let (held, needed) = (values.len(), self.input.len());
-                    return Err(BackendError::Input { item, needed, held });
-                }
-                Feed::Fit { .. } | Feed::Warp { .. } if self.input.c != 3 => {
-                    return Err(BackendError::Picture { item, channels: self.input.c });
-                }
-                Feed::Fit { .. } | Feed::Tensor(_) | Feed::Warp { .. } => {}
-            }
-        }
-        Ok(())
     }
 
     /// Runs all feeds, flight after flight, two under way at most.
@@ -357,7 +337,7 @@ fn steps(
         for &bound in &dispatch.bound {
             buffers.push(match bound {
                 Bound::Buffer(id) => {
-                    slots[plan.slot_of[id.0].expect("it is read or written")].clone()
+                    slots[plan.slots.of[id.0].expect("it is read or written")].clone()
                 }
                 Bound::Weight(id) => weights.plain(gpu, program, id)?.clone(),
                 Bound::Packed(id) => packed(gpu, program, id, dispatch)?,
@@ -386,7 +366,7 @@ impl Network for Loaded {
 
     fn run(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
         self.batch = 0;
-        self.admit(feeds)?;
+        admit(feeds, self.batch_max, self.input)?;
         let gpu = Arc::clone(&self.gpu);
         gpu.guard(|| self.fly(feeds))?;
         self.batch = feeds.len();

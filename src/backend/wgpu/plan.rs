@@ -1,16 +1,14 @@
 //! From a program to dispatches: where buffers lie, and what each step is told.
 //!
-//! Buffers share slots of device memory: a slot is free again after the last step that reads the
-//! buffer in it, so that a deep network needs a few slots and not one per layer. Results and the
-//! input keep theirs until the next run, because they are copied after the last step and before the
-//! first.
-//!
 //! Invariant: an input and the output of one step never share a slot. A dispatch never has more
 //! workgroups on an axis than the device takes, nor more turns of a loop; what does not fit is
 //! refused by step, at load.
 
 use super::{layout::Job, shaders::Shader, turns};
-use crate::ops::program::{Activation, BufferId, Op, Program, Shape, Step, WeightId, Window};
+use crate::{
+    backend::gpu::lifetimes::{Slots, Touch},
+    ops::program::{Activation, BufferId, Op, Program, Shape, Step, WeightId, Window},
+};
 
 /// Positions and channels of the output that a workgroup of conv2d.wgsl computes, and taps that it
 /// takes at a time.
@@ -92,16 +90,15 @@ pub(super) struct Dispatch {
 /// A program, laid out.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Values of one item in each slot.
-    pub(super) slots: Vec<usize>,
-    /// Slot of each buffer that is used.
-    pub(super) slot_of: Vec<Option<usize>>,
+    /// Values of one item in each.
+    pub(super) slots: Slots,
     pub(super) dispatches: Vec<Dispatch>,
 }
 
 /// Lays `program`, which is sound, out for `items` items and a device with these bounds.
 pub(super) fn plan(program: &Program, items: usize, bounds: Bounds) -> Result<Plan, Refused> {
-    let (slots, slot_of) = slots(program);
+    let touches: Vec<Touch> = program.steps.iter().map(Touch::of).collect();
+    let slots = Slots::new(program, &touches, |buffer| program.shape(buffer).len());
     let mut dispatches = Vec::new();
     for (number, step) in program.steps.iter().enumerate() {
         let refuse = |why: String| Refused { step: number, why };
@@ -110,45 +107,7 @@ pub(super) fn plan(program: &Program, items: usize, bounds: Bounds) -> Result<Pl
             dispatches.push(dispatch);
         }
     }
-    Ok(Plan { slots, slot_of, dispatches })
-}
-
-/// Slots, and the slot of each buffer that is read or written.
-fn slots(program: &Program) -> (Vec<usize>, Vec<Option<usize>>) {
-    let forever = program.steps.len();
-    let mut last_read = vec![0; program.buffers.len()];
-    for (number, step) in program.steps.iter().enumerate() {
-        step.inputs.iter().for_each(|input| last_read[input.0] = number);
-    }
-    last_read[program.input.0] = forever;
-    program.outputs.iter().for_each(|output| last_read[output.buffer.0] = forever);
-    let mut sizes = vec![program.shape(program.input).len()];
-    let mut slot_of = vec![None; program.buffers.len()];
-    slot_of[program.input.0] = Some(0);
-    let mut free: Vec<usize> = Vec::new();
-    for (number, step) in program.steps.iter().enumerate() {
-        let values = program.shape(step.output).len();
-        // The smallest that is large enough, else the largest, which grows.
-        free.sort_unstable_by_key(|&slot| sizes[slot]);
-        let fitting = free.iter().position(|&slot| sizes[slot] >= values);
-        let slot = match fitting.or(free.len().checked_sub(1)) {
-            Some(at) => free.remove(at),
-            None => {
-                sizes.push(0);
-                sizes.len() - 1
-            }
-        };
-        sizes[slot] = sizes[slot].max(values);
-        slot_of[step.output.0] = Some(slot);
-        // A buffer that nobody reads is done with when it is written.
-        let mut done: Vec<usize> = step.inputs.iter().map(|input| input.0).collect();
-        done.push(step.output.0);
-        done.sort_unstable();
-        done.dedup();
-        done.retain(|&buffer| last_read[buffer] <= number);
-        free.extend(done.iter().filter_map(|&buffer| slot_of[buffer]));
-    }
-    (sizes, slot_of)
+    Ok(Plan { slots, dispatches })
 }
 
 fn word(value: usize) -> Result<u32, String> {
@@ -335,16 +294,6 @@ mod tests {
             weights: vec![Arc::from([1.0])],
             steps: (0..length).map(step).collect(),
             outputs: vec![output(length), output(0)],
-        }
-    }
-
-    #[test]
-    fn a_chain_needs_three_slots_however_long_it_is() {
-        let plan = plan(&chain(9), 1, BOUNDS).expect("it fits");
-        assert_eq!(plan.slots, [12; 3]);
-        for step in chain(9).steps {
-            let (read, written) = (plan.slot_of[step.inputs[0].0], plan.slot_of[step.output.0]);
-            assert_ne!(read, written);
         }
     }
 

@@ -11,8 +11,8 @@ use ::wgpu::{
     Buffer, BufferAsyncError, BufferUsages, BufferViewMut, CommandEncoder, MapMode, SubmissionIndex,
 };
 
-use super::device::{Gpu, locked};
-use crate::backend::BackendError;
+use super::device::Gpu;
+use crate::backend::{BackendError, gpu::locked};
 
 /// Memory that the host writes and the device copies from.
 pub(super) struct Staging {

@@ -58,9 +58,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        backend::wgpu::{
-            search::{PASS_PIECES_SIMULATED, PIECE_ROWS_MAX},
-            shaders::{Lists, SEARCH_LANES},
+        backend::{
+            gpu::pack::PIECE_ROWS_MAX,
+            wgpu::{
+                search::PASS_PIECES_SIMULATED,
+                shaders::{Lists, SEARCH_LANES},
+            },
         },
         limits::{CANDIDATES_MAX, DIMS_MAX},
     };

@@ -9,11 +9,13 @@ use bytemuck::cast_slice;
 
 use super::{
     device::Gpu,
-    half::halves,
     plan::{CONV_CHANNELS, CONV_DEPTH, DENSE_OUTPUTS, Dispatch},
     shaders::Shader,
 };
-use crate::ops::program::{Program, WeightId};
+use crate::{
+    backend::gpu::half::half,
+    ops::program::{Program, WeightId},
+};
 
 /// Every weight of one network on the device.
 pub(super) struct Weights {
@@ -84,6 +86,15 @@ fn padded(values: &[f32], columns: usize, columns_of: usize, rows_of: usize) -> 
     padded
 }
 
+/// `values`, two to a word, if every one of them has a half-precision neighbour.
+fn halves(values: &[f32]) -> Option<Vec<u32>> {
+    let word = |pair: &[f32]| {
+        let second = pair.get(1).copied().unwrap_or(0.0);
+        Some(u32::from(half(pair[0])?) | u32::from(half(second)?) << 16)
+    };
+    values.chunks(2).map(word).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +103,11 @@ mod tests {
     fn rows_and_columns_are_filled_up_with_zeros() {
         let whole = [1.0, 2.0, 0.0, 3.0, 4.0, 0.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0];
         assert_eq!(padded(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3, 2), whole);
+    }
+
+    #[test]
+    fn two_halves_make_a_word() {
+        assert_eq!(halves(&[1.0, 1e9]), None);
+        assert_eq!(halves(&[1.0, -2.0, 0.5]), Some(vec![0xC000_3C00, 0x3800]));
     }
 }

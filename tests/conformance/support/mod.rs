@@ -20,12 +20,7 @@ pub(crate) type Made = Result<Arc<dyn Backend>, Unavailable>;
 pub(crate) fn factory(name: &'static str) -> Made {
     let factory = FACTORIES.iter().find(|factory| factory.name == name);
     let absent = Unavailable { what: name, why: "this build does not carry it".to_owned() };
-    (factory.ok_or(absent)?.make)(&Wish {
-        threads: 2,
-        gives_way: false,
-        adapter: "",
-        by_name: true,
-    })
+    (factory.ok_or(absent)?.make)(&Wish::named(2))
 }
 
 /// Makes the CPU backend with that instruction set and one thread.
@@ -39,6 +34,13 @@ pub(crate) fn small_device() -> Made {
     use portcullis::backend::wgpu::{Options, Wgpu};
     let options = Options { emulate: true, tight: true, ..Options::default() };
     Ok(Arc::new(Wgpu::with(&options)?))
+}
+
+/// Opens a GPU of NVIDIA's as if it were the smallest there is.
+#[cfg(feature = "cuda")]
+pub(crate) fn small_gpu() -> Made {
+    use portcullis::backend::cuda::{Cuda, Options};
+    Ok(Arc::new(Cuda::with(&Options { tight: true, ..Options::default() })?))
 }
 
 /// What was made, or `None` after a counted skip of `test` under the key `name`.

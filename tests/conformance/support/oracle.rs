@@ -1,7 +1,7 @@
 //! What must come out: the scalar ops, walked step by step, and how close a backend has to come.
 
 use portcullis::{
-    backend::Network,
+    backend::{Network, Precision},
     ops::{
         item::{Item, ItemMut},
         program::{Activation, Feed, Op, Program},
@@ -18,6 +18,13 @@ const OP_TOLERANCE: f32 = 2e-6;
 const HALVED_TOLERANCE: f32 = 1e-5;
 /// A whole network, relative to the largest value in any of its buffers.
 const NETWORK_TOLERANCE: f32 = 2e-5;
+
+/// The relative distance of neighbours in half precision, and what its roundings add to one op and
+/// to a whole network, relative as above: a weight is half a neighbour off at most, and so is what
+/// lies between two steps.
+const HALF_STEP: f32 = 1.0 / 1024.0;
+const HALF_OP_TOLERANCE: f32 = HALF_STEP / 2.0;
+const HALF_NETWORK_TOLERANCE: f32 = 8.0 * HALF_STEP;
 
 /// How results are compared.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,8 +64,10 @@ pub(crate) fn compare(
     let feeds: Vec<Feed<'_>> = inputs.iter().map(|input| Feed::Tensor(input)).collect();
     network.run(&feeds).expect("a sound batch runs");
     for (item, input) in inputs.iter().enumerate() {
+        let input = &kept(network, input);
         let expected = buffers(program, input);
-        let tolerance = tolerance(program, input, &expected, closeness);
+        let tolerance = tolerance(program, input, &expected, closeness)
+            + rounding(network, program, input, &expected, closeness);
         for (index, output) in program.outputs.iter().enumerate() {
             let held = network.output(index, item);
             let what = format!("output {index} of item {item} in {}", inputs.len());
@@ -107,6 +116,50 @@ fn tolerance(program: &Program, input: &[f32], expected: &[Vec<f32>], closeness:
         Closeness::Op => OP_TOLERANCE * largest(&absolute_terms(program, input)),
         Closeness::Halved => HALVED_TOLERANCE * largest(&absolute_terms(program, input)),
         Closeness::Network => NETWORK_TOLERANCE * largest(expected).max(1.0),
+    }
+}
+
+/// `input` as `network` keeps it.
+pub(crate) fn kept(network: &dyn Network, input: &[f32]) -> Vec<f32> {
+    match network.precision() {
+        Precision::Single => input.to_vec(),
+        Precision::Half => input.iter().map(|&value| halved(value)).collect(),
+    }
+}
+
+/// The nearest number that half precision has, a half to the even neighbour.
+fn halved(value: f32) -> f32 {
+    if !value.is_finite() || value == 0.0 {
+        return value;
+    }
+    let place = (value.abs().log2().floor().max(-14.0) - 10.0).exp2();
+    (value / place).round_ties_even() * place
+}
+
+/// How far a value of `network` whose neighbours reach to `largest` may be off, once it was kept.
+pub(crate) fn kept_tolerance(network: &dyn Network, largest: f32) -> f32 {
+    match network.precision() {
+        Precision::Single => 0.0,
+        Precision::Half => HALF_STEP / 2.0 * largest,
+    }
+}
+
+/// What keeping values in half precision adds to the tolerance.
+fn rounding(
+    network: &dyn Network,
+    program: &Program,
+    input: &[f32],
+    expected: &[Vec<f32>],
+    closeness: Closeness,
+) -> f32 {
+    match (network.precision(), closeness) {
+        (Precision::Single, _) | (Precision::Half, Closeness::Exact) => 0.0,
+        (Precision::Half, Closeness::Op | Closeness::Halved) => {
+            HALF_OP_TOLERANCE * largest(&absolute_terms(program, input))
+        }
+        (Precision::Half, Closeness::Network) => {
+            HALF_NETWORK_TOLERANCE * largest(expected).max(1.0)
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 use bytemuck::bytes_of;
 use zeroize::Zeroizing;
 
-use super::pack::{SlotShape, Stretch};
 use crate::{
-    backend::wgpu::{
-        layout::{Piece, Probe as Told, Search, high, low},
-        shaders::Lists,
+    backend::{
+        gpu::pack::{SlotShape, Stretch, high, low},
+        wgpu::{
+            layout::{Piece, Probe as Told, Search},
+            shaders::Lists,
+        },
     },
     ops::{
         score::rest_norm,
@@ -81,12 +83,6 @@ fn code(eligible: Eligible) -> u32 {
         Eligible::All => 1,
         Eligible::Each => 2,
     }
-}
-
-/// Whether some probe must ask the rows of `tile` one by one.
-pub(super) fn must_ask(set: &TileSet, tile: usize, probes: &[Probe<'_>]) -> bool {
-    let common = &set.tiles[tile].common;
-    probes.iter().any(|probe| eligibility(probe, common) == Eligible::Each)
 }
 
 /// Appends the pieces at `places` to `told`, with what one group asks of each.

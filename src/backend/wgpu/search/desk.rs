@@ -151,9 +151,9 @@ impl Desk {
         };
         let resources = [
             slice(&self.told, pass.told, size_of::<Search>() as u64),
-            slab.hot.as_entire_binding(),
-            slab.cold.as_entire_binding(),
-            slab.facts.as_entire_binding(),
+            slab.held.hot.as_entire_binding(),
+            slab.held.cold.as_entire_binding(),
+            slab.held.facts.as_entire_binding(),
             slice(&self.pieces, pass.pieces, pass.pieces_bytes),
             slice(&self.values, pass.values, pass.values_bytes),
             self.lists.as_entire_binding(),
@@ -176,7 +176,7 @@ impl Desk {
             encoder.clear_buffer(buffer, 0, None);
         }
         for slab in &self.windows {
-            slab.clear_all(encoder);
+            slab.held.clear(encoder, slab.shape, &(0..slab.held.slots));
         }
     }
 

@@ -18,40 +18,39 @@
 mod ask;
 mod desk;
 mod load;
-mod pack;
-mod pin;
 mod slab;
 
-#[cfg(test)]
-pub(super) use self::pack::PIECE_ROWS_MAX;
-
-use std::{
-    any::Any,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use ::wgpu::CommandEncoder;
-use bytemuck::{Zeroable, bytes_of, cast_slice_mut, pod_read_unaligned};
+use bytemuck::{bytes_of, pod_read_unaligned};
 
 use self::{
     ask::Place,
     desk::{Desk, Needed, Pass, TALLIES, TALLY, list_bytes},
-    load::{Wanted, window_tiles},
-    pack::SlotShape,
-    pin::{Pin, Shelf},
-    slab::{Slab, slots_max},
+    load::Wanted,
+    slab::{Bench, Planes, Slab, slots_max},
 };
 use super::{
     NAME,
-    device::{Gpu, locked},
+    device::Gpu,
     layout::{Hit, Search},
     shaders::Lists,
 };
 use crate::{
-    backend::{BackendError, Pinned, Tiles},
+    backend::{
+        BackendError, Pinned, Tiles,
+        gpu::{
+            locked,
+            opened::{must_ask, window_tiles},
+            pack::SlotShape,
+            shelf::{self, Shelf},
+            stock::Stock,
+        },
+    },
     ops::{
         search::{Probe, RowHit, RowHits, admit},
-        tile::{Row, TilePart, TileSet, TileSource},
+        tile::{TileSet, TileSource},
     },
     types::{Certificate, Score},
 };
@@ -64,37 +63,14 @@ pub(super) const PASS_PIECES_SIMULATED: usize = 128;
 /// Pieces of one pass where everything is divided finely.
 const PASS_PIECES_TIGHT: usize = 2;
 
+/// A resident set.
+type Pin = shelf::Pin<Bench>;
+
 /// The search of one backend.
 pub(super) struct Searcher {
     gpu: Arc<Gpu>,
-    shelf: Arc<Shelf>,
+    shelf: Arc<Shelf<Bench>>,
     desks: Mutex<Vec<Desk>>,
-}
-
-/// What a search runs over.
-enum Stock {
-    Pinned(Arc<Pin>),
-    Source(Arc<dyn TileSource>),
-}
-
-impl Stock {
-    fn of(tiles: &Tiles) -> Result<Self, BackendError> {
-        let set = match tiles {
-            Tiles::Source(source) => return Ok(Self::Source(Arc::clone(source))),
-            Tiles::Pinned(set) => Arc::clone(set),
-        };
-        let generation = set.generation();
-        let any: Arc<dyn Any + Send + Sync> = set;
-        let own = any.downcast::<Pin>();
-        own.map(Self::Pinned).map_err(|_| BackendError::ForeignSet { what: NAME, generation })
-    }
-
-    fn set(&self) -> &TileSet {
-        match self {
-            Self::Pinned(pin) => &pin.set,
-            Self::Source(source) => source.set(),
-        }
-    }
 }
 
 /// One search: what is asked, how it is divided, and where everything lies.
@@ -113,7 +89,7 @@ struct Inquiry<'a> {
 impl Searcher {
     /// An engine without galleries.
     pub(super) fn new(gpu: &Arc<Gpu>) -> Self {
-        let shelf = Arc::new(Shelf::new(gpu));
+        let shelf = Arc::new(Shelf::new(&Arc::new(Bench(Arc::clone(gpu)))));
         Self { gpu: Arc::clone(gpu), shelf, desks: Mutex::default() }
     }
 
@@ -131,7 +107,7 @@ impl Searcher {
         probes: &[Probe<'_>],
         tiles: &Tiles,
     ) -> Result<Vec<RowHits>, BackendError> {
-        let stock = Stock::of(tiles)?;
+        let stock: Stock<Bench> = Stock::of(tiles, NAME)?;
         admit(probes, stock.set())?;
         if probes.is_empty() {
             return Ok(Vec::new());
@@ -140,7 +116,7 @@ impl Searcher {
             Stock::Pinned(pin) => self.search_pinned(desk, probes, pin),
             Stock::Source(source) => self.search_source(desk, probes, source.as_ref()),
         })?;
-        name_subjects(&stock, &mut answers)?;
+        stock.name(&mut answers)?;
         Ok(answers)
     }
 
@@ -167,24 +143,12 @@ impl Searcher {
         pin: &Pin,
     ) -> Result<Vec<RowHits>, BackendError> {
         let shape = SlotShape::of(pin.set.layout, self.gpu.tight);
-        let mut slabs: Vec<(&Slab, Vec<Place>)> = Vec::new();
-        for (tile, held) in pin.tiles.iter().enumerate() {
-            let stretches = shape.stretches(pin.set.tiles[tile].rows);
-            for (slot, stretch) in held.slots.iter().zip(stretches) {
-                let place = Place { tile, stretch, slot: slot.number };
-                let slab = slot.slab.as_ref();
-                match slabs.iter_mut().rev().find(|(known, _)| std::ptr::eq(*known, slab)) {
-                    Some((_, places)) => places.push(place),
-                    None => slabs.push((slab, vec![place])),
-                }
-            }
-        }
         let most = self.pass_pieces();
         let (mut runs, mut lie) = (Vec::new(), Vec::new());
-        for (slab, places) in slabs {
+        for (slab, places) in pin.table() {
             for run in places.chunks(most) {
                 runs.push(run.to_vec());
-                lie.push(slab);
+                lie.push(slab.as_ref());
             }
         }
         let inquiry = self.inquire(&pin.set, shape, probes, runs);
@@ -215,9 +179,10 @@ impl Searcher {
         let runs = windows.iter().map(|tiles| window_places(set, shape, tiles)).collect();
         let inquiry = self.inquire(set, shape, probes, runs);
         let slots = window * per_tile;
-        desk.windows.retain(|slab| slab.shape == shape && slab.holds(slots));
+        desk.windows.retain(|slab| slab.shape == shape && slab.held.slots >= slots);
         while desk.windows.len() < 2.min(windows.len()) {
-            desk.windows.push(Arc::new(Slab::exactly(&self.gpu, shape, slots)));
+            let planes = Planes::new(&self.gpu, shape, slots);
+            desk.windows.push(Arc::new(Slab::new(shape, slots, planes)));
         }
         let mut encoder = self.begin(desk, &inquiry)?;
         let groups = inquiry.groups();
@@ -228,7 +193,7 @@ impl Searcher {
                 let pieces = shape.stretches(set.tiles[tile].rows).count();
                 let slots = (slot..slot + pieces).map(|slot| (slab.as_ref(), slot)).collect();
                 slot += pieces;
-                Wanted { tile, facts: ask::must_ask(set, tile, probes), slots }
+                Wanted { tile, facts: must_ask(set, tile, probes), slots }
             });
             let wanted: Vec<Wanted<'_>> = wanted.collect();
             desk.loader.load(&mut encoder, source, &wanted)?;
@@ -395,32 +360,4 @@ impl Inquiry<'_> {
         };
         RowHits { hits: entries.take(many).map(hit).collect(), certificate }
     }
-}
-
-/// Fills in whose rows were found; a tile's row table is opened once.
-fn name_subjects(stock: &Stock, answers: &mut [RowHits]) -> Result<(), BackendError> {
-    let set = stock.set();
-    let rows = set.layout.rows as u64;
-    let mut hits: Vec<&mut RowHit> =
-        answers.iter_mut().flat_map(|answer| &mut answer.hits).collect();
-    hits.sort_unstable_by_key(|hit| hit.row);
-    for of_tile in hits.chunk_by_mut(|one, other| one.row / rows == other.row / rows) {
-        let tile = (of_tile[0].row / rows) as usize;
-        let within = |hit: &RowHit| (hit.row % rows) as usize;
-        match stock {
-            Stock::Pinned(pin) => {
-                for hit in of_tile {
-                    hit.subject = pin.tiles[tile].subjects[within(hit)];
-                }
-            }
-            Stock::Source(source) => {
-                let mut table = vec![Row::zeroed(); set.tiles[tile].rows];
-                source.open(tile, TilePart::Rows, cast_slice_mut(&mut table))?;
-                for hit in of_tile {
-                    hit.subject = table[within(hit)].subject;
-                }
-            }
-        }
-    }
-    Ok(())
 }

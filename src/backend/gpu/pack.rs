@@ -1,42 +1,64 @@
-//! Tiles as the shaders read them (shaders/shared/gallery.wgsl), cut into pieces of few rows.
+//! Tiles as devices read them (shaders/shared/gallery.wgsl, kernels/README.md), cut into pieces of
+//! few rows.
 //!
-//! A piece is what one workgroup scans; a tile of many rows becomes several. Values are padded with
-//! zeros to whole elements of sixteen, which changes no product.
+//! A piece is what one group of lanes scans; a tile of many rows becomes several. Values are padded
+//! with zeros to whole elements of sixteen, which changes no product.
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::arithmetic_side_effects)]
 
-use bytemuck::bytes_of;
+use bytemuck::{Pod, Zeroable, bytes_of};
 
-use crate::{
-    backend::wgpu::layout::{Facts, high, low},
-    ops::tile::{Row, TileLayout},
-};
+use crate::ops::tile::{Row, TileLayout};
 
 /// Values of one element.
 const QUAD: usize = 16;
 /// Norms of one element.
 const NORMS: usize = 8;
 /// Most rows of a piece; tiles of the product have as many.
-pub(in crate::backend::wgpu) const PIECE_ROWS_MAX: usize = 1024;
+pub(in crate::backend) const PIECE_ROWS_MAX: usize = 1024;
 /// Rows of a piece where everything is divided finely.
 const PIECE_ROWS_TIGHT: usize = 8;
 
+/// `Facts` of shaders/shared/gallery.wgsl and of the kernels: what is asked about a row. No subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(in crate::backend) struct Facts {
+    pub(in crate::backend) class_low: u32,
+    pub(in crate::backend) class_high: u32,
+    pub(in crate::backend) not_before_low: u32,
+    pub(in crate::backend) not_before_high: i32,
+    pub(in crate::backend) expiry_low: u32,
+    pub(in crate::backend) expiry_high: i32,
+    pub(in crate::backend) group: u32,
+    pub(in crate::backend) flags: u32,
+}
+
+/// The upper half of a 64-bit number, with its sign.
+pub(in crate::backend) fn high(value: i64) -> i32 {
+    i32::try_from(value >> 32).expect("32 bits are left")
+}
+
+/// The lower half of a 64-bit number's bits.
+pub(in crate::backend) fn low(value: u64) -> u32 {
+    u32::try_from(value & u64::from(u32::MAX)).expect("32 bits are left")
+}
+
 /// Sizes of a slot, which holds one piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SlotShape {
+pub(in crate::backend) struct SlotShape {
     /// Values of a row in each plane.
     hot_dims: usize,
     cold_dims: usize,
     /// Rows of a slot, a multiple of eight.
-    pub(super) rows: usize,
+    pub(in crate::backend) rows: usize,
 }
 
 /// A stretch of the rows of one tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stretch {
+pub(in crate::backend) struct Stretch {
     /// First row within the tile.
-    pub(super) first: usize,
+    pub(in crate::backend) first: usize,
     /// Rows.
-    pub(super) rows: usize,
+    pub(in crate::backend) rows: usize,
 }
 
 #[expect(
@@ -45,55 +67,53 @@ pub(super) struct Stretch {
 )]
 impl SlotShape {
     /// The slots of a layout.
-    pub(super) fn of(layout: TileLayout, tight: bool) -> Self {
+    pub(in crate::backend) fn of(layout: TileLayout, tight: bool) -> Self {
         let most = if tight { PIECE_ROWS_TIGHT } else { PIECE_ROWS_MAX };
         let rows = layout.rows.clamp(1, most).next_multiple_of(NORMS);
         Self { hot_dims: layout.hot_dims, cold_dims: layout.dims - layout.hot_dims, rows }
     }
 
     /// Elements of a row's hot values.
-    pub(super) fn hot_quads(&self) -> usize {
+    pub(in crate::backend) fn hot_quads(&self) -> usize {
         self.hot_dims.div_ceil(QUAD)
     }
 
     /// Elements of a row's cold values.
-    pub(super) fn cold_quads(&self) -> usize {
+    pub(in crate::backend) fn cold_quads(&self) -> usize {
         self.cold_dims.div_ceil(QUAD)
     }
 
     /// Bytes of a slot's hot values and norms.
-    pub(super) fn hot_bytes(&self) -> usize {
+    pub(in crate::backend) fn hot_bytes(&self) -> usize {
         (self.hot_quads() * self.rows + self.rows / NORMS) * QUAD
     }
 
     /// Bytes of a slot's cold values.
-    pub(super) fn cold_bytes(&self) -> usize {
+    pub(in crate::backend) fn cold_bytes(&self) -> usize {
         self.cold_quads() * self.rows * QUAD
     }
 
     /// Bytes of a slot's facts.
-    pub(super) fn facts_bytes(&self) -> usize {
+    pub(in crate::backend) fn facts_bytes(&self) -> usize {
         self.rows * size_of::<Facts>()
     }
 
-    /// Bytes of a slot in the plane that is largest.
-    pub(super) fn largest_bytes(&self) -> usize {
-        self.hot_bytes().max(self.cold_bytes()).max(self.facts_bytes())
-    }
-
     /// Bytes of a slot in all planes.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::backend) fn bytes(&self) -> usize {
         self.hot_bytes() + self.cold_bytes() + self.facts_bytes()
     }
 
     /// The pieces of a tile of `rows` rows.
-    pub(super) fn stretches(&self, rows: usize) -> impl Iterator<Item = Stretch> + use<> {
+    pub(in crate::backend) fn stretches(
+        &self,
+        rows: usize,
+    ) -> impl Iterator<Item = Stretch> + use<> {
         let most = self.rows;
         (0..rows).step_by(most).map(move |first| Stretch { first, rows: most.min(rows - first) })
     }
 
     /// Writes the hot values and norms of a stretch into `slot`, which is all zeros.
-    pub(super) fn pack_hot(
+    pub(in crate::backend) fn pack_hot(
         &self,
         stretch: Stretch,
         values: &[i8],
@@ -114,7 +134,7 @@ impl SlotShape {
     }
 
     /// Writes the cold values of a stretch into `slot`, which is all zeros.
-    pub(super) fn pack_cold(&self, stretch: Stretch, values: &[u8], slot: &mut [u8]) {
+    pub(in crate::backend) fn pack_cold(&self, stretch: Stretch, values: &[u8], slot: &mut [u8]) {
         if self.cold_dims == 0 {
             return;
         }
@@ -125,7 +145,7 @@ impl SlotShape {
     }
 
     /// Writes the facts of a stretch into `slot`.
-    pub(super) fn pack_facts(&self, stretch: Stretch, rows: &[Row], slot: &mut [u8]) {
+    pub(in crate::backend) fn pack_facts(&self, stretch: Stretch, rows: &[Row], slot: &mut [u8]) {
         let rows = &rows[stretch.first..][..stretch.rows];
         for (to, row) in slot.chunks_exact_mut(size_of::<Facts>()).zip(rows) {
             to.copy_from_slice(bytes_of(&facts(row)));
@@ -133,7 +153,7 @@ impl SlotShape {
     }
 
     /// A template as the shaders read it: hot elements, then cold ones.
-    pub(super) fn pack_probe(&self, values: &[i8], packed: &mut [u8]) {
+    pub(in crate::backend) fn pack_probe(&self, values: &[i8], packed: &mut [u8]) {
         let values: &[u8] = bytemuck::cast_slice(values);
         let (hot, cold) = values.split_at(self.hot_dims);
         packed[..hot.len()].copy_from_slice(hot);
@@ -142,7 +162,7 @@ impl SlotShape {
     }
 
     /// Bytes of a packed template.
-    pub(super) fn probe_bytes(&self) -> usize {
+    pub(in crate::backend) fn probe_bytes(&self) -> usize {
         (self.hot_quads() + self.cold_quads()) * QUAD
     }
 }
@@ -165,6 +185,14 @@ mod tests {
     use super::*;
 
     const LAYOUT: TileLayout = TileLayout { dims: 19, hot_dims: 17, rows: 3 };
+
+    #[test]
+    fn halves_of_long_numbers_come_back() {
+        for value in [i64::MIN, -1, 0, 1, 1 << 31, 1 << 32, i64::MAX] {
+            let (high, low) = (high(value), low(value.cast_unsigned()));
+            assert_eq!((i64::from(high) << 32) | i64::from(low), value);
+        }
+    }
 
     #[test]
     fn hot_values_stand_by_element_and_norms_after_them() {

@@ -1,8 +1,8 @@
-//! Half precision, for the weights of large dense layers: twice as many per byte that is read.
+//! Half precision, as bits: twice as many values per byte that is read.
 
 /// The nearest half-precision number to `value`, as bits; ties to even. `None` where it would not
 /// be finite.
-pub(super) fn half(value: f32) -> Option<u16> {
+pub(in crate::backend) fn half(value: f32) -> Option<u16> {
     let bits = value.to_bits();
     let sign = u16::try_from(bits >> 16 & 0x8000).expect("one bit of sixteen");
     let magnitude = f32::from_bits(bits & 0x7FFF_FFFF);
@@ -21,15 +21,6 @@ pub(super) fn half(value: f32) -> Option<u16> {
     let base = u16::try_from(exponent.max(-14) + 14).expect("0 to 29") << 10;
     let whole = base + units;
     (whole < 0x7C00).then_some(sign | whole)
-}
-
-/// `values`, two to a word, if every one of them has a half-precision neighbour.
-pub(super) fn halves(values: &[f32]) -> Option<Vec<u32>> {
-    let word = |pair: &[f32]| {
-        let second = pair.get(1).copied().unwrap_or(0.0);
-        Some(u32::from(half(pair[0])?) | u32::from(half(second)?) << 16)
-    };
-    values.chunks(2).map(word).collect()
 }
 
 #[cfg(test)]
@@ -63,7 +54,5 @@ mod tests {
         for value in [65_520.0, 1e9, f32::INFINITY, f32::NAN, -1e9] {
             assert_eq!(half(value), None);
         }
-        assert_eq!(halves(&[1.0, 1e9]), None);
-        assert_eq!(halves(&[1.0, -2.0, 0.5]), Some(vec![0xC000_3C00, 0x3800]));
     }
 }
