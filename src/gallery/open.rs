@@ -272,7 +272,7 @@ impl<'a> Opening<'a> {
     ) -> Result<(), OpenError> {
         let place = leaf.extent.place;
         let bound = format::leaf_bound(&self.file, number, leaf.epoch);
-        let plain = self.reader.node(place, &leaf.key.expose(), &bound);
+        let plain = self.reader.leaf(place, &leaf.key, &bound);
         let mut plain = plain.map_err(|why| unopened(Node::Leaf(number), place, why))?;
         for tile in format::decode_leaf(&mut plain, layout, self.slots.len) {
             let (mut keys, entry) =

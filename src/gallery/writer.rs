@@ -355,8 +355,9 @@ impl<'a> Change<'a> {
         let tiles = &self.tiles[first..self.tiles.len().min(first + LEAF_TILES)];
         let mut node = format::leaf_buffer(tiles.len());
         for tile in tiles {
-            let keys = [0, 1, 2].map(|at: usize| tile.parts[at].key.expose());
-            format::push_tile(&mut node, [&*keys[0], &*keys[1], &*keys[2]], &tile.entry());
+            format::push_tile(&mut node, &tile.entry(), |part, node| {
+                node.extend_from_slice(&*tile.parts[part].key.expose());
+            });
         }
         let tiles = tiles.len();
         let key = self.shelf.arena.random(&*self.shelf.means.entropy)?;
