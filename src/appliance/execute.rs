@@ -74,10 +74,10 @@ impl Appliance {
             Command::DescribeGallery { gallery } => self.describe_gallery(&errand, &gallery),
             Command::Embed { image } => self.embed(&errand, &image),
             Command::Enrol { gallery, subject, images, terms } => {
-                self.enrol(&errand, &gallery, subject, &images, terms)
+                self.enrol(&errand, &gallery, subject, &images, self.from_now(terms))
             }
             Command::EnrolHolder { gallery, image, terms } => {
-                self.enrol_holder(&errand, &gallery, &image, terms)
+                self.enrol_holder(&errand, &gallery, &image, self.from_now(terms))
             }
             Command::Erase { gallery, subject } => self.erase(&errand, &gallery, subject),
             Command::EraseSelected { gallery, selection } => {
@@ -98,7 +98,7 @@ impl Appliance {
                 self.regroup(&errand, &gallery, subject, group)
             }
             Command::Replace { gallery, subject, images, terms } => {
-                self.replace(&errand, &gallery, subject, &images, terms)
+                self.replace(&errand, &gallery, subject, &images, self.from_now(terms))
             }
             Command::Restrict { gallery, subject, restricted } => {
                 self.restrict(&errand, &gallery, subject, restricted)
@@ -108,6 +108,10 @@ impl Appliance {
                 self.verify(&errand, &probe, references, threshold)
             }
         }
+    }
+
+    fn from_now(&self, terms: Terms) -> Enrolment {
+        terms.at(self.world.clock.civil_s())
     }
 
     /// Who acts, under which name in the audit, until when; or why not. A refused permission is

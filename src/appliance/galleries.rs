@@ -19,6 +19,7 @@ use crate::{
     command::{KeptBy, Refusal},
     gallery::{FileMedia, Gallery, Means, Media, MemoryMedia, Residency, Settings},
     keys::{
+        CustodyError,
         custodian::vault::{FolderVault, MemoryVault, Vault},
         holder::record::HolderRecords,
     },
@@ -79,8 +80,15 @@ impl Galleries {
             Self { place, kind, layout, held: RwLock::default(), changing: Mutex::default() };
         if let Some(folder) = &galleries.place.folder {
             private_folder(folder)?;
-            for (name, kept_by, path) in listed(folder)? {
-                let kept = galleries.open_file(&name, &path, kept_by);
+            let found = listed(folder)?;
+            let copies = copies(&found);
+            for (name, kept_by, path) in found {
+                let kept = match copies.get(&name) {
+                    Some(names) if kept_by == KeptBy::Custodian => {
+                        Kept::Unavailable(copied(names).into())
+                    }
+                    _ => galleries.open_file(&name, &path, kept_by),
+                };
                 if let Kept::Unavailable(why) = &kept {
                     tracing::error!(gallery = %name, %why, "a gallery is not served");
                 }
@@ -262,10 +270,14 @@ impl Galleries {
 
     /// The keys of a file that does not open are found by its head, which needs none. Where the
     /// head is gone as well, nobody can tell which keys were its own; they open nothing that is
-    /// left.
+    /// left. The keys of a copy are those of the gallery that it is a copy of: they stay.
     fn forget_unread(&self, name: &GalleryId, path: &Path) -> Result<(), Refusal> {
         let Ok(media) = FileMedia::open(path) else { return Ok(()) };
         match Gallery::head(&media) {
+            Ok(head) if self.is_elsewhere(&head.file, path) => {
+                tracing::warn!(path = %path.display(), "a copy; the keys stay with the gallery");
+                Ok(())
+            }
             Ok(head) => self.forget(name, &head.file),
             Err(error) => {
                 let path = path.display();
@@ -273,6 +285,22 @@ impl Galleries {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the gallery of that file id is open, here or in another process, or lies in another
+    /// file of the folder.
+    fn is_elsewhere(&self, file: &[u8; 16], path: &Path) -> bool {
+        let claim = self.place.means.custodian.claim(file);
+        if matches!(claim, Err(CustodyError::InUse { .. })) {
+            return true;
+        }
+        let listed = self.place.folder.as_deref().map(listed).transpose();
+        // A folder that cannot be read may hold it: keys that are not destroyed can be, later.
+        let Ok(listed) = listed else { return true };
+        let mut others = listed.into_iter().flatten().filter(|(_, _, other)| other != path);
+        others.any(|(_, kept_by, other)| {
+            kept_by == KeptBy::Custodian && file_id(&other).is_some_and(|held| held == *file)
+        })
     }
 
     /// Names and reasons of what is not served.
@@ -335,6 +363,35 @@ pub(super) fn unavailable(name: &GalleryId, why: &str) -> Refusal {
     Refusal::GalleryUnavailable { gallery: name.clone(), why: why.to_owned() }
 }
 
+/// Whose file it is, where that can be read.
+fn file_id(path: &Path) -> Option<[u8; 16]> {
+    let media = FileMedia::open(path).ok()?;
+    Gallery::head(&media).ok().map(|head| head.file)
+}
+
+/// The galleries that lie in several files, each with all of their names.
+fn copies(found: &[(GalleryId, KeptBy, PathBuf)]) -> BTreeMap<GalleryId, Vec<GalleryId>> {
+    let mut names: BTreeMap<[u8; 16], Vec<GalleryId>> = BTreeMap::new();
+    for (name, kept_by, path) in found {
+        if let (KeptBy::Custodian, Some(file)) = (kept_by, file_id(path)) {
+            names.entry(file).or_default().push(name.clone());
+        }
+    }
+    let several = names.into_values().filter(|names| names.len() > 1);
+    several.flat_map(|names| names.clone().into_iter().map(move |name| (name, names.clone()))).collect()
+}
+
+/// Files of one gallery: nobody can tell which of them is meant, and a change of the one would
+/// destroy the others.
+fn copied(names: &[GalleryId]) -> String {
+    let names: Vec<&str> = names.iter().map(GalleryId::as_str).collect();
+    format!(
+        "the files of {} are copies of one gallery; move all but the one that is meant out of the \
+         folder, and start again",
+        names.join(", ")
+    )
+}
+
 /// Two files of one name: neither is the one that was meant.
 fn twice(kept: &mut Kept) {
     let why = "a .gallery and a .records file have this name; move one of them away";
@@ -386,9 +443,49 @@ fn listed(folder: &Path) -> io::Result<Vec<(GalleryId, KeptBy, PathBuf)>> {
 mod tests {
     use super::*;
     use crate::{
-        keys::custodian::MemoryCustodian, model::Calibration, random::SystemEntropy,
+        keys::custodian::{FileCustodian, MemoryCustodian},
+        model::Calibration,
+        random::SystemEntropy,
         time::SimulatedClock,
     };
+
+    /// The galleries of `folder`, with its keys in a folder beside.
+    fn galleries_in(folder: &Path) -> Galleries {
+        let entropy = Arc::new(SystemEntropy);
+        let custodian = FileCustodian::open(&folder.join("keys"), None, Arc::clone(&entropy) as _);
+        let custodian = Arc::new(custodian.expect("a folder for keys"));
+        let means = Means { custodian, entropy, clock: Arc::new(SimulatedClock::at(1)) };
+        let folder = Some(folder.join("galleries"));
+        let place = GalleryPlace { folder, means, residency: Residency::Sealed };
+        let calibration = Calibration::sface_128();
+        let galleries = Galleries::open(place, calibration.kind(), calibration.layout());
+        galleries.expect("a folder")
+    }
+
+    fn named(name: &str) -> GalleryId {
+        name.parse().expect("a name")
+    }
+
+    #[test]
+    fn a_copy_in_the_folder_makes_neither_served_and_its_deletion_leaves_the_keys() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name| path(&folder.path().join("galleries"), &named(name), KeptBy::Custodian);
+        let galleries = galleries_in(folder.path());
+        galleries.create(&named("staff"), KeptBy::Custodian).expect("made");
+        galleries.close();
+        drop(galleries);
+        fs::copy(path("staff"), path("copy")).expect("copied");
+        let galleries = galleries_in(folder.path());
+        for name in ["staff", "copy"] {
+            let Err(refusal) = galleries.searchable(&named(name)) else { panic!("served") };
+            assert!(refusal.to_string().contains("copies of one gallery"), "{refusal}");
+        }
+        galleries.destroy(&named("copy")).expect("a file less");
+        assert!(!path("copy").exists() && path("staff").exists());
+        drop(galleries);
+        let galleries = galleries_in(folder.path());
+        assert!(galleries.searchable(&named("staff")).is_ok(), "its keys are there");
+    }
 
     #[test]
     fn a_gallery_that_is_let_go_lives_as_long_as_the_search_that_holds_it() {

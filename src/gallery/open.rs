@@ -66,6 +66,7 @@ pub(super) fn create(
     let mut disk = disk.map_err(medium("mapped"))?;
 
     let epoch = Epoch::announce(&means, &file, FIRST, 0)?;
+    let claim = means.custodian.claim(&file)?;
     let seed = Key::random(&*means.entropy)?;
     let head = RootHead { layout, retired_epoch: 0, rows: 0, vacant: 0, subjects: 0, tiles: 0 };
     let root = Zeroizing::new(format::encode_root(&head, seed.expose(), 0));
@@ -100,7 +101,7 @@ pub(super) fn create(
         written: Written::default(),
     };
     let arena = KeyArena::new();
-    let parts = Parts { file, kind, layout, settings, means, space, arena, writer, first };
+    let parts = Parts { file, kind, layout, settings, means, space, arena, claim, writer, first };
     Ok(Shelf::new(parts))
 }
 
@@ -457,6 +458,8 @@ pub(super) fn open(
     if let Some(kind) = &settings.kind {
         kind.accept(&head.kind).map_err(OpenError::Kind)?;
     }
+    // Before anything is read that another opening may be changing.
+    let claim = means.custodian.claim(&head.file)?;
     let (opening, mut opened) = choose(media, &means, &slots, &head)?;
     let older = opening.older(&opened);
     if settings.residency == super::Residency::Locked {
@@ -500,7 +503,7 @@ pub(super) fn open(
         unknown: None,
         written: Written::default(),
     };
-    let parts = Parts { file, kind, layout, settings, means, space, arena, writer, first };
+    let parts = Parts { file, kind, layout, settings, means, space, arena, claim, writer, first };
     Ok(Shelf::new(parts))
 }
 

@@ -19,7 +19,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    keys::KeyArena,
+    keys::{KeyArena, custodian::Claim},
     limits::REFERENCES_PER_SUBJECT_MAX,
     ops::{
         tile::{ROW_VACANT, Row, TileError, TileLayout, TilePart, TileSet, TileSource},
@@ -58,6 +58,8 @@ pub(super) struct Shelf {
     /// Subjects to rows of the newest generation, from the first time that somebody asks.
     pub(super) index: RwLock<Option<Index>>,
     pub(super) newest: RwLock<Arc<Snapshot>>,
+    /// Nobody else has this gallery open, nor a copy of it.
+    _claim: Claim,
 }
 
 /// What a shelf is made of.
@@ -69,6 +71,7 @@ pub(super) struct Parts {
     pub(super) means: Means,
     pub(super) space: Arc<Space>,
     pub(super) arena: KeyArena,
+    pub(super) claim: Claim,
     pub(super) writer: Writer,
     pub(super) first: Contents,
 }
@@ -84,7 +87,7 @@ pub(super) struct Contents {
 
 impl Shelf {
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { file, kind, layout, settings, means, space, arena, writer, first } = parts;
+        let Parts { file, kind, layout, settings, means, space, arena, claim, writer, first } = parts;
         let holders = Arc::new(Holders::default());
         let origin = NEXT_ORIGIN.fetch_add(1, Ordering::Relaxed);
         Arc::new_cyclic(|shelf| {
@@ -103,6 +106,7 @@ impl Shelf {
                 writer: Mutex::new(writer),
                 index: RwLock::new(None),
                 newest: RwLock::new(Arc::new(first)),
+                _claim: claim,
             }
         })
     }

@@ -184,7 +184,7 @@ impl Gallery {
         let newest = self.shelf.newest();
         let held = self.check(&newest, newcomers)?;
         let needed = newcomers.iter().map(|(_, templates, _)| templates.len() as u64).sum();
-        let mut places = Places::new(&newest, needed);
+        let mut places = Places::new(&newest, needed, self.shelf.settings.rows_max);
         let mut plan = Plan::new(&self.shelf);
         for (subject, templates, enrolment) in newcomers {
             let flags = if restricted.contains(subject) { ROW_RESTRICTED } else { 0 };
@@ -223,7 +223,7 @@ impl Gallery {
         }
         let record = edit::record(subject, &enrolment, old[0].1.flags & ROW_RESTRICTED);
         let more = (templates.len() as u64).saturating_sub(freed);
-        let mut places = Places::new(&newest, more);
+        let mut places = Places::new(&newest, more, self.shelf.settings.rows_max);
         for (at, template) in templates.iter().enumerate() {
             let row = match old.get(at) {
                 Some(&(row, _)) => row,

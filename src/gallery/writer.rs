@@ -57,6 +57,7 @@ use super::{
 };
 use crate::{
     keys::{CustodyError, Key, Stand, memory::LockedBytes},
+    limits::GALLERY_ROWS_MAX,
     ops::{tile::TilePart, transform::SignedPermutation},
     random::Entropy,
     types::TemplateKind,
@@ -287,6 +288,12 @@ impl<'a> Change<'a> {
         update: IndexUpdate,
         given: &[u64],
     ) -> Result<Committed, GalleryError> {
+        let rows = self.counts.rows;
+        if rows > GALLERY_ROWS_MAX {
+            // Such a root is refused when it is read: it must not be written.
+            let held = rows - self.counts.vacant;
+            return Err(GalleryError::Full { held, more: 0, most: GALLERY_ROWS_MAX });
+        }
         let (leaves, retired) = self.write_leaves()?;
         let next = self.next_epoch()?;
         let (root, block) = match self.write_root(&leaves, next.as_ref()) {

@@ -10,7 +10,7 @@ use clap::Args;
 use super::{Bench, Ended, Failure, Outcome, Scene, Target, templates};
 use crate::{
     cli::local,
-    command::{Answer, Command, Enrolment, Refusal, Request, Service},
+    command::{Answer, Command, Refusal, Request, Service, Terms},
     limits::REFERENCES_PER_SUBJECT_MAX,
     types::{Action, Purpose},
 };
@@ -52,11 +52,11 @@ pub(in crate::cli) struct Arguments {
 }
 
 impl Arguments {
-    fn terms(&self) -> Enrolment {
-        Enrolment {
+    fn terms(&self) -> Terms {
+        Terms {
             class_bits: self.classes.iter().fold(0, |bits, class| bits | 1 << class),
             group: self.group,
-            not_before_s: self.not_before.unwrap_or(i64::MIN),
+            not_before_s: self.not_before,
             expiry_s: self.expiry.unwrap_or(i64::MAX),
         }
     }
@@ -74,7 +74,7 @@ pub(super) fn run(arguments: &Arguments, scene: &Scene<'_>) -> Outcome {
         (Some(folder), _) => from_images(arguments, folder, bench),
         (None, Some(file)) => {
             let gallery = bench.gallery(None)?;
-            let enrolled = templates::enrol(&bench, &gallery, file, arguments.terms())?;
+            let enrolled = templates::enrol(&bench, &gallery, file, arguments.terms().at(bench.offline.now_s()))?;
             tell(&bench, enrolled.subjects, enrolled.references, &[]);
             Ok(Ended::Done)
         }

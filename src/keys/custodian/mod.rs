@@ -33,7 +33,7 @@ pub use memory::MemoryCustodian;
 pub use pkcs11::{Pkcs11Custodian, TokenAddress};
 
 use super::memory::{Key, LockError};
-use vault::{Vault, VaultError};
+use vault::{Lock, Vault, VaultError};
 use wrapped::Kind;
 
 /// Bytes of a wrapped key with every custodian.
@@ -108,6 +108,19 @@ pub enum CustodyError {
         file: String,
         /// The epoch.
         epoch: u64,
+    },
+    /// The gallery is open already, from its file or from a copy of it.
+    #[error(
+        "gallery {file} is open in {} already, from this file or from a copy of it; a copy is the \
+         same gallery and has the same keys, so that a change of the one would destroy the other: \
+         stop that process, or use the file that it has open",
+        vault::Holder(*pid)
+    )]
+    InUse {
+        /// The gallery's file id.
+        file: String,
+        /// Who has it open, where the system tells.
+        pid: Option<u32>,
     },
     /// The key was wrapped by another kind of custodian.
     #[error(
@@ -222,10 +235,30 @@ pub enum CustodyError {
     Memory(#[from] LockError),
 }
 
+/// The right to change a gallery, held by one opening of it at a time.
+#[must_use = "the gallery is anybody's again when this is dropped"]
+pub struct Claim {
+    _lock: Option<Lock>,
+}
+
+impl Claim {
+    fn of(lock: Option<Lock>) -> Self {
+        Self { _lock: lock }
+    }
+}
+
 /// Keeps one key per gallery and epoch, and destroys it for ever.
 pub trait Custodian: Send + Sync {
     /// Who this is, and what destruction by it covers.
     fn describe(&self) -> CustodianDescription;
+
+    /// Takes `file` for one opening, for as long as the answer lives. A lock on the gallery's own
+    /// file would not do: a copy of it is another file, and the same gallery with the same keys.
+    /// What is not known here can be claimed, too; there is then nothing to lose.
+    ///
+    /// # Errors
+    /// [`CustodyError::InUse`], and what the keeping place answers.
+    fn claim(&self, file: &[u8; 16]) -> Result<Claim, CustodyError>;
 
     /// What is recorded about `file`; both fields are empty for a gallery that is not known here.
     ///
@@ -302,6 +335,19 @@ fn unknown(kind: Kind, file: &[u8; 16]) -> CustodyError {
     CustodyError::UnknownGallery { custodian: kind.name(), file: hex(file) }
 }
 
+/// What a claim to `file` met.
+fn claimed(
+    file: &[u8; 16],
+    lock: Result<Option<Lock>, VaultError>,
+    failed: impl FnOnce(VaultError) -> CustodyError,
+) -> Result<Claim, CustodyError> {
+    match lock {
+        Ok(lock) => Ok(Claim::of(lock)),
+        Err(VaultError::InUse { pid }) => Err(CustodyError::InUse { file: hex(file), pid }),
+        Err(error) => Err(failed(error)),
+    }
+}
+
 fn storage(vault: &dyn Vault, name: &str, what: &'static str, error: VaultError) -> CustodyError {
     let path = vault.place();
     let path = if name.is_empty() { path } else { format!("{path}/{name}") };
@@ -311,7 +357,7 @@ fn storage(vault: &dyn Vault, name: &str, what: &'static str, error: VaultError)
 fn storage_at(path: String, what: &'static str, error: VaultError) -> CustodyError {
     match error {
         VaultError::Io(why) => CustodyError::Storage { path, what, why },
-        error @ VaultError::InUse => {
+        error @ VaultError::InUse { .. } => {
             CustodyError::Storage { path, what, why: std::io::Error::other(error) }
         }
         VaultError::Exposed { why, want } => {
