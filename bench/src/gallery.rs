@@ -546,7 +546,8 @@ mod tests {
 
     #[test]
     fn what_was_in_the_folder_before_stays_there() {
-        let folder = std::env::temp_dir().join(format!("portcullis-bench-kept-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("portcullis-bench-kept-{}", std::process::id()));
         let keys = folder.join("keys");
         fs::create_dir_all(&keys).expect("a folder");
         fs::write(keys.join("real.key"), b"somebody's").expect("written");

@@ -11,8 +11,8 @@ use crate::{
     audit::{AuditEntry, AuditSink},
     capture,
     command::{
-        Answer, Command, Compared, Decision, EncodedFile, EncodedImage, Part, ReferenceSource,
-        Refusal, Request, Scope,
+        Answer, Command, Compared, Decision, EncodedFile, EncodedImage, Enrolment, Part,
+        ReferenceSource, Refusal, Request, Scope, Terms,
     },
     document::{
         authentication::{DocumentFiles, authenticate},

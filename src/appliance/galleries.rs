@@ -378,7 +378,9 @@ fn copies(found: &[(GalleryId, KeptBy, PathBuf)]) -> BTreeMap<GalleryId, Vec<Gal
         }
     }
     let several = names.into_values().filter(|names| names.len() > 1);
-    several.flat_map(|names| names.clone().into_iter().map(move |name| (name, names.clone()))).collect()
+    several
+        .flat_map(|names| names.clone().into_iter().map(move |name| (name, names.clone())))
+        .collect()
 }
 
 /// Files of one gallery: nobody can tell which of them is meant, and a change of the one would

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     keys::{CustodyError, Key, KeyArena, Stand, memory::LockedBytes},
     ops::{
-        tile::{TileError, TileLayout},
+        tile::{TileError, TileLayout, TilePart},
         transform::SignedPermutation,
     },
     random::random_id,
@@ -90,6 +90,8 @@ pub(super) fn create(
         epoch,
         tried: FIRST,
         undestroyed: None,
+        owed: None,
+        settled: Vec::new(),
         slot: 0,
         leaves: Vec::new(),
         root: extent,
@@ -97,7 +99,6 @@ pub(super) fn create(
         seed,
         next_content: 0,
         recent: Recent::default(),
-        unknown: None,
         written: Written::default(),
     };
     let arena = KeyArena::new();
@@ -316,10 +317,26 @@ impl<'a> Opening<'a> {
             for part in PARTS {
                 plain.clear();
                 plain.resize(layout.part_bytes(part, tile.rows), 0);
-                self.reader.tile_part(layout, number, part, tile, &mut plain)?;
+                self.tile_part(number, part, tile, &mut plain)?;
             }
         }
         Ok(())
+    }
+
+    /// Opens a part of a tile. A medium that does not answer is told apart from damage: what cannot
+    /// be read now may be whole.
+    fn tile_part(
+        &self,
+        number: usize,
+        part: TilePart,
+        tile: &Tile,
+        plain: &mut [u8],
+    ) -> Result<(), OpenError> {
+        let opened = self.reader.part(number, part, tile.part(part), plain);
+        opened.map_err(|why| match why {
+            Unopened::Io(why) => medium("read")(why),
+            Unopened::Tag => TileError::Damaged { tile: number, part }.into(),
+        })
     }
 
     /// Makes the generation durable that was just proved.
@@ -398,7 +415,7 @@ impl<'a> Opening<'a> {
             let tile = Arc::get_mut(held).expect("nobody shares a tile before it is published");
             for (at, part) in PARTS.into_iter().enumerate() {
                 let mut plain = LockedBytes::zeroed(layout.part_bytes(part, tile.rows))?;
-                self.reader.tile_part(layout, number, part, tile, &mut plain)?;
+                self.tile_part(number, part, tile, &mut plain)?;
                 let held = Arc::get_mut(&mut tile.parts[at]);
                 held.expect("nobody shares a part before it is published").plain = Some(plain);
             }
@@ -412,11 +429,12 @@ fn node(node: Node, place: Place, why: String) -> OpenError {
 }
 
 fn unopened(of: Node, place: Place, why: Unopened) -> OpenError {
-    let why = match why {
-        Unopened::Io(error) => format!("the medium cannot be read: {error}"),
-        Unopened::Tag => "its tag does not fit, so it is damaged or was swapped".to_owned(),
-    };
-    node(of, place, why)
+    match why {
+        Unopened::Io(why) => medium("read")(why),
+        Unopened::Tag => {
+            node(of, place, "its tag does not fit, so it is damaged or was swapped".to_owned())
+        }
+    }
 }
 
 fn check_counts(head: &RootHead, tiles: &[Arc<Tile>]) -> Result<(), NodeError> {
@@ -430,7 +448,8 @@ fn check_counts(head: &RootHead, tiles: &[Arc<Tile>]) -> Result<(), NodeError> {
 }
 
 /// Whether an error while opening a stand that was announced and not committed says that its
-/// writing was interrupted; what it does not say is a reason to stop.
+/// writing was interrupted; what it does not say is a reason to stop. A medium that does not answer
+/// says nothing: to give the stand up would be to destroy the key of what may well be whole.
 fn is_interrupted(error: &OpenError) -> bool {
     match error {
         OpenError::Stamp { .. }
@@ -493,6 +512,8 @@ pub(super) fn open(
         epoch,
         tried,
         undestroyed: None,
+        owed: None,
+        settled: Vec::new(),
         slot,
         leaves,
         root,
@@ -500,7 +521,6 @@ pub(super) fn open(
         seed,
         next_content: first.tiles.len() as u64,
         recent: Recent::default(),
-        unknown: None,
         written: Written::default(),
     };
     let parts = Parts { file, kind, layout, settings, means, space, arena, claim, writer, first };

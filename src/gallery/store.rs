@@ -141,6 +141,31 @@ impl Gallery {
         }
     }
 
+    /// Why the gallery takes no changes any more, where that is so: the generation before the one
+    /// that failed is served until the gallery is opened again. Waits for no writer.
+    #[must_use]
+    pub fn unknown(&self) -> Option<GalleryError> {
+        self.shelf.unknown()
+    }
+
+    /// Destroys the key that an erasure could not destroy ([`GalleryError::NotDestroyed`]), if there
+    /// is one, and hands over the receipts that became due by that since the last call.
+    ///
+    /// # Errors
+    /// [`GalleryError::NotDestroyed`]: it still exists.
+    pub fn settle(&self) -> Result<Vec<Receipt>, GalleryError> {
+        let mut writer = self.shelf.writer();
+        self.settle_by(&mut writer)?;
+        Ok(std::mem::take(&mut writer.settled))
+    }
+
+    /// What every erasure begins with, whomever it is meant for: asking again is how a key that
+    /// could not be destroyed is destroyed.
+    pub(super) fn settle_by(&self, writer: &mut Writer) -> Result<(), GalleryError> {
+        let generation = self.shelf.newest().set.generation;
+        writer.destroy_left_over(&self.shelf, generation)
+    }
+
     /// The epoch whose key opens the newest generation. Waits for a running change.
     #[must_use]
     pub fn epoch(&self) -> u64 {
@@ -213,6 +238,7 @@ impl Gallery {
         enrolment: Enrolment,
     ) -> Result<Erasure, GalleryError> {
         let mut writer = self.shelf.writer();
+        self.settle_by(&mut writer)?;
         let (old, newest) = self.rows_of(subject)?;
         self.check_templates(subject, 0, &templates, &enrolment)?;
         let freed = old.len() as u64;
@@ -394,26 +420,45 @@ impl Gallery {
         gone: Vec<SubjectId>,
     ) -> Result<Erasure, GalleryError> {
         let rows = plan.taken().len() as u64;
-        let (done, since) = plan.carry_out(&self.shelf, writer, Forget::Before, subjects)?;
-        Ok(self.erasure(done, since, rows, gone))
+        let done = plan.carry_out(&self.shelf, writer, Forget::Before, subjects);
+        self.erasure(writer, done, rows, gone)
     }
 
+    /// The receipt of a change that took rows away, with the first generation that held one of
+    /// them. Where the change is durable and the key is not destroyed, the receipt is kept until
+    /// it is.
     pub(super) fn erasure(
         &self,
-        done: Committed,
-        since: u64,
+        writer: &mut Writer,
+        done: Result<(Committed, u64), GalleryError>,
         rows: u64,
         mut subjects: Vec<SubjectId>,
-    ) -> Erasure {
+    ) -> Result<Erasure, GalleryError> {
         subjects.sort_unstable();
-        let receipt = Receipt {
+        let receipt = |generation, epoch_destroyed| Receipt {
             subjects,
             rows,
-            generation: done.generation,
-            epoch_destroyed: done.epoch_destroyed,
+            generation,
+            epoch_destroyed,
             custodian: self.shelf.means.custodian.describe().name,
             at_s: self.shelf.means.clock.civil_s(),
         };
+        match done {
+            Ok((done, since)) => {
+                let receipt = receipt(done.generation, done.epoch_destroyed);
+                Ok(self.held_by(since, receipt))
+            }
+            Err(error) => {
+                // Only of this change: whoever erases has settled what was left of those before.
+                if let GalleryError::NotDestroyed { epoch, generation, .. } = error {
+                    writer.owed = Some(receipt(generation, epoch));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn held_by(&self, since: u64, receipt: Receipt) -> Erasure {
         Erasure { holders: Arc::clone(&self.shelf.holders), since, receipt }
     }
 

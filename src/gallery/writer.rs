@@ -46,7 +46,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use zeroize::Zeroizing;
 
 use super::{
-    GalleryError, Means, Written, crypt,
+    GalleryError, Means, Receipt, Written, crypt,
     disk::Disk,
     format::{self, Head, LEAF_TILES, PARTS, RootHead, Superblock},
     plain::Plain,
@@ -71,6 +71,10 @@ pub(super) struct Writer {
     pub(super) tried: Stand,
     /// An epoch whose key the custodian could not destroy yet.
     pub(super) undestroyed: Option<u64>,
+    /// The receipt of the erasure that waits for that.
+    pub(super) owed: Option<Receipt>,
+    /// Receipts whose key was destroyed after all, until somebody asks for them.
+    pub(super) settled: Vec<Receipt>,
     /// The slot of the newest superblock.
     pub(super) slot: usize,
     pub(super) leaves: Vec<Arc<Leaf>>,
@@ -81,8 +85,6 @@ pub(super) struct Writer {
     pub(super) seed: Key,
     pub(super) next_content: u64,
     pub(super) recent: Recent,
-    /// What failed where it cannot be told what the medium holds.
-    pub(super) unknown: Option<(&'static str, String)>,
     pub(super) written: Written,
 }
 
@@ -140,8 +142,8 @@ impl<'a> Change<'a> {
         writer: &'a mut Writer,
         forget: Forget,
     ) -> Result<Self, GalleryError> {
-        if let Some((what, why)) = &writer.unknown {
-            return Err(GalleryError::Unknown { what, why: why.clone() });
+        if let Some(unknown) = shelf.unknown() {
+            return Err(unknown);
         }
         let newest = shelf.newest();
         writer.destroy_left_over(shelf, newest.set.generation)?;
@@ -304,7 +306,8 @@ impl<'a> Change<'a> {
             }
         };
         if let Err((what, why)) = self.make_durable(&block) {
-            self.writer.unknown = Some((what, why.clone()));
+            // Set once: nothing is written from here on, so that nothing more can fail.
+            let _first = self.shelf.unknown.set((what, why.clone()));
             return Err(GalleryError::Unknown { what, why });
         }
         let Self { shelf, writer, stand, tiles, counts, transform, mut replaced, .. } = self;
@@ -466,6 +469,8 @@ impl Writer {
             let destroyed = shelf.means.custodian.destroy(&shelf.file, epoch);
             destroyed.map_err(|why| GalleryError::NotDestroyed { epoch, generation, why })?;
             self.undestroyed = None;
+            let at_s = shelf.means.clock.civil_s();
+            self.settled.extend(self.owed.take().map(|owed| Receipt { at_s, ..owed }));
         }
         Ok(())
     }

@@ -74,7 +74,12 @@ pub(super) fn run(arguments: &Arguments, scene: &Scene<'_>) -> Outcome {
         (Some(folder), _) => from_images(arguments, folder, bench),
         (None, Some(file)) => {
             let gallery = bench.gallery(None)?;
-            let enrolled = templates::enrol(&bench, &gallery, file, arguments.terms().at(bench.offline.now_s()))?;
+            let enrolled = templates::enrol(
+                &bench,
+                &gallery,
+                file,
+                arguments.terms().at(bench.offline.now_s()),
+            )?;
             tell(&bench, enrolled.subjects, enrolled.references, &[]);
             Ok(Ended::Done)
         }

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
-    Command, EncodedImage, Fields, Form, GalleryId, ImageBody, Problem, Purpose,
-    PurposeName, SubjectId, Terms, base64, class_bits, classes, json,
+    Command, EncodedImage, Fields, Form, GalleryId, ImageBody, Problem, Purpose, PurposeName,
+    SubjectId, Terms, base64, class_bits, classes, json,
 };
 use crate::types::Selection;
 
