@@ -9,7 +9,7 @@
 //! With the custodian `memory` there are no files: nothing could ever open them again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -62,8 +62,9 @@ pub(super) struct Galleries {
     kind: TemplateKind,
     layout: TileLayout,
     held: RwLock<BTreeMap<GalleryId, Kept>>,
-    /// Held while a gallery is made or deleted, so that its file is made or deleted once.
-    changing: Mutex<()>,
+    /// Held while a gallery is made, deleted or opened again, so that each is done once. What it
+    /// guards are the galleries that are to be opened again.
+    changing: Mutex<BTreeSet<GalleryId>>,
 }
 
 impl Galleries {
@@ -303,12 +304,43 @@ impl Galleries {
         })
     }
 
-    /// Names and reasons of what is not served.
+    /// Opens again what takes no changes any more, because a disk or a custodian failed where it
+    /// cannot be told which generation is durable. Searches that run hold the file: where there are
+    /// any, the gallery is refused by name until the next call finds it free.
+    pub(super) fn reopen(&self) {
+        let mut waiting = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, kept) in self.all() {
+            let Kept::Searchable(gallery) = &kept else { continue };
+            if let Some(why) = gallery.unknown().filter(|_| self.place.folder.is_some()) {
+                tracing::error!(gallery = %name, %why, "it is opened again");
+                let why = format!("{why}; the appliance is opening it again");
+                self.insert(name.clone(), Kept::Unavailable(why.into()));
+                waiting.insert(name);
+            }
+        }
+        waiting.retain(|name| match (self.kept(name), self.path(name, KeptBy::Custodian)) {
+            (Ok(Kept::Unavailable(_)), Some(path)) => {
+                let kept = self.open_file(name, &path, KeptBy::Custodian);
+                let is_open = matches!(kept, Kept::Searchable(_));
+                self.insert(name.clone(), kept);
+                if is_open {
+                    tracing::info!(gallery = %name, "it is open again");
+                }
+                !is_open
+            }
+            _ => false, // deleted meanwhile
+        });
+    }
+
+    /// Names and reasons of what is not served, or not as it should be.
     pub(super) fn unavailable(&self) -> Vec<String> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         let told = |(name, kept): (&GalleryId, &Kept)| match kept {
             Kept::Unavailable(why) => Some(format!("gallery {name} is not served: {why}")),
-            Kept::Searchable(_) | Kept::ByHolders(_) => None,
+            Kept::Searchable(gallery) => {
+                gallery.unknown().map(|why| format!("gallery {name} takes no changes: {why}"))
+            }
+            Kept::ByHolders(_) => None,
         };
         held.iter().filter_map(told).collect()
     }
@@ -324,7 +356,10 @@ impl Galleries {
                     searchable += stats.rows - stats.vacant;
                     vacant += stats.vacant;
                     bytes += stats.bytes;
-                    served += 1;
+                    match gallery.unknown() {
+                        None => served += 1,
+                        Some(_) => unavailable += 1,
+                    }
                 }
                 Kept::ByHolders(records) => {
                     holders += records.held().live;
@@ -443,9 +478,12 @@ fn listed(folder: &Path) -> io::Result<Vec<(GalleryId, KeptBy, PathBuf)>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
     use crate::{
-        keys::custodian::{FileCustodian, MemoryCustodian},
+        gallery::GalleryError,
+        keys::custodian::{FileCustodian, MemoryCustodian, refusing::Refusing},
         model::Calibration,
         random::SystemEntropy,
         time::SimulatedClock,
@@ -487,6 +525,42 @@ mod tests {
         drop(galleries);
         let galleries = galleries_in(folder.path());
         assert!(galleries.searchable(&named("staff")).is_ok(), "its keys are there");
+    }
+
+    #[test]
+    fn a_gallery_of_unknown_state_is_told_and_opened_again_when_nobody_searches() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let entropy = Arc::new(SystemEntropy);
+        let keys = folder.path().join("keys");
+        let inner = FileCustodian::open(&keys, None, Arc::clone(&entropy) as _).expect("keys");
+        let custodian = Arc::new(Refusing::over(inner));
+        let means = Means {
+            custodian: Arc::clone(&custodian) as _,
+            entropy,
+            clock: Arc::new(SimulatedClock::at(1)),
+        };
+        let place = Some(folder.path().join("galleries"));
+        let place = GalleryPlace { folder: place, means, residency: Residency::Sealed };
+        let calibration = Calibration::sface_128();
+        let galleries = Galleries::open(place, calibration.kind(), calibration.layout());
+        let galleries = galleries.expect("a folder");
+        galleries.create(&named("staff"), KeptBy::Custodian).expect("made");
+        let gallery = galleries.searchable(&named("staff")).expect("served");
+        custodian.commits.store(true, Ordering::SeqCst);
+        assert!(matches!(gallery.rotate(), Err(GalleryError::Unknown { .. })));
+        custodian.commits.store(false, Ordering::SeqCst);
+        let told = galleries.unavailable();
+        assert!(told.len() == 1 && told[0].contains("staff takes no changes"), "{told:?}");
+
+        // While somebody holds it, its file cannot be opened a second time.
+        galleries.reopen();
+        assert!(galleries.searchable(&named("staff")).is_err(), "refused by name");
+        assert_eq!(galleries.unavailable().len(), 1);
+        drop(gallery);
+        galleries.reopen();
+        let gallery = galleries.searchable(&named("staff")).expect("served again");
+        gallery.rotate().expect("it takes changes");
+        assert!(galleries.unavailable().is_empty());
     }
 
     #[test]

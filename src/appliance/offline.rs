@@ -6,6 +6,7 @@
 //! order before the act, its result after it.
 
 use std::{
+    fmt::Write as _,
     path::{Path, PathBuf},
     slice,
     sync::Arc,
@@ -73,6 +74,15 @@ pub enum OfflineError {
         "the audit could not be written, and nothing was done: set audit.path to a place that can"
     )]
     Audit,
+    /// It was done, and the audit refused to hold it.
+    #[error(
+        "it is done, and the audit could not be told: {done}; write this down where the audit is \
+         kept, and set audit.path to a place that can be written before anything more is done"
+    )]
+    Unaudited {
+        /// What was done, as the audit would have held it.
+        done: String,
+    },
 }
 
 /// A gallery's file, by name.
@@ -258,7 +268,7 @@ impl Offline {
     /// Tells the audit that it was done, with the receipt where something was erased.
     ///
     /// # Errors
-    /// [`OfflineError::Audit`]; what was done stays done.
+    /// [`OfflineError::Unaudited`]; what was done stays done.
     pub fn done(&self, ordered: Ordered, receipt: Option<&Receipt>) -> Result<(), OfflineError> {
         let erasure = receipt.map(|receipt| AuditErasure {
             rows: Some(receipt.rows),
@@ -273,6 +283,58 @@ impl Offline {
             erasure,
             ..ordered.entry
         };
-        self.audit.record(&[entry]).map_err(|_| OfflineError::Audit)
+        let told = self.audit.record(slice::from_ref(&entry));
+        told.map_err(|_| OfflineError::Unaudited { done: in_words(&entry) })
     }
+
+    /// Tells the audit that it was not done, or not to its end; `error` says why. An erasure whose
+    /// rows are gone and whose key is not is told with its generation. Nothing is refused any more,
+    /// so that an audit that cannot be written is only told in the log.
+    pub fn not_done(&self, ordered: Ordered, error: &GalleryError) {
+        let pending = match error {
+            GalleryError::NotDestroyed { generation, .. } => Some(*generation),
+            _ => None,
+        };
+        let entry = AuditEntry {
+            at_s: self.now_s(),
+            reasons: match pending {
+                Some(_) => vec!["OFFLINE_NOT_DONE", "ERASURE_PENDING"],
+                None => vec!["OFFLINE_NOT_DONE"],
+            },
+            erasure: pending.map(|generation| AuditErasure {
+                rows: None,
+                generation,
+                epoch_destroyed: None,
+                custodian: self.place.means.custodian.describe().name.to_owned(),
+                at_s: self.now_s(),
+            }),
+            ..ordered.entry
+        };
+        if let Err(why) = self.audit.record(&[entry]) {
+            tracing::error!(%why, %error, "not done, and not in the audit");
+        }
+    }
+}
+
+/// An entry as a person keeps it.
+fn in_words(entry: &AuditEntry) -> String {
+    let gallery = entry.gallery.as_ref().map_or("", GalleryId::as_str);
+    let mut told = format!(
+        "transaction {}, gallery {gallery}, {:?}, second {}",
+        entry.transaction, entry.action, entry.at_s
+    );
+    if let Some(subject) = entry.subject {
+        let _infallible = write!(told, ", subject {subject}");
+    }
+    if let Some(erasure) = &entry.erasure {
+        let _infallible = write!(
+            told,
+            ", {} references, generation {}, key of epoch {} destroyed by the {} custodian",
+            erasure.rows.unwrap_or_default(),
+            erasure.generation,
+            erasure.epoch_destroyed.unwrap_or_default(),
+            erasure.custodian
+        );
+    }
+    told
 }

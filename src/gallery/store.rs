@@ -382,17 +382,11 @@ impl Gallery {
         templates: &[Template],
         enrolment: &Enrolment,
     ) -> Result<(), GalleryError> {
-        let Enrolment { class_bits, not_before_s, expiry_s, .. } = *enrolment;
         let (more, most) = (templates.len(), REFERENCES_PER_SUBJECT_MAX);
         if templates.is_empty() {
             return Err(GalleryError::NoTemplate);
         }
-        if class_bits == 0 {
-            return Err(GalleryError::NoClass);
-        }
-        if not_before_s >= expiry_s {
-            return Err(GalleryError::Validity { not_before_s, expiry_s });
-        }
+        enrolment.check()?;
         for template in templates {
             self.shelf.kind.accept(template.kind())?;
         }

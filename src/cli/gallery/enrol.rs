@@ -33,6 +33,9 @@ pub(in crate::cli) struct Arguments {
     /// Templates: a file of JSON lines.
     #[arg(long, value_name = "FILE", group = "source")]
     templates: Option<PathBuf>,
+    /// Begin at this line of the templates: where an earlier run has stopped, as it said.
+    #[arg(long, value_name = "LINE", default_value_t = 1, requires = "templates")]
+    from_line: u64,
     /// Make the gallery first where it is not there.
     #[arg(long)]
     create: bool,
@@ -74,12 +77,9 @@ pub(super) fn run(arguments: &Arguments, scene: &Scene<'_>) -> Outcome {
         (Some(folder), _) => from_images(arguments, folder, bench),
         (None, Some(file)) => {
             let gallery = bench.gallery(None)?;
-            let enrolled = templates::enrol(
-                &bench,
-                &gallery,
-                file,
-                arguments.terms().at(bench.offline.now_s()),
-            )?;
+            let terms = arguments.terms().at(bench.offline.now_s());
+            let from = (file.as_path(), arguments.from_line);
+            let enrolled = templates::enrol(&bench, &gallery, from, terms)?;
             tell(&bench, enrolled.subjects, enrolled.references, &[]);
             Ok(Ended::Done)
         }

@@ -25,6 +25,8 @@ mod guard;
 mod memory;
 mod pkcs11;
 mod record;
+#[cfg(test)]
+pub(crate) mod refusing;
 pub mod vault;
 mod wrapped;
 
