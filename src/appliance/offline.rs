@@ -338,3 +338,87 @@ fn in_words(entry: &AuditEntry) -> String {
     }
     told
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{
+        audit::AuditError,
+        gallery::Means,
+        keys::{CustodyError, custodian::MemoryCustodian},
+        meter::Meter,
+        random::SystemEntropy,
+        time::SimulatedClock,
+    };
+
+    /// An audit with room for so many entries; what it took.
+    struct Filling(usize, Mutex<Vec<AuditEntry>>);
+
+    impl AuditSink for Filling {
+        fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
+            let mut held = self.1.lock().expect("no panic");
+            if held.len() + entries.len() > self.0 {
+                return Err(AuditError { place: "disk".into(), why: "full".into() });
+            }
+            held.extend_from_slice(entries);
+            Ok(())
+        }
+    }
+
+    fn offline(audit: Arc<Filling>) -> Offline {
+        let (clock, entropy) = (Arc::new(SimulatedClock::at(1)), Arc::new(SystemEntropy));
+        let custodian = Arc::new(MemoryCustodian::new(Arc::clone(&entropy) as _));
+        let means = Means { custodian, entropy: entropy.clone(), clock: clock.clone() };
+        Offline {
+            place: GalleryPlace { folder: None, means, residency: Residency::Sealed },
+            folder: PathBuf::new(),
+            audit,
+            world: World { clock, entropy, meter: Arc::new(Meter::new()) },
+            calibration: Calibration::sface_128(),
+        }
+    }
+
+    fn located() -> Located {
+        Located { name: "staff".parse().expect("a name"), path: PathBuf::from("staff.gallery") }
+    }
+
+    fn meant() -> (Option<SubjectId>, Option<Selection>) {
+        (Some(SubjectId::from_bytes([7; 16])), None)
+    }
+
+    #[test]
+    fn what_was_done_is_told_when_the_audit_cannot_hold_it() {
+        let work = offline(Arc::new(Filling(1, Mutex::default())));
+        let ordered = work.ordered(&located(), Action::Erase, meant()).expect("room for the order");
+        let receipt = Receipt {
+            subjects: vec![SubjectId::from_bytes([7; 16])],
+            rows: 2,
+            generation: 41,
+            epoch_destroyed: 13,
+            custodian: "file",
+            at_s: 1,
+        };
+        let told = work.done(ordered, Some(&receipt)).expect_err("no room for the result");
+        let told = told.to_string();
+        for word in ["it is done", "staff", "generation 41", "epoch 13", "0707", "audit.path"] {
+            assert!(told.contains(word), "{word} in {told}");
+        }
+        assert!(!told.contains("nothing was done"), "{told}");
+    }
+
+    #[test]
+    fn what_was_not_done_to_its_end_is_in_the_audit_with_its_generation() {
+        let audit = Arc::new(Filling(2, Mutex::default()));
+        let work = offline(Arc::clone(&audit));
+        let ordered = work.ordered(&located(), Action::Erase, meant()).expect("room");
+        let why = CustodyError::NotWrapped { bytes: 0 };
+        work.not_done(ordered, &GalleryError::NotDestroyed { epoch: 3, generation: 9, why });
+        let entries = audit.1.lock().expect("no panic");
+        assert_eq!(entries[1].reasons, ["OFFLINE_NOT_DONE", "ERASURE_PENDING"]);
+        assert_eq!(entries[1].transaction, entries[0].transaction);
+        let left = entries[1].erasure.as_ref().expect("the generation");
+        assert_eq!((left.generation, left.epoch_destroyed), (9, None));
+    }
+}

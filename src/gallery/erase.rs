@@ -71,7 +71,8 @@ impl Survey {
             |part, bytes: &mut [u8]| newest.reader.part(tile, part, held.part(part), bytes).is_ok();
         let is_table_whole = opens(TilePart::Rows, bytemuck::cast_slice_mut(&mut table));
         let are_planes_whole = [TilePart::Hot, TilePart::Cold].into_iter().all(|part| {
-            let mut plane = Zeroizing::new(vec![0; newest.set.layout.part_bytes(part, held.rows)]);
+            let mut plane =
+                Zeroizing::new(vec![0_u8; newest.set.layout.part_bytes(part, held.rows)]);
             opens(part, &mut plane)
         });
         if is_table_whole {

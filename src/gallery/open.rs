@@ -478,7 +478,7 @@ pub(super) fn open(
         kind.accept(&head.kind).map_err(OpenError::Kind)?;
     }
     // Before anything is read that another opening may be changing.
-    let claim = means.custodian.claim(&head.file)?;
+    let claim = means.custodian.claim(&head.file).map_err(OpenError::from)?;
     let (opening, mut opened) = choose(media, &means, &slots, &head)?;
     let older = opening.older(&opened);
     if settings.residency == super::Residency::Locked {
