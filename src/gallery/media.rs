@@ -109,7 +109,10 @@ pub enum MediaError {
         path: PathBuf,
     },
     /// The system refused.
-    #[error("{} cannot be {act}: {why}", path.display())]
+    #[error(
+        "{} cannot be {act}: {why}; check its folder's owner, mode and free space",
+        path.display()
+    )]
     Io {
         /// The file.
         path: PathBuf,

@@ -585,7 +585,10 @@ fn unknown(means: &Means, slots: &Slots, head: &Head) -> OpenError {
     });
     match wrapped {
         Some(Err(error @ CustodyError::WrongCustodian { .. })) => error.into(),
-        _ => OpenError::UnknownGallery { custodian: means.custodian.describe().name },
+        _ => {
+            let described = means.custodian.describe();
+            OpenError::UnknownGallery { custodian: described.name, place: described.place }
+        }
     }
 }
 

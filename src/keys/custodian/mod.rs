@@ -90,7 +90,8 @@ pub enum CustodyError {
     /// The epoch's key is not there: destroyed, or never made.
     #[error(
         "the key of epoch {epoch} of gallery {file} does not exist with the {custodian} custodian: \
-         it was destroyed, and what it sealed is gone for ever"
+         where it was destroyed, what it sealed is gone for ever; where the key folder was moved or \
+         restored in part, put all of it back"
     )]
     MissingKey {
         /// Who was asked.
@@ -103,7 +104,8 @@ pub enum CustodyError {
     /// The epoch's key is there and does not open what was presented.
     #[error(
         "the key of epoch {epoch} of gallery {file} does not open this superblock: either is \
-         damaged, or they belong to two galleries"
+         damaged, or they belong to two galleries; restore the gallery and its keys as they were \
+         at one moment"
     )]
     WrongKey {
         /// The gallery's file id.
@@ -143,7 +145,7 @@ pub enum CustodyError {
     },
     /// The stand is older than what is committed, or was never prepared.
     #[error(
-        "gallery {file} cannot stand at epoch {}, generation {}: {why}",
+        "gallery {file} cannot stand at epoch {}, generation {}: {why}; open the gallery again",
         stand.epoch, stand.generation
     )]
     OutOfOrder {
@@ -157,7 +159,8 @@ pub enum CustodyError {
     /// The custodian's own record of a gallery cannot be read.
     #[error(
         "the record of gallery {file} with the {custodian} custodian is damaged ({why}): the \
-         gallery cannot be told from an older copy of itself and is not opened"
+         gallery cannot be told from an older copy of itself and is not opened; restore the \
+         custodian's newest state"
     )]
     Damaged {
         /// Who was asked.
@@ -183,7 +186,7 @@ pub enum CustodyError {
         user: u32,
     },
     /// The passphrase does not open the key folder.
-    #[error("the passphrase does not open the key folder {path}")]
+    #[error("the passphrase does not open the key folder {path}: mend the file that holds it")]
     PassphraseWrong {
         /// The folder.
         path: String,
@@ -223,7 +226,7 @@ pub enum CustodyError {
         why: String,
     },
     /// The disk did not do what it was asked to.
-    #[error("{path} cannot be {what}: {why}")]
+    #[error("{path} cannot be {what}: {why}; check its owner, its mode and the room on its disk")]
     Storage {
         /// The file.
         path: String,
