@@ -490,6 +490,8 @@ impl Service for Appliance {
 
     fn housekeep(&self) {
         self.audit.catch_up();
+        self.galleries.reopen();
+        self.settle();
         self.expire();
         self.measure();
     }

@@ -37,6 +37,36 @@ pub use crate::{
     pipeline::Spent,
 };
 
+/// On what terms somebody is enrolled, as the caller says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// Membership in up to 64 classes; at least one.
+    pub class_bits: u64,
+    /// A group such as a flight; zero is no group.
+    pub group: u32,
+    /// First second (civil, UTC) at which the references may be found; `None` for now.
+    pub not_before_s: Option<i64>,
+    /// First second at which they may not be found any more.
+    pub expiry_s: i64,
+}
+
+impl Default for Terms {
+    /// The first class, no group, from now on and without end.
+    fn default() -> Self {
+        Self { class_bits: 1, group: 0, not_before_s: None, expiry_s: i64::MAX }
+    }
+}
+
+impl Terms {
+    /// The terms of an enrolment at `now_s`. Without a begin of the caller's it is that second: it
+    /// is by the begin that what is older than a retention period is erased.
+    #[must_use]
+    pub fn at(self, now_s: i64) -> Enrolment {
+        let Self { class_bits, group, not_before_s, expiry_s } = self;
+        Enrolment { class_bits, group, not_before_s: not_before_s.unwrap_or(now_s), expiry_s }
+    }
+}
+
 /// What a probe is held against, as the caller names it.
 #[derive(Debug)]
 pub enum ReferenceSource {
@@ -119,7 +149,7 @@ pub enum Command {
         /// 1 to [`crate::limits::REFERENCES_PER_SUBJECT_MAX`] pictures.
         images: Vec<EncodedImage>,
         /// Classes, group, validity.
-        terms: Enrolment,
+        terms: Terms,
     },
     /// Add a record that only its holder's secret opens, and that no search finds.
     EnrolHolder {
@@ -128,7 +158,7 @@ pub enum Command {
         /// One picture.
         image: EncodedImage,
         /// When it may be used. Classes and groups are for searches, and none finds it.
-        terms: Enrolment,
+        terms: Terms,
     },
     /// Remove a subject, or a holder's record.
     Erase {
@@ -198,7 +228,7 @@ pub enum Command {
         /// 1 to [`crate::limits::REFERENCES_PER_SUBJECT_MAX`] pictures.
         images: Vec<EncodedImage>,
         /// Classes, group, validity.
-        terms: Enrolment,
+        terms: Terms,
     },
     /// Keep a subject out of every search and comparison, or lift that again.
     Restrict {

@@ -12,10 +12,11 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Barrier},
+    thread,
 };
 
-use contract::{FILE, change, stand};
+use contract::{FILE, OTHER, change, stand};
 use portcullis::{
     keys::{
         Custodian, CustodyError, Key, Phrase,
@@ -83,6 +84,31 @@ fn a_folder_under_a_passphrase_keeps_every_promise_and_no_plain_key() {
     change(&at(&plain, None).expect("made"), &FILE, stand(1, 1));
     let refused = refusal(at(&plain, Some(&right))).to_string();
     assert!(refused.contains("not under a passphrase"), "{refused}");
+}
+
+/// Two processes at their first start: were each to make a guard of its own, the keys of the one
+/// whose file the other wrote over would be lost with its process.
+#[test]
+fn two_that_set_a_folder_up_at_once_have_one_guard() {
+    for _ in 0..4 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let right = phrase("correct horse battery staple\n");
+        let start = Barrier::new(2);
+        let open = |file: &[u8; 16]| {
+            start.wait();
+            let custodian = at(folder.path(), Some(&right)).expect("opened");
+            change(&custodian, file, stand(1, 1));
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| open(&FILE));
+            scope.spawn(|| open(&OTHER));
+        });
+        let restarted = at(folder.path(), Some(&right)).expect("opened again");
+        let key = Key::random(&SystemEntropy).expect("a key");
+        for file in [&FILE, &OTHER] {
+            restarted.wrap(file, 1, &key, b"").expect("its key is under the guard that is left");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! `gallery`: the encrypted gallery on this machine's disk, each figure beside the ceiling that was
 //! measured in the same run: the disk's own sync, the cipher over the same bytes, one scan.
 //!
-//! The file is made in `--folder`, on the file system that is to be judged, and removed at the end.
+//! The file is made in a folder of its own in `--folder`, on the file system that is to be judged,
+//! and removed at the end.
 //! A scan is the CPU backend's, of one probe over the whole gallery. Everything is read from the
 //! page cache: what is measured is the gallery, not the disk's reading.
 
@@ -66,8 +67,8 @@ pub(crate) struct Options {
     /// How often an open, a single enrolment and an erasure are measured.
     #[arg(long, default_value_t = 100)]
     rounds: usize,
-    /// An empty or new folder on the file system that is to be judged; without it, one among the
-    /// system's temporary files.
+    /// A folder on the file system that is to be judged, in which a folder of its own is made and
+    /// removed; without it, one among the system's temporary files.
     #[arg(long, value_name = "FOLDER", default_value_os_t = temporary_folder())]
     folder: PathBuf,
     #[command(flatten)]
@@ -214,21 +215,29 @@ fn subject(number: u64) -> SubjectId {
 /// # Errors
 /// [`Failure`].
 pub(crate) fn run(options: &Options) -> Result<bool, Failure> {
+    if options.resident {
+        return resident_child(&Site::new(options)).map(|()| true);
+    }
     let small = Options { rows: 5_000, rounds: 5, batch: 512, ..options.clone() };
     let options = if options.smoke { &small } else { options };
-    let site = Site::new(options);
-    if options.resident {
-        return resident_child(&site).map(|()| true);
-    }
-    let folder = &options.folder;
-    fs::create_dir_all(folder).map_err(|error| Failure::File(folder.clone(), error))?;
-    let measured = measure(&site);
-    // Whatever happened, gigabytes are not left behind.
-    let _ = fs::remove_file(site.file());
-    let _ = fs::remove_dir_all(folder.join("keys"));
-    let _ = fs::remove_dir(folder); // if it holds nothing else
-    let kept = measured?;
+    let kept = in_own_folder(&options.folder, |folder| {
+        let options = Options { folder: folder.to_owned(), ..options.clone() };
+        measure(&Site::new(&options))
+    })??;
     Ok(options.smoke || kept)
+}
+
+/// Runs `work` in a new folder within `folder`, and removes what was made there: gigabytes are not
+/// left behind, whatever happened. Of what was in `folder` before, which may be real galleries with
+/// their keys, nothing is touched.
+fn in_own_folder<T>(folder: &Path, work: impl FnOnce(&Path) -> T) -> Result<T, Failure> {
+    let own = folder.join(format!("portcullis-bench-{}", std::process::id()));
+    let made = fs::create_dir_all(folder).and_then(|()| fs::create_dir(&own));
+    made.map_err(|error| Failure::File(own.clone(), error))?;
+    let done = work(&own);
+    let _ = fs::remove_dir_all(&own);
+    let _ = fs::remove_dir(folder); // if it holds nothing else
+    Ok(done)
 }
 
 fn measure(site: &Site<'_>) -> Result<bool, Failure> {
@@ -529,4 +538,27 @@ fn resident_kib() -> Result<u64, Failure> {
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
     kib.ok_or_else(|| Failure::Said("the kernel does not tell RssAnon".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_in_the_folder_before_stays_there() {
+        let folder =
+            std::env::temp_dir().join(format!("portcullis-bench-kept-{}", std::process::id()));
+        let keys = folder.join("keys");
+        fs::create_dir_all(&keys).expect("a folder");
+        fs::write(keys.join("real.key"), b"somebody's").expect("written");
+        let done = in_own_folder(&folder, |own| {
+            fs::create_dir(own.join("keys")).expect("its own");
+            fs::write(own.join("bench.gallery"), b"gigabytes").expect("its own");
+            own.to_owned()
+        });
+        let own = done.expect("a new folder");
+        assert!(!own.exists(), "what was made is gone");
+        assert_eq!(fs::read(keys.join("real.key")).expect("it stays"), b"somebody's");
+        fs::remove_dir_all(&folder).expect("the test's own");
+    }
 }

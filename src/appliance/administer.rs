@@ -21,7 +21,7 @@ use crate::{
         Answer, EncodedImage, Enrolment, Erased, FaceReport, GalleryDescription, KeptBy, Part,
         Refusal,
     },
-    gallery::{Erasure, Gallery, GalleryError, Residency},
+    gallery::{Erasure, Gallery, GalleryError, Receipt, Residency},
     keys::holder::record::{HolderRecords, RecordId},
     limits::REFERENCES_PER_SUBJECT_MAX,
     random::random_id,
@@ -341,6 +341,31 @@ impl Appliance {
         self.settled(errand, done).map(Answer::Erased)
     }
 
+    /// Destroys what could not be destroyed when its rows were erased, everywhere, and tells the
+    /// audit: until then it holds that the rows were gone and their key was not.
+    pub(super) fn settle(&self) {
+        for (name, kept) in self.galleries.all() {
+            let Kept::Searchable(gallery) = kept else { continue };
+            let receipts = match gallery.settle() {
+                Ok(receipts) => receipts,
+                Err(error) => {
+                    tracing::error!(gallery = %name, %error, "an erasure is not complete");
+                    continue;
+                }
+            };
+            for receipt in receipts {
+                let subject = match receipt.subjects[..] {
+                    [subject] => Some(subject),
+                    _ => None,
+                };
+                let meant = Meant { subject, selection: None };
+                let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
+                let erased = receipted(transaction, &name, meant, &receipt);
+                self.audit.must_hold(self.erasure_entry(None, meant, &erased));
+            }
+        }
+    }
+
     /// Erases what has expired, everywhere. Nobody asked, so that nothing is answered; the audit
     /// holds it, and does not hold it up.
     pub(super) fn expire(&self) {
@@ -391,11 +416,28 @@ impl Appliance {
             Err(refusal) => {
                 self.audit.must_hold(AuditEntry {
                     reasons: vec!["NOT_ERASED", refusal.code()],
+                    erasure: self.pending(&refusal),
                     ..ordered
                 });
                 Err(refusal)
             }
         }
+    }
+
+    /// Of an erasure whose rows are gone and whose key is not: the generation, by which the receipt
+    /// that follows is found.
+    fn pending(&self, refusal: &Refusal) -> Option<AuditErasure> {
+        let Refusal::Gallery { error: GalleryError::NotDestroyed { generation, .. }, .. } = refusal
+        else {
+            return None;
+        };
+        Some(AuditErasure {
+            rows: None,
+            generation: *generation,
+            epoch_destroyed: None,
+            custodian: self.custodian(),
+            at_s: self.world.clock.civil_s(),
+        })
     }
 
     fn erasure_entry(&self, errand: Option<&Errand>, meant: Meant, erased: &Erased) -> AuditEntry {
@@ -476,8 +518,17 @@ fn nothing(
 }
 
 fn done(transaction: TransactionId, name: &GalleryId, meant: Meant, erasure: Erasure) -> Done {
-    let receipt = erasure.receipt();
-    let erased = Erased {
+    let erased = receipted(transaction, name, meant, erasure.receipt());
+    Done { erased, erasure: Some(erasure) }
+}
+
+fn receipted(
+    transaction: TransactionId,
+    name: &GalleryId,
+    meant: Meant,
+    receipt: &Receipt,
+) -> Erased {
+    Erased {
         transaction,
         gallery: name.clone(),
         subject: meant.subject,
@@ -486,6 +537,5 @@ fn done(transaction: TransactionId, name: &GalleryId, meant: Meant, erasure: Era
         epoch_destroyed: Some(receipt.epoch_destroyed),
         custodian: receipt.custodian.to_owned(),
         at_s: receipt.at_s,
-    };
-    Done { erased, erasure: Some(erasure) }
+    }
 }

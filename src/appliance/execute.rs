@@ -11,8 +11,8 @@ use crate::{
     audit::{AuditEntry, AuditSink},
     capture,
     command::{
-        Answer, Command, Compared, Decision, EncodedFile, EncodedImage, Part, ReferenceSource,
-        Refusal, Request, Scope,
+        Answer, Command, Compared, Decision, EncodedFile, EncodedImage, Enrolment, Part,
+        ReferenceSource, Refusal, Request, Scope, Terms,
     },
     document::{
         authentication::{DocumentFiles, authenticate},
@@ -75,10 +75,10 @@ impl Appliance {
             Command::DescribeGallery { gallery } => self.describe_gallery(&errand, &gallery),
             Command::Embed { image } => self.embed(&errand, &image),
             Command::Enrol { gallery, subject, images, terms } => {
-                self.enrol(&errand, &gallery, subject, &images, terms)
+                self.enrol(&errand, &gallery, subject, &images, self.from_now(terms))
             }
             Command::EnrolHolder { gallery, image, terms } => {
-                self.enrol_holder(&errand, &gallery, &image, terms)
+                self.enrol_holder(&errand, &gallery, &image, self.from_now(terms))
             }
             Command::Erase { gallery, subject } => self.erase(&errand, &gallery, subject),
             Command::EraseSelected { gallery, selection } => {
@@ -99,7 +99,7 @@ impl Appliance {
                 self.regroup(&errand, &gallery, subject, group)
             }
             Command::Replace { gallery, subject, images, terms } => {
-                self.replace(&errand, &gallery, subject, &images, terms)
+                self.replace(&errand, &gallery, subject, &images, self.from_now(terms))
             }
             Command::Restrict { gallery, subject, restricted } => {
                 self.restrict(&errand, &gallery, subject, restricted)
@@ -109,6 +109,10 @@ impl Appliance {
                 self.verify(&errand, &probe, references, threshold)
             }
         }
+    }
+
+    fn from_now(&self, terms: Terms) -> Enrolment {
+        terms.at(self.world.clock.civil_s())
     }
 
     /// Who acts, under which name in the audit, until when; or why not. A refused permission is

@@ -9,7 +9,7 @@
 //! With the custodian `memory` there are no files: nothing could ever open them again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -20,6 +20,7 @@ use crate::{
     command::{KeptBy, Refusal},
     gallery::{FileMedia, Gallery, Means, Media, MemoryMedia, Residency, Settings},
     keys::{
+        CustodyError,
         custodian::vault::{FolderVault, MemoryVault, Vault},
         holder::record::HolderRecords,
     },
@@ -64,8 +65,9 @@ pub(super) struct Galleries {
     held: RwLock<BTreeMap<GalleryId, Kept>>,
     /// What each was made for.
     charters: Charters,
-    /// Held while a gallery is made or deleted, so that its file is made or deleted once.
-    changing: Mutex<()>,
+    /// Held while a gallery is made, deleted or opened again, so that each is done once. What it
+    /// guards are the galleries that are to be opened again.
+    changing: Mutex<BTreeSet<GalleryId>>,
 }
 
 impl Galleries {
@@ -85,8 +87,15 @@ impl Galleries {
         let (held, changing) = (RwLock::default(), Mutex::default());
         let galleries = Self { place, kind, layout, held, charters, changing };
         if let Some(folder) = &galleries.place.folder {
-            for (name, kept_by, path) in listed(folder)? {
-                let kept = galleries.open_file(&name, &path, kept_by);
+            let found = listed(folder)?;
+            let copies = copies(&found);
+            for (name, kept_by, path) in found {
+                let kept = match copies.get(&name) {
+                    Some(names) if kept_by == KeptBy::Custodian => {
+                        Kept::Unavailable(copied(names).into())
+                    }
+                    _ => galleries.open_file(&name, &path, kept_by),
+                };
                 if let Kept::Unavailable(why) = &kept {
                     tracing::error!(gallery = %name, %why, "a gallery is not served");
                 }
@@ -284,10 +293,14 @@ impl Galleries {
 
     /// The keys of a file that does not open are found by its head, which needs none. Where the
     /// head is gone as well, nobody can tell which keys were its own; they open nothing that is
-    /// left.
+    /// left. The keys of a copy are those of the gallery that it is a copy of: they stay.
     fn forget_unread(&self, name: &GalleryId, path: &Path) -> Result<(), Refusal> {
         let Ok(media) = FileMedia::open(path) else { return Ok(()) };
         match Gallery::head(&media) {
+            Ok(head) if self.is_elsewhere(&head.file, path) => {
+                tracing::warn!(path = %path.display(), "a copy; the keys stay with the gallery");
+                Ok(())
+            }
             Ok(head) => self.forget(name, &head.file),
             Err(error) => {
                 let path = path.display();
@@ -297,12 +310,59 @@ impl Galleries {
         }
     }
 
-    /// Names and reasons of what is not served.
+    /// Whether the gallery of that file id is open, here or in another process, or lies in another
+    /// file of the folder.
+    fn is_elsewhere(&self, file: &[u8; 16], path: &Path) -> bool {
+        let claim = self.place.means.custodian.claim(file);
+        if matches!(claim, Err(CustodyError::InUse { .. })) {
+            return true;
+        }
+        let listed = self.place.folder.as_deref().map(listed).transpose();
+        // A folder that cannot be read may hold it: keys that are not destroyed can be, later.
+        let Ok(listed) = listed else { return true };
+        let mut others = listed.into_iter().flatten().filter(|(_, _, other)| other != path);
+        others.any(|(_, kept_by, other)| {
+            kept_by == KeptBy::Custodian && file_id(&other).is_some_and(|held| held == *file)
+        })
+    }
+
+    /// Opens again what takes no changes any more, because a disk or a custodian failed where it
+    /// cannot be told which generation is durable. Searches that run hold the file: where there are
+    /// any, the gallery is refused by name until the next call finds it free.
+    pub(super) fn reopen(&self) {
+        let mut waiting = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, kept) in self.all() {
+            let Kept::Searchable(gallery) = &kept else { continue };
+            if let Some(why) = gallery.unknown().filter(|_| self.place.folder.is_some()) {
+                tracing::error!(gallery = %name, %why, "it is opened again");
+                let why = format!("{why}; the appliance is opening it again");
+                self.insert(name.clone(), Kept::Unavailable(why.into()));
+                waiting.insert(name);
+            }
+        }
+        waiting.retain(|name| match (self.kept(name), self.path(name, KeptBy::Custodian)) {
+            (Ok(Kept::Unavailable(_)), Some(path)) => {
+                let kept = self.open_file(name, &path, KeptBy::Custodian);
+                let is_open = matches!(kept, Kept::Searchable(_));
+                self.insert(name.clone(), kept);
+                if is_open {
+                    tracing::info!(gallery = %name, "it is open again");
+                }
+                !is_open
+            }
+            _ => false, // deleted meanwhile
+        });
+    }
+
+    /// Names and reasons of what is not served, or not as it should be.
     pub(super) fn unavailable(&self) -> Vec<String> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         let told = |(name, kept): (&GalleryId, &Kept)| match kept {
             Kept::Unavailable(why) => Some(format!("gallery {name} is not served: {why}")),
-            Kept::Searchable(_) | Kept::ByHolders(_) => None,
+            Kept::Searchable(gallery) => {
+                gallery.unknown().map(|why| format!("gallery {name} takes no changes: {why}"))
+            }
+            Kept::ByHolders(_) => None,
         };
         held.iter().filter_map(told).collect()
     }
@@ -318,7 +378,10 @@ impl Galleries {
                     searchable += stats.rows - stats.vacant;
                     vacant += stats.vacant;
                     bytes += stats.bytes;
-                    served += 1;
+                    match gallery.unknown() {
+                        None => served += 1,
+                        Some(_) => unavailable += 1,
+                    }
                 }
                 Kept::ByHolders(records) => {
                     holders += records.held().live;
@@ -355,6 +418,37 @@ impl Galleries {
 
 pub(super) fn unavailable(name: &GalleryId, why: &str) -> Refusal {
     Refusal::GalleryUnavailable { gallery: name.clone(), why: why.to_owned() }
+}
+
+/// Whose file it is, where that can be read.
+fn file_id(path: &Path) -> Option<[u8; 16]> {
+    let media = FileMedia::open(path).ok()?;
+    Gallery::head(&media).ok().map(|head| head.file)
+}
+
+/// The galleries that lie in several files, each with all of their names.
+fn copies(found: &[(GalleryId, KeptBy, PathBuf)]) -> BTreeMap<GalleryId, Vec<GalleryId>> {
+    let mut names: BTreeMap<[u8; 16], Vec<GalleryId>> = BTreeMap::new();
+    for (name, kept_by, path) in found {
+        if let (KeptBy::Custodian, Some(file)) = (kept_by, file_id(path)) {
+            names.entry(file).or_default().push(name.clone());
+        }
+    }
+    let several = names.into_values().filter(|names| names.len() > 1);
+    several
+        .flat_map(|names| names.clone().into_iter().map(move |name| (name, names.clone())))
+        .collect()
+}
+
+/// Files of one gallery: nobody can tell which of them is meant, and a change of the one would
+/// destroy the others.
+fn copied(names: &[GalleryId]) -> String {
+    let names: Vec<&str> = names.iter().map(GalleryId::as_str).collect();
+    format!(
+        "the files of {} are copies of one gallery; move all but the one that is meant out of the \
+         folder, and start again",
+        names.join(", ")
+    )
 }
 
 /// Two files of one name: neither is the one that was meant.
@@ -406,11 +500,90 @@ fn listed(folder: &Path) -> io::Result<Vec<(GalleryId, KeptBy, PathBuf)>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
     use crate::{
-        keys::custodian::MemoryCustodian, model::Calibration, random::SystemEntropy,
+        gallery::GalleryError,
+        keys::custodian::{FileCustodian, MemoryCustodian, refusing::Refusing},
+        model::Calibration,
+        random::SystemEntropy,
         time::SimulatedClock,
     };
+
+    /// The galleries of `folder`, with its keys in a folder beside.
+    fn galleries_in(folder: &Path) -> Galleries {
+        let entropy = Arc::new(SystemEntropy);
+        let custodian = FileCustodian::open(&folder.join("keys"), None, Arc::clone(&entropy) as _);
+        let custodian = Arc::new(custodian.expect("a folder for keys"));
+        let means = Means { custodian, entropy, clock: Arc::new(SimulatedClock::at(1)) };
+        let folder = Some(folder.join("galleries"));
+        let place = GalleryPlace { folder, means, residency: Residency::Sealed };
+        let calibration = Calibration::sface_128();
+        let galleries = Galleries::open(place, calibration.kind(), calibration.layout());
+        galleries.expect("a folder")
+    }
+
+    fn named(name: &str) -> GalleryId {
+        name.parse().expect("a name")
+    }
+
+    #[test]
+    fn a_copy_in_the_folder_makes_neither_served_and_its_deletion_leaves_the_keys() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name| path(&folder.path().join("galleries"), &named(name), KeptBy::Custodian);
+        let galleries = galleries_in(folder.path());
+        galleries.create(&named("staff"), KeptBy::Custodian).expect("made");
+        galleries.close();
+        drop(galleries);
+        fs::copy(path("staff"), path("copy")).expect("copied");
+        let galleries = galleries_in(folder.path());
+        for name in ["staff", "copy"] {
+            let Err(refusal) = galleries.searchable(&named(name)) else { panic!("served") };
+            assert!(refusal.to_string().contains("copies of one gallery"), "{refusal}");
+        }
+        galleries.destroy(&named("copy")).expect("a file less");
+        assert!(!path("copy").exists() && path("staff").exists());
+        drop(galleries);
+        let galleries = galleries_in(folder.path());
+        assert!(galleries.searchable(&named("staff")).is_ok(), "its keys are there");
+    }
+
+    #[test]
+    fn a_gallery_of_unknown_state_is_told_and_opened_again_when_nobody_searches() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let entropy = Arc::new(SystemEntropy);
+        let keys = folder.path().join("keys");
+        let inner = FileCustodian::open(&keys, None, Arc::clone(&entropy) as _).expect("keys");
+        let custodian = Arc::new(Refusing::over(inner));
+        let means = Means {
+            custodian: Arc::clone(&custodian) as _,
+            entropy,
+            clock: Arc::new(SimulatedClock::at(1)),
+        };
+        let place = Some(folder.path().join("galleries"));
+        let place = GalleryPlace { folder: place, means, residency: Residency::Sealed };
+        let calibration = Calibration::sface_128();
+        let galleries = Galleries::open(place, calibration.kind(), calibration.layout());
+        let galleries = galleries.expect("a folder");
+        galleries.create(&named("staff"), KeptBy::Custodian).expect("made");
+        let gallery = galleries.searchable(&named("staff")).expect("served");
+        custodian.commits.store(true, Ordering::SeqCst);
+        assert!(matches!(gallery.rotate(), Err(GalleryError::Unknown { .. })));
+        custodian.commits.store(false, Ordering::SeqCst);
+        let told = galleries.unavailable();
+        assert!(told.len() == 1 && told[0].contains("staff takes no changes"), "{told:?}");
+
+        // While somebody holds it, its file cannot be opened a second time.
+        galleries.reopen();
+        assert!(galleries.searchable(&named("staff")).is_err(), "refused by name");
+        assert_eq!(galleries.unavailable().len(), 1);
+        drop(gallery);
+        galleries.reopen();
+        let gallery = galleries.searchable(&named("staff")).expect("served again");
+        gallery.rotate().expect("it takes changes");
+        assert!(galleries.unavailable().is_empty());
+    }
 
     #[test]
     fn a_gallery_that_is_let_go_lives_as_long_as_the_search_that_holds_it() {

@@ -82,7 +82,7 @@ pub fn gallery_folder(config: &Config, environment: &Environment) -> Result<Path
     of_state(&config.gallery.directory, environment, GALLERIES_FOLDER)
 }
 
-/// Where key files lie.
+/// Where key files lie, and the locks of galleries whose keys lie on a token.
 ///
 /// # Errors
 /// [`ConfigError::NoFolder`].
@@ -127,12 +127,7 @@ pub fn custodian(
                 none if none.as_os_str().is_empty() => None,
                 file => Some(phrase("gallery.key_passphrase_file", file)?),
             };
-            let folder = key_folder(config, environment)?;
-            // The folder above may be missing, too, at the first start.
-            if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
-                let made = private_folder(above);
-                made.map_err(|error| KeepingError::folder(Some(above), &error))?;
-            }
+            let folder = made_key_folder(config, environment)?;
             let opened = FileCustodian::open(&folder, passphrase.as_ref(), entropy);
             let opened = opened.map_err(|error| KeepingError::Custodian { name: "file", error })?;
             Ok(Arc::new(opened))
@@ -140,12 +135,23 @@ pub fn custodian(
         CustodianName::Pkcs11 => {
             let pin = phrase("gallery.pkcs11_pin_file", &keys.pkcs11_pin_file)?;
             let (library, label) = (keys.pkcs11_module.clone(), keys.pkcs11_token.clone());
-            let opened = Pkcs11Custodian::open(&TokenAddress { library, label }, pin, entropy);
+            let locks = made_key_folder(config, environment)?;
+            let address = TokenAddress { library, label, locks };
+            let opened = Pkcs11Custodian::open(&address, pin, entropy);
             let opened =
                 opened.map_err(|error| KeepingError::Custodian { name: "pkcs11", error })?;
             Ok(Arc::new(opened))
         }
     }
+}
+
+/// The key folder, with everything above it there; itself it is its custodian's to make.
+fn made_key_folder(config: &Config, environment: &Environment) -> Result<PathBuf, KeepingError> {
+    let folder = key_folder(config, environment)?;
+    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+        private_folder(above).map_err(|error| KeepingError::folder(Some(above), &error))?;
+    }
+    Ok(folder)
 }
 
 fn phrase(key: &'static str, file: &Path) -> Result<Phrase, KeepingError> {

@@ -6,6 +6,7 @@
 //! order before the act, its result after it.
 
 use std::{
+    fmt::Write as _,
     path::{Path, PathBuf},
     slice,
     sync::Arc,
@@ -73,6 +74,15 @@ pub enum OfflineError {
         "the audit could not be written, and nothing was done: set audit.path to a place that can"
     )]
     Audit,
+    /// It was done, and the audit refused to hold it.
+    #[error(
+        "it is done, and the audit could not be told: {done}; write this down where the audit is \
+         kept, and set audit.path to a place that can be written before anything more is done"
+    )]
+    Unaudited {
+        /// What was done, as the audit would have held it.
+        done: String,
+    },
 }
 
 /// A gallery's file, by name.
@@ -258,7 +268,7 @@ impl Offline {
     /// Tells the audit that it was done, with the receipt where something was erased.
     ///
     /// # Errors
-    /// [`OfflineError::Audit`]; what was done stays done.
+    /// [`OfflineError::Unaudited`]; what was done stays done.
     pub fn done(&self, ordered: Ordered, receipt: Option<&Receipt>) -> Result<(), OfflineError> {
         let erasure = receipt.map(|receipt| AuditErasure {
             rows: Some(receipt.rows),
@@ -273,6 +283,142 @@ impl Offline {
             erasure,
             ..ordered.entry
         };
-        self.audit.record(&[entry]).map_err(|_| OfflineError::Audit)
+        let told = self.audit.record(slice::from_ref(&entry));
+        told.map_err(|_| OfflineError::Unaudited { done: in_words(&entry) })
+    }
+
+    /// Tells the audit that it was not done, or not to its end; `error` says why. An erasure whose
+    /// rows are gone and whose key is not is told with its generation. Nothing is refused any more,
+    /// so that an audit that cannot be written is only told in the log.
+    pub fn not_done(&self, ordered: Ordered, error: &GalleryError) {
+        let pending = match error {
+            GalleryError::NotDestroyed { generation, .. } => Some(*generation),
+            _ => None,
+        };
+        let entry = AuditEntry {
+            at_s: self.now_s(),
+            reasons: match pending {
+                Some(_) => vec!["OFFLINE_NOT_DONE", "ERASURE_PENDING"],
+                None => vec!["OFFLINE_NOT_DONE"],
+            },
+            erasure: pending.map(|generation| AuditErasure {
+                rows: None,
+                generation,
+                epoch_destroyed: None,
+                custodian: self.place.means.custodian.describe().name.to_owned(),
+                at_s: self.now_s(),
+            }),
+            ..ordered.entry
+        };
+        if let Err(why) = self.audit.record(&[entry]) {
+            tracing::error!(%why, %error, "not done, and not in the audit");
+        }
+    }
+}
+
+/// An entry as a person keeps it.
+fn in_words(entry: &AuditEntry) -> String {
+    let gallery = entry.gallery.as_ref().map_or("", GalleryId::as_str);
+    let mut told = format!(
+        "transaction {}, gallery {gallery}, {:?}, second {}",
+        entry.transaction, entry.action, entry.at_s
+    );
+    if let Some(subject) = entry.subject {
+        let _infallible = write!(told, ", subject {subject}");
+    }
+    if let Some(erasure) = &entry.erasure {
+        let _infallible = write!(
+            told,
+            ", {} references, generation {}, key of epoch {} destroyed by the {} custodian",
+            erasure.rows.unwrap_or_default(),
+            erasure.generation,
+            erasure.epoch_destroyed.unwrap_or_default(),
+            erasure.custodian
+        );
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{
+        audit::AuditError,
+        gallery::Means,
+        keys::{CustodyError, custodian::MemoryCustodian},
+        meter::Meter,
+        random::SystemEntropy,
+        time::SimulatedClock,
+    };
+
+    /// An audit with room for so many entries; what it took.
+    struct Filling(usize, Mutex<Vec<AuditEntry>>);
+
+    impl AuditSink for Filling {
+        fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
+            let mut held = self.1.lock().expect("no panic");
+            if held.len() + entries.len() > self.0 {
+                return Err(AuditError { place: "disk".into(), why: "full".into() });
+            }
+            held.extend_from_slice(entries);
+            Ok(())
+        }
+    }
+
+    fn offline(audit: Arc<Filling>) -> Offline {
+        let (clock, entropy) = (Arc::new(SimulatedClock::at(1)), Arc::new(SystemEntropy));
+        let custodian = Arc::new(MemoryCustodian::new(Arc::clone(&entropy) as _));
+        let means = Means { custodian, entropy: entropy.clone(), clock: clock.clone() };
+        Offline {
+            place: GalleryPlace { folder: None, means, residency: Residency::Sealed },
+            folder: PathBuf::new(),
+            audit,
+            world: World { clock, entropy, meter: Arc::new(Meter::new()) },
+            calibration: Calibration::sface_128(),
+        }
+    }
+
+    fn located() -> Located {
+        Located { name: "staff".parse().expect("a name"), path: PathBuf::from("staff.gallery") }
+    }
+
+    fn meant() -> (Option<SubjectId>, Option<Selection>) {
+        (Some(SubjectId::from_bytes([7; 16])), None)
+    }
+
+    #[test]
+    fn what_was_done_is_told_when_the_audit_cannot_hold_it() {
+        let work = offline(Arc::new(Filling(1, Mutex::default())));
+        let ordered = work.ordered(&located(), Action::Erase, meant()).expect("room for the order");
+        let receipt = Receipt {
+            subjects: vec![SubjectId::from_bytes([7; 16])],
+            rows: 2,
+            generation: 41,
+            epoch_destroyed: 13,
+            custodian: "file",
+            at_s: 1,
+        };
+        let told = work.done(ordered, Some(&receipt)).expect_err("no room for the result");
+        let told = told.to_string();
+        for word in ["it is done", "staff", "generation 41", "epoch 13", "0707", "audit.path"] {
+            assert!(told.contains(word), "{word} in {told}");
+        }
+        assert!(!told.contains("nothing was done"), "{told}");
+    }
+
+    #[test]
+    fn what_was_not_done_to_its_end_is_in_the_audit_with_its_generation() {
+        let audit = Arc::new(Filling(2, Mutex::default()));
+        let work = offline(Arc::clone(&audit));
+        let ordered = work.ordered(&located(), Action::Erase, meant()).expect("room");
+        let why = CustodyError::NotWrapped { bytes: 0 };
+        work.not_done(ordered, &GalleryError::NotDestroyed { epoch: 3, generation: 9, why });
+        let entries = audit.1.lock().expect("no panic");
+        assert_eq!(entries[1].reasons, ["OFFLINE_NOT_DONE", "ERASURE_PENDING"]);
+        assert_eq!(entries[1].transaction, entries[0].transaction);
+        let left = entries[1].erasure.as_ref().expect("the generation");
+        assert_eq!((left.generation, left.epoch_destroyed), (9, None));
     }
 }

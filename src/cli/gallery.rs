@@ -15,8 +15,8 @@ use clap::{Args, Subcommand};
 use super::{Ended, Failure, Outcome, Scene, local};
 use crate::{
     appliance::offline::{Located, Offline},
-    gallery::{Gallery, Residency},
-    types::Action,
+    gallery::{Gallery, GalleryError, Receipt, Residency},
+    types::{Action, Selection, SubjectId},
 };
 
 /// What to do with a gallery's file.
@@ -36,6 +36,8 @@ pub(super) enum Verb {
     Regroup(change::RegroupArguments),
     /// Read every tile, check every tag; exit code 2 when anything is wrong.
     Verify(Target),
+    /// Erase whoever is in tiles that do not open, so that everybody else can be changed again.
+    Mend(Target),
     /// Tell how much a gallery holds, and what destroying its keys covers.
     Stats(Target),
     /// Let rows that hold nobody fall away.
@@ -78,8 +80,30 @@ impl<'a> Bench<'a> {
     }
 
     /// What a gallery answered, with its file's name where it refused.
-    fn told<T>(&self, told: Result<T, crate::gallery::GalleryError>) -> Result<T, Failure> {
+    fn told<T>(&self, told: Result<T, GalleryError>) -> Result<T, Failure> {
         Ok(told.map_err(|error| self.offline.failed(&self.located, error))?)
+    }
+
+    /// Does one act between its order and its result in the audit; `receipt` finds what was erased
+    /// in what the act answered.
+    fn audited<T>(
+        &self,
+        action: Action,
+        meant: (Option<SubjectId>, Option<Selection>),
+        act: impl FnOnce() -> Result<T, GalleryError>,
+        receipt: impl FnOnce(&T) -> Option<&Receipt>,
+    ) -> Result<T, Failure> {
+        let ordered = self.offline.ordered(&self.located, action, meant)?;
+        match act() {
+            Ok(done) => {
+                self.offline.done(ordered, receipt(&done))?;
+                Ok(done)
+            }
+            Err(error) => {
+                self.offline.not_done(ordered, &error);
+                Err(self.offline.failed(&self.located, error).into())
+            }
+        }
     }
 
     /// Runs `work` under a progress bar on standard error.
@@ -103,6 +127,7 @@ pub(super) fn run(verb: &Verb, scene: &Scene<'_>) -> Outcome {
         Verb::Restrict(arguments) => change::restrict(arguments, scene),
         Verb::Regroup(arguments) => change::regroup(arguments, scene),
         Verb::Verify(target) => look::verify(&Bench::new(target, scene)?),
+        Verb::Mend(target) => change::mend(&Bench::new(target, scene)?),
         Verb::Stats(target) => look::stats(&Bench::new(target, scene)?),
         Verb::Compact(target) => change::compact(&Bench::new(target, scene)?),
         Verb::Rotate(target) => change::rotate(&Bench::new(target, scene)?),

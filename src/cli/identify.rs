@@ -9,7 +9,7 @@ use super::{
     tell::{Ink, Tell},
 };
 use crate::{
-    command::{Answer, Command, Decision, Enrolment, KeptBy, Request, Scope, Service},
+    command::{Answer, Command, Decision, KeptBy, Request, Scope, Service, Terms},
     http::answer::DecisionAnswer,
     types::{GalleryId, Purpose, SubjectId},
 };
@@ -62,7 +62,7 @@ fn in_folder(arguments: &Arguments, folder: &std::path::Path, scene: &Scene<'_>)
             gallery: gallery.clone(),
             subject: None,
             images: vec![local::image(&file)?],
-            terms: Enrolment::default(),
+            terms: Terms::default(),
         };
         let request = Request {
             callers: local::callers(scene, "command-line"),

@@ -138,9 +138,13 @@ fn apply(
 /// Which rows the next references get: vacant ones, then new ones behind the last.
 ///
 /// A tile with few vacant rows is left alone while many references are to be placed, because every
-/// touched tile is written whole: at most eight times as much is written as is enrolled.
+/// touched tile is written whole: at most eight times as much is written as is enrolled. Not so
+/// where the rows behind the last would not do: then every vacant row is taken first, because a
+/// gallery never has more rows than its limit, vacant ones included.
 pub(super) struct Places<'a> {
     snapshot: &'a Snapshot,
+    /// Vacant rows of a tile that make it worth filling up.
+    worth: u64,
     tile: usize,
     left: u64,
     vacant: std::vec::IntoIter<u64>,
@@ -149,13 +153,17 @@ pub(super) struct Places<'a> {
 }
 
 /// A tile is filled up when at least this part of it is vacant, or all that is needed fits.
-const WORTH_FILLING: usize = 8;
+const WORTH_FILLING: u64 = 8;
 
 impl<'a> Places<'a> {
-    /// Places for `needed` references.
-    pub(super) fn new(snapshot: &'a Snapshot, needed: u64) -> Self {
+    /// Places for `needed` references in a gallery of at most `most` rows.
+    pub(super) fn new(snapshot: &'a Snapshot, needed: u64, most: u64) -> Self {
         let (end, table) = (snapshot.counts.rows, Vec::new());
-        Self { snapshot, tile: 0, left: needed, vacant: Vec::new().into_iter(), end, table }
+        let worth = match end.saturating_add(needed) > most {
+            true => 1,
+            false => (snapshot.set.layout.rows as u64 / WORTH_FILLING).max(1),
+        };
+        Self { snapshot, worth, tile: 0, left: needed, vacant: Vec::new().into_iter(), end, table }
     }
 
     /// The next place.
@@ -179,8 +187,7 @@ impl<'a> Places<'a> {
 
     /// The next tile that is worth filling.
     fn next_tile(&mut self) -> Option<usize> {
-        let worth = (self.snapshot.set.layout.rows / WORTH_FILLING).max(1) as u64;
-        let enough = worth.min(self.left).max(1);
+        let enough = self.worth.min(self.left).max(1);
         let rest = self.snapshot.tiles.get(self.tile..)?;
         let found = rest.iter().position(|tile| tile.vacant as u64 >= enough);
         let tile = self.tile + found?;

@@ -1,15 +1,20 @@
 //! Erasures: rows go, and with them the key that could open any older copy of the file.
 
-use zeroize::Zeroize;
+use std::collections::HashSet;
+
+use bytemuck::Zeroable;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::{
     Erasure, Gallery, GalleryError,
     edit::Plan,
-    shelf::IndexUpdate,
+    format::PARTS,
+    plain::Plain,
+    shelf::{IndexUpdate, Snapshot},
     writer::{Change, Forget},
 };
 use crate::{
-    ops::tile::{Common, ROW_VACANT, Row},
+    ops::tile::{Common, ROW_VACANT, Row, TilePart},
     types::SubjectId,
 };
 
@@ -47,16 +52,62 @@ impl Choice {
     }
 }
 
+/// Which tiles open, and who is in them.
+#[derive(Default)]
+struct Survey {
+    damaged: Vec<usize>,
+    /// Whoever has a row in a tile of which all opens.
+    whole: HashSet<SubjectId>,
+    /// Whoever has a row in one of which only the row table does.
+    broken: HashSet<SubjectId>,
+}
+
+impl Survey {
+    /// Reads a tile from the medium, also where it is resident.
+    fn take_in(&mut self, newest: &Snapshot, tile: usize) {
+        let held = &newest.tiles[tile];
+        let mut table = vec![Row::zeroed(); held.rows];
+        let opens =
+            |part, bytes: &mut [u8]| newest.reader.part(tile, part, held.part(part), bytes).is_ok();
+        let is_table_whole = opens(TilePart::Rows, bytemuck::cast_slice_mut(&mut table));
+        let are_planes_whole = [TilePart::Hot, TilePart::Cold].into_iter().all(|part| {
+            let mut plane =
+                Zeroizing::new(vec![0_u8; newest.set.layout.part_bytes(part, held.rows)]);
+            opens(part, &mut plane)
+        });
+        if is_table_whole {
+            let into = if are_planes_whole { &mut self.whole } else { &mut self.broken };
+            let rows = table.iter().filter(|row| row.flags & ROW_VACANT == 0);
+            into.extend(rows.map(|row| SubjectId::from_bytes(row.subject)));
+        }
+        if !(is_table_whole && are_planes_whole) {
+            self.damaged.push(tile);
+        }
+        bytemuck::cast_slice_mut::<Row, u8>(&mut table).zeroize();
+    }
+}
+
 impl Gallery {
     /// Removes `subject`. When this returns, its rows are in no search that begins, and neither in
     /// the file nor in any older copy of it; [`Erasure::wait`] tells when no running search holds
     /// them.
     ///
+    /// Where an earlier call has removed the rows and could not destroy their key, this one does,
+    /// and answers with the receipt that was due then.
+    ///
     /// # Errors
     /// [`GalleryError::UnknownSubject`], and what the medium and the custodian answer.
     pub fn erase(&self, subject: SubjectId) -> Result<Erasure, GalleryError> {
         let mut writer = self.shelf.writer();
-        let (rows, newest) = self.rows_of(subject)?;
+        self.settle_by(&mut writer)?;
+        let (rows, newest) = match self.rows_of(subject) {
+            Err(GalleryError::UnknownSubject { .. }) => {
+                let due = writer.settled.iter().position(|due| due.subjects == [subject]);
+                let due = due.ok_or(GalleryError::UnknownSubject { subject })?;
+                return Ok(self.held_by(0, writer.settled.swap_remove(due)));
+            }
+            found => found?,
+        };
         let mut plan = Plan::new(&self.shelf);
         for (row, _) in rows {
             plan.vacate(subject, row);
@@ -72,6 +123,7 @@ impl Gallery {
     /// What the medium and the custodian answer.
     pub fn erase_all(&self) -> Result<Erasure, GalleryError> {
         let mut writer = self.shelf.writer();
+        self.settle_by(&mut writer)?;
         let taken = self.chosen(&Choice::Everybody)?;
         let mut subjects: Vec<SubjectId> = taken.iter().map(|&(subject, _)| subject).collect();
         subjects.sort_unstable();
@@ -79,8 +131,46 @@ impl Gallery {
         let mut change = Change::begin(&self.shelf, &mut writer, Forget::Before)?;
         change.counts.subjects = 0;
         change.truncate(0);
-        let done = change.commit(IndexUpdate::Anew, &[])?;
-        Ok(self.erasure(done, 0, taken.len() as u64, subjects))
+        let done = change.commit(IndexUpdate::Anew, &[]).map(|done| (done, 0));
+        self.erasure(&mut writer, done, taken.len() as u64, subjects)
+    }
+
+    /// Removes whoever is in tiles that do not open, so that everybody else can be changed again: a
+    /// row table that does not open is in the way of every change that must look a subject up.
+    /// `None` when every tile opens. The receipt names those whose row table opened and who have no
+    /// other row; who was in a row table that does not open, nobody can tell. `progress` is told
+    /// tiles read and tiles in all.
+    ///
+    /// # Errors
+    /// What the medium and the custodian answer.
+    pub fn erase_damaged(
+        &self,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Option<Erasure>, GalleryError> {
+        let mut writer = self.shelf.writer();
+        self.settle_by(&mut writer)?;
+        let newest = self.shelf.newest();
+        let mut survey = Survey::default();
+        for tile in 0..newest.tiles.len() {
+            survey.take_in(&newest, tile);
+            progress(tile as u64 + 1, newest.tiles.len() as u64);
+        }
+        if survey.damaged.is_empty() {
+            return Ok(None);
+        }
+        let mut change = Change::begin(&self.shelf, &mut writer, Forget::Before)?;
+        let mut plain = Plain::empty(self.shelf.layout);
+        let mut rows = 0;
+        for &tile in &survey.damaged {
+            let held = &newest.tiles[tile];
+            rows += (held.rows - held.vacant) as u64;
+            plain.vacate_all(held.rows);
+            change.write(tile, &plain, &PARTS)?;
+        }
+        change.counts.subjects = survey.whole.len() as u64;
+        let done = change.commit(IndexUpdate::Anew, &[]).map(|done| (done, 0));
+        let gone = survey.broken.difference(&survey.whole).copied().collect();
+        self.erasure(&mut writer, done, rows, gone).map(Some)
     }
 
     /// Removes every reference whose validity has ended at `now_s`, and with them subjects without
@@ -118,6 +208,7 @@ impl Gallery {
 
     fn erase_chosen(&self, choice: &Choice) -> Result<Option<Erasure>, GalleryError> {
         let mut writer = self.shelf.writer();
+        self.settle_by(&mut writer)?;
         let taken = self.chosen(choice)?;
         if taken.is_empty() {
             return Ok(None);

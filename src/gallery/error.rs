@@ -19,7 +19,10 @@ pub enum GalleryError {
     #[error("no template to enrol; give at least one reference")]
     NoTemplate,
     /// The validity ends before it begins.
-    #[error("the reference would be valid from second {not_before_s} until before {expiry_s}")]
+    #[error(
+        "the reference would be valid from second {not_before_s} until before {expiry_s}; give an \
+         end after the begin"
+    )]
     Validity {
         /// Begin.
         not_before_s: i64,
@@ -27,7 +30,10 @@ pub enum GalleryError {
         expiry_s: i64,
     },
     /// More references than a subject may have.
-    #[error("subject {subject} has {held} references and would get {more} more; at most {most}")]
+    #[error(
+        "subject {subject} has {held} references and would get {more} more; at most {most}: replace \
+         the references instead of adding to them"
+    )]
     References {
         /// Whose.
         subject: SubjectId,
@@ -39,7 +45,10 @@ pub enum GalleryError {
         most: usize,
     },
     /// No room.
-    #[error("the gallery holds {held} rows of at most {most}; {more} more do not fit")]
+    #[error(
+        "the gallery holds {held} rows of at most {most}; {more} more do not fit: erase who is no \
+         longer needed, or make a second gallery"
+    )]
     Full {
         /// Rows in use.
         held: u64,
@@ -52,7 +61,9 @@ pub enum GalleryError {
     #[error(transparent)]
     Kind(#[from] TemplateError),
     /// Nobody of that name.
-    #[error("subject {subject} is not enrolled in this gallery")]
+    #[error(
+        "subject {subject} is not enrolled in this gallery; check the id and the gallery's name"
+    )]
     UnknownSubject {
         /// Asked for.
         subject: SubjectId,
@@ -64,7 +75,10 @@ pub enum GalleryError {
         subject: SubjectId,
     },
     /// Every reference is outside its validity.
-    #[error("subject {subject} has no reference that is valid now")]
+    #[error(
+        "subject {subject} has no reference that is valid now; replace its references with one that \
+         is, or wait for its begin"
+    )]
     NotValid {
         /// Asked for.
         subject: SubjectId,
@@ -85,7 +99,10 @@ pub enum GalleryError {
         kind_dims: u16,
     },
     /// The medium refused before anything that counts was written.
-    #[error("the gallery's medium refused to {act}: {why}; the gallery is as it was")]
+    #[error(
+        "the gallery's medium refused to {act}: {why}; the gallery is as it was: make room on it, \
+         and ask again"
+    )]
     Medium {
         /// What was tried.
         act: &'static str,
@@ -165,7 +182,7 @@ impl fmt::Display for At {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Creating is for media without any bytes.
-    #[error("the medium holds {bytes} bytes already; nothing was created")]
+    #[error("the medium holds {bytes} bytes already; nothing was created: choose an empty one")]
     NotEmpty {
         /// Bytes it holds.
         bytes: u64,
@@ -208,7 +225,8 @@ pub enum OpenError {
     },
     /// The slots belong to different galleries.
     #[error(
-        "the two superblocks belong to different galleries; the file was put together from two"
+        "the two superblocks belong to different galleries; the file was put together from two: \
+         restore it"
     )]
     TwoGalleries,
     /// Of another model or calibration than asked for.
@@ -216,12 +234,15 @@ pub enum OpenError {
     Kind(TemplateError),
     /// The custodian has no record of it.
     #[error(
-        "the {custodian} custodian does not know this gallery: it was created with another \
-         custodian, key folder or token, or it was deleted there"
+        "the {custodian} custodian ({place}) does not know this gallery: it was created with \
+         another custodian, key folder or token, or it was deleted there; name the right one in \
+         gallery.custodian and its keys"
     )]
     UnknownGallery {
         /// Who was asked.
         custodian: &'static str,
+        /// Which folder or token was asked.
+        place: String,
     },
     /// An older copy was put back in place.
     #[error(
@@ -287,7 +308,10 @@ pub enum OpenError {
         at: u64,
     },
     /// The medium did not answer.
-    #[error("the gallery's medium cannot be {act}: {why}")]
+    #[error(
+        "the gallery's medium cannot be {act}: {why}; nothing was given up: see to the disk, and \
+         open the gallery again"
+    )]
     Medium {
         /// What was tried.
         act: &'static str,
@@ -312,7 +336,10 @@ pub enum CarryError {
     #[error("{0}")]
     Identity(&'static str),
     /// The stream cannot be written, read or opened.
-    #[error("the exported gallery cannot be {act}: {why}")]
+    #[error(
+        "the exported gallery cannot be {act}: {why}; check that the file is whole and the key is \
+         the recipient's, and begin again"
+    )]
     Stream {
         /// `written`, `opened`, `read`.
         act: &'static str,

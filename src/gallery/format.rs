@@ -454,10 +454,15 @@ pub(super) fn leaf_buffer(tiles: usize) -> Vec<u8> {
     Vec::with_capacity(entries.saturating_add(crypt::TAG_BYTES))
 }
 
-/// Adds a tile to a leaf.
-pub(super) fn push_tile(leaf: &mut Vec<u8>, keys: [&[u8; 32]; 3], tile: &TileEntry) {
-    for (part, key) in tile.parts.iter().zip(keys) {
-        leaf.extend(key);
+/// Adds a tile to a leaf. `push_key` adds the key of the part of that number, in [`PARTS`], and
+/// borrows it for that alone: keys of an arena are borrowed one at a time.
+pub(super) fn push_tile(
+    leaf: &mut Vec<u8>,
+    tile: &TileEntry,
+    mut push_key: impl FnMut(usize, &mut Vec<u8>),
+) {
+    for (number, part) in tile.parts.iter().enumerate() {
+        push_key(number, leaf);
         leaf.extend(part.place.at.to_le_bytes());
         leaf.extend(part.epoch.to_le_bytes());
     }

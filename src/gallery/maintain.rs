@@ -77,10 +77,12 @@ impl Gallery {
     /// What the medium and the custodian answer; the old transform then stays.
     pub fn rekey(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Erasure, GalleryError> {
         let mut writer = self.shelf.writer();
+        self.settle_by(&mut writer)?;
         let mut change = Change::begin(&self.shelf, &mut writer, Forget::Before)?;
         let before = change.renew_transform()?;
         let tiles = change.tiles.len();
-        let (rows, mut plain) = (change.counts.rows, Plain::empty(self.shelf.layout));
+        let rows = change.counts.rows - change.counts.vacant;
+        let mut plain = Plain::empty(self.shelf.layout);
         for tile in 0..tiles {
             change.load(tile, &mut plain)?;
             disguise_anew(&mut plain, &before, change.transform(), self.shelf.layout.dims);
@@ -89,8 +91,8 @@ impl Gallery {
         }
         plain.clear();
         drop(before);
-        let done = change.commit(IndexUpdate::NONE, &[])?;
-        Ok(self.erasure(done, 0, rows, Vec::<SubjectId>::new()))
+        let done = change.commit(IndexUpdate::NONE, &[]).map(|done| (done, 0));
+        self.erasure(&mut writer, done, rows, Vec::<SubjectId>::new())
     }
 }
 

@@ -3,6 +3,11 @@
 //! Why an island: the bytes of a mapped file can change under a reader (this process writes to the
 //! file), so they are never lent out as a slice; they are copied out through a raw pointer, and
 //! what was copied is only ever believed after its tag has been checked.
+//!
+//! A page of a map that the disk does not give, or that somebody has cut off, would end the process
+//! with a signal at the first touch. So the kernel is asked to bring in the pages first
+//! (`MADV_POPULATE_READ`, Linux 5.14), which is an error where touching them would be a signal;
+//! with a kernel that does not know how there is no map, and the file is read.
 
 #![expect(unsafe_code, reason = "a mapped file is raw memory that somebody else may change")]
 
@@ -18,12 +23,25 @@ pub(super) struct FileMap {
 }
 
 impl FileMap {
-    pub(super) fn of(file: &File) -> io::Result<Self> {
+    /// None with a kernel that cannot bring in pages on request.
+    pub(super) fn of(file: &File) -> io::Result<Option<Self>> {
         let map = MmapOptions::new().map_raw_read_only(file)?;
         // Ciphertext has no place in a core dump either. Only a hint: not every kernel takes it.
         #[cfg(target_os = "linux")]
         let _ = map.advise(Advice::DontDump);
-        Ok(Self { map })
+        let map = Self { map };
+        Ok(map.are_there(0, 1).then_some(map))
+    }
+
+    /// Brings in the pages of a range; false when one of them cannot be had.
+    #[cfg(target_os = "linux")]
+    fn are_there(&self, at: usize, bytes: usize) -> bool {
+        self.map.advise_range(Advice::PopulateRead, at, bytes).is_ok()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn are_there(&self, _: usize, _: usize) -> bool {
+        false
     }
 }
 
@@ -37,10 +55,14 @@ impl Mapped for FileMap {
         if at.checked_add(bytes.len()).is_none_or(|end| end > self.map.len()) {
             return false;
         }
+        if !self.are_there(at, bytes.len()) {
+            return false;
+        }
         // SAFETY: `at + bytes.len()` was just checked against the map's length, the map lives as
         // long as `self`, and the exclusive borrow `bytes` cannot overlap a read-only map. The
-        // gallery holds the file's exclusive lock and never cuts off what a map covers, so the
-        // pages are backed; the gallery does not write to an extent that a reader can reach, and
+        // pages are backed: they were just brought in, the gallery holds the file's exclusive lock
+        // and never cuts off what a map covers, and whoever cut it off between these two lines
+        // would end the process, not make it read what is not there; the gallery does not write to an extent that a reader can reach, and
         // were another process to do so, the copy is bytes of either state, of which every value
         // is valid and none is believed before its tag.
         unsafe {

@@ -9,15 +9,15 @@
 //! the holder to whoever comes second.
 
 use std::{
-    fmt,
     fs::{File, OpenOptions, TryLockError},
     io::{self, ErrorKind},
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
 use super::map::FileMap;
+use crate::keys::custodian::vault::{Holder, holder};
 
 /// A resizable run of bytes. Reads may run beside each other and beside a write to other bytes.
 pub trait Media: Send + Sync {
@@ -109,7 +109,10 @@ pub enum MediaError {
         path: PathBuf,
     },
     /// The system refused.
-    #[error("{} cannot be {act}: {why}", path.display())]
+    #[error(
+        "{} cannot be {act}: {why}; check its folder's owner, mode and free space",
+        path.display()
+    )]
     Io {
         /// The file.
         path: PathBuf,
@@ -118,17 +121,6 @@ pub enum MediaError {
         /// What the system said.
         why: String,
     },
-}
-
-struct Holder(Option<u32>);
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(pid) => write!(f, "pid {pid}"),
-            None => f.write_str("another process"),
-        }
-    }
 }
 
 /// A file, locked for this process until it is dropped.
@@ -184,19 +176,6 @@ fn refused(path: &Path, act: &'static str, error: &io::Error) -> MediaError {
     }
 }
 
-/// The process that the kernel's own table names as the holder of a lock on `file`: unlike a pid
-/// written beside the file, it cannot be stale.
-fn holder(file: &File) -> Option<u32> {
-    let inode = file.metadata().ok()?.ino().to_string();
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    locks.lines().find_map(|line| {
-        // 1: FLOCK  ADVISORY  WRITE 3154 fd:01:1835012 0 EOF
-        let mut words = line.split_whitespace().skip(4);
-        let pid = words.next()?.parse().ok()?;
-        (words.next()?.rsplit(':').next()? == inode).then_some(pid)
-    })
-}
-
 impl Media for FileMedia {
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
@@ -222,7 +201,7 @@ impl Media for FileMedia {
         if self.is_empty()? {
             return Ok(None);
         }
-        Ok(Some(Arc::new(FileMap::of(&self.file)?)))
+        Ok(FileMap::of(&self.file)?.map(|map| Arc::new(map) as Arc<dyn Mapped>))
     }
 }
 
@@ -366,6 +345,25 @@ mod tests {
         media.write(5, b"shared").expect("within");
         assert!(map.copy(5, &mut bytes) && &bytes == b"shared");
         assert!(!map.copy(map.len() - 5, &mut bytes) && !map.copy(u64::MAX, &mut bytes));
+    }
+
+    /// Without asking first, the last copy would end this process with SIGBUS.
+    #[test]
+    fn what_was_cut_off_behind_a_map_is_an_error_of_the_file_and_no_signal() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gallery");
+        let media = FileMedia::create(&path).expect("created");
+        media.set_len(3 * 4096).expect("room");
+        let map = media.map().expect("mapped");
+        let cut = OpenOptions::new().write(true).open(&path).expect("nobody is kept from it");
+        cut.set_len(4096).expect("cut off");
+        let mut bytes = [1; 100];
+        if let Some(map) = map {
+            assert!(map.copy(4000, &mut bytes[..96]), "what is left is read");
+            assert!(!map.copy(4090, &mut bytes) && !map.copy(8192, &mut bytes));
+        }
+        let error = media.read(8192, &mut bytes).expect_err("past the end");
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
     }
 
     #[test]

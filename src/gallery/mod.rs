@@ -129,6 +129,23 @@ impl Default for Enrolment {
     }
 }
 
+impl Enrolment {
+    /// Whether anybody could ever be found on these terms.
+    ///
+    /// # Errors
+    /// [`GalleryError::NoClass`], [`GalleryError::Validity`].
+    pub fn check(&self) -> Result<(), GalleryError> {
+        let &Self { class_bits, not_before_s, expiry_s, .. } = self;
+        if class_bits == 0 {
+            return Err(GalleryError::NoClass);
+        }
+        if not_before_s >= expiry_s {
+            return Err(GalleryError::Validity { not_before_s, expiry_s });
+        }
+        Ok(())
+    }
+}
+
 /// What a gallery keeps about one reference, as it tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     keys::{CustodyError, Key, KeyArena, Stand, memory::LockedBytes},
     ops::{
-        tile::{TileError, TileLayout},
+        tile::{TileError, TileLayout, TilePart},
         transform::SignedPermutation,
     },
     random::random_id,
@@ -66,6 +66,7 @@ pub(super) fn create(
     let mut disk = disk.map_err(medium("mapped"))?;
 
     let epoch = Epoch::announce(&means, &file, FIRST, 0)?;
+    let claim = means.custodian.claim(&file)?;
     let seed = Key::random(&*means.entropy)?;
     let head = RootHead { layout, retired_epoch: 0, rows: 0, vacant: 0, subjects: 0, tiles: 0 };
     let root = Zeroizing::new(format::encode_root(&head, seed.expose(), 0));
@@ -89,6 +90,8 @@ pub(super) fn create(
         epoch,
         tried: FIRST,
         undestroyed: None,
+        owed: None,
+        settled: Vec::new(),
         slot: 0,
         leaves: Vec::new(),
         root: extent,
@@ -96,11 +99,10 @@ pub(super) fn create(
         seed,
         next_content: 0,
         recent: Recent::default(),
-        unknown: None,
         written: Written::default(),
     };
     let arena = KeyArena::new();
-    let parts = Parts { file, kind, layout, settings, means, space, arena, writer, first };
+    let parts = Parts { file, kind, layout, settings, means, space, arena, claim, writer, first };
     Ok(Shelf::new(parts))
 }
 
@@ -272,7 +274,7 @@ impl<'a> Opening<'a> {
     ) -> Result<(), OpenError> {
         let place = leaf.extent.place;
         let bound = format::leaf_bound(&self.file, number, leaf.epoch);
-        let plain = self.reader.node(place, &leaf.key.expose(), &bound);
+        let plain = self.reader.leaf(place, &leaf.key, &bound);
         let mut plain = plain.map_err(|why| unopened(Node::Leaf(number), place, why))?;
         for tile in format::decode_leaf(&mut plain, layout, self.slots.len) {
             let (mut keys, entry) =
@@ -315,10 +317,26 @@ impl<'a> Opening<'a> {
             for part in PARTS {
                 plain.clear();
                 plain.resize(layout.part_bytes(part, tile.rows), 0);
-                self.reader.tile_part(layout, number, part, tile, &mut plain)?;
+                self.tile_part(number, part, tile, &mut plain)?;
             }
         }
         Ok(())
+    }
+
+    /// Opens a part of a tile. A medium that does not answer is told apart from damage: what cannot
+    /// be read now may be whole.
+    fn tile_part(
+        &self,
+        number: usize,
+        part: TilePart,
+        tile: &Tile,
+        plain: &mut [u8],
+    ) -> Result<(), OpenError> {
+        let opened = self.reader.part(number, part, tile.part(part), plain);
+        opened.map_err(|why| match why {
+            Unopened::Io(why) => medium("read")(why),
+            Unopened::Tag => TileError::Damaged { tile: number, part }.into(),
+        })
     }
 
     /// Makes the generation durable that was just proved.
@@ -397,7 +415,7 @@ impl<'a> Opening<'a> {
             let tile = Arc::get_mut(held).expect("nobody shares a tile before it is published");
             for (at, part) in PARTS.into_iter().enumerate() {
                 let mut plain = LockedBytes::zeroed(layout.part_bytes(part, tile.rows))?;
-                self.reader.tile_part(layout, number, part, tile, &mut plain)?;
+                self.tile_part(number, part, tile, &mut plain)?;
                 let held = Arc::get_mut(&mut tile.parts[at]);
                 held.expect("nobody shares a part before it is published").plain = Some(plain);
             }
@@ -411,11 +429,12 @@ fn node(node: Node, place: Place, why: String) -> OpenError {
 }
 
 fn unopened(of: Node, place: Place, why: Unopened) -> OpenError {
-    let why = match why {
-        Unopened::Io(error) => format!("the medium cannot be read: {error}"),
-        Unopened::Tag => "its tag does not fit, so it is damaged or was swapped".to_owned(),
-    };
-    node(of, place, why)
+    match why {
+        Unopened::Io(why) => medium("read")(why),
+        Unopened::Tag => {
+            node(of, place, "its tag does not fit, so it is damaged or was swapped".to_owned())
+        }
+    }
 }
 
 fn check_counts(head: &RootHead, tiles: &[Arc<Tile>]) -> Result<(), NodeError> {
@@ -429,7 +448,8 @@ fn check_counts(head: &RootHead, tiles: &[Arc<Tile>]) -> Result<(), NodeError> {
 }
 
 /// Whether an error while opening a stand that was announced and not committed says that its
-/// writing was interrupted; what it does not say is a reason to stop.
+/// writing was interrupted; what it does not say is a reason to stop. A medium that does not answer
+/// says nothing: to give the stand up would be to destroy the key of what may well be whole.
 fn is_interrupted(error: &OpenError) -> bool {
     match error {
         OpenError::Stamp { .. }
@@ -457,6 +477,8 @@ pub(super) fn open(
     if let Some(kind) = &settings.kind {
         kind.accept(&head.kind).map_err(OpenError::Kind)?;
     }
+    // Before anything is read that another opening may be changing.
+    let claim = means.custodian.claim(&head.file).map_err(OpenError::from)?;
     let (opening, mut opened) = choose(media, &means, &slots, &head)?;
     let older = opening.older(&opened);
     if settings.residency == super::Residency::Locked {
@@ -490,6 +512,8 @@ pub(super) fn open(
         epoch,
         tried,
         undestroyed: None,
+        owed: None,
+        settled: Vec::new(),
         slot,
         leaves,
         root,
@@ -497,10 +521,9 @@ pub(super) fn open(
         seed,
         next_content: first.tiles.len() as u64,
         recent: Recent::default(),
-        unknown: None,
         written: Written::default(),
     };
-    let parts = Parts { file, kind, layout, settings, means, space, arena, writer, first };
+    let parts = Parts { file, kind, layout, settings, means, space, arena, claim, writer, first };
     Ok(Shelf::new(parts))
 }
 
@@ -562,7 +585,10 @@ fn unknown(means: &Means, slots: &Slots, head: &Head) -> OpenError {
     });
     match wrapped {
         Some(Err(error @ CustodyError::WrongCustodian { .. })) => error.into(),
-        _ => OpenError::UnknownGallery { custodian: means.custodian.describe().name },
+        _ => {
+            let described = means.custodian.describe();
+            OpenError::UnknownGallery { custodian: described.name, place: described.place }
+        }
     }
 }
 

@@ -126,6 +126,13 @@ impl Plain {
         self.rows[row] = Row { flags: ROW_VACANT, ..Row::zeroed() };
     }
 
+    /// Makes it `rows` rows of nobody's.
+    pub(super) fn vacate_all(&mut self, rows: usize) {
+        self.clear();
+        self.used = rows;
+        self.rows[..rows].fill(Row { flags: ROW_VACANT, ..Row::zeroed() });
+    }
+
     /// What no row may be: a value of −128, or a vacant row that is not zero. The first that is.
     pub(super) fn fault(&self) -> Option<(usize, &'static str)> {
         let (hot, cold) = (self.layout.hot_dims, self.cold_dims());

@@ -3,7 +3,7 @@
 use std::{
     mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -11,7 +11,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    Means, Residency, Settings,
+    GalleryError, Means, Residency, Settings,
     holders::Holders,
     index::Index,
     space::Space,
@@ -19,7 +19,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    keys::KeyArena,
+    keys::{KeyArena, custodian::Claim},
     limits::REFERENCES_PER_SUBJECT_MAX,
     ops::{
         tile::{ROW_VACANT, Row, TileError, TileLayout, TilePart, TileSet, TileSource},
@@ -58,6 +58,10 @@ pub(super) struct Shelf {
     /// Subjects to rows of the newest generation, from the first time that somebody asks.
     pub(super) index: RwLock<Option<Index>>,
     pub(super) newest: RwLock<Arc<Snapshot>>,
+    /// What failed where it cannot be told what the medium holds: nothing more is written.
+    pub(super) unknown: OnceLock<(&'static str, String)>,
+    /// Nobody else has this gallery open, nor a copy of it.
+    _claim: Claim,
 }
 
 /// What a shelf is made of.
@@ -69,6 +73,7 @@ pub(super) struct Parts {
     pub(super) means: Means,
     pub(super) space: Arc<Space>,
     pub(super) arena: KeyArena,
+    pub(super) claim: Claim,
     pub(super) writer: Writer,
     pub(super) first: Contents,
 }
@@ -84,7 +89,8 @@ pub(super) struct Contents {
 
 impl Shelf {
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { file, kind, layout, settings, means, space, arena, writer, first } = parts;
+        let Parts { file, kind, layout, settings, means, space, arena, claim, writer, first } =
+            parts;
         let holders = Arc::new(Holders::default());
         let origin = NEXT_ORIGIN.fetch_add(1, Ordering::Relaxed);
         Arc::new_cyclic(|shelf| {
@@ -103,6 +109,8 @@ impl Shelf {
                 writer: Mutex::new(writer),
                 index: RwLock::new(None),
                 newest: RwLock::new(Arc::new(first)),
+                unknown: OnceLock::new(),
+                _claim: claim,
             }
         })
     }
@@ -113,6 +121,12 @@ impl Shelf {
 
     pub(super) fn newest(&self) -> Arc<Snapshot> {
         Arc::clone(&self.newest.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why nothing more is written to it, where that is so.
+    pub(super) fn unknown(&self) -> Option<GalleryError> {
+        let &(what, ref why) = self.unknown.get()?;
+        Some(GalleryError::Unknown { what, why: why.clone() })
     }
 
     pub(super) fn is_locked(&self) -> bool {

@@ -141,6 +141,31 @@ impl Gallery {
         }
     }
 
+    /// Why the gallery takes no changes any more, where that is so: the generation before the one
+    /// that failed is served until the gallery is opened again. Waits for no writer.
+    #[must_use]
+    pub fn unknown(&self) -> Option<GalleryError> {
+        self.shelf.unknown()
+    }
+
+    /// Destroys the key that an erasure could not destroy ([`GalleryError::NotDestroyed`]), if there
+    /// is one, and hands over the receipts that became due by that since the last call.
+    ///
+    /// # Errors
+    /// [`GalleryError::NotDestroyed`]: it still exists.
+    pub fn settle(&self) -> Result<Vec<Receipt>, GalleryError> {
+        let mut writer = self.shelf.writer();
+        self.settle_by(&mut writer)?;
+        Ok(std::mem::take(&mut writer.settled))
+    }
+
+    /// What every erasure begins with, whomever it is meant for: asking again is how a key that
+    /// could not be destroyed is destroyed.
+    pub(super) fn settle_by(&self, writer: &mut Writer) -> Result<(), GalleryError> {
+        let generation = self.shelf.newest().set.generation;
+        writer.destroy_left_over(&self.shelf, generation)
+    }
+
     /// The epoch whose key opens the newest generation. Waits for a running change.
     #[must_use]
     pub fn epoch(&self) -> u64 {
@@ -184,7 +209,7 @@ impl Gallery {
         let newest = self.shelf.newest();
         let held = self.check(&newest, newcomers)?;
         let needed = newcomers.iter().map(|(_, templates, _)| templates.len() as u64).sum();
-        let mut places = Places::new(&newest, needed);
+        let mut places = Places::new(&newest, needed, self.shelf.settings.rows_max);
         let mut plan = Plan::new(&self.shelf);
         for (subject, templates, enrolment) in newcomers {
             let flags = if restricted.contains(subject) { ROW_RESTRICTED } else { 0 };
@@ -213,6 +238,7 @@ impl Gallery {
         enrolment: Enrolment,
     ) -> Result<Erasure, GalleryError> {
         let mut writer = self.shelf.writer();
+        self.settle_by(&mut writer)?;
         let (old, newest) = self.rows_of(subject)?;
         self.check_templates(subject, 0, &templates, &enrolment)?;
         let freed = old.len() as u64;
@@ -223,7 +249,7 @@ impl Gallery {
         }
         let record = edit::record(subject, &enrolment, old[0].1.flags & ROW_RESTRICTED);
         let more = (templates.len() as u64).saturating_sub(freed);
-        let mut places = Places::new(&newest, more);
+        let mut places = Places::new(&newest, more, self.shelf.settings.rows_max);
         for (at, template) in templates.iter().enumerate() {
             let row = match old.get(at) {
                 Some(&(row, _)) => row,
@@ -356,17 +382,11 @@ impl Gallery {
         templates: &[Template],
         enrolment: &Enrolment,
     ) -> Result<(), GalleryError> {
-        let Enrolment { class_bits, not_before_s, expiry_s, .. } = *enrolment;
         let (more, most) = (templates.len(), REFERENCES_PER_SUBJECT_MAX);
         if templates.is_empty() {
             return Err(GalleryError::NoTemplate);
         }
-        if class_bits == 0 {
-            return Err(GalleryError::NoClass);
-        }
-        if not_before_s >= expiry_s {
-            return Err(GalleryError::Validity { not_before_s, expiry_s });
-        }
+        enrolment.check()?;
         for template in templates {
             self.shelf.kind.accept(template.kind())?;
         }
@@ -394,26 +414,45 @@ impl Gallery {
         gone: Vec<SubjectId>,
     ) -> Result<Erasure, GalleryError> {
         let rows = plan.taken().len() as u64;
-        let (done, since) = plan.carry_out(&self.shelf, writer, Forget::Before, subjects)?;
-        Ok(self.erasure(done, since, rows, gone))
+        let done = plan.carry_out(&self.shelf, writer, Forget::Before, subjects);
+        self.erasure(writer, done, rows, gone)
     }
 
+    /// The receipt of a change that took rows away, with the first generation that held one of
+    /// them. Where the change is durable and the key is not destroyed, the receipt is kept until
+    /// it is.
     pub(super) fn erasure(
         &self,
-        done: Committed,
-        since: u64,
+        writer: &mut Writer,
+        done: Result<(Committed, u64), GalleryError>,
         rows: u64,
         mut subjects: Vec<SubjectId>,
-    ) -> Erasure {
+    ) -> Result<Erasure, GalleryError> {
         subjects.sort_unstable();
-        let receipt = Receipt {
+        let receipt = |generation, epoch_destroyed| Receipt {
             subjects,
             rows,
-            generation: done.generation,
-            epoch_destroyed: done.epoch_destroyed,
+            generation,
+            epoch_destroyed,
             custodian: self.shelf.means.custodian.describe().name,
             at_s: self.shelf.means.clock.civil_s(),
         };
+        match done {
+            Ok((done, since)) => {
+                let receipt = receipt(done.generation, done.epoch_destroyed);
+                Ok(self.held_by(since, receipt))
+            }
+            Err(error) => {
+                // Only of this change: whoever erases has settled what was left of those before.
+                if let GalleryError::NotDestroyed { epoch, generation, .. } = error {
+                    writer.owed = Some(receipt(generation, epoch));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn held_by(&self, since: u64, receipt: Receipt) -> Erasure {
         Erasure { holders: Arc::clone(&self.shelf.holders), since, receipt }
     }
 

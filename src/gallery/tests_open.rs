@@ -1,11 +1,12 @@
 //! Galleries that are closed and opened again: what they hold, what is refused, and why.
 
 use std::{
-    io,
+    fs, io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use super::{
@@ -13,7 +14,12 @@ use super::{
     *,
 };
 use crate::{
+    keys::{
+        CustodyError,
+        custodian::{FileCustodian, MemoryCustodian, refusing::Refusing},
+    },
     ops::tile::{TileLayout, TilePart},
+    random::SystemEntropy,
     types::{Hash256, SubjectId, Template},
 };
 
@@ -63,6 +69,195 @@ fn a_gallery_is_the_same_after_it_was_closed() {
     assert!(finds(&gallery, 1));
     enrol(&gallery, 9);
     assert!(gallery.verify(&mut |_, _| {}).expect("read").faults.is_empty());
+}
+
+#[test]
+fn a_copy_of_an_open_gallery_is_refused_and_destroys_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, copy) = (folder.path().join("staff.gallery"), folder.path().join("copy.gallery"));
+    // Each process has a custodian of its own over the same keys.
+    let means = || {
+        let entropy = Arc::new(SystemEntropy);
+        let keys = folder.path().join("keys");
+        let custodian = FileCustodian::open(&keys, None, Arc::clone(&entropy) as _).expect("keys");
+        Means { custodian: Arc::new(custodian), entropy, ..tests::means() }
+    };
+    let media = Arc::new(FileMedia::create(&path).expect("created"));
+    let gallery = Gallery::create(media, means(), kind(), LAYOUT, Settings::default());
+    let gallery = gallery.expect("created");
+    enrol(&gallery, 1);
+    fs::copy(&path, &copy).expect("copied");
+    let open = |path| {
+        let media = Arc::new(FileMedia::open(path).expect("a file of its own"));
+        Gallery::open(media, means(), Settings::default())
+    };
+    let Err(GalleryError::Open(OpenError::Custody(error))) = open(&copy) else {
+        panic!("a second hand on the same keys")
+    };
+    assert!(matches!(error, CustodyError::InUse { .. }), "{error}");
+    assert!(error.to_string().contains("copy"), "{error}");
+    enrol(&gallery, 2);
+    drop(gallery);
+    assert!(matches!(open(&copy), Err(GalleryError::Open(OpenError::RolledBack { .. }))));
+    let gallery = open(&path).expect("the newest is nobody's now");
+    assert!(finds(&gallery, 1) && finds(&gallery, 2));
+}
+
+#[test]
+fn a_gallery_at_its_limit_fills_every_vacant_row_and_grows_no_further() {
+    // A tile of which an eighth is two rows: one vacant row alone is not worth writing it.
+    let layout = TileLayout { rows: 16, ..LAYOUT };
+    let settings = Settings { rows_max: 32, ..Settings::default() };
+    let media = Arc::new(MemoryMedia::new());
+    let gallery = Gallery::create(media, means(), kind(), layout, settings).expect("created");
+    (0..32).for_each(|number| enrol(&gallery, number));
+    for number in [3, 20] {
+        drop(gallery.erase(subject(number)).expect("enrolled"));
+    }
+    let newcomer = |number: u8| (subject(number), vec![template(1)], Enrolment::default());
+    let full = gallery.enrol_all(&[newcomer(40), newcomer(41), newcomer(42)]);
+    assert!(matches!(full, Err(GalleryError::Full { held: 30, more: 3, most: 32 })));
+    gallery.enrol_all(&[newcomer(40), newcomer(41)]).expect("two rows are vacant");
+    let stats = gallery.stats();
+    assert_eq!((stats.rows, stats.vacant, stats.subjects), (32, 0, 32));
+}
+
+#[test]
+fn a_key_that_was_left_is_destroyed_when_the_erasure_is_asked_for_again() {
+    let custodian = Arc::new(Refusing::over(MemoryCustodian::new(Arc::new(SystemEntropy))));
+    let means = Means { custodian: Arc::clone(&custodian) as _, ..means() };
+    let media = Arc::new(MemoryMedia::new());
+    let gallery = Gallery::create(media, means, kind(), LAYOUT, Settings::default());
+    let gallery = gallery.expect("created");
+    (0..4).for_each(|number| enrol(&gallery, number));
+    custodian.destroys.store(true, Ordering::SeqCst);
+    let left = |told: Result<Erasure, GalleryError>| match told {
+        Err(GalleryError::NotDestroyed { epoch, generation, .. }) => (epoch, generation),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("destroyed"),
+    };
+    assert_eq!(left(gallery.erase(subject(2))), (1, 5));
+    assert!(!finds(&gallery, 2), "its row is gone all the same");
+    // Not `UnknownSubject`: whoever asked is owed the destruction.
+    assert_eq!(left(gallery.erase(subject(2))), (1, 5));
+    assert!(gallery.settle().is_err());
+    assert!(gallery.erase_group(77).is_err(), "nor is any other erasure done before it");
+    custodian.destroys.store(false, Ordering::SeqCst);
+    let erasure = gallery.erase(subject(2)).expect("destroyed at last");
+    erasure.wait(Duration::ZERO).expect("nobody holds it");
+    let receipt = erasure.receipt();
+    assert_eq!((receipt.rows, receipt.generation, receipt.epoch_destroyed), (1, 5, 1));
+    assert_eq!(receipt.subjects, [subject(2)]);
+    let again = gallery.erase(subject(2));
+    assert!(matches!(again, Err(GalleryError::UnknownSubject { .. })), "answered once");
+
+    // Nobody asks again: the receipt is handed to whoever keeps the house.
+    custodian.destroys.store(true, Ordering::SeqCst);
+    assert_eq!(left(gallery.erase(subject(3))), (2, 6));
+    custodian.destroys.store(false, Ordering::SeqCst);
+    let receipts = gallery.settle().expect("destroyed");
+    assert_eq!(receipts.len(), 1);
+    assert_eq!((&receipts[0].subjects[..], receipts[0].epoch_destroyed), (&[subject(3)][..], 2));
+    assert!(gallery.settle().expect("nothing is left").is_empty());
+}
+
+/// A medium of which one read is refused, as a failing sector is.
+struct Unreadable {
+    inner: MemoryMedia,
+    left: AtomicU64,
+}
+
+impl Media for Unreadable {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+    fn read(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+        const EIO: i32 = 5;
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        self.inner.read(at, bytes)
+    }
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.inner.write(at, bytes)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+}
+
+#[test]
+fn a_read_that_fails_while_it_opens_gives_up_no_generation() {
+    let custodian = Arc::new(Refusing::over(MemoryCustodian::new(Arc::new(SystemEntropy))));
+    let means = Means { custodian: Arc::clone(&custodian) as _, ..means() };
+    let media = MemoryMedia::new();
+    let on = Arc::new(media.clone());
+    let gallery = Gallery::create(on, means.clone(), kind(), LAYOUT, Settings::default());
+    let gallery = gallery.expect("created");
+    (0..4).for_each(|number| enrol(&gallery, number));
+    // Whole on the medium, announced, and not committed: of this the next opening decides.
+    custodian.commits.store(true, Ordering::SeqCst);
+    assert!(matches!(gallery.erase(subject(1)), Err(GalleryError::Unknown { .. })));
+    custodian.commits.store(false, Ordering::SeqCst);
+    drop(gallery);
+    let mut refused = 0;
+    let gallery = loop {
+        let left = AtomicU64::new(refused + 1);
+        let media = Arc::new(Unreadable { inner: media.clone(), left });
+        match Gallery::open(media, means.clone(), Settings::default()) {
+            Ok(gallery) => break gallery,
+            Err(GalleryError::Open(OpenError::Medium { act: "read" | "made durable", .. })) => {}
+            Err(error) => panic!("read {refused}: {error}"),
+        }
+        refused += 1;
+    };
+    assert!(refused > 5, "{refused} reads were refused");
+    assert!(!finds(&gallery, 1), "the erasure was durable, and stands");
+    assert_eq!(gallery.epoch(), 2);
+}
+
+#[test]
+fn who_is_in_damaged_tiles_can_be_given_up_so_that_the_rest_can_be_changed() {
+    let (media, means, gallery) = made(7);
+    // One reference more, in another tile than the first.
+    gallery.enrol(subject(3), vec![template(50)], Enrolment::default()).expect("room");
+    let place = |tile: usize, part| gallery.shelf.newest().tiles[tile].part(part).extent.place;
+    let (rows, plane) = (place(0, TilePart::Rows), place(1, TilePart::Cold));
+    drop(gallery);
+    let gallery = open(&media.bytes(), &means).expect("opened");
+    assert!(gallery.erase_damaged(&mut |_, _| {}).expect("read").is_none(), "every tile opens");
+    drop(gallery);
+    for at in [rows.at, plane.at] {
+        let mut byte = [0];
+        media.read(at, &mut byte).expect("within");
+        media.write(at, &[byte[0] ^ 1]).expect("within");
+    }
+    let media = Arc::new(media);
+    let gallery = Gallery::open(Arc::clone(&media) as _, means.clone(), Settings::default());
+    let gallery = gallery.expect("no tile is needed to open it");
+    let refused = gallery.enrol(subject(9), vec![template(9)], Enrolment::default());
+    assert!(matches!(refused, Err(GalleryError::Tile(_))), "one row table is in everybody's way");
+    let mut told = Vec::new();
+    let erasure = gallery.erase_damaged(&mut |done, all| told.push((done, all))).expect("erased");
+    let erasure = erasure.expect("two tiles are damaged");
+    assert_eq!(told, [(1, 3), (2, 3), (3, 3)]);
+    // Of the first tile nobody knows who they were; 3 has a row left, 4 and 5 have none.
+    assert_eq!(
+        (erasure.rows(), &erasure.receipt().subjects[..]),
+        (6, &[subject(4), subject(5)][..])
+    );
+    assert_eq!(erasure.receipt().epoch_destroyed, 1);
+    assert_eq!((gallery.stats().subjects, gallery.stats().vacant), (2, 6));
+    assert!(gallery.verify(&mut |_, _| {}).expect("read").faults.is_empty());
+    enrol(&gallery, 9);
+    drop(gallery.erase(subject(6)).expect("enrolled"));
+    drop(gallery);
+    let gallery = open(&media.bytes(), &means).expect("opened");
+    assert_eq!(gallery.records_of(subject(3)).expect("one is left").len(), 1);
+    assert!(finds(&gallery, 9) && !finds(&gallery, 0));
 }
 
 #[test]

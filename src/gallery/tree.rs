@@ -113,18 +113,37 @@ impl Reader {
         Ok(tag)
     }
 
-    /// Opens a whole node of the tree.
+    /// Opens a whole node of the tree under a key that stands alone.
     pub(super) fn node(
         &self,
         place: Place,
         key: &[u8; 32],
         bound: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+        self.opened(place, |plain, tag| crypt::open(key, bound, plain, tag))
+    }
+
+    /// Opens a whole leaf. Its key is borrowed from the arena once the bytes are there, as in
+    /// [`Self::part`].
+    pub(super) fn leaf(
+        &self,
+        place: Place,
+        key: &KeySlot,
+        bound: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+        self.opened(place, |plain, tag| crypt::open(&key.expose(), bound, plain, tag))
+    }
+
+    fn opened(
+        &self,
+        place: Place,
+        open: impl FnOnce(&mut [u8], &[u8; crypt::TAG_BYTES]) -> bool,
+    ) -> Result<Zeroizing<Vec<u8>>, Unopened> {
         // Within the file, as `format::place` has checked: no more than there is.
         let bytes = (place.bytes - crypt::TAG_BYTES as u64) as usize;
         let mut plain = Zeroizing::new(vec![0; bytes]);
         let tag = self.fetch(place, &mut plain)?;
-        if crypt::open(key, bound, &mut plain, &tag) { Ok(plain) } else { Err(Unopened::Tag) }
+        if open(&mut plain, &tag) { Ok(plain) } else { Err(Unopened::Tag) }
     }
 
     /// Opens `part` of the tile at position `tile` into `plain`.

@@ -209,7 +209,7 @@ impl Gallery {
         }
         for (number, leaf) in writer.leaves.iter().enumerate() {
             let bound = format::leaf_bound(&self.shelf.file, number, leaf.epoch);
-            let opened = reader.node(leaf.extent.place, &leaf.key.expose(), &bound);
+            let opened = reader.leaf(leaf.extent.place, &leaf.key, &bound);
             let checked = opened.map_err(|why| told(&why)).and_then(|mut leaf| {
                 let mut tiles = format::decode_leaf(&mut leaf, self.shelf.layout, len);
                 tiles.try_for_each(|tile| {

@@ -46,7 +46,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use zeroize::Zeroizing;
 
 use super::{
-    GalleryError, Means, Written, crypt,
+    GalleryError, Means, Receipt, Written, crypt,
     disk::Disk,
     format::{self, Head, LEAF_TILES, PARTS, RootHead, Superblock},
     plain::Plain,
@@ -57,6 +57,7 @@ use super::{
 };
 use crate::{
     keys::{CustodyError, Key, Stand, memory::LockedBytes},
+    limits::GALLERY_ROWS_MAX,
     ops::{tile::TilePart, transform::SignedPermutation},
     random::Entropy,
     types::TemplateKind,
@@ -70,6 +71,10 @@ pub(super) struct Writer {
     pub(super) tried: Stand,
     /// An epoch whose key the custodian could not destroy yet.
     pub(super) undestroyed: Option<u64>,
+    /// The receipt of the erasure that waits for that.
+    pub(super) owed: Option<Receipt>,
+    /// Receipts whose key was destroyed after all, until somebody asks for them.
+    pub(super) settled: Vec<Receipt>,
     /// The slot of the newest superblock.
     pub(super) slot: usize,
     pub(super) leaves: Vec<Arc<Leaf>>,
@@ -80,8 +85,6 @@ pub(super) struct Writer {
     pub(super) seed: Key,
     pub(super) next_content: u64,
     pub(super) recent: Recent,
-    /// What failed where it cannot be told what the medium holds.
-    pub(super) unknown: Option<(&'static str, String)>,
     pub(super) written: Written,
 }
 
@@ -139,8 +142,8 @@ impl<'a> Change<'a> {
         writer: &'a mut Writer,
         forget: Forget,
     ) -> Result<Self, GalleryError> {
-        if let Some((what, why)) = &writer.unknown {
-            return Err(GalleryError::Unknown { what, why: why.clone() });
+        if let Some(unknown) = shelf.unknown() {
+            return Err(unknown);
         }
         let newest = shelf.newest();
         writer.destroy_left_over(shelf, newest.set.generation)?;
@@ -287,6 +290,12 @@ impl<'a> Change<'a> {
         update: IndexUpdate,
         given: &[u64],
     ) -> Result<Committed, GalleryError> {
+        let rows = self.counts.rows;
+        if rows > GALLERY_ROWS_MAX {
+            // Such a root is refused when it is read: it must not be written.
+            let held = rows - self.counts.vacant;
+            return Err(GalleryError::Full { held, more: 0, most: GALLERY_ROWS_MAX });
+        }
         let (leaves, retired) = self.write_leaves()?;
         let next = self.next_epoch()?;
         let (root, block) = match self.write_root(&leaves, next.as_ref()) {
@@ -297,7 +306,8 @@ impl<'a> Change<'a> {
             }
         };
         if let Err((what, why)) = self.make_durable(&block) {
-            self.writer.unknown = Some((what, why.clone()));
+            // Set once: nothing is written from here on, so that nothing more can fail.
+            let _first = self.shelf.unknown.set((what, why.clone()));
             return Err(GalleryError::Unknown { what, why });
         }
         let Self { shelf, writer, stand, tiles, counts, transform, mut replaced, .. } = self;
@@ -355,8 +365,9 @@ impl<'a> Change<'a> {
         let tiles = &self.tiles[first..self.tiles.len().min(first + LEAF_TILES)];
         let mut node = format::leaf_buffer(tiles.len());
         for tile in tiles {
-            let keys = [0, 1, 2].map(|at: usize| tile.parts[at].key.expose());
-            format::push_tile(&mut node, [&*keys[0], &*keys[1], &*keys[2]], &tile.entry());
+            format::push_tile(&mut node, &tile.entry(), |part, node| {
+                node.extend_from_slice(&*tile.parts[part].key.expose());
+            });
         }
         let tiles = tiles.len();
         let key = self.shelf.arena.random(&*self.shelf.means.entropy)?;
@@ -458,6 +469,8 @@ impl Writer {
             let destroyed = shelf.means.custodian.destroy(&shelf.file, epoch);
             destroyed.map_err(|why| GalleryError::NotDestroyed { epoch, generation, why })?;
             self.undestroyed = None;
+            let at_s = shelf.means.clock.civil_s();
+            self.settled.extend(self.owed.take().map(|owed| Receipt { at_s, ..owed }));
         }
         Ok(())
     }

@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     command::{
-        Command, EncodedFile, EncodedImage, Enrolment, HOLDER_SECRET_BYTES, HolderSecret, KeptBy,
-        PresentedToken, ReferenceSource, Scope,
+        Command, EncodedFile, EncodedImage, HOLDER_SECRET_BYTES, HolderSecret, KeptBy,
+        PresentedToken, ReferenceSource, Scope, Terms,
     },
     limits::CANDIDATES_MAX,
     types::{GalleryId, Hash256, Purpose, SubjectId, Template, TemplateKind},
@@ -524,10 +524,10 @@ pub(super) fn enrol(gallery: GalleryId, form: Form) -> Result<(Purpose, Command)
             (purpose, images, subject, classes(&fields)?, group, not_before, expiry)
         }
     };
-    let terms = Enrolment {
+    let terms = Terms {
         class_bits: class_bits(classes.as_deref(), 1)?,
         group: group.unwrap_or(0),
-        not_before_s: not_before.unwrap_or(i64::MIN),
+        not_before_s: not_before,
         expiry_s: expiry.unwrap_or(i64::MAX),
     };
     Ok((purpose.into(), Command::Enrol { gallery, subject, images, terms }))

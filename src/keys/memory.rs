@@ -13,9 +13,11 @@
 //! everything.
 
 use std::{
+    cell::Cell,
     io,
     ops::{Deref, DerefMut},
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    thread,
 };
 
 use memmap2::{Advice, MmapMut};
@@ -216,6 +218,7 @@ impl Chunk {
 
     /// Fills a free place, or tells that there is none.
     fn put(self: &Arc<Self>, fill: impl FnOnce(&mut [u8])) -> Result<KeySlot, ()> {
+        alone();
         let mut places = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let place = places.free.pop().ok_or(())?;
         let at = place as usize * KEY_BYTES;
@@ -295,15 +298,22 @@ pub struct KeySlot {
 impl KeySlot {
     /// The key, for as long as the borrow lives. Hold it for one call of a cipher and no longer: a
     /// key that is put into or taken out of the same region waits meanwhile.
+    ///
+    /// A thread holds one such borrow at a time. Keys share a region's lock, and that lock lets no
+    /// reader in behind a writer that waits: a second borrow would wait for the writer, and the
+    /// writer for the first. Debug builds panic where it is tried.
     #[must_use]
     pub fn expose(&self) -> Exposed<'_> {
+        alone();
         let places = self.chunk.0.read().unwrap_or_else(PoisonError::into_inner);
+        EXPOSED.set(true);
         Exposed { places, at: self.place as usize * KEY_BYTES }
     }
 }
 
 impl Drop for KeySlot {
     fn drop(&mut self) {
+        alone();
         let mut places = self.chunk.0.write().unwrap_or_else(PoisonError::into_inner);
         let at = self.place as usize * KEY_BYTES;
         places.region[at..at + KEY_BYTES].zeroize();
@@ -311,10 +321,26 @@ impl Drop for KeySlot {
     }
 }
 
-/// A borrowed key of an arena.
+thread_local! {
+    /// Whether this thread has borrowed a key of an arena.
+    static EXPOSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Refuses what could wait for this very thread.
+fn alone() {
+    debug_assert!(!EXPOSED.get() || thread::panicking(), "this thread has borrowed a key already");
+}
+
+/// A borrowed key of an arena. It stays with its thread.
 pub struct Exposed<'a> {
     places: RwLockReadGuard<'a, Places>,
     at: usize,
+}
+
+impl Drop for Exposed<'_> {
+    fn drop(&mut self) {
+        EXPOSED.set(false);
+    }
 }
 
 impl Deref for Exposed<'_> {
@@ -398,6 +424,25 @@ mod tests {
         let again: Vec<_> = (0..1000).map(|at| arena.admit(&mut of(at)).expect("room")).collect();
         assert_eq!(arena.locked_bytes(), locked, "places are used again");
         assert_eq!(*again[999].expose(), of(999));
+    }
+
+    /// Two keys of one region, borrowed at once, wait for ever as soon as a third is let go between
+    /// the borrows. So every test that changes a gallery would find it, whatever the schedule.
+    #[test]
+    #[cfg(debug_assertions)]
+    fn a_thread_that_borrows_two_keys_at_once_is_told_before_it_can_hang() {
+        let arena = KeyArena::new();
+        let [a, b] = [(); 2].map(|()| arena.random(&SystemEntropy).expect("a key"));
+        let second = |act: &dyn Fn()| {
+            let held = a.expose();
+            let act = std::panic::AssertUnwindSafe(act);
+            let told = std::panic::catch_unwind(act).is_err();
+            drop(held);
+            told
+        };
+        assert!(second(&|| drop(b.expose())), "another borrow");
+        assert!(second(&|| drop(arena.random(&SystemEntropy))), "a new key");
+        assert_ne!(a.expose().to_vec(), [0; KEY_BYTES], "one after the other is the rule");
     }
 
     #[test]

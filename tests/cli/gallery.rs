@@ -75,6 +75,11 @@ fn a_life_from_creation_to_erasure() {
         assert!(held[key].is_u64(), "{key}: {held:#}");
     }
     home.run(&["gallery", "open", "staff"]).ends(0);
+    let mended = home.run(&["gallery", "mend", "staff"]);
+    assert!(mended.ends(0).contains("nothing was erased"), "{}", mended.out);
+    // Nobody was enrolled before today, and without `notBefore` that is what counts.
+    let older = home.run(&["gallery", "erase", "staff", "--before", "1700000000"]);
+    assert!(older.ends(0).contains("nobody is meant"), "{}", older.out);
     let verified = home.run(&["gallery", "verify", "staff"]);
     assert!(verified.ends(0).contains("10 rows: 0 faults"), "{}", verified.out);
 
@@ -177,6 +182,25 @@ fn templates_that_are_none_are_told_with_their_line() {
     enrol(five).fails_with(&["at most 4"]);
     assert_eq!(stats(&home)["subjects"], 10);
     home.run(&["gallery", "enrol", "staff", "--templates", "absent"]).fails_with(&["absent"]);
+}
+
+/// A second run of the whole file would give everybody of the first batch a second reference.
+#[test]
+fn an_enrolment_that_stopped_goes_on_where_it_stopped() {
+    let home = filled();
+    let mut text = String::new();
+    for number in 101..=8_400 {
+        text.push_str(&line(number, ""));
+    }
+    let wrong = home.write("many.jsonl", format!("{text}{{}}\n"));
+    let enrol = ["gallery", "enrol", "staff", "--templates", shown(&wrong)];
+    home.run(&enrol).fails_with(&["many.jsonl:8301", "8192 subjects", "--from-line 8193"]);
+    assert_eq!(stats(&home)["subjects"], 8_202);
+    home.write("many.jsonl", text);
+    let ran = home.run(&[&enrol[..], &["--from-line", "8193"]].concat());
+    assert!(ran.ends(0).contains("108 subjects with 108 references"), "{}", ran.out);
+    let held = stats(&home);
+    assert_eq!((&held["subjects"], &held["rows"]), (&8_310.into(), &8_310.into()));
 }
 
 #[test]

@@ -31,8 +31,23 @@ pub fn every_promise(custodian: &dyn Custodian) {
     changes_that_are_given_up(custodian);
     destruction(custodian);
     forgetting(custodian);
+    claiming(custodian);
     let told = custodian.describe();
     assert!(!told.covers.is_empty() && !told.does_not_cover.is_empty() && !told.place.is_empty());
+}
+
+/// One opening at a time, where a gallery can have two: not in one process's memory.
+fn claiming(custodian: &dyn Custodian) {
+    change(custodian, &FILE, stand(1, 1));
+    let first = custodian.claim(&FILE).expect("nobody has it");
+    if custodian.describe().name != "memory" {
+        let second = custodian.claim(&FILE).err().expect("it is taken");
+        assert!(matches!(second, CustodyError::InUse { .. }), "{second}");
+    }
+    drop(custodian.claim(&OTHER).expect("another gallery is another's"));
+    drop(first);
+    drop(custodian.claim(&FILE).expect("free again"));
+    custodian.forget(&FILE).expect("forgotten");
 }
 
 fn standings(custodian: &dyn Custodian) {

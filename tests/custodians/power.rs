@@ -14,7 +14,7 @@ use portcullis::{
         Custodian, CustodyError, Stand,
         custodian::{
             FileCustodian, Standing,
-            vault::{MemoryVault, Vault, VaultError},
+            vault::{Contended, Lock, MemoryVault, Vault, VaultError},
         },
     },
     random::SeededEntropy,
@@ -84,6 +84,10 @@ impl Vault for Recorder {
     fn sync_names(&self) -> Result<(), VaultError> {
         self.note(Call::SyncNames);
         self.vault.sync_names()
+    }
+
+    fn lock(&self, name: &str, contended: Contended) -> Result<Option<Lock>, VaultError> {
+        self.vault.lock(name, contended)
     }
 }
 

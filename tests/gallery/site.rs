@@ -14,7 +14,7 @@ use portcullis::{
     gallery::{FileMedia, Gallery, GalleryError, Means, Media, Residency, Settings},
     keys::custodian::{
         Custodian, FileCustodian,
-        vault::{Vault, VaultError},
+        vault::{Contended, Lock, Vault, VaultError},
     },
     ops::tile::TileLayout,
     random::{Entropy, SeededEntropy, SystemEntropy},
@@ -119,6 +119,11 @@ impl Vault for RecordedVault {
 
     fn sync_names(&self) -> Result<(), VaultError> {
         Ok(self.0.call(Call::FolderSync)?)
+    }
+
+    /// A disk is one test's.
+    fn lock(&self, name: &str, _: Contended) -> Result<Option<Lock>, VaultError> {
+        Ok(self.0.look(|image| image.vault.contains_key(name).then(Lock::uncontended))?)
     }
 }
 

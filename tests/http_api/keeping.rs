@@ -11,7 +11,10 @@ use std::{
     },
 };
 
-use portcullis::audit::{AuditEntry, AuditError, AuditSink};
+use portcullis::{
+    audit::{AuditEntry, AuditError, AuditSink},
+    time::{Clock, SystemClock},
+};
 use serde_json::{Value, json};
 
 use crate::harness::{Server, Setup, face, image, verify_body};
@@ -74,6 +77,7 @@ fn a_restricted_subject_is_kept_and_not_used() {
 fn groups_are_changed_and_erased_with_a_receipt() {
     let server = Server::start(Setup::default());
     create(&server, "flight");
+    let began_s = SystemClock::start().civil_s();
     let anna = enrol(&server, 1, &json!({ "group": 7 }));
     enrol(&server, 2, &json!({ "group": 7 }));
     enrol(&server, 3, &json!({ "classes": [5] }));
@@ -90,7 +94,10 @@ fn groups_are_changed_and_erased_with_a_receipt() {
     let nobody = erase(&server, &json!({ "group": 7 }));
     assert_eq!((&nobody["rows"], &nobody["epochDestroyed"]), (&json!(0), &Value::Null));
     assert_eq!(erase(&server, &json!({ "classes": [5, 6] }))["rows"], 1);
-    assert_eq!(erase(&server, &json!({ "enrolledBefore": 0 }))["rows"], 1, "valid since ever");
+    // Without `notBefore` a validity begins with the enrolment: what is older is another's.
+    assert_eq!(erase(&server, &json!({ "enrolledBefore": began_s }))["rows"], 0);
+    assert_eq!(candidates(&server, 1), 1, "who was enrolled just now is not older than that");
+    assert_eq!(erase(&server, &json!({ "enrolledBefore": i64::MAX }))["rows"], 1);
     assert_eq!(erase(&server, &json!({ "everybody": true }))["rows"], 0);
     let body = json!({ "purpose": "boarding" });
     server.post_json("/v1/galleries/flight/erase", &body).problem(400, "FIELD_INVALID");

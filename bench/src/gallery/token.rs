@@ -43,7 +43,8 @@ pub(super) fn epochs(token: &Token, rounds: usize) -> Result<(), Failure> {
     let text =
         fs::read_to_string(pin_file).map_err(|error| Failure::File(pin_file.clone(), error))?;
     let pin = Phrase::take(text.lines().next().unwrap_or_default().to_owned()).map_err(said)?;
-    let address = TokenAddress { library: library.clone(), label: label.clone() };
+    let locks = std::env::temp_dir().join(format!("portcullis-bench-{}", std::process::id()));
+    let address = TokenAddress { library: library.clone(), label: label.clone(), locks };
     let custodian = Pkcs11Custodian::open(&address, pin, Arc::new(SystemEntropy)).map_err(said)?;
     let mut file = [0; 16];
     SystemEntropy.fill(&mut file);

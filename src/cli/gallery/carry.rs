@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{BufReader, BufWriter, Write},
+    io::{self, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -43,12 +43,16 @@ pub(super) fn export(arguments: &ExportArguments, scene: &Scene<'_>) -> Outcome 
     let gallery = bench.gallery(None)?;
     let shown = arguments.out.display();
     let refused = |error| Failure::new(format!("{shown} cannot be written: {error}"));
+    if arguments.out.exists() {
+        return Err(refused(io::ErrorKind::AlreadyExists.into()));
+    }
+    // Before the file is made: where the audit refuses, none is left to stand in the way later.
+    let ordered = bench.offline.ordered(&bench.located, Action::ExportGallery, (None, None))?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(&arguments.out).map_err(refused)?;
-    let ordered = bench.offline.ordered(&bench.located, Action::ExportGallery, (None, None))?;
     let mut out = BufWriter::new(file);
     let written =
         bench.shown("exporting", |progress| gallery.export(&arguments.to, &mut out, progress));

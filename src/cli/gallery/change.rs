@@ -1,4 +1,4 @@
-//! `erase`, `restrict`, `regroup`, `compact`, `rotate`, `rekey`.
+//! `erase`, `mend`, `restrict`, `regroup`, `compact`, `rotate`, `rekey`.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{Bench, Ended, Failure, Outcome, Scene, Target};
 use crate::{
-    gallery::{Gallery, GalleryError, Receipt},
+    gallery::{Erasure, Gallery, GalleryError, Receipt, Residency},
     types::{Action, Selection, SubjectId},
 };
 
@@ -123,22 +123,24 @@ fn ids(file: &Path) -> Result<Vec<SubjectId>, Failure> {
 fn erase_subjects(bench: &Bench<'_>, gallery: &Gallery, subjects: &[SubjectId]) -> Outcome {
     let bar = bench.scene.tell.progress("erasing", subjects.len() as u64);
     let (mut receipts, mut unknown) = (Vec::new(), Vec::new());
+    let mut failed = None;
     for &subject in subjects {
-        match gallery.records_of(subject) {
-            Err(GalleryError::UnknownSubject { .. }) => unknown.push(subject.to_string()),
-            other => {
-                bench.told(other)?;
-                let meant = (Some(subject), None);
-                let ordered = bench.offline.ordered(&bench.located, Action::Erase, meant)?;
-                let erasure = bench.told(gallery.erase(subject))?;
-                bench.offline.done(ordered, Some(erasure.receipt()))?;
-                receipts.push(erasure.receipt().clone());
+        match erase_subject(bench, gallery, subject, &mut receipts) {
+            Ok(true) => {}
+            Ok(false) => unknown.push(subject.to_string()),
+            Err(failure) => {
+                failed = Some(failure);
+                break;
             }
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
+    // Also where a later one failed: what was destroyed is destroyed, and this is its evidence.
     tell_receipts(bench, &receipts);
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
     if unknown.is_empty() {
         return Ok(Ended::Done);
     }
@@ -151,19 +153,57 @@ fn erase_subjects(bench: &Bench<'_>, gallery: &Gallery, subjects: &[SubjectId]) 
     )))
 }
 
+/// Erases one subject and keeps the receipt, also where the audit cannot; false where nobody of that
+/// id is enrolled.
+fn erase_subject(
+    bench: &Bench<'_>,
+    gallery: &Gallery,
+    subject: SubjectId,
+    receipts: &mut Vec<Receipt>,
+) -> Result<bool, Failure> {
+    match gallery.records_of(subject) {
+        Err(GalleryError::UnknownSubject { .. }) => return Ok(false),
+        other => drop(bench.told(other)?),
+    }
+    let erase = || gallery.erase(subject).inspect(|done| receipts.push(done.receipt().clone()));
+    let meant = (Some(subject), None);
+    bench.audited(Action::Erase, meant, erase, |erasure| Some(erasure.receipt()))?;
+    Ok(true)
+}
+
 fn erase_selected(bench: &Bench<'_>, gallery: &Gallery, selection: Selection) -> Outcome {
-    let ordered = bench.offline.ordered(&bench.located, Action::Erase, (None, Some(selection)))?;
-    let erased = match selection {
+    let erase = || match selection {
         Selection::Group(group) => gallery.erase_group(group),
         Selection::Classes(bits) => gallery.erase_class(bits),
         Selection::EnrolledBefore(at_s) => gallery.erase_begun_before(at_s),
         Selection::Expired => gallery.erase_expired(bench.offline.now_s()),
         Selection::Everybody => gallery.erase_all().map(Some),
     };
-    let erased = bench.told(erased)?;
-    let receipt = erased.as_ref().map(|erasure| erasure.receipt());
-    bench.offline.done(ordered, receipt)?;
-    tell_receipts(bench, receipt.map(std::slice::from_ref).unwrap_or_default());
+    let erased = bench.audited(Action::Erase, (None, Some(selection)), erase, receipt_of)?;
+    tell_receipts(bench, receipt_of(&erased).map(std::slice::from_ref).unwrap_or_default());
+    Ok(Ended::Done)
+}
+
+fn receipt_of(erased: &Option<Erasure>) -> Option<&Receipt> {
+    erased.as_ref().map(Erasure::receipt)
+}
+
+/// Opened sealed, whatever the configuration says: the other residency opens no damaged gallery.
+pub(super) fn mend(bench: &Bench<'_>) -> Outcome {
+    let gallery = bench.gallery(Some(Residency::Sealed))?;
+    let mend = || bench.shown("reading", |progress| gallery.erase_damaged(progress));
+    let erased = bench.audited(Action::Erase, (None, None), mend, receipt_of)?;
+    let Some(receipt) = receipt_of(&erased) else {
+        changed(bench, "every tile opens; nothing was erased", gallery.stats().generation);
+        return Ok(Ended::Done);
+    };
+    tell_receipts(bench, std::slice::from_ref(receipt));
+    if !bench.scene.tell.json {
+        bench
+            .scene
+            .tell
+            .line("enrol those people again: who they were, a damaged tile cannot tell");
+    }
     Ok(Ended::Done)
 }
 
@@ -201,9 +241,8 @@ pub(super) fn restrict(arguments: &RestrictArguments, scene: &Scene<'_>) -> Outc
     let bench = Bench::new(&arguments.target, scene)?;
     let gallery = bench.gallery(None)?;
     bench.told(gallery.records_of(subject))?;
-    let ordered = bench.offline.ordered(&bench.located, Action::Restrict, (Some(subject), None))?;
-    let generation = bench.told(gallery.restrict(subject, !arguments.lift))?;
-    bench.offline.done(ordered, None)?;
+    let restrict = || gallery.restrict(subject, !arguments.lift);
+    let generation = bench.audited(Action::Restrict, (Some(subject), None), restrict, none)?;
     let what = if arguments.lift { "lifted the restriction of" } else { "restricted" };
     changed(&bench, &format!("{what} {subject}"), generation);
     Ok(Ended::Done)
@@ -214,9 +253,8 @@ pub(super) fn regroup(arguments: &RegroupArguments, scene: &Scene<'_>) -> Outcom
     let bench = Bench::new(&arguments.target, scene)?;
     let gallery = bench.gallery(None)?;
     bench.told(gallery.records_of(subject))?;
-    let ordered = bench.offline.ordered(&bench.located, Action::Regroup, (Some(subject), None))?;
-    let generation = bench.told(gallery.regroup(subject, arguments.group))?;
-    bench.offline.done(ordered, None)?;
+    let regroup = || gallery.regroup(subject, arguments.group);
+    let generation = bench.audited(Action::Regroup, (Some(subject), None), regroup, none)?;
     changed(&bench, &format!("moved {subject} to group {}", arguments.group), generation);
     Ok(Ended::Done)
 }
@@ -232,10 +270,7 @@ pub(super) fn compact(bench: &Bench<'_>) -> Outcome {
 pub(super) fn rotate(bench: &Bench<'_>) -> Outcome {
     let gallery = bench.gallery(None)?;
     let before = gallery.epoch();
-    let everybody = (None, None);
-    let ordered = bench.offline.ordered(&bench.located, Action::RotateKeys, everybody)?;
-    let generation = bench.told(gallery.rotate())?;
-    bench.offline.done(ordered, None)?;
+    let generation = bench.audited(Action::RotateKeys, (None, None), || gallery.rotate(), none)?;
     let epoch = gallery.epoch();
     let what = format!("epoch {epoch} began; the key of epoch {before} is destroyed");
     changed(bench, &what, generation);
@@ -244,16 +279,22 @@ pub(super) fn rotate(bench: &Bench<'_>) -> Outcome {
 
 pub(super) fn rekey(bench: &Bench<'_>) -> Outcome {
     let gallery = bench.gallery(None)?;
-    let ordered = bench.offline.ordered(&bench.located, Action::RotateKeys, (None, None))?;
-    let erasure = bench.told(bench.shown("rewriting", |progress| gallery.rekey(progress)))?;
+    let rekey = || bench.shown("rewriting", |progress| gallery.rekey(progress));
+    let everybody = (None, None);
+    let erasure =
+        bench.audited(Action::RotateKeys, everybody, rekey, |done| Some(done.receipt()))?;
     let receipt = erasure.receipt();
-    bench.offline.done(ordered, Some(receipt))?;
     let what = format!(
         "{} references stand under a new transform; keys up to epoch {} are destroyed",
         receipt.rows, receipt.epoch_destroyed
     );
     changed(bench, &what, receipt.generation);
     Ok(Ended::Done)
+}
+
+/// Of an act that erases nothing.
+fn none(_: &u64) -> Option<&Receipt> {
+    None
 }
 
 fn changed(bench: &Bench<'_>, what: &str, generation: u64) {

@@ -10,7 +10,7 @@ use clap::Args;
 use super::{Bench, Ended, Failure, Outcome, Scene, Target, templates};
 use crate::{
     cli::local,
-    command::{Answer, Command, Enrolment, Refusal, Request, Service},
+    command::{Answer, Command, Refusal, Request, Service, Terms},
     limits::REFERENCES_PER_SUBJECT_MAX,
     types::{Action, Purpose},
 };
@@ -33,6 +33,9 @@ pub(in crate::cli) struct Arguments {
     /// Templates: a file of JSON lines.
     #[arg(long, value_name = "FILE", group = "source")]
     templates: Option<PathBuf>,
+    /// Begin at this line of the templates: where an earlier run has stopped, as it said.
+    #[arg(long, value_name = "LINE", default_value_t = 1, requires = "templates")]
+    from_line: u64,
     /// Make the gallery first where it is not there.
     #[arg(long)]
     create: bool,
@@ -52,11 +55,11 @@ pub(in crate::cli) struct Arguments {
 }
 
 impl Arguments {
-    fn terms(&self) -> Enrolment {
-        Enrolment {
+    fn terms(&self) -> Terms {
+        Terms {
             class_bits: self.classes.iter().fold(0, |bits, class| bits | 1 << class),
             group: self.group,
-            not_before_s: self.not_before.unwrap_or(i64::MIN),
+            not_before_s: self.not_before,
             expiry_s: self.expiry.unwrap_or(i64::MAX),
         }
     }
@@ -74,7 +77,9 @@ pub(super) fn run(arguments: &Arguments, scene: &Scene<'_>) -> Outcome {
         (Some(folder), _) => from_images(arguments, folder, bench),
         (None, Some(file)) => {
             let gallery = bench.gallery(None)?;
-            let enrolled = templates::enrol(&bench, &gallery, file, arguments.terms())?;
+            let terms = arguments.terms().at(bench.offline.now_s());
+            let from = (file.as_path(), arguments.from_line);
+            let enrolled = templates::enrol(&bench, &gallery, from, terms)?;
             tell(&bench, enrolled.subjects, enrolled.references, &[]);
             Ok(Ended::Done)
         }

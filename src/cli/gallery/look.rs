@@ -120,7 +120,8 @@ pub(super) fn stats(bench: &Bench<'_>) -> Outcome {
 }
 
 pub(super) fn verify(bench: &Bench<'_>) -> Outcome {
-    let gallery = bench.gallery(None)?;
+    // What is damaged must be named here; the other residency opens every tile first, and refuses.
+    let gallery = bench.gallery(Some(Residency::Sealed))?;
     let report = bench.told(bench.shown("verifying", |progress| gallery.verify(progress)))?;
     let tell = bench.scene.tell;
     let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
@@ -148,9 +149,10 @@ pub(super) fn verify(bench: &Bench<'_>) -> Outcome {
         return Ok(Ended::Done);
     }
     Err(Failure::new(format!(
-        "{} is damaged in {} places: put the newest copy of the file back, or erase who is in the \
-         damaged tiles and enrol them again",
+        "{} is damaged in {} places: put the newest copy of the file back, or erase whoever is in \
+         the damaged tiles with `portcullis gallery mend {}` and enrol them again",
         bench.located.path.display(),
-        faults.len()
+        faults.len(),
+        bench.located.name
     )))
 }

@@ -1,7 +1,8 @@
 //! A file of templates: JSON lines, read as a stream.
 //!
 //! Memory holds one batch, however long the file. A batch is one generation: all of it is enrolled,
-//! or none; a mistake is told with its line, and with how many subjects stand enrolled before it.
+//! or none; a mistake is told with its line, with how many subjects stand enrolled before it, and
+//! with the line to go on from.
 
 use std::{
     borrow::Cow,
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use super::{Bench, Failure};
 use crate::{
     command::Enrolment,
-    gallery::{Gallery, Newcomer},
+    gallery::{Gallery, GalleryError, Newcomer},
     limits::{DIMS_MAX, REFERENCES_PER_SUBJECT_MAX},
     types::{Action, Hash256, SubjectId, Template, TemplateKind},
 };
@@ -64,11 +65,96 @@ pub(super) struct Enrolled {
 /// One line, read: who (`None` for somebody new), what, on which terms.
 type Read1 = (Option<SubjectId>, Template, Enrolment);
 
-/// Enrols every template of `path`.
+/// Newcomers that become durable together, each with the line that it begins at.
+#[derive(Default)]
+struct Batch {
+    newcomers: Vec<Newcomer>,
+    lines: Vec<u64>,
+}
+
+/// What is wrong, and with which line.
+struct Mistake {
+    line: u64,
+    why: String,
+}
+
+impl Batch {
+    /// Adds what `line` says, to the newcomer before it where that is the same subject.
+    fn join(
+        &mut self,
+        line: u64,
+        (subject, template, terms): Read1,
+        bench: &Bench<'_>,
+    ) -> Result<(), Mistake> {
+        match (self.newcomers.last_mut(), subject) {
+            (Some((last, templates, held)), Some(subject))
+                if *last == subject && *held == terms =>
+            {
+                let (held, most) = (templates.len(), REFERENCES_PER_SUBJECT_MAX);
+                if held == most {
+                    let error = GalleryError::References { subject, held, more: 1, most };
+                    return Err(Mistake { line, why: error.to_string() });
+                }
+                templates.push(template);
+            }
+            _ => {
+                let subject = subject.unwrap_or_else(|| bench.offline.subject());
+                self.newcomers.push((subject, vec![template], terms));
+                self.lines.push(line);
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the last newcomer for the next batch: its references belong into one generation.
+    fn split_last(&mut self) -> Self {
+        let from = self.lines.len().saturating_sub(1);
+        Self { newcomers: self.newcomers.split_off(from), lines: self.lines.split_off(from) }
+    }
+
+    /// Enrols all of it, or nobody.
+    fn enrol(&self, gallery: &Gallery, enrolled: &mut Enrolled) -> Result<(), Mistake> {
+        let Some(&first) = self.lines.first() else { return Ok(()) };
+        gallery.enrol_all(&self.newcomers).map_err(|error| {
+            let of = match &error {
+                GalleryError::References { subject, .. } => {
+                    self.newcomers.iter().rposition(|(held, ..)| held == subject)
+                }
+                _ => None,
+            };
+            Mistake { line: of.map_or(first, |at| self.lines[at]), why: error.to_string() }
+        })?;
+        enrolled.subjects += self.newcomers.len() as u64;
+        enrolled.references += self.newcomers.iter().map(|one| one.1.len() as u64).sum::<u64>();
+        Ok(())
+    }
+}
+
+/// The lines of a file of templates.
+struct Lines<'a> {
+    reader: BufReader<File>,
+    shown: std::path::Display<'a>,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl Lines<'_> {
+    /// Reads the next line, however many of its bytes are wanted; its bytes, none at the end.
+    fn read(&mut self) -> Result<usize, Failure> {
+        self.line.clear();
+        let most = LINE_BYTES_MAX as u64 + 1;
+        let read = (&mut self.reader).take(most).read_until(b'\n', &mut self.line);
+        self.number += 1;
+        let shown = &self.shown;
+        read.map_err(|error| Failure::new(format!("{shown} cannot be read: {error}")))
+    }
+}
+
+/// Enrols every template of a file, from its line `from_line` on.
 pub(super) fn enrol(
     bench: &Bench<'_>,
     gallery: &Gallery,
-    path: &Path,
+    (path, from_line): (&Path, u64),
     terms: Enrolment,
 ) -> Result<Enrolled, Failure> {
     let shown = path.display();
@@ -77,42 +163,28 @@ pub(super) fn enrol(
     let bytes = file.metadata().map_err(unreadable)?.len();
     let bar = bench.scene.tell.progress("enrolling (bytes read)", bytes);
     let ordered = bench.offline.ordered(&bench.located, Action::Enrol, (None, None))?;
-    let mut reader = BufReader::new(file);
-    let (mut line, mut number) = (Vec::with_capacity(LINE_BYTES_MAX), 0_u64);
-    let (mut batch, mut enrolled): (Vec<Newcomer>, _) = (Vec::new(), Enrolled::default());
+    let (reader, line) = (BufReader::new(file), Vec::with_capacity(LINE_BYTES_MAX));
+    let mut lines = Lines { reader, shown: path.display(), line, number: 0 };
+    let (mut batch, mut enrolled) = (Batch::default(), Enrolled::default());
     loop {
-        line.clear();
-        let most = LINE_BYTES_MAX as u64 + 1;
-        let held = (&mut reader).take(most).read_until(b'\n', &mut line).map_err(unreadable)?;
-        number += 1;
-        let at = |why: String, enrolled: &Enrolled| {
-            Failure::new(format!(
-                "{shown}:{number}: {why}; {} subjects of the lines before are enrolled",
-                enrolled.subjects
-            ))
-        };
-        if held > LINE_BYTES_MAX {
-            let why = format!("the line is longer than {LINE_BYTES_MAX} bytes");
-            return Err(at(why, &enrolled));
-        }
+        let held = lines.read()?;
         bar.inc(held as u64);
         let is_end = held == 0;
-        if !is_end && !line.trim_ascii().is_empty() {
-            let read = parse(&line, terms, gallery.kind()).map_err(|why| at(why, &enrolled))?;
-            join(&mut batch, read, bench);
-        }
+        let taken = if is_end || lines.number >= from_line {
+            take(&lines, terms, gallery, &mut batch, bench)
+        } else {
+            Ok(())
+        };
+        let resume = batch.lines.first().copied().unwrap_or(lines.number);
         // Not in the middle of a subject: its references belong into one generation.
-        if is_end || batch.len() > BATCH_SUBJECTS {
-            let next = if is_end { None } else { batch.pop() };
-            if !batch.is_empty() {
-                let told = gallery.enrol_all(&batch);
-                told.map_err(|error| at(error.to_string(), &enrolled))?;
-                enrolled.subjects += batch.len() as u64;
-                enrolled.references += batch.iter().map(|one| one.1.len() as u64).sum::<u64>();
+        let done = taken.and_then(|()| match is_end || batch.newcomers.len() > BATCH_SUBJECTS {
+            true => {
+                let next = if is_end { Batch::default() } else { batch.split_last() };
+                std::mem::replace(&mut batch, next).enrol(gallery, &mut enrolled)
             }
-            batch.clear();
-            batch.extend(next);
-        }
+            false => Ok(()),
+        });
+        done.map_err(|mistake| stopped(path, &mistake, resume, &enrolled))?;
         if is_end {
             break;
         }
@@ -125,20 +197,38 @@ pub(super) fn enrol(
     Ok(enrolled)
 }
 
-fn join(batch: &mut Vec<Newcomer>, (subject, template, terms): Read1, bench: &Bench<'_>) {
-    match (batch.last_mut(), subject) {
-        (Some((last, templates, held)), Some(subject))
-            if *last == subject
-                && *held == terms
-                && templates.len() < REFERENCES_PER_SUBJECT_MAX =>
-        {
-            templates.push(template);
-        }
-        _ => {
-            let subject = subject.unwrap_or_else(|| bench.offline.subject());
-            batch.push((subject, vec![template], terms));
-        }
+/// Adds the line that was just read to the batch.
+fn take(
+    lines: &Lines<'_>,
+    terms: Enrolment,
+    gallery: &Gallery,
+    batch: &mut Batch,
+    bench: &Bench<'_>,
+) -> Result<(), Mistake> {
+    let line = lines.number;
+    if lines.line.len() > LINE_BYTES_MAX {
+        let why = format!("the line is longer than {LINE_BYTES_MAX} bytes");
+        return Err(Mistake { line, why });
     }
+    if lines.line.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    let read = parse(&lines.line, terms, gallery.kind()).map_err(|why| Mistake { line, why })?;
+    batch.join(line, read, bench)
+}
+
+/// What went wrong, who is enrolled all the same, and where to go on: a second run of the whole
+/// file would give everybody of the first a second reference.
+fn stopped(path: &Path, mistake: &Mistake, resume: u64, enrolled: &Enrolled) -> Failure {
+    let (shown, Mistake { line, why }) = (path.display(), mistake);
+    let next = match enrolled.subjects {
+        0 => "nobody was enrolled; mend the file and run it again".to_owned(),
+        subjects => format!(
+            "{subjects} subjects of the lines before line {resume} are enrolled; mend the file and \
+             go on with --from-line {resume}"
+        ),
+    };
+    Failure::new(format!("{shown}:{line}: {why}; {next}"))
 }
 
 /// Reads one line; the message of a mistake holds nothing of a template.
@@ -177,5 +267,6 @@ fn parse(line: &[u8], terms: Enrolment, kind: &TemplateKind) -> Result<Read1, St
         not_before_s: line.not_before.unwrap_or(terms.not_before_s),
         expiry_s: line.expiry.unwrap_or(terms.expiry_s),
     };
+    terms.check().map_err(|error| error.to_string())?;
     Ok((subject, template, terms))
 }

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
-    Command, EncodedImage, Enrolment, Fields, Form, GalleryId, ImageBody, Problem, Purpose,
-    PurposeName, SubjectId, base64, class_bits, classes, json,
+    Command, EncodedImage, Fields, Form, GalleryId, ImageBody, Problem, Purpose, PurposeName,
+    SubjectId, Terms, base64, class_bits, classes, json,
 };
 use crate::types::Selection;
 
@@ -182,13 +182,8 @@ pub(in crate::http) fn regroup(
 }
 
 /// When something may be used, from what a caller left out or said.
-fn terms(class_bits: u64, group: u32, from: Option<i64>, until: Option<i64>) -> Enrolment {
-    Enrolment {
-        class_bits,
-        group,
-        not_before_s: from.unwrap_or(i64::MIN),
-        expiry_s: until.unwrap_or(i64::MAX),
-    }
+fn terms(class_bits: u64, group: u32, from: Option<i64>, until: Option<i64>) -> Terms {
+    Terms { class_bits, group, not_before_s: from, expiry_s: until.unwrap_or(i64::MAX) }
 }
 
 /// The purpose and command of replacing the references of `subject`.

@@ -51,12 +51,12 @@ use std::{
 };
 
 use super::{
-    Custodian, CustodianDescription, CustodyError, Stand, Standing,
+    Claim, Custodian, CustodianDescription, CustodyError, Stand, Standing,
     epoch_file::{self, EPOCH_FILE_BYTES},
     guard, hex,
     record::{Record, SLOT_BYTES},
     storage,
-    vault::{FolderVault, Vault},
+    vault::{Contended, FolderVault, Vault},
     wrapped::{self, Context, Kind},
 };
 use crate::{
@@ -326,6 +326,13 @@ impl Custodian for FileCustodian {
                              by mistake is detected; an attacker with the disk can roll back both \
                              the gallery and this folder, and that is not.",
         }
+    }
+
+    /// The lock is on the gallery's standing, which is there for as long as the gallery is.
+    fn claim(&self, file: &[u8; 16]) -> Result<Claim, CustodyError> {
+        let name = standing_name(file);
+        let lock = self.vault.lock(&name, Contended::Refuse);
+        super::claimed(file, lock, self.failed(&name, "locked"))
     }
 
     fn newest(&self, file: &[u8; 16]) -> Result<Standing, CustodyError> {

@@ -14,7 +14,10 @@ use age::{
 };
 use zeroize::Zeroize;
 
-use super::{CustodyError, vault::Vault};
+use super::{
+    CustodyError,
+    vault::{Contended, Vault},
+};
 use crate::{
     keys::{
         memory::{KEY_BYTES, Key},
@@ -25,6 +28,9 @@ use crate::{
 
 /// The guard's file.
 pub(super) const NAME: &str = "guard.age";
+/// What is locked while a guard is made: of two processes at their first start one makes it and the
+/// other finds it. It stays, empty.
+const LOCK_NAME: &str = "guard.lock";
 /// scrypt with 2^17 blocks of 1 KiB: 128 MiB, a good half second on the machines of a gate.
 const WORK_LOG2: u8 = 17;
 /// The most work that a guard file may ask for: 2 GiB of memory.
@@ -46,16 +52,23 @@ pub(super) fn open(
     entropy: &dyn Entropy,
 ) -> Result<Option<Key>, CustodyError> {
     let refuse = |why| CustodyError::Passphrase { path: vault.place(), why };
-    let names = vault.list().map_err(|error| super::storage(vault, "", "listed", error))?;
-    let is_new = !names.iter().any(|name| name != NAME);
-    let is_guarded = names.iter().any(|name| name == NAME);
+    let names = || vault.list().map_err(|error| super::storage(vault, "", "listed", error));
     let Some(passphrase) = passphrase else {
-        return if is_guarded {
+        return if names()?.iter().any(|name| name == NAME) {
             Err(refuse("is under a passphrase: name the file that holds it"))
         } else {
             Ok(None)
         };
     };
+    if let Found::Guard(guard) = read(vault, passphrase)? {
+        return Ok(Some(guard));
+    }
+    // Whoever makes a guard writes over what it takes for nothing, or for the rest of a crash: the
+    // guard that another process is making just now must not be taken for either.
+    let failed = |what| move |error| super::storage(vault, LOCK_NAME, what, error);
+    vault.create(LOCK_NAME).map_err(failed("created"))?;
+    let _alone = vault.lock(LOCK_NAME, Contended::Wait).map_err(failed("locked"))?;
+    let is_new = !names()?.iter().any(|name| name != NAME && name != LOCK_NAME);
     match read(vault, passphrase)? {
         Found::Guard(guard) => Ok(Some(guard)),
         // A crash while the folder was set up; nothing was ever sealed under that guard.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Custodian, CustodianDescription, CustodyError, Stand, Standing,
+    Claim, Custodian, CustodianDescription, CustodyError, Stand, Standing,
     wrapped::{self, Context, Kind},
 };
 use crate::{keys::memory::Key, random::Entropy};
@@ -61,6 +61,11 @@ impl Custodian for MemoryCustodian {
                              the administrator of the machine, a machine that is put to sleep) \
                              reads the key.",
         }
+    }
+
+    /// Its galleries have no file that could be copied to another process.
+    fn claim(&self, _: &[u8; 16]) -> Result<Claim, CustodyError> {
+        Ok(Claim::of(None))
     }
 
     fn newest(&self, file: &[u8; 16]) -> Result<Standing, CustodyError> {

@@ -25,6 +25,8 @@ mod guard;
 mod memory;
 mod pkcs11;
 mod record;
+#[cfg(test)]
+pub(crate) mod refusing;
 pub mod vault;
 mod wrapped;
 
@@ -33,7 +35,7 @@ pub use memory::MemoryCustodian;
 pub use pkcs11::{Pkcs11Custodian, TokenAddress};
 
 use super::memory::{Key, LockError};
-use vault::{Vault, VaultError};
+use vault::{Lock, Vault, VaultError};
 use wrapped::Kind;
 
 /// Bytes of a wrapped key with every custodian.
@@ -88,7 +90,8 @@ pub enum CustodyError {
     /// The epoch's key is not there: destroyed, or never made.
     #[error(
         "the key of epoch {epoch} of gallery {file} does not exist with the {custodian} custodian: \
-         it was destroyed, and what it sealed is gone for ever"
+         where it was destroyed, what it sealed is gone for ever; where the key folder was moved or \
+         restored in part, put all of it back"
     )]
     MissingKey {
         /// Who was asked.
@@ -101,13 +104,27 @@ pub enum CustodyError {
     /// The epoch's key is there and does not open what was presented.
     #[error(
         "the key of epoch {epoch} of gallery {file} does not open this superblock: either is \
-         damaged, or they belong to two galleries"
+         damaged, or they belong to two galleries; restore the gallery and its keys as they were \
+         at one moment"
     )]
     WrongKey {
         /// The gallery's file id.
         file: String,
         /// The epoch.
         epoch: u64,
+    },
+    /// The gallery is open already, from its file or from a copy of it.
+    #[error(
+        "gallery {file} is open in {} already, from this file or from a copy of it; a copy is the \
+         same gallery and has the same keys, so that a change of the one would destroy the other: \
+         stop that process, or use the file that it has open",
+        vault::Holder(*pid)
+    )]
+    InUse {
+        /// The gallery's file id.
+        file: String,
+        /// Who has it open, where the system tells.
+        pid: Option<u32>,
     },
     /// The key was wrapped by another kind of custodian.
     #[error(
@@ -128,7 +145,7 @@ pub enum CustodyError {
     },
     /// The stand is older than what is committed, or was never prepared.
     #[error(
-        "gallery {file} cannot stand at epoch {}, generation {}: {why}",
+        "gallery {file} cannot stand at epoch {}, generation {}: {why}; open the gallery again",
         stand.epoch, stand.generation
     )]
     OutOfOrder {
@@ -142,7 +159,8 @@ pub enum CustodyError {
     /// The custodian's own record of a gallery cannot be read.
     #[error(
         "the record of gallery {file} with the {custodian} custodian is damaged ({why}): the \
-         gallery cannot be told from an older copy of itself and is not opened"
+         gallery cannot be told from an older copy of itself and is not opened; restore the \
+         custodian's newest state"
     )]
     Damaged {
         /// Who was asked.
@@ -168,7 +186,7 @@ pub enum CustodyError {
         user: u32,
     },
     /// The passphrase does not open the key folder.
-    #[error("the passphrase does not open the key folder {path}")]
+    #[error("the passphrase does not open the key folder {path}: mend the file that holds it")]
     PassphraseWrong {
         /// The folder.
         path: String,
@@ -208,7 +226,7 @@ pub enum CustodyError {
         why: String,
     },
     /// The disk did not do what it was asked to.
-    #[error("{path} cannot be {what}: {why}")]
+    #[error("{path} cannot be {what}: {why}; check its owner, its mode and the room on its disk")]
     Storage {
         /// The file.
         path: String,
@@ -222,10 +240,30 @@ pub enum CustodyError {
     Memory(#[from] LockError),
 }
 
+/// The right to change a gallery, held by one opening of it at a time.
+#[must_use = "the gallery is anybody's again when this is dropped"]
+pub struct Claim {
+    _lock: Option<Lock>,
+}
+
+impl Claim {
+    fn of(lock: Option<Lock>) -> Self {
+        Self { _lock: lock }
+    }
+}
+
 /// Keeps one key per gallery and epoch, and destroys it for ever.
 pub trait Custodian: Send + Sync {
     /// Who this is, and what destruction by it covers.
     fn describe(&self) -> CustodianDescription;
+
+    /// Takes `file` for one opening, for as long as the answer lives. A lock on the gallery's own
+    /// file would not do: a copy of it is another file, and the same gallery with the same keys.
+    /// What is not known here can be claimed, too; there is then nothing to lose.
+    ///
+    /// # Errors
+    /// [`CustodyError::InUse`], and what the keeping place answers.
+    fn claim(&self, file: &[u8; 16]) -> Result<Claim, CustodyError>;
 
     /// What is recorded about `file`; both fields are empty for a gallery that is not known here.
     ///
@@ -302,6 +340,19 @@ fn unknown(kind: Kind, file: &[u8; 16]) -> CustodyError {
     CustodyError::UnknownGallery { custodian: kind.name(), file: hex(file) }
 }
 
+/// What a claim to `file` met.
+fn claimed(
+    file: &[u8; 16],
+    lock: Result<Option<Lock>, VaultError>,
+    failed: impl FnOnce(VaultError) -> CustodyError,
+) -> Result<Claim, CustodyError> {
+    match lock {
+        Ok(lock) => Ok(Claim::of(lock)),
+        Err(VaultError::InUse { pid }) => Err(CustodyError::InUse { file: hex(file), pid }),
+        Err(error) => Err(failed(error)),
+    }
+}
+
 fn storage(vault: &dyn Vault, name: &str, what: &'static str, error: VaultError) -> CustodyError {
     let path = vault.place();
     let path = if name.is_empty() { path } else { format!("{path}/{name}") };
@@ -311,7 +362,7 @@ fn storage(vault: &dyn Vault, name: &str, what: &'static str, error: VaultError)
 fn storage_at(path: String, what: &'static str, error: VaultError) -> CustodyError {
     match error {
         VaultError::Io(why) => CustodyError::Storage { path, what, why },
-        error @ VaultError::InUse => {
+        error @ VaultError::InUse { .. } => {
             CustodyError::Storage { path, what, why: std::io::Error::other(error) }
         }
         VaultError::Exposed { why, want } => {

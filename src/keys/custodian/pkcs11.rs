@@ -40,8 +40,9 @@ use cryptoki::{
 use zeroize::Zeroize;
 
 use super::{
-    Custodian, CustodianDescription, CustodyError, Stand, Standing, hex,
+    Claim, Custodian, CustodianDescription, CustodyError, Stand, Standing, hex,
     record::Record,
+    vault::{Contended, FolderVault, Vault, VaultError},
     wrapped::{self, Context, Kind},
 };
 use crate::{
@@ -63,12 +64,16 @@ pub struct TokenAddress {
     pub library: PathBuf,
     /// The token's label.
     pub label: String,
+    /// A folder for the locks of galleries that are open: a token knows no processes. Whoever uses
+    /// the token on this machine names the same one.
+    pub locks: PathBuf,
 }
 
 /// Keeps epoch keys as objects on a PKCS#11 token.
 pub struct Pkcs11Custodian {
     library: Pkcs11,
     label: String,
+    locks: FolderVault,
     pin: Phrase,
     entropy: Arc<dyn Entropy>,
     session: Mutex<Option<Session>>,
@@ -78,11 +83,12 @@ pub struct Pkcs11Custodian {
 
 impl Pkcs11Custodian {
     /// Loads the library, finds the token and logs in, so that a wrong address or PIN is told at
-    /// once.
+    /// once. Makes the folder of the locks if it is not there.
     ///
     /// # Errors
     /// [`CustodyError::TokenUnavailable`], [`CustodyError::PinWrong`],
-    /// [`CustodyError::TokenRefused`].
+    /// [`CustodyError::TokenRefused`], and [`CustodyError::Permissions`] or
+    /// [`CustodyError::Storage`] for the folder of the locks.
     pub fn open(
         address: &TokenAddress,
         pin: Phrase,
@@ -90,8 +96,11 @@ impl Pkcs11Custodian {
     ) -> Result<Self, CustodyError> {
         let library = load(&address.library)?;
         let label = address.label.clone();
+        let locks = FolderVault::open(&address.locks).map_err(|error| {
+            super::storage_at(address.locks.display().to_string(), "opened", error)
+        })?;
         let (session, pin_refused) = (Mutex::default(), AtomicBool::default());
-        let opened = Self { library, label, pin, entropy, session, pin_refused };
+        let opened = Self { library, label, locks, pin, entropy, session, pin_refused };
         opened.with_session("log in", |_| Ok(()))?;
         Ok(opened)
     }
@@ -403,6 +412,10 @@ fn standing_address(file: &[u8; 16]) -> Vec<Attribute> {
     ]
 }
 
+fn lock_name(file: &[u8; 16]) -> String {
+    format!("{}.lock", hex(file))
+}
+
 impl Custodian for Pkcs11Custodian {
     fn describe(&self) -> CustodianDescription {
         CustodianDescription {
@@ -418,6 +431,13 @@ impl Custodian for Pkcs11Custodian {
                              the file custodian applies. Whoever has the token and the PIN can use \
                              the keys that live.",
         }
+    }
+
+    fn claim(&self, file: &[u8; 16]) -> Result<Claim, CustodyError> {
+        let name = lock_name(file);
+        let failed = |error| super::storage(&self.locks, &name, "locked", error);
+        self.locks.create(&name).map_err(failed)?;
+        super::claimed(file, self.locks.lock(&name, Contended::Refuse), failed)
     }
 
     fn newest(&self, file: &[u8; 16]) -> Result<Standing, CustodyError> {
@@ -522,6 +542,8 @@ impl Custodian for Pkcs11Custodian {
         for (object, _) in self.standings(file)? {
             self.with_session("forget a gallery", |session| destroy(session, object))?;
         }
-        Ok(())
+        let name = lock_name(file);
+        let failed = |error: VaultError| super::storage(&self.locks, &name, "removed", error);
+        self.locks.unlink(&name).map_err(failed)
     }
 }

@@ -9,6 +9,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     fs::{self, File, TryLockError},
     io::{self, ErrorKind},
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
@@ -30,9 +31,12 @@ pub enum VaultError {
     /// What the system said.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Another process has it.
-    #[error("another process uses it: stop that one first")]
-    InUse,
+    /// Another process has it, or another opening of this one.
+    #[error("{} uses it: stop that one first", Holder(*pid))]
+    InUse {
+        /// Which, where the system tells.
+        pid: Option<u32>,
+    },
     /// Others could read it, or write it.
     #[error("{why}")]
     Exposed {
@@ -41,6 +45,53 @@ pub enum VaultError {
         /// The mode that is demanded.
         want: u32,
     },
+}
+
+/// Who holds a lock, in words.
+pub(crate) struct Holder(pub(crate) Option<u32>);
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(pid) => write!(f, "pid {pid}"),
+            None => f.write_str("another process"),
+        }
+    }
+}
+
+/// The process that the kernel's own table names as the holder of a lock on `file`: unlike a pid
+/// written beside the file, it cannot be stale.
+pub(crate) fn holder(file: &File) -> Option<u32> {
+    let inode = file.metadata().ok()?.ino().to_string();
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        // 1: FLOCK  ADVISORY  WRITE 3154 fd:01:1835012 0 EOF
+        let mut words = line.split_whitespace().skip(4);
+        let pid = words.next()?.parse().ok()?;
+        (words.next()?.rsplit(':').next()? == inode).then_some(pid)
+    })
+}
+
+/// What to do about a file that somebody else has locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contended {
+    /// Refuse.
+    Refuse,
+    /// Wait until it is free.
+    Wait,
+}
+
+/// A file of a vault that nobody else may lock while this lives.
+pub struct Lock {
+    _file: Option<File>,
+}
+
+impl Lock {
+    /// The lock of a vault that is one process's alone, so that nobody could contend for it.
+    #[must_use]
+    pub fn uncontended() -> Self {
+        Self { _file: None }
+    }
 }
 
 /// A flat folder of small files.
@@ -90,6 +141,13 @@ pub trait Vault: Send + Sync {
     /// # Errors
     /// [`VaultError`].
     fn sync_names(&self) -> Result<(), VaultError>;
+
+    /// Locks a file for as long as the answer lives; none if there is no such file. It keeps nobody
+    /// from reading and writing it, only from locking it.
+    ///
+    /// # Errors
+    /// [`VaultError::InUse`] where it is locked already and `contended` says to refuse that.
+    fn lock(&self, name: &str, contended: Contended) -> Result<Option<Lock>, VaultError>;
 }
 
 /// A folder on disk.
@@ -130,12 +188,8 @@ impl FolderVault {
     pub fn open_alone(folder: &Path, file: &str) -> Result<Self, VaultError> {
         let vault = Self::open(folder)?;
         vault.create(file)?;
-        let lock = vault.existing(file)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { _lock: Some(lock), ..vault }),
-            Err(TryLockError::WouldBlock) => Err(VaultError::InUse),
-            Err(TryLockError::Error(error)) => Err(error.into()),
-        }
+        let lock = locked(vault.existing(file)?)?;
+        Ok(Self { _lock: Some(lock), ..vault })
     }
 
     /// Opens a file of the vault, if it is there, and only if nobody else could have.
@@ -145,6 +199,14 @@ impl FolderVault {
 
     fn existing(&self, name: &str) -> Result<File, VaultError> {
         self.file(name, true)?.ok_or_else(|| io::Error::from(ErrorKind::NotFound).into())
+    }
+}
+
+fn locked(file: File) -> Result<File, VaultError> {
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(VaultError::InUse { pid: holder(&file) }),
+        Err(TryLockError::Error(error)) => Err(error.into()),
     }
 }
 
@@ -243,6 +305,18 @@ impl Vault for FolderVault {
     fn sync_names(&self) -> Result<(), VaultError> {
         Ok(File::open(&self.folder)?.sync_all()?)
     }
+
+    fn lock(&self, name: &str, contended: Contended) -> Result<Option<Lock>, VaultError> {
+        let Some(file) = self.file(name, true)? else { return Ok(None) };
+        let file = match contended {
+            Contended::Refuse => locked(file)?,
+            Contended::Wait => {
+                file.lock()?;
+                file
+            }
+        };
+        Ok(Some(Lock { _file: Some(file) }))
+    }
 }
 
 /// Files in memory, for tests: an image can be taken out, changed and put back.
@@ -322,5 +396,9 @@ impl Vault for MemoryVault {
 
     fn sync_names(&self) -> Result<(), VaultError> {
         Ok(())
+    }
+
+    fn lock(&self, name: &str, _: Contended) -> Result<Option<Lock>, VaultError> {
+        Ok(self.files().contains_key(name).then(Lock::uncontended))
     }
 }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     keys::{
         aead,
-        custodian::vault::{FolderVault, MemoryVault, Vault, VaultError},
+        custodian::vault::{Contended, FolderVault, Lock, MemoryVault, Vault, VaultError},
     },
     random::{Entropy, SeededEntropy, SystemEntropy},
     types::{Hash256, Purpose, Template, TemplateKind},
@@ -236,6 +236,9 @@ impl Vault for Counted {
     fn sync_names(&self) -> Result<(), VaultError> {
         self.vault.sync_names()
     }
+    fn lock(&self, name: &str, contended: Contended) -> Result<Option<Lock>, VaultError> {
+        self.vault.lock(name, contended)
+    }
 }
 
 fn records(vault: Arc<dyn Vault>) -> Result<HolderRecords, RecordsError> {
@@ -367,11 +370,11 @@ fn a_file_of_records_has_one_user() {
     let (lane, other) = (HolderRecords::file_name("lane"), HolderRecords::file_name("other"));
     let first = FolderVault::open_alone(folder.path(), &lane).expect("free");
     let second = FolderVault::open_alone(folder.path(), &lane);
-    assert!(matches!(second, Err(VaultError::InUse)));
+    assert!(matches!(second, Err(VaultError::InUse { .. })));
     drop(FolderVault::open_alone(folder.path(), &other).expect("another file is free"));
 
     let store = records(Arc::new(first)).expect("made in the file that was locked");
-    assert!(matches!(FolderVault::open_alone(folder.path(), &lane), Err(VaultError::InUse)));
+    assert!(matches!(FolderVault::open_alone(folder.path(), &lane), Err(VaultError::InUse { .. })));
     drop(store);
     drop(FolderVault::open_alone(folder.path(), &lane).expect("free again"));
 }
