@@ -50,18 +50,17 @@ impl Residence {
     /// Those of `make`; nothing is kept then.
     pub fn keep<E>(
         &self,
-        serves: impl FnOnce(&dyn Kept) -> bool,
+        serves: impl FnOnce(&Arc<dyn Kept>) -> bool,
         make: impl FnOnce(&Arc<dyn TileSource>) -> Result<Arc<dyn Kept>, E>,
     ) -> Result<Arc<dyn Kept>, E> {
         let mut kept = self.held();
-        match kept.take() {
-            Some(held) if serves(held.as_ref()) => Ok(Arc::clone(kept.insert(held))),
-            // Gone before another is made: there may be no room for both.
-            held => {
-                drop(held);
-                Ok(Arc::clone(kept.insert(make(&self.bare)?)))
-            }
+        if let Some(held) = kept.as_ref()
+            && serves(held)
+        {
+            return Ok(Arc::clone(held));
         }
+        *kept = None; // before another is made: there may be no room for both
+        Ok(Arc::clone(kept.insert(make(&self.bare)?)))
     }
 
     /// Takes over what is kept of the generation before, brought to this one.
