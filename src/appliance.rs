@@ -36,7 +36,10 @@ use std::{
 
 use crate::{
     audit::{AuditError, AuditSink, file::FileAudit},
-    backend::{Backend, BackendError, Description, Engine, FACTORIES, Unavailable, fpga::Fpga},
+    backend::{
+        Backend, BackendError, Description, Engine, FACTORIES, Plaintext, Unavailable, Wish,
+        fpga::Fpga,
+    },
     capture::{
         lane::LaneSet,
         runner::{LanePlan, Lanes, failures},
@@ -305,7 +308,7 @@ impl Appliance {
         let search = search_engine(config, Arc::clone(&backend))?;
         let engine = Engine { search, ..models.engine(Arc::clone(&backend))? };
         let keys = (&config.models, &config.attack);
-        let standby = standby::standby(&backend, threads(config), keys, environment);
+        let standby = standby::standby(&backend, wish(config, false), keys, environment);
         let took_us = world.clock.monotonic_us().saturating_sub(began_us);
         tracing::info!(took_us, "networks are ready");
         let assembly = Assembly {
@@ -547,12 +550,13 @@ fn open_audit(config: &Config, environment: &Environment) -> Result<FileAudit, S
     FileAudit::open(&path).map_err(StartError::Audit)
 }
 
-/// Compute threads of an engine.
-fn threads(config: &Config) -> usize {
-    match config.engine.threads {
+/// What the configuration says of an engine, asked for by its name or not.
+fn wish(config: &Config, by_name: bool) -> Wish<'_> {
+    let threads = match config.engine.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
-    }
+    };
+    Wish { threads, adapter: &config.engine.adapter, by_name }
 }
 
 /// The backend that the configuration asks for.
@@ -560,16 +564,22 @@ fn threads(config: &Config) -> usize {
 /// # Errors
 /// [`StartError::Engine`].
 pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
-    let threads = threads(config);
     let wanted = match config.engine.name {
         EngineName::Auto => None,
         EngineName::Cpu => Some("cpu"),
         EngineName::Reference => Some("reference"),
+        EngineName::Wgpu => Some("wgpu"),
     };
+    first_of(config, wanted)
+}
+
+/// The first backend that is at hand, of all or of that name.
+fn first_of(config: &Config, wanted: Option<&str>) -> Result<Arc<dyn Backend>, StartError> {
+    let wish = wish(config, wanted.is_some());
     let mut refused =
         Unavailable { what: "this backend", why: "this build does not carry it".to_owned() };
     for factory in FACTORIES.iter().filter(|row| wanted.is_none_or(|name| name == row.name)) {
-        match (factory.make)(threads) {
+        match (factory.make)(&wish) {
             Ok(backend) => return Ok(backend),
             Err(unavailable) => {
                 tracing::info!(backend = factory.name, why = %unavailable.why, "not available");
@@ -581,14 +591,22 @@ pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
     Err(StartError::Engine { name, error: refused })
 }
 
-/// Who searches galleries; `beside` takes what is beyond a card.
+/// Who searches galleries beside the backend that runs the networks, which takes what is beyond a
+/// card.
+///
+/// Galleries are read from their source, tile by tile, and a device with memory of its own would
+/// have to be sent all of it for every search: they are left to the host's own memory, unless the
+/// device was asked for by name.
 ///
 /// # Errors
-/// [`StartError::SearchEngine`].
+/// [`StartError::SearchEngine`]; [`StartError::Engine`] when the host's own backend is not at hand.
 pub fn search_engine(
     config: &Config,
     beside: Arc<dyn Backend>,
 ) -> Result<Arc<dyn Backend>, StartError> {
+    let is_apart = beside.describe().plaintext == Plaintext::Device;
+    let is_left_to_host = is_apart && config.engine.name == EngineName::Auto;
+    let beside = if is_left_to_host { first_of(config, Some("cpu"))? } else { beside };
     let made = match config.engine.search {
         SearchEngine::Same => return Ok(beside),
         SearchEngine::Fpga => Fpga::mapped(&config.engine.fpga_card, beside),

@@ -170,6 +170,9 @@ pub const TRUST_CERTIFICATES_MAX: usize = 8_192;
 pub const CRL_AGE_S_MAX: i64 = 90 * 24 * 60 * 60;
 /// Country certificates that are tried for one document signer.
 pub const TRUST_TRIES_MAX: usize = 16;
+/// Longest that a device may take to answer, in milliseconds, before it counts as lost: many times
+/// what the slowest of them needs for a batch.
+pub const DEVICE_WAIT_MS_MAX: u64 = 120_000;
 /// Compute threads of one engine.
 pub const ENGINE_THREADS_MAX: usize = 64;
 

@@ -21,7 +21,7 @@ use std::{
 };
 
 use portcullis::{
-    backend::{Backend, FACTORIES},
+    backend::{Backend, FACTORIES, Wish},
     model::{self, defaults},
     ops::program::{ChannelOrder, Feed, Program, Shape},
     random::{SystemEntropy, random_id},
@@ -136,7 +136,8 @@ fn every_network_on_every_backend_says_what_onnxruntime_says() {
         let program = model::load(&bytes, &entry.name, ChannelOrder::Rgb, None);
         let program = program.unwrap_or_else(|error| panic!("{}: {error}", entry.name));
         for factory in FACTORIES {
-            let backend = match (factory.make)(2) {
+            let wish = Wish { threads: 2, adapter: "", by_name: true };
+            let backend = match (factory.make)(&wish) {
                 Ok(backend) => backend,
                 Err(unavailable) => {
                     common::skip(test, factory.name, &unavailable.to_string());

@@ -11,6 +11,8 @@ mod document;
 mod fail;
 mod finder;
 mod gallery;
+#[cfg(feature = "wgpu")]
+mod gpu;
 mod networks;
 mod peer;
 mod picture;
@@ -54,6 +56,9 @@ enum What {
     Products(Products),
     /// Exact 1:N search against FAISS, USearch and NumPy; sealed galleries; growth; 1:1.
     Search(search::Options),
+    /// Exact 1:N search on a GPU against a copy kernel and a naive shader.
+    #[cfg(feature = "wgpu")]
+    Wgpu(gpu::Options),
 }
 
 /// What both networks' benchmarks take.
@@ -141,6 +146,8 @@ fn main() -> ExitCode {
             products::products(&asked).map(|()| true).map_err(|why| why.to_string())
         }
         What::Search(asked) => search::run(&asked).map_err(|why| why.to_string()),
+        #[cfg(feature = "wgpu")]
+        What::Wgpu(asked) => gpu::run(&asked).map_err(|why| why.to_string()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

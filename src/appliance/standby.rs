@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::models::Models;
 use crate::{
-    backend::{Backend, Engine, FACTORIES},
+    backend::{Backend, Engine, FACTORIES, Wish},
     config::{AttackChoice, Environment, Models as ModelKeys},
     pipeline::{Standby, Supply},
 };
@@ -52,18 +52,22 @@ impl Supply for Engines {
 /// asked for, and passed over when it is not at hand.
 fn after(
     at_work: &dyn Backend,
-    threads: usize,
+    wish: Wish<'_>,
 ) -> Box<dyn Iterator<Item = Arc<dyn Backend>> + Send> {
     let name = at_work.describe().name;
     let place = FACTORIES.iter().position(|row| row.name == name);
     let rest = FACTORIES.iter().skip(place.map_or(FACTORIES.len(), |place| place + 1));
-    Box::new(rest.filter_map(move |row| (row.make)(threads).ok()))
+    let Wish { threads, by_name, .. } = wish;
+    let adapter = wish.adapter.to_owned();
+    Box::new(
+        rest.filter_map(move |row| (row.make)(&Wish { threads, adapter: &adapter, by_name }).ok()),
+    )
 }
 
-/// Who takes over from `at_work`.
+/// Who takes over from `at_work`; `wish` is for each of them.
 pub(super) fn standby(
     at_work: &Arc<dyn Backend>,
-    threads: usize,
+    wish: Wish<'_>,
     (keys, attack): (&ModelKeys, &AttackChoice),
     environment: &Environment,
 ) -> Standby {
@@ -72,9 +76,9 @@ pub(super) fn standby(
         attack: attack.clone(),
         environment: environment.clone(),
         at_work: Arc::clone(at_work),
-        after: after(at_work.as_ref(), threads),
+        after: after(at_work.as_ref(), wish),
     };
-    Standby { engines: Box::new(engines), searches: after(at_work.as_ref(), threads) }
+    Standby { engines: Box::new(engines), searches: after(at_work.as_ref(), wish) }
 }
 
 #[cfg(test)]
@@ -82,14 +86,17 @@ mod tests {
     use super::*;
     use crate::backend::reference::Reference;
 
+    const WISH: Wish<'_> = Wish { threads: 1, adapter: "", by_name: false };
+
     #[test]
     fn the_least_preferred_backend_is_last_and_has_nobody_after_it() {
-        assert_eq!(after(&Reference::new(), 1).count(), 0);
-        let first = (FACTORIES[0].make)(1);
-        if let Ok(first) = first {
-            let names: Vec<_> = after(first.as_ref(), 1).map(|next| next.describe().name).collect();
+        assert_eq!(after(&Reference::new(), WISH).count(), 0);
+        let first = FACTORIES.iter().find_map(|row| (row.make)(&WISH).ok());
+        let first = first.expect("the reference is always there");
+        let names: Vec<_> = after(first.as_ref(), WISH).map(|next| next.describe().name).collect();
+        assert!(!names.contains(&first.describe().name));
+        if first.describe().name != "reference" {
             assert_eq!(names.last(), Some(&"reference"));
-            assert!(!names.contains(&first.describe().name));
         }
     }
 }

@@ -8,6 +8,8 @@
 pub mod cpu;
 pub mod fpga;
 pub mod reference;
+#[cfg(feature = "wgpu")]
+pub mod wgpu;
 
 use std::{any::Any, fmt, sync::Arc};
 
@@ -195,24 +197,38 @@ impl fmt::Debug for Tiles {
     }
 }
 
+/// What the configuration says of the machine that it wants; a backend reads what concerns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish<'a> {
+    /// Compute threads on the host.
+    pub threads: usize,
+    /// A part of the name of a device; empty for the best one.
+    pub adapter: &'a str,
+    /// Whether this backend was asked for by its name. One that is slow on what it finds here says
+    /// that it is unavailable to who did not.
+    pub by_name: bool,
+}
+
 /// How a backend comes into being: one line of [`FACTORIES`].
 #[derive(Clone, Copy)]
 pub struct Factory {
     /// As in [`Description::name`].
     pub name: &'static str,
-    /// Makes it with that many compute threads, or says why it is not at hand.
-    pub make: fn(threads: usize) -> Result<Arc<dyn Backend>, Unavailable>,
+    /// Makes it, or says why it is not at hand.
+    pub make: fn(wish: &Wish<'_>) -> Result<Arc<dyn Backend>, Unavailable>,
 }
 
 /// Every backend of this build, the preferred one first; `reference` is always there and last.
 pub const FACTORIES: &[Factory] = &[
-    Factory { name: cpu::NAME, make: |threads| Ok(Arc::new(cpu::Cpu::new(threads)?)) },
+    #[cfg(feature = "wgpu")]
+    Factory { name: wgpu::NAME, make: |wish| Ok(Arc::new(wgpu::Wgpu::new(wish)?)) },
+    Factory { name: cpu::NAME, make: |wish| Ok(Arc::new(cpu::Cpu::new(wish.threads)?)) },
     // Without a card it is the twin: exact, and slow; a card is named in the configuration.
     Factory {
         name: fpga::NAME,
-        make: |threads| Ok(Arc::new(fpga::Fpga::twin(Arc::new(cpu::Cpu::new(threads)?))?)),
+        make: |wish| Ok(Arc::new(fpga::Fpga::twin(Arc::new(cpu::Cpu::new(wish.threads)?))?)),
     },
-    Factory { name: reference::NAME, make: |_threads| Ok(Arc::new(reference::Reference::new())) },
+    Factory { name: reference::NAME, make: |_wish| Ok(Arc::new(reference::Reference::new())) },
 ];
 
 /// A machine that computes.

@@ -69,6 +69,7 @@ enum EngineArgument {
     Auto,
     Cpu,
     Reference,
+    Wgpu,
 }
 
 /// One of the three streams of requests.
@@ -118,6 +119,7 @@ fn adapt(arguments: &Arguments, scene: &mut Scene<'_>) {
         Some(EngineArgument::Auto) => scene.config.engine.name = EngineName::Auto,
         Some(EngineArgument::Cpu) => scene.config.engine.name = EngineName::Cpu,
         Some(EngineArgument::Reference) => scene.config.engine.name = EngineName::Reference,
+        Some(EngineArgument::Wgpu) => scene.config.engine.name = EngineName::Wgpu,
         None => {}
     }
 }

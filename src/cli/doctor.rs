@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     appliance,
-    backend::{FACTORIES, Plaintext},
+    backend::{FACTORIES, Plaintext, Wish},
     config::{AttackDetection, AttackDetectorName, Environment},
     document::authentication::StoreSummary,
     keys::process,
@@ -88,7 +88,8 @@ pub(super) fn run(
 
 fn backends(config: &Config, findings: &mut Vec<Finding>) {
     for factory in FACTORIES {
-        let made = (factory.make)(1);
+        let wish = Wish { threads: 1, adapter: &config.engine.adapter, by_name: true };
+        let made = (factory.make)(&wish);
         let state = made
             .map(|backend| {
                 let held = backend.describe();

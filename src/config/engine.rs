@@ -13,6 +13,8 @@ use crate::limits::ENGINE_THREADS_MAX;
 pub struct EngineChoice {
     /// Which backend.
     pub name: EngineName,
+    /// A part of the name of the device that `wgpu` opens; empty for the best one.
+    pub adapter: String,
     /// Compute threads; 0 for one per core.
     pub threads: usize,
     /// Who searches galleries.
@@ -32,6 +34,8 @@ pub enum EngineName {
     Cpu,
     /// Plain loops; the oracle.
     Reference,
+    /// Any GPU with a Vulkan driver.
+    Wgpu,
 }
 
 /// Who searches galleries.

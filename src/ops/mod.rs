@@ -73,28 +73,32 @@ impl OpRow {
     const fn new(name: &'static str, class: Class) -> Self {
         Self { name, class, kernel: Twin::Missing, shader: Twin::Missing }
     }
+
+    const fn with_shader(self) -> Self {
+        Self { shader: Twin::Present, ..self }
+    }
 }
 
 /// Every op, by name. tests/tidy compares the twins with the folders `kernels/` and `shaders/`, and
 /// tests/conformance has a case for every row: neither can be forgotten.
 pub const ALL: &[OpRow] = &[
-    OpRow::new("activation", Class::Network),
-    OpRow::new("add", Class::Network),
-    OpRow::new("affine", Class::Network),
-    OpRow::new("concat", Class::Exact),
-    OpRow::new("conv2d", Class::Network),
-    OpRow::new("dense", Class::Network),
-    OpRow::new("depthwise", Class::Network),
-    OpRow::new("fit", Class::Exact),
-    OpRow::new("global_average", Class::Network),
-    OpRow::new("max_pool", Class::Exact),
+    OpRow::new("activation", Class::Network).with_shader(),
+    OpRow::new("add", Class::Network).with_shader(),
+    OpRow::new("affine", Class::Network).with_shader(),
+    OpRow::new("concat", Class::Exact).with_shader(),
+    OpRow::new("conv2d", Class::Network).with_shader(),
+    OpRow::new("dense", Class::Network).with_shader(),
+    OpRow::new("depthwise", Class::Network).with_shader(),
+    OpRow::new("fit", Class::Exact).with_shader(),
+    OpRow::new("global_average", Class::Network).with_shader(),
+    OpRow::new("max_pool", Class::Exact).with_shader(),
     OpRow::new("quantise", Class::Exact),
-    OpRow::new("scale", Class::Network),
-    OpRow::new("score", Class::Exact),
-    OpRow::new("search", Class::Exact),
-    OpRow::new("softmax", Class::Network),
-    OpRow::new("upsample", Class::Exact),
-    OpRow::new("warp", Class::Network),
+    OpRow::new("scale", Class::Network).with_shader(),
+    OpRow::new("score", Class::Exact).with_shader(),
+    OpRow::new("search", Class::Exact).with_shader(),
+    OpRow::new("softmax", Class::Network).with_shader(),
+    OpRow::new("upsample", Class::Exact).with_shader(),
+    OpRow::new("warp", Class::Network).with_shader(),
 ];
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, process::Command};
 
 use portcullis::{
-    backend::{FACTORIES, Network},
+    backend::{FACTORIES, Network, Wish},
     face::attack::{AttackDetector, AttackNetwork, Region, region},
     model::{self, defaults::MINIFASNET},
     ops::{
@@ -70,7 +70,7 @@ fn attack_scores_are_those_of_the_publishers_crops_and_onnxruntime() {
         .collect();
     let detector = AttackDetector::for_networks(&shown).expect("a detector");
     for factory in FACTORIES {
-        let backend = match (factory.make)(2) {
+        let backend = match (factory.make)(&Wish { threads: 2, adapter: "", by_name: true }) {
             Ok(backend) => backend,
             Err(unavailable) => {
                 common::skip(test, factory.name, &unavailable.to_string());

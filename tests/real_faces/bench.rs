@@ -9,7 +9,7 @@ use std::{
 };
 
 use portcullis::{
-    backend::{Backend, FACTORIES, Network},
+    backend::{Backend, FACTORIES, Network, Wish},
     document::image,
     face::{
         Detector, Face, FaceRules, Quality,
@@ -122,7 +122,7 @@ impl Bench {
 fn fastest() -> Arc<dyn Backend> {
     let make = |name| {
         let factory = FACTORIES.iter().find(|factory| factory.name == name)?;
-        (factory.make)(THREADS).ok()
+        (factory.make)(&Wish { threads: THREADS, adapter: "", by_name: true }).ok()
     };
     make("cpu").or_else(|| make("reference")).expect("the reference is always there")
 }

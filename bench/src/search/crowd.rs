@@ -33,15 +33,15 @@ enum Stream {
 }
 
 /// Probes, and who of them is enrolled.
-pub(super) struct Probes {
-    pub(super) templates: Vec<Template>,
+pub(crate) struct Probes {
+    pub(crate) templates: Vec<Template>,
     /// The mate's row; `None` for a stranger.
     pub(super) mates: Vec<Option<u64>>,
 }
 
 /// Everybody, from one seed.
-pub(super) struct Crowd {
-    pub(super) calibration: Calibration,
+pub(crate) struct Crowd {
+    pub(crate) calibration: Calibration,
     /// In words: whose statistics.
     pub(super) source: &'static str,
     people: People,
@@ -50,7 +50,7 @@ pub(super) struct Crowd {
 
 impl Crowd {
     /// People with embeddings of `dims` dimensions; `hot_dims` replaces the split where given.
-    pub(super) fn new(dims: usize, hot_dims: Option<usize>, seed: u64) -> Result<Self, Failure> {
+    pub(crate) fn new(dims: usize, hot_dims: Option<usize>, seed: u64) -> Result<Self, Failure> {
         let (calibration, source) = match dims {
             128 => (shipped(hot_dims)?, "the shipped calibration (SFace)"),
             512 => (of_spectrum(SPECTRUM_512, hot_dims)?, "the spectrum of a MobileFaceNet"),
@@ -124,7 +124,7 @@ impl Crowd {
 
     /// `count` probes for a gallery of `rows` rows: every second is a further photograph of
     /// somebody who is enrolled, evenly spread; the others are strangers.
-    pub(super) fn probes(&self, rows: usize, count: usize) -> Result<Probes, Failure> {
+    pub(crate) fn probes(&self, rows: usize, count: usize) -> Result<Probes, Failure> {
         let dims = self.dims();
         let mut strangers = vec![0.0; count * dims];
         self.people.strangers(&self.entropy(Stream::Strangers, 0), &mut strangers);

@@ -12,17 +12,17 @@
 //! plane has, what registers alone can do, and the cipher alone.
 
 mod ceilings;
-mod crowd;
+pub(crate) mod crowd;
 mod growth;
 mod one_to_one;
 mod peers;
-mod plain;
+pub(crate) mod plain;
 mod plot;
 mod report;
 mod rounds;
 mod sealed;
 mod survivors;
-mod verify;
+pub(crate) mod verify;
 
 use std::{
     fs,
@@ -136,7 +136,7 @@ impl Engine<'_> {
     }
 }
 
-fn probes(templates: &[Template], threshold: Score, best: usize) -> Vec<Probe<'_>> {
+pub(crate) fn probes(templates: &[Template], threshold: Score, best: usize) -> Vec<Probe<'_>> {
     let probe =
         |template| Probe { template, threshold, best, class_bits: 1, group: None, now_s: 0 };
     templates.iter().map(probe).collect()

@@ -25,14 +25,14 @@ struct Tile {
 }
 
 /// The rows of a crowd.
-pub(super) struct Plain {
+pub(crate) struct Plain {
     set: TileSet,
     tiles: Vec<Tile>,
 }
 
 impl Plain {
     /// Draws `rows` rows, and writes them to `npy` as well where it is given.
-    pub(super) fn draw(crowd: &Crowd, rows: usize, npy: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn draw(crowd: &Crowd, rows: usize, npy: Option<&Path>) -> Result<Self, Failure> {
         let layout = crowd.calibration.layout();
         let mut file = npy.map(|path| Npy::create(path, [rows, layout.dims])).transpose()?;
         let mut tiles = Vec::with_capacity(rows.div_ceil(layout.rows));

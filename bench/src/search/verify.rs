@@ -43,7 +43,7 @@ pub(super) fn against_the_oracle(
 }
 
 /// Refuses answers whose first `best` hits or counts differ, and certificates that do not hold.
-pub(super) fn equal(
+pub(crate) fn equal(
     who: &str,
     held: &[RowHits],
     expected: &[RowHits],
