@@ -32,7 +32,8 @@ pub(super) fn measure(
     let threads = options.threads.iter().copied().max().unwrap_or(1);
     let layout = scene.crowd.calibration.layout();
     for rows in options.growth.iter().copied().filter(|&rows| rows > 0) {
-        let own = (rows != options.rows).then(|| Galleries::new(&scene.crowd, rows)).transpose()?;
+        let new = || Galleries::new(&scene.crowd, rows, options.smoke);
+        let own = (rows != options.rows).then(new).transpose()?;
         let held = Held::new(scene, &own.as_ref().unwrap_or(galleries).locked)?;
         let engine = held.engine(scene, threads)?;
         let mut peers = flat(scene, rows, threads)?;

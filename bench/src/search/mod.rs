@@ -83,7 +83,7 @@ pub(crate) struct Options {
     /// Do not time the sealed gallery.
     #[arg(long)]
     no_sealed: bool,
-    /// Sizes of the growth table, rounded up to whole tiles; 0 for none.
+    /// Sizes of the growth table; 0 for none.
     #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000, 4_000_000])]
     growth: Vec<usize>,
     /// Interleaved rounds.
@@ -164,7 +164,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Failure> {
         let scene = Scene::new(options, dims, &folder.0)?;
         report.begin(&scene);
         survivors::print(&scene, &mut report)?;
-        let galleries = Galleries::new(&scene.crowd, options.rows)?;
+        let galleries = Galleries::new(&scene.crowd, options.rows, options.smoke)?;
         for &threads in &options.threads {
             threads_of(&scene, threads, &galleries, &mut report)?;
         }
@@ -224,7 +224,7 @@ impl Held {
     ) -> Result<Engine<'_>, Failure> {
         let tiles = if self.is_locked {
             let set = backend.pin(&self.source)?;
-            if !set.is_locked() {
+            if !set.is_locked() && !scene.options.smoke {
                 let why = "the lock limit is too low to pin it: raise RLIMIT_MEMLOCK";
                 return Err(Failure::Crowd(why.to_owned()));
             }

@@ -7,7 +7,9 @@ use std::sync::{
 };
 
 use portcullis::{
-    gallery::{Enrolment, Gallery, GalleryError, Means, MemoryMedia, Residency, Settings},
+    gallery::{
+        Enrolment, Gallery, GalleryError, Means, MemoryMedia, OpenError, Residency, Settings,
+    },
     keys::custodian::MemoryCustodian,
     ops::{
         tile::{TileError, TilePart, TileSet, TileSource},
@@ -33,8 +35,8 @@ pub(super) struct Galleries {
 }
 
 impl Galleries {
-    /// Fills it.
-    pub(super) fn new(crowd: &Crowd, rows: usize) -> Result<Self, Failure> {
+    /// Fills it. A smoke run goes on where the lock limit is too low, and searches it sealed.
+    pub(super) fn new(crowd: &Crowd, rows: usize, smoke: bool) -> Result<Self, Failure> {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let means = Means {
             custodian: Arc::new(MemoryCustodian::new(Arc::clone(&entropy))),
@@ -47,9 +49,18 @@ impl Galleries {
         let sealed = Gallery::create(own, means.clone(), kind, layout, settings);
         let sealed = sealed.map_err(refused)?;
         fill(&sealed, crowd, rows)?;
-        let settings = Settings { residency: Residency::Locked, ..settings };
-        let locked = Gallery::open(Arc::new(media), means, settings).map_err(refused)?;
-        Ok(Self { sealed, locked })
+        let again = |residency| {
+            let media = Arc::new(media.clone());
+            Gallery::open(media, means.clone(), Settings { residency, ..settings })
+        };
+        let locked = match again(Residency::Locked) {
+            Err(GalleryError::Open(OpenError::Memory(why))) if smoke => {
+                println!("- {why}; this smoke run searches the gallery sealed");
+                again(Residency::Sealed)
+            }
+            opened => opened,
+        };
+        Ok(Self { sealed, locked: locked.map_err(refused)? })
     }
 }
 
