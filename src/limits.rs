@@ -79,6 +79,12 @@ pub const BATCH_FRAMES_MAX: usize = 8;
 pub const BATCH_WAIT_US_MAX: u64 = 4_000;
 /// Transactions in flight; one more is refused as busy.
 pub const TRANSACTIONS_MAX: usize = 64;
+/// Probes that one search takes: everybody who waits when it begins. One scan serves them all, so
+/// that a burst costs little more than one of them.
+pub const SEARCH_PROBES_MAX: usize = 64;
+/// Lines that compare and decide, one thread each. While one of them rides a scan, another takes
+/// those who came meanwhile, and joins it; more than a few only split the burst.
+pub const MATCH_LINES: usize = 4;
 /// Of those, places that enrolments leave to gates.
 pub const GATE_TRANSACTIONS: usize = TRANSACTIONS_MAX / 4;
 /// Detections of one frame that non-maximum suppression looks at, most confident first (as OpenCV's
@@ -189,3 +195,8 @@ const _: () = assert!(
     "the journal that is written must be one that is read"
 );
 const _: () = assert!(BATCH_FRAMES_MAX <= SLOTS, "a batch is made of slots");
+const _: () = assert!(
+    SEARCH_PROBES_MAX >= TRANSACTIONS_MAX,
+    "whatever waits together must fit one search, or a burst would cost several scans"
+);
+const _: () = assert!(MATCH_LINES >= 2, "a search that runs must not hold up the next");

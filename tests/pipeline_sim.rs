@@ -84,7 +84,8 @@ struct Sim {
     gallery: Gallery,
     desk: Arc<Desk>,
     engine_line: EngineLine,
-    match_line: MatchLine,
+    /// Turned by two owners.
+    match_lines: [MatchLine; 2],
     faulty: bool,
     waiting: Vec<Waiting>,
     /// Frames of orders that are not answered yet.
@@ -125,7 +126,7 @@ impl Sim {
             gallery,
             desk,
             engine_line,
-            match_line,
+            match_lines: [match_line.another(), match_line],
             faulty,
             waiting: Vec::new(),
             frames: Arc::default(),
@@ -144,7 +145,7 @@ impl Sim {
                 self.engine_line.turn();
             }
             7..=8 => {
-                self.match_line.turn();
+                self.match_lines[self.dice.below(2) as usize].turn();
             }
             9 => self.clock.advance_us(u64::from(self.dice.below(20_000))),
             10 => self.enrol(),
@@ -344,7 +345,8 @@ impl Sim {
             self.desk.stop();
         }
         while !self.desk.is_done() {
-            let worked = self.engine_line.turn() | self.match_line.turn();
+            let [one, other] = &mut self.match_lines;
+            let worked = self.engine_line.turn() | one.turn() | other.turn();
             assert!(worked, "an order is stuck");
         }
         for waiting in &self.waiting {

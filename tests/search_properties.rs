@@ -8,10 +8,14 @@ mod common;
 mod support;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
+use bytemuck::{Zeroable, cast_slice, cast_slice_mut};
 use portcullis::{
     backend::{
         Backend, Tiles,
@@ -19,7 +23,9 @@ use portcullis::{
     },
     ops::{
         search::{RowHits, scan},
-        tile::{TileError, TileLayout, TilePart, TileSet, TileSource},
+        tile::{
+            ROW_RESTRICTED, ROW_VACANT, Row, TileError, TileLayout, TilePart, TileSet, TileSource,
+        },
     },
 };
 use support::{
@@ -147,31 +153,52 @@ impl TileSource for Generation {
     }
 }
 
-/// The same people but one, who is enrolled, erased or expired: only that tile's content changes.
-fn next(dice: &mut Dice, layout: TileLayout, before: &Generation, number: u64) -> Generation {
+/// What happens to one reference between two generations.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Enrolled,
+    Replaced,
+    Erased,
+    Expired,
+    Restricted,
+}
+
+const CHANGES: [Change; 5] =
+    [Change::Enrolled, Change::Replaced, Change::Erased, Change::Expired, Change::Restricted];
+
+/// The same people but one, to whom `change` happens: only that tile's content changes.
+fn next(
+    dice: &mut Dice,
+    layout: TileLayout,
+    before: &Generation,
+    (number, change): (u64, Change),
+) -> Generation {
     let mut templates: Vec<Vec<i8>> =
         before.gallery.rows.iter().map(|(_, values)| values.clone()).collect();
-    let changed = match dice.below(3) {
-        0 => {
+    let mut changed = dice.below(templates.len());
+    match change {
+        Change::Enrolled => {
+            changed = templates.len();
             templates.push(values(dice, layout, Spread::Concentrated));
-            templates.len() - 1
         }
-        1 => {
-            let at = dice.below(templates.len());
-            templates[at].fill(0);
-            at
-        }
-        _ => {
-            let at = dice.below(templates.len());
-            templates[at] = values(dice, layout, Spread::Concentrated);
-            at
-        }
-    };
-    // Rows of equal content must be equal: subjects are drawn anew, so they are taken over.
+        Change::Replaced => templates[changed] = values(dice, layout, Spread::Concentrated),
+        Change::Erased => templates[changed].fill(0),
+        Change::Expired | Change::Restricted => {}
+    }
+    // Rows of equal content must be equal: what is kept beside templates is drawn anew, and so it
+    // is taken over.
     let mut gallery = Gallery::of(dice, layout, templates);
     for (row, old) in gallery.rows.iter_mut().zip(&before.gallery.rows) {
         row.0 = old.0;
     }
+    let row = &mut gallery.rows[changed].0;
+    match change {
+        Change::Enrolled | Change::Replaced => {}
+        Change::Erased => *row = Row { flags: ROW_VACANT, ..Row::zeroed() },
+        Change::Expired => row.expiry_s = 1000, // the second at which everybody asks
+        Change::Restricted => row.flags |= ROW_RESTRICTED,
+    }
+    gallery.settle();
     let mut set = gallery.set().clone();
     set.generation = number;
     let mut tiles = set.tiles.to_vec();
@@ -215,14 +242,112 @@ fn readers_that_share_scans_each_get_their_own_generation() {
                     }
                 });
             }
-            for _ in 0..20 {
+            for change in CHANGES.into_iter().cycle().take(20) {
                 let before = current();
                 let number = before.set.generation + 1;
-                let after = Arc::new(next(dice, layout, &before, number));
+                let after = Arc::new(next(dice, layout, &before, (number, change)));
                 *newest.lock().unwrap_or_else(PoisonError::into_inner) = after;
                 thread::yield_now();
             }
         });
+        // Each of those who were erased, have expired or are restricted was left out.
+        let last = current();
+        let query = Query::whole(&last.gallery.rows[0].1, 0, 5);
+        let source: Arc<dyn TileSource> = Arc::<Generation>::clone(&last);
+        let answer = cpu.search(&[query.probe()], &Tiles::Source(source)).expect("it opens");
+        let hidden = |(row, _): &&(Row, Vec<i8>)| row.flags != 0 || row.expiry_s <= 1000;
+        let hidden = last.gallery.rows.iter().filter(hidden).count() as u64;
+        assert!(hidden > 0);
+        assert_eq!(answer[0].certificate.ineligible, hidden);
+    }
+}
+
+/// A gallery in memory that is somebody else's, as one in the `locked` residency is.
+struct InMemory {
+    source: Arc<dyn TileSource>,
+    /// By tile: hot, cold, rows; in words, so that a row table lies as it must.
+    parts: Vec<[(Vec<u64>, usize); 3]>,
+    /// Times that a hot part was copied.
+    copied: AtomicUsize,
+}
+
+impl InMemory {
+    fn of(source: &Arc<dyn TileSource>) -> Self {
+        let set = source.set();
+        let part = |tile: usize, part| {
+            let bytes = set.layout.part_bytes(part, set.tiles[tile].rows);
+            let mut words = vec![0_u64; bytes.div_ceil(8)];
+            let room = &mut cast_slice_mut::<u64, u8>(&mut words)[..bytes];
+            source.open(tile, part, room).expect("it opens");
+            (words, bytes)
+        };
+        let parts = (0..set.tiles.len())
+            .map(|tile| {
+                [TilePart::Hot, TilePart::Cold, TilePart::Rows].map(|name| part(tile, name))
+            })
+            .collect();
+        Self { source: Arc::clone(source), parts, copied: AtomicUsize::new(0) }
+    }
+}
+
+impl TileSource for InMemory {
+    fn set(&self) -> &TileSet {
+        self.source.set()
+    }
+
+    fn open(&self, tile: usize, part: TilePart, scratch: &mut [u8]) -> Result<(), TileError> {
+        self.source.open(tile, part, scratch)
+    }
+
+    fn resident(&self, tile: usize, part: TilePart) -> Option<&[u8]> {
+        if part == TilePart::Hot {
+            self.copied.fetch_add(1, Ordering::Relaxed);
+        }
+        let (words, bytes) = &self.parts.get(tile)?[part as usize];
+        Some(&cast_slice(words)[..*bytes])
+    }
+
+    fn origin(&self) -> u64 {
+        self.source.origin()
+    }
+}
+
+/// Of a gallery that lies in memory already the hot planes alone are copied, in the order in which
+/// they are read; of the next generation only those that are not equal.
+#[test]
+fn a_set_is_pinned_beside_memory_that_is_there_and_shares_equal_tiles() {
+    let dice = &mut Dice::thrown_for("pinned beside");
+    let layout = TileLayout { dims: 96, hot_dims: 64, rows: 80 };
+    let gallery = Gallery::filled(dice, layout, 500, Spread::Concentrated);
+    let mut set = gallery.set().clone();
+    set.generation = 1;
+    let first = Generation { gallery, set };
+    let second = next(dice, layout, &first, (2, Change::Erased));
+    let queries: Vec<Query> =
+        (0..9).map(|at| Query::whole(&first.gallery.rows[at * 50].1, 3000, 5)).collect();
+    let probes: Vec<_> = queries.iter().map(Query::probe).collect();
+    let [first, second] =
+        [first, second].map(|one| InMemory::of(&(Arc::new(one) as Arc<dyn TileSource>)));
+    let tiles = first.set().tiles.len();
+    let [first, second] = [first, second].map(Arc::new);
+    for cpu in machines() {
+        let mut held = Vec::new();
+        for (one, copies) in [(&first, tiles), (&second, 1)] {
+            let source: Arc<dyn TileSource> = Arc::<InMemory>::clone(one);
+            one.copied.store(0, Ordering::Relaxed);
+            let pinned = cpu.pin(&source).expect("there is memory");
+            assert_eq!(one.copied.load(Ordering::Relaxed), copies, "hot planes copied");
+            let truth = scan(&probes, source.as_ref()).expect("it opens");
+            for few in [1, 4, probes.len()] {
+                let there = Tiles::Pinned(Arc::clone(&pinned));
+                let answer = cpu.search(&probes[..few], &there).expect("it is there");
+                assert_eq!(answer, truth[..few], "{}", cpu.search_set());
+                let lies = Tiles::Source(Arc::clone(&source));
+                let answer = cpu.search(&probes[..few], &lies).expect("it is there");
+                assert_eq!(answer, truth[..few], "{}, where it lies", cpu.search_set());
+            }
+            held.push(pinned);
+        }
     }
 }
 

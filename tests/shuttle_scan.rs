@@ -131,12 +131,29 @@ impl TileSource for Generation {
 /// Threads of the scheduler's.
 struct Model {
     threads: usize,
+    /// How many callers must sleep before anybody scans: they have boarded then.
+    company: usize,
+    asleep: Arc<Asleep>,
+}
+
+impl Model {
+    fn of(threads: usize) -> Self {
+        Self { threads, company: 0, asleep: Arc::default() }
+    }
+}
+
+/// Callers that wait for their bells, or have.
+#[derive(Default)]
+struct Asleep {
+    count: Mutex<usize>,
+    changed: Condvar,
 }
 
 #[derive(Default)]
 struct Chime {
     rung: Mutex<bool>,
     changed: Condvar,
+    asleep: Arc<Asleep>,
 }
 
 impl Bell for Chime {
@@ -146,6 +163,8 @@ impl Bell for Chime {
     }
 
     fn wait(&self) {
+        *self.asleep.count.lock().expect("no panic") += 1;
+        self.asleep.changed.notify_all();
         let mut rung = self.rung.lock().expect("no panic");
         while !*rung {
             rung = self.changed.wait(rung).expect("no panic");
@@ -160,6 +179,11 @@ impl Crew for Model {
     }
 
     fn each(&self, work: &(dyn Fn(usize) + Sync)) {
+        let mut asleep = self.asleep.count.lock().expect("no panic");
+        while *asleep < self.company {
+            asleep = self.asleep.changed.wait(asleep).expect("no panic");
+        }
+        drop(asleep);
         thread::scope(|scope| {
             for number in 1..self.threads {
                 scope.spawn(move || work(number));
@@ -173,7 +197,7 @@ impl Crew for Model {
     }
 
     fn bell(&self) -> Arc<dyn Bell> {
-        Arc::new(Chime::default())
+        Arc::new(Chime { asleep: Arc::clone(&self.asleep), ..Chime::default() })
     }
 }
 
@@ -213,7 +237,7 @@ fn every_caller_gets_the_answer_of_its_own_generation() {
                 let opened = Arc::default();
                 let old = Generation::new(1, &[1, 2, 3, 4], None, &opened);
                 let new = Generation::new(2, &[1, 9, 3, 4, 5, 6], None, &opened);
-                let scans = Arc::new(Scans::new(Isa::Portable, Arc::new(Model { threads })));
+                let scans = Arc::new(Scans::new(Isa::Portable, Arc::new(Model::of(threads))));
                 let callers: Vec<_> = [&old, &new, &old, &new]
                     .into_iter()
                     .zip(1_i8..)
@@ -232,6 +256,42 @@ fn every_caller_gets_the_answer_of_its_own_generation() {
     }
 }
 
+/// Callers that have all boarded before anybody scans cost one scan together: each tile is opened
+/// once, and once more where two generations differ in it. Were each to scan for itself, nobody
+/// would sleep, and the one that scans would wait for ever: the scheduler tells.
+#[test]
+fn callers_that_come_together_cost_one_scan() {
+    for threads in [1, 2] {
+        shuttle::check_random(
+            move || {
+                let opened = Arc::default();
+                let old = Generation::new(1, &[1, 2, 3, 4], None, &opened);
+                let new = Generation::new(2, &[1, 9, 3, 4], None, &opened);
+                for (sources, tiles) in
+                    [(vec![&old; 5], 4), (vec![&old, &new, &old, &new, &new], 4 + 1)]
+                {
+                    let crew = Model { company: sources.len() - 1, ..Model::of(threads) };
+                    let scans = Arc::new(Scans::new(Isa::Portable, Arc::new(crew)));
+                    let before = opened.load(Ordering::SeqCst);
+                    let callers: Vec<_> = sources
+                        .into_iter()
+                        .zip(1_i8..)
+                        .map(|(source, x)| {
+                            let (scans, source) = (Arc::clone(&scans), Arc::clone(source));
+                            thread::spawn(move || ask(&scans, &source, [x, 1, -x, 2]))
+                        })
+                        .collect();
+                    for caller in callers {
+                        caller.join().expect("no panic").expect("every tile opens");
+                    }
+                    assert_eq!(opened.load(Ordering::SeqCst) - before, tiles);
+                }
+            },
+            200,
+        );
+    }
+}
+
 /// A tile that fails or panics in one generation fails those who ride with it, and nobody else.
 #[test]
 fn a_fault_concerns_only_those_who_share_the_tile() {
@@ -241,7 +301,7 @@ fn a_fault_concerns_only_those_who_share_the_tile() {
                 let opened = Arc::default();
                 let sound = Generation::new(1, &[1, 2, 3, 4], None, &opened);
                 let broken = Generation::new(2, &[1, 2, 8, 4], Some((2, fault)), &opened);
-                let scans = Arc::new(Scans::new(Isa::Portable, Arc::new(Model { threads: 2 })));
+                let scans = Arc::new(Scans::new(Isa::Portable, Arc::new(Model::of(2))));
                 let callers: Vec<_> = [&sound, &broken, &sound]
                     .into_iter()
                     .map(|source| {
@@ -272,7 +332,7 @@ fn an_old_set_is_let_go_with_its_last_caller() {
             let opened = Arc::default();
             let old = Generation::new(1, &[1, 2, 3], None, &opened);
             let new = Generation::new(2, &[1, 2, 7], None, &opened);
-            let scans = Arc::new(Scans::new(Isa::Portable, Arc::new(Model { threads: 2 })));
+            let scans = Arc::new(Scans::new(Isa::Portable, Arc::new(Model::of(2))));
             let others: Vec<_> = (0..2)
                 .map(|_| {
                     let (scans, new) = (Arc::clone(&scans), Arc::clone(&new));

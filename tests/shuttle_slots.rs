@@ -13,16 +13,27 @@ use std::sync::{
 };
 
 use portcullis::{
+    backend::{
+        Backend, BackendError, Description, Engine, Network, Pinned, Tiles,
+        reference::Reference as Oracle,
+    },
     capture::{
         Arrival, Encoded, Source, SourceFault,
         keeper::{Keeper, Open, Turn},
         lane::{Lane, LaneState, LaneTerms},
         runner::keep,
     },
+    gallery::Gallery,
     meter::{LaneKind, Meter},
+    model::Calibration,
+    ops::{
+        program::Program,
+        search::{Probe, RowHits},
+        tile::TileSource,
+    },
     pipeline::{
-        EngineLine, MatchLine, Offered, Order, Priority, Reference, Refused, Task, engine_loop,
-        match_loop,
+        Desk, EngineLine, MatchLine, Offered, Order, Parts, Priority, Reference, Refused, Task,
+        engine_loop, match_loop,
         slot::{CaptureError, SlotPool},
     },
     time::Clock,
@@ -111,21 +122,26 @@ fn no_ticket_is_lost_or_held_twice() {
     );
 }
 
-/// Both lines on threads of the scheduler's, with the runner's own loops.
+/// The engine line's bell, and one for each of two match lines.
+type Bells = [Arc<Bell>; 3];
+
+/// The engine line and two match lines on threads of the scheduler's, with the runner's own loops.
 fn spawn_lines(
-    desk: &Arc<portcullis::pipeline::Desk>,
-    lines: (EngineLine, MatchLine),
-    bells: &[Arc<Bell>; 2],
-) -> [thread::JoinHandle<()>; 2] {
-    let (engine_line, match_line) = lines;
-    let [engine, matching] = bells;
-    let (one, own, other) = (Arc::clone(desk), Arc::clone(engine), Arc::clone(matching));
-    let engine_thread =
-        thread::spawn(move || engine_loop(&one, engine_line, &|| own.sleep(), &|| other.ring()));
-    let (one, own, other) = (Arc::clone(desk), Arc::clone(matching), Arc::clone(engine));
-    let match_thread =
-        thread::spawn(move || match_loop(&one, match_line, &|| own.sleep(), &|| other.ring()));
-    [engine_thread, match_thread]
+    desk: &Arc<Desk>,
+    (engine_line, match_line): (EngineLine, MatchLine),
+    bells: &Bells,
+) -> Vec<thread::JoinHandle<()>> {
+    let [engine, matching @ ..] = bells.clone();
+    let (one, own, others) = (Arc::clone(desk), Arc::clone(&engine), matching.clone());
+    let wake = move || others.iter().for_each(|bell| bell.ring());
+    let mut threads =
+        vec![thread::spawn(move || engine_loop(&one, engine_line, &|| own.sleep(), &wake))];
+    for own in matching {
+        let (line, desk, back) = (match_line.another(), Arc::clone(desk), Arc::clone(&engine));
+        let run = move || match_loop(&desk, line, &|| own.sleep(), &|| back.ring());
+        threads.push(thread::spawn(run));
+    }
+    threads
 }
 
 #[test]
@@ -136,7 +152,7 @@ fn an_order_that_races_a_stop_is_answered_or_refused() {
             let (scene, parts) = Scene::new(4, 9, 0, Arc::new(YieldingClock), meanwhile);
             let scene = Arc::new(scene);
             let (desk, engine_line, match_line) = parts.assemble();
-            let bells: [Arc<Bell>; 2] = Default::default();
+            let bells = Bells::default();
             let lines = spawn_lines(&desk, (engine_line, match_line), &bells);
             let counts: Arc<[AtomicUsize; 2]> = Arc::default();
             let lanes: Vec<_> = (0..2_u8)
@@ -175,6 +191,87 @@ fn an_order_that_races_a_stop_is_answered_or_refused() {
             assert!(!scene.networks_hold_something());
         },
         150,
+    );
+}
+
+/// A search engine whose first search goes on until a second one has begun.
+#[derive(Default)]
+struct Meeting {
+    searches: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Meeting {
+    /// Sleeps until so many searches have begun.
+    fn begun(&self, count: usize) {
+        let mut searches = self.searches.lock().expect("no panic");
+        while *searches < count {
+            searches = self.changed.wait(searches).expect("no panic");
+        }
+    }
+}
+
+impl Backend for Meeting {
+    fn describe(&self) -> Description {
+        Oracle.describe()
+    }
+
+    fn load(&self, program: &Program, most: usize) -> Result<Box<dyn Network>, BackendError> {
+        Oracle.load(program, most)
+    }
+
+    fn pin(&self, source: &Arc<dyn TileSource>) -> Result<Arc<dyn Pinned>, BackendError> {
+        Oracle.pin(source)
+    }
+
+    fn search(&self, probes: &[Probe<'_>], tiles: &Tiles) -> Result<Vec<RowHits>, BackendError> {
+        *self.searches.lock().expect("no panic") += 1;
+        self.changed.notify_all();
+        self.begun(2);
+        Oracle.search(probes, tiles)
+    }
+}
+
+/// Were there one match line, the second traveller would wait for a search that waits for it: the
+/// scheduler would tell of threads that sleep for ever.
+#[test]
+fn a_search_that_runs_does_not_hold_up_the_next() {
+    // Made on this thread: its cipher wants more of a stack than a modelled one has.
+    let calibration = Calibration::sface_128();
+    let gallery = Gallery::in_memory(calibration.kind(), calibration.layout());
+    shuttle::check_random(
+        move || {
+            let meanwhile = Arc::new(thread::yield_now);
+            let (scene, parts) = Scene::new(4, 9, 0, Arc::new(YieldingClock), meanwhile);
+            let meeting = Arc::new(Meeting::default());
+            let search = Arc::<Meeting>::clone(&meeting) as Arc<dyn Backend>;
+            let engine = Engine { search, ..parts.engine };
+            let (desk, engine_line, match_line) = Parts { engine, ..parts }.assemble();
+            let bells = Bells::default();
+            let lines = spawn_lines(&desk, (engine_line, match_line), &bells);
+            let answered: Arc<AtomicUsize> = Arc::default();
+            for traveller in 0..2_u8 {
+                let probe = picture(&scene.slots, Shows::Face, traveller).expect("a slot");
+                let (tiles, best) = (gallery.source(), 1);
+                let threshold = scene.calibration.threshold(1e-4).expect("a row");
+                let task = Task::Identify { tiles, threshold, best, class_bits: 1, group: None };
+                let order = scene.order(Action::Identify, probe, task, u64::MAX);
+                let counted = Arc::clone(&answered);
+                let taken = desk.submit(order, move |_| {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                });
+                taken.expect("nobody stops it");
+                bells[0].ring();
+                // The second one comes while the first is searched for.
+                meeting.begun(1);
+            }
+            desk.stop();
+            bells.iter().for_each(|bell| bell.ring());
+            lines.into_iter().for_each(|line| line.join().expect("no panic"));
+            assert_eq!(answered.load(Ordering::SeqCst), 2);
+            assert_eq!((scene.slots.free(), scene.slots.residue_bytes()), (4, 0));
+        },
+        60,
     );
 }
 

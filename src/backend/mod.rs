@@ -43,7 +43,7 @@ pub struct Unavailable {
 pub enum Plaintext {
     /// In the process's memory.
     Host,
-    /// In the memory of a device.
+    /// In the memory of a device as well, where a set is pinned.
     Device,
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     appliance,
-    backend::{FACTORIES, Wish},
+    backend::{FACTORIES, Plaintext, Wish},
     config::{AttackDetection, AttackDetectorName, Environment},
     document::authentication::StoreSummary,
     keys::process,
@@ -111,7 +111,14 @@ fn backends(config: &Config, findings: &mut Vec<Finding>) {
     findings.push(Finding::new("engine", "chosen by engine.name", state));
     let searches = appliance::backend(config)
         .and_then(|backend| appliance::search_engine(config, backend))
-        .map(|engine| engine.describe().device)
+        .map(|engine| {
+            let held = engine.describe();
+            let kept = match held.plaintext {
+                Plaintext::Host => "locked memory of this process",
+                Plaintext::Device => "the device's memory",
+            };
+            format!("{}; keeps galleries of the locked residency in {kept}", held.device)
+        })
         .map_err(|error| error.to_string());
     findings.push(Finding::new("engine", "chosen by engine.search", searches));
 }

@@ -22,6 +22,7 @@ use crate::{
     keys::{KeyArena, custodian::Claim},
     limits::REFERENCES_PER_SUBJECT_MAX,
     ops::{
+        residence::Residence,
         tile::{ROW_VACANT, Row, TileError, TileLayout, TilePart, TileSet, TileSource},
         transform::SignedPermutation,
     },
@@ -57,7 +58,7 @@ pub(super) struct Shelf {
     pub(super) writer: Mutex<Writer>,
     /// Subjects to rows of the newest generation, from the first time that somebody asks.
     pub(super) index: RwLock<Option<Index>>,
-    pub(super) newest: RwLock<Arc<Snapshot>>,
+    pub(super) newest: RwLock<Arc<Published>>,
     /// What failed where it cannot be told what the medium holds: nothing more is written.
     pub(super) unknown: OnceLock<(&'static str, String)>,
     /// Nobody else has this gallery open, nor a copy of it.
@@ -96,6 +97,7 @@ impl Shelf {
         Arc::new_cyclic(|shelf| {
             let stand = (kind, layout, origin);
             let first = Snapshot::new(stand, first, Arc::clone(&holders), Weak::clone(shelf));
+            let first = Published::new(first, settings.residency);
             Self {
                 file,
                 kind,
@@ -120,6 +122,11 @@ impl Shelf {
     }
 
     pub(super) fn newest(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.published().snapshot)
+    }
+
+    /// The newest generation as searches hold it.
+    pub(super) fn published(&self) -> Arc<Published> {
         Arc::clone(&self.newest.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -138,13 +145,15 @@ impl Shelf {
     pub(super) fn publish(self: &Arc<Self>, contents: Contents, update: IndexUpdate) {
         let stand = (self.kind, self.layout, self.origin);
         let holders = Arc::clone(&self.holders);
-        let next = Arc::new(Snapshot::new(stand, contents, holders, Arc::downgrade(self)));
+        let next = Snapshot::new(stand, contents, holders, Arc::downgrade(self));
+        let next = Arc::new(Published::new(next, self.settings.residency));
+        next.follow(&self.published()); // while what both share is there
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         update.apply(&mut index);
         let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
         let older = mem::replace(&mut *newest, next);
         drop((newest, index));
-        drop(older); // zeroes what only it held, outside the locks
+        drop(older); // zeroes what only it held, and what engines kept of it, outside the locks
     }
 
     /// Calls `ask` with the index and the generation that it belongs to; makes the index first, if
@@ -314,8 +323,9 @@ impl TileSource for Snapshot {
     }
 
     fn newer(&self) -> Option<Arc<dyn TileSource>> {
-        let newest = self.shelf.upgrade()?.newest();
-        (newest.set.generation > self.set.generation).then_some(newest as Arc<dyn TileSource>)
+        let newest = self.shelf.upgrade()?.published();
+        let is_newer = newest.set().generation > self.set.generation;
+        is_newer.then_some(newest as Arc<dyn TileSource>)
     }
 
     fn resident(&self, tile: usize, part: TilePart) -> Option<&[u8]> {
@@ -328,5 +338,61 @@ impl TileSource for Snapshot {
 
     fn origin(&self) -> u64 {
         self.origin
+    }
+}
+
+/// A generation as it is handed out: with the place for what an engine keeps of it, where plaintext
+/// may lie in memory.
+pub(super) struct Published {
+    // Dropped in this order: what is kept goes before the generation is released.
+    residence: Option<Residence>,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Published {
+    fn new(snapshot: Snapshot, residency: Residency) -> Self {
+        let snapshot = Arc::new(snapshot);
+        let residence = match residency {
+            Residency::Locked => Some(Residence::beside(Arc::<Snapshot>::clone(&snapshot))),
+            Residency::Sealed => None,
+        };
+        Self { residence, snapshot }
+    }
+
+    /// Has the engine that keeps something of `before` keep the same of this one.
+    fn follow(&self, before: &Self) {
+        if let (Some(own), Some(before)) = (&self.residence, &before.residence) {
+            own.follow(before);
+        }
+    }
+}
+
+impl TileSource for Published {
+    fn set(&self) -> &TileSet {
+        self.snapshot.set()
+    }
+
+    fn open(&self, tile: usize, part: TilePart, scratch: &mut [u8]) -> Result<(), TileError> {
+        self.snapshot.open(tile, part, scratch)
+    }
+
+    fn newer(&self) -> Option<Arc<dyn TileSource>> {
+        self.snapshot.newer()
+    }
+
+    fn resident(&self, tile: usize, part: TilePart) -> Option<&[u8]> {
+        self.snapshot.resident(tile, part)
+    }
+
+    fn residence(&self) -> Option<&Residence> {
+        self.residence.as_ref()
+    }
+
+    fn transform(&self) -> Option<&SignedPermutation> {
+        self.snapshot.transform()
+    }
+
+    fn origin(&self) -> u64 {
+        self.snapshot.origin()
     }
 }

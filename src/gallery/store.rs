@@ -122,7 +122,7 @@ impl Gallery {
     /// The newest generation; it never changes, and searches may hold it.
     #[must_use]
     pub fn source(&self) -> Arc<dyn TileSource> {
-        self.shelf.newest()
+        self.shelf.published()
     }
 
     /// How much the newest generation holds. Waits for no writer.

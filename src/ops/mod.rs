@@ -5,13 +5,13 @@
 //! in f64, so that an oracle's own rounding never decides a comparison; the order of a sum is free
 //! for a backend, and tests/conformance holds it to the tolerance of the op's [`Class`].
 //!
-//! Invariant: no I/O, no threads, no clock, no state; a function writes every value of its output
-//! and nothing else. What is not here: batches (a backend loops or fuses over items) and memory
+//! Invariant: no I/O, no threads, no clock, no state (a [`residence`] is its generation's); a
+//! function writes every value of its output and nothing else. What is not here: batches (a backend loops or fuses over items) and memory
 //! planning.
 //!
 //! Beside the ops stand the words they share: [`item`] (one buffer), [`program`] and [`check`] (a
-//! network as data, and whether it is one), [`step`] (from a step to its function), [`tile`] and
-//! [`transform`].
+//! network as data, and whether it is one), [`step`] (from a step to its function), [`tile`],
+//! [`residence`] and [`transform`].
 
 pub mod activation;
 pub mod add;
@@ -27,6 +27,7 @@ pub mod item;
 pub mod max_pool;
 pub mod program;
 pub mod quantise;
+pub mod residence;
 pub mod scale;
 pub mod score;
 pub mod search;

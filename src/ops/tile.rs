@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::transform::SignedPermutation;
+use super::{residence::Residence, transform::SignedPermutation};
 use crate::types::TemplateKind;
 
 /// Present, but left out of every search (GDPR Art. 18).
@@ -214,6 +214,12 @@ pub trait TileSource: Send + Sync {
     /// its owner; `None` where it must be opened. Either for every part of a source, or for none.
     fn resident(&self, tile: usize, part: TilePart) -> Option<&[u8]> {
         let _ = (tile, part);
+        None
+    }
+
+    /// The place for what an engine keeps of this generation. `None` where plaintext may lie nowhere
+    /// but in a scan's scratch, and for a source that stands alone.
+    fn residence(&self) -> Option<&Residence> {
         None
     }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     audit::{AuditComparison, AuditEntry, AuditError, AuditSink},
-    limits::BATCH_FRAMES_MAX,
+    limits::SEARCH_PROBES_MAX,
     policy::Policy,
     types::{Attack, Authenticity, EngineFact, Facts, Obligation, Outcome, Reason, Verdict},
 };
@@ -65,8 +65,13 @@ pub(super) struct Decide {
 impl Decide {
     pub(super) fn new(policy: Arc<dyn Policy>, audit: Arc<dyn AuditSink>) -> Self {
         let (verdicts, entries) =
-            (Vec::with_capacity(BATCH_FRAMES_MAX), Vec::with_capacity(BATCH_FRAMES_MAX));
+            (Vec::with_capacity(SEARCH_PROBES_MAX), Vec::with_capacity(SEARCH_PROBES_MAX));
         Self { policy, audit, verdicts, entries }
+    }
+
+    /// The same rules and the same audit, for another line.
+    pub(super) fn another(&self) -> Self {
+        Self::new(Arc::clone(&self.policy), Arc::clone(&self.audit))
     }
 
     /// Turns what is known of each job into its reply, in their order, at the end of `replies`. The

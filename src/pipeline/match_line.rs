@@ -1,5 +1,10 @@
 //! The match line: search → decide → reply, for every transaction that waits.
 //!
+//! There are several, alike, each turned by an owner of its own. A line takes everybody who waits,
+//! up to what one search takes; while it searches, the next line takes those who came meanwhile,
+//! and their search joins the scan that runs. What a line decides in one turn it records in one
+//! write.
+//!
 //! Invariant: a transaction that arrives here is answered once, whatever panics on the way; its
 //! place in the table is free, and its frames are zero, before its reply is handed over.
 
@@ -16,7 +21,7 @@ use super::{
     search::Search,
 };
 use crate::{
-    limits::BATCH_FRAMES_MAX,
+    limits::SEARCH_PROBES_MAX,
     meter::{AttackFinding, Fate, LaneKind, Part, Stage},
     policy::ATTACK_SUSPECTED,
     types::{Attack, CaptureFact, EngineFact, Outcome},
@@ -38,15 +43,21 @@ impl MatchLine {
             desk,
             search,
             decide,
-            tickets: Vec::with_capacity(BATCH_FRAMES_MAX),
-            jobs: Vec::with_capacity(BATCH_FRAMES_MAX),
-            replies: Vec::with_capacity(BATCH_FRAMES_MAX),
+            tickets: Vec::with_capacity(SEARCH_PROBES_MAX),
+            jobs: Vec::with_capacity(SEARCH_PROBES_MAX),
+            replies: Vec::with_capacity(SEARCH_PROBES_MAX),
         }
+    }
+
+    /// Another line beside this one, for another owner: the same desk, the same engine.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self::new(Arc::clone(&self.desk), self.search.clone(), self.decide.another())
     }
 
     /// Answers the transactions that wait. False when there was none.
     pub fn turn(&mut self) -> bool {
-        while self.jobs.len() < BATCH_FRAMES_MAX {
+        while self.jobs.len() < SEARCH_PROBES_MAX {
             let Some(ticket) = self.desk.embedded.pop() else {
                 break;
             };

@@ -8,8 +8,10 @@
 //! ```
 //!
 //! Only a ticket (u32) crosses a queue. Stages are state machines without I/O: what comes in and
-//! what time it is go in, what follows comes out. Two lines string them together, and `runner.rs`
-//! alone owns threads, one per line; a test turns both lines by hand, in one thread, from one seed.
+//! what time it is go in, what follows comes out. Two kinds of lines string them together: one
+//! engine line, and several match lines that share scans ([`crate::limits::MATCH_LINES`]).
+//! `runner.rs` alone owns threads, one per line; a test turns the lines by hand, in one thread, from
+//! one seed.
 //!
 //! | stage | file | line |
 //! |---|---|---|
@@ -32,7 +34,8 @@
 //! entry, the reply) is written anew each time. Templates are wiped when they are dropped.
 //!
 //! `pace.rs` refuses what cannot be answered in time, `standby.rs` replaces an engine that fails,
-//! `offered.rs` keeps the account of frames.
+//! `searcher.rs` holds the one that searches for all match lines and `resident.rs` what it keeps of
+//! a gallery, `offered.rs` keeps the account of frames.
 //!
 //! Absent on purpose: a way to cut an engine short. A deadline is noticed between stages; a device
 //! that hangs holds its batch, and a caller that cannot wait refers on its own.
@@ -48,8 +51,10 @@ mod job;
 mod match_line;
 mod offered;
 mod pace;
+mod resident;
 mod runner;
 mod search;
+mod searcher;
 pub mod slot;
 mod standby;
 
@@ -289,8 +294,8 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The desk and the two lines, for whoever turns them: [`Pipeline`] with threads, a test
-    /// without.
+    /// The desk, the engine line and the first match line ([`MatchLine::another`] makes the others),
+    /// for whoever turns them: [`Pipeline`] with threads, a test without.
     #[must_use]
     pub fn assemble(self) -> (Arc<Desk>, EngineLine, MatchLine) {
         let desk = Arc::new(Desk::new(self.clock, self.meter, Arc::clone(&self.calibration)));
@@ -301,7 +306,8 @@ impl Parts {
         let stages = engine_line::Stages { detect, attack, embed, supply: engines };
         let engine_line = EngineLine::new(Arc::clone(&desk), stages, self.slots.slots());
         let meter = Arc::clone(&desk.meter);
-        let search = search::Search::new(self.engine.search, searches, meter);
+        let searcher = searcher::Searcher::new(self.engine.search, searches, meter);
+        let search = search::Search::new(searcher);
         let decide = decide::Decide::new(self.policy, self.audit);
         let match_line = MatchLine::new(Arc::clone(&desk), search, decide);
         (desk, engine_line, match_line)

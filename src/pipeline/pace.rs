@@ -29,7 +29,8 @@ use super::{Priority, Refused};
 /// Weight of what was known against what was measured: 7 of 8 parts.
 const MEMORY: u64 = 7;
 
-/// A measured time, smoothed. Written by one thread, read by any.
+/// A measured time, smoothed; read by any thread. Of two that measure at the same moment one may
+/// be forgotten: the estimate follows all the same.
 #[derive(Debug, Default)]
 struct Smoothed {
     us: AtomicU64,

@@ -1,6 +1,7 @@
-//! The only file of the pipeline that owns threads: one turns the engine line, one the match line.
+//! The only file of the pipeline that owns threads: one turns the engine line, and one each of the
+//! match lines.
 //!
-//! Both sleep on a parker when there is nothing to do, and are woken by whoever hands them work; a
+//! They sleep on a parker when there is nothing to do, and are woken by whoever hands them work; a
 //! wake-up before the sleep is not lost, because a parker remembers it. Stopping answers what is in
 //! flight first.
 
@@ -17,13 +18,13 @@ use super::{
     Claim, Order, Parts, Priority, Refused, Reply, desk::Desk, engine_line::EngineLine,
     match_line::MatchLine,
 };
-use crate::limits::{DRAIN_GRACE_MS, STOP_MS_MAX};
+use crate::limits::{DRAIN_GRACE_MS, MATCH_LINES, STOP_MS_MAX};
 
 /// The pipeline, running. Stops when dropped.
 pub struct Pipeline {
     desk: Arc<Desk>,
     engine: Unparker,
-    matching: Unparker,
+    matching: Arc<[Unparker]>,
     threads: Mutex<Vec<Line>>,
 }
 
@@ -62,28 +63,35 @@ impl Line {
 }
 
 impl Pipeline {
-    /// Starts the two threads.
+    /// Starts the threads.
     ///
     /// # Panics
     /// When the system cannot start a thread; nothing has been accepted then.
     #[must_use]
     pub fn start(parts: Parts) -> Self {
         let (desk, engine_line, match_line) = parts.assemble();
-        let (engine_parker, match_parker) = (Parker::new(), Parker::new());
+        let engine_parker = Parker::new();
         let engine = engine_parker.unparker().clone();
-        let matching = match_parker.unparker().clone();
-        let (one, next) = (Arc::clone(&desk), matching.clone());
+        let match_parkers: Vec<Parker> = (0..MATCH_LINES).map(|_| Parker::new()).collect();
+        let matching: Arc<[Unparker]> =
+            match_parkers.iter().map(|parker| parker.unparker().clone()).collect();
+        let (one, next) = (Arc::clone(&desk), Arc::clone(&matching));
+        // All of them: one that searches looks again anyway, and who is free is quick to look.
+        let wake_match = move || next.iter().for_each(Unparker::unpark);
         let run_engine =
-            move || engine_loop(&one, engine_line, &|| engine_parker.park(), &|| next.unpark());
-        let (other, back) = (Arc::clone(&desk), engine.clone());
-        let run_match =
-            move || match_loop(&other, match_line, &|| match_parker.park(), &|| back.unpark());
-        let threads = vec![Line::spawn("engine", run_engine), Line::spawn("match", run_match)];
+            move || engine_loop(&one, engine_line, &|| engine_parker.park(), &wake_match);
+        let mut threads = vec![Line::spawn("engine", run_engine)];
+        for parker in match_parkers {
+            let (desk, line) = (Arc::clone(&desk), match_line.another());
+            let back = engine.clone();
+            let run = move || match_loop(&desk, line, &|| parker.park(), &|| back.unpark());
+            threads.push(Line::spawn("match", run));
+        }
         Self { desk, engine, matching, threads: Mutex::new(threads) }
     }
 
-    /// Takes an order; `reply` is called once, on the match thread; it should be
-    /// quick, and must not stop the pipeline, which waits for that thread.
+    /// Takes an order; `reply` is called once, on a match thread; it should be quick, and must not
+    /// stop the pipeline, which waits for that thread.
     ///
     /// # Errors
     /// [`Refused`]; `reply` is then never called, and the order's frames are zero.
@@ -117,13 +125,16 @@ impl Pipeline {
     pub fn stop(&self, drain_ms: u64) -> bool {
         self.desk.drain(drain_ms.saturating_mul(1_000));
         self.engine.unpark();
-        self.matching.unpark();
+        self.matching.iter().for_each(Unparker::unpark);
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let patience = Duration::from_millis(drain_ms.saturating_add(DRAIN_GRACE_MS));
+        let mut patience = Duration::from_millis(drain_ms.saturating_add(DRAIN_GRACE_MS));
         let mut all = true;
         for line in threads {
-            all &= line.ends_within(patience);
+            if !line.ends_within(patience) {
+                // All were told at the same time: whoever is left has had that long, too.
+                (all, patience) = (false, Duration::ZERO);
+            }
         }
         all
     }
@@ -142,7 +153,7 @@ impl fmt::Debug for Pipeline {
 }
 
 /// What one thread does with the engine line until nothing will come any more: `sleep` until
-/// somebody wakes it, `wake_match` whenever the other line may have work. A wake-up that comes
+/// somebody wakes it, `wake_match` whenever the match lines may have work. A wake-up that comes
 /// before the sleep must not be lost.
 pub fn engine_loop(desk: &Desk, mut line: EngineLine, sleep: &dyn Fn(), wake_match: &dyn Fn()) {
     while !desk.is_done() {
@@ -156,7 +167,7 @@ pub fn engine_loop(desk: &Desk, mut line: EngineLine, sleep: &dyn Fn(), wake_mat
     wake_match();
 }
 
-/// What the other thread does with the match line; `wake_engine` when a transaction has ended,
+/// What each other thread does with its match line; `wake_engine` when a transaction has ended,
 /// which may have been the last.
 pub fn match_loop(desk: &Desk, mut line: MatchLine, sleep: &dyn Fn(), wake_engine: &dyn Fn()) {
     while !desk.is_done() {

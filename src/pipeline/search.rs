@@ -4,26 +4,24 @@
 //! with the newest generation; when a newer one was published meanwhile it is repeated, a bounded
 //! number of times, and an answer that is still stale says so.
 //!
-//! Tiles are read from the source, not pinned: a gallery in locked memory is scanned where it lies
-//! ([`TileSource::resident`]), a sealed one tile by tile, and a pinned copy would outlive the
-//! erasure of a subject until somebody searched again. A backend with memory of its own is where
-//! pinning pays.
+//! A sealed gallery is opened tile by tile; of one whose plaintext may lie in memory the engine
+//! keeps a set of its own (`resident.rs`).
 //!
 //! A gallery may disguise its templates ([`TileSource::transform`]); probes go through the same
-//! transform here, and nowhere else. One match line asks one search at a time and hands over every
-//! probe that waits, so that a burst is one scan; callers beside the pipeline (another line,
-//! another appliance part) share scans in the backend.
+//! transform here, and nowhere else. A match line hands over every probe that waits, up to
+//! [`crate::limits::SEARCH_PROBES_MAX`], so that a burst is one scan; and there are several lines
+//! ([`crate::limits::MATCH_LINES`]), so that probes that come while it runs join it in the backend.
 
 use std::sync::Arc;
 
 use super::{
     job::{Found, Goal, Job},
-    standby::is_lost,
+    resident,
+    searcher::Searcher,
 };
 use crate::{
-    backend::{Backend, BackendError, Tiles},
+    backend::{Backend, BackendError},
     limits::{CANDIDATES_MAX, REFERENCES_PER_SUBJECT_MAX},
-    meter::{Meter, Part},
     ops::{
         search::{Probe, RowHits},
         tile::TileSource,
@@ -34,28 +32,23 @@ use crate::{
 /// How often a scan is repeated because the gallery changed under it.
 const RESCANS_MAX: usize = 2;
 
-/// Compares.
+/// Compares; one per match line.
+#[derive(Clone)]
 pub(super) struct Search {
-    backend: Arc<dyn Backend>,
-    /// Who takes over, the next one first.
-    standby: Box<dyn Iterator<Item = Arc<dyn Backend>> + Send>,
-    meter: Arc<Meter>,
+    searcher: Arc<Searcher>,
 }
 
 impl Search {
-    pub(super) fn new(
-        backend: Arc<dyn Backend>,
-        standby: Box<dyn Iterator<Item = Arc<dyn Backend>> + Send>,
-        meter: Arc<Meter>,
-    ) -> Self {
-        Self { backend, standby, meter }
+    pub(super) fn new(searcher: Searcher) -> Self {
+        Self { searcher: Arc::new(searcher) }
     }
 
     /// Fills in scores and candidates of every job that is sound and has a probe template.
-    pub(super) fn step(&mut self, now_s: i64, jobs: &mut [Job]) {
+    pub(super) fn step(&self, now_s: i64, jobs: &mut [Job]) {
+        let engine = self.searcher.engine();
         for job in jobs.iter_mut().filter(|job| is_ready(job)) {
             if matches!(job.goal, Goal::Verify { .. }) {
-                self.compare(job);
+                compare(engine.as_ref(), job);
             }
         }
         while let Some(first) = jobs.iter().find_map(wanted) {
@@ -64,9 +57,10 @@ impl Search {
                 .iter_mut()
                 .filter(|job| wanted(job).is_some_and(|other| same(other, &source)))
                 .collect();
-            let scanned = self.scan(now_s, &source, &together).or_else(|error| {
-                self.replace_backend(error)?;
-                self.scan(now_s, &source, &together)
+            let engine = self.searcher.engine();
+            let scanned = scan(&engine, now_s, &source, &together).or_else(|error| {
+                let next = self.searcher.after(&engine, error)?;
+                scan(&next, now_s, &source, &together)
             });
             match scanned {
                 Ok((found, current)) => {
@@ -81,63 +75,50 @@ impl Search {
             }
         }
     }
+}
 
-    /// Searches the newest generation for all of them; says whether it still is the newest.
-    fn scan(
-        &self,
-        now_s: i64,
-        source: &Arc<dyn TileSource>,
-        jobs: &[&mut Job],
-    ) -> Result<(Vec<RowHits>, bool), BackendError> {
-        let mut tiles = source.newer().unwrap_or_else(|| Arc::clone(source));
-        let mut rescans = 0;
-        loop {
-            let templates = disguised(tiles.as_ref(), jobs)?;
-            let probes: Vec<Probe<'_>> = jobs
-                .iter()
-                .enumerate()
-                .filter_map(|(at, job)| {
-                    let probe = probe(job, now_s)?;
-                    Some(Probe { template: templates.get(at).unwrap_or(probe.template), ..probe })
-                })
-                .collect();
-            let hits = self.backend.search(&probes, &Tiles::Source(Arc::clone(&tiles)))?;
-            match tiles.newer() {
-                Some(newer) if rescans < RESCANS_MAX => tiles = newer,
-                newer => return Ok((hits, newer.is_none())),
-            }
-            rescans += 1;
+/// Searches the newest generation for all of them; says whether it still is the newest.
+fn scan(
+    engine: &Arc<dyn Backend>,
+    now_s: i64,
+    source: &Arc<dyn TileSource>,
+    jobs: &[&mut Job],
+) -> Result<(Vec<RowHits>, bool), BackendError> {
+    let mut source = source.newer().unwrap_or_else(|| Arc::clone(source));
+    let mut rescans = 0;
+    loop {
+        let templates = disguised(source.as_ref(), jobs)?;
+        let probes: Vec<Probe<'_>> = jobs
+            .iter()
+            .enumerate()
+            .filter_map(|(at, job)| {
+                let probe = probe(job, now_s)?;
+                Some(Probe { template: templates.get(at).unwrap_or(probe.template), ..probe })
+            })
+            .collect();
+        // Let go of before the generation is.
+        let hits = engine.search(&probes, &resident::tiles(engine, &source)?)?;
+        match source.newer() {
+            Some(newer) if rescans < RESCANS_MAX => source = newer,
+            newer => return Ok((hits, newer.is_none())),
         }
+        rescans += 1;
     }
 }
 
-impl Search {
-    /// Puts the next backend to work, if this one is lost and there is one.
-    fn replace_backend(&mut self, error: BackendError) -> Result<(), BackendError> {
-        if !is_lost(&error) {
-            return Err(error);
-        }
-        let Some(next) = self.standby.next() else { return Err(error) };
-        tracing::error!(%error, "a search engine was lost; the next one takes over");
-        self.backend = next;
-        self.meter.restart(Part::Engine);
-        Ok(())
-    }
-
-    /// 1:1 with every reference that has a template of the probe's kind.
-    fn compare(&self, job: &mut Job) {
-        let (probe, references) = job.samples.split_at(1);
-        let Some(probe) = &probe[0].template else {
-            return;
-        };
-        let against = |reference: &Template| -> Option<Score> {
-            probe.kind().accept(reference.kind()).ok()?;
-            Some(self.backend.score(probe, reference))
-        };
-        let scores = references.iter().map(|sample| sample.template().and_then(against));
-        job.scores.clear();
-        job.scores.extend(scores); // into the place that was set aside for them
-    }
+/// 1:1 with every reference that has a template of the probe's kind.
+fn compare(engine: &dyn Backend, job: &mut Job) {
+    let (probe, references) = job.samples.split_at(1);
+    let Some(probe) = &probe[0].template else {
+        return;
+    };
+    let against = |reference: &Template| -> Option<Score> {
+        probe.kind().accept(reference.kind()).ok()?;
+        Some(engine.score(probe, reference))
+    };
+    let scores = references.iter().map(|sample| sample.template().and_then(against));
+    job.scores.clear();
+    job.scores.extend(scores); // into the place that was set aside for them
 }
 
 fn is_ready(job: &Job) -> bool {

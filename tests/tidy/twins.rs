@@ -10,7 +10,8 @@ use portcullis::{
 use super::tree::Tree;
 
 /// Files of `src/ops/` that are words of the ops and not ops.
-const WORDS: [&str; 7] = ["mod", "check", "item", "program", "step", "tile", "transform"];
+const WORDS: [&str; 8] =
+    ["mod", "check", "item", "program", "residence", "step", "tile", "transform"];
 
 /// One row: the op, and whether its kernel and its shader are promised.
 type Row<'a> = (&'a str, bool, bool);

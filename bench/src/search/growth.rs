@@ -1,16 +1,12 @@
 //! How cost grows with the gallery: ours at every size, FAISS's flat index as far as the peers'
 //! rows go.
 
-use std::sync::Arc;
-
-use portcullis::ops::tile::TileSource;
-
 use super::{
-    Scene,
+    Held, Scene,
     peers::{Asked, Peers},
-    plain::Plain,
     report::Report,
-    rounds,
+    rounds::{self, Beside},
+    sealed::Galleries,
 };
 use crate::fail::Failure;
 
@@ -26,32 +22,28 @@ pub(super) struct Point {
     pub(super) flat_ms: Option<f64>,
 }
 
-/// Measures every size, with the most threads.
-pub(super) fn measure(scene: &Scene<'_>, report: &mut Report) -> Result<(), Failure> {
+/// Measures every size, with the most threads; `galleries` has the size of the comparison.
+pub(super) fn measure(
+    scene: &Scene<'_>,
+    galleries: &Galleries,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let options = scene.options;
     let threads = options.threads.iter().copied().max().unwrap_or(1);
     let layout = scene.crowd.calibration.layout();
-    let sizes: Vec<usize> = options.growth.iter().copied().filter(|&rows| rows > 0).collect();
-    let Some(&most) = sizes.iter().max() else { return Ok(()) };
-    let tiles = |rows: usize| rows.div_ceil(layout.rows);
-    let whole = if tiles(most) * layout.rows > options.rows {
-        Arc::new(Plain::draw(&scene.crowd, tiles(most) * layout.rows, None)?)
-    } else {
-        Arc::clone(&scene.plain)
-    };
-    for rows in sizes {
-        let part = match rows == options.rows {
-            true => Arc::clone(&scene.plain),
-            false => Arc::new(whole.first(tiles(rows))),
-        };
-        let rows = part.set().rows();
-        let engine = scene.locked(part, threads)?;
-        let mut peers = flat(scene, rows as usize, threads)?;
+    for rows in options.growth.iter().copied().filter(|&rows| rows > 0) {
+        let new = || Galleries::new(&scene.crowd, rows, options.smoke);
+        let own = (rows != options.rows).then(new).transpose()?;
+        let held = Held::new(scene, &own.as_ref().unwrap_or(galleries).locked)?;
+        let engine = held.engine(scene, threads)?;
+        let mut peers = flat(scene, rows, threads)?;
         for &batch in &options.batch {
-            let lanes = rounds::measure(options, batch, &engine, None, peers.as_mut())?;
+            let beside = Beside { peers: peers.as_mut(), ..Beside::default() };
+            let lanes = rounds::measure(options, batch, &engine, beside)?;
             let ms = lanes.iter().map(|lane| lane.measured.median_ms());
             let flat_ms = ms.clone().skip(1).reduce(f64::min);
             let ours_ms = ms.clone().next().unwrap_or(f64::NAN);
+            let rows = rows as u64;
             report.growth(Point { dims: layout.dims, rows, batch, threads, ours_ms, flat_ms });
         }
     }

@@ -1,14 +1,15 @@
 //! `search`: exact 1:N on the CPU against FAISS, USearch and NumPy; the cost of a sealed gallery;
 //! how cost grows; and one comparison 1:1.
 //!
-//! Everybody searches the same rows with the same probes and the same number of threads for the
+//! Ours is a gallery in locked memory, pinned by the CPU backend, as the appliance searches it; and
+//! beside it the same gallery sealed. Everybody searches the same rows with the same probes and the same number of threads for the
 //! best k at or above the same threshold, and every answer is verified before a clock runs: ours
 //! against the scalar oracle, the peers' against ours (`peers.rs` says what equal means), and the
 //! exact number of accepted rows, which only we give with every answer, against FAISS's range
 //! search. Then all are timed in turn, round by round, and the medians are divided.
 //!
-//! Beside the ratios stand the machine's own ceilings, of the same run: a plain read of the bytes
-//! that the hot plane has, what registers alone can do, and the cipher alone.
+//! The machine's own ceilings are lanes of the same rounds: a plain read of the bytes that the hot
+//! plane has, what registers alone can do, and the cipher alone.
 
 mod ceilings;
 pub(crate) mod crowd;
@@ -32,6 +33,7 @@ use std::{
 use clap::Args;
 use portcullis::{
     backend::{Backend, Tiles, cpu::Cpu},
+    gallery::Gallery,
     ops::{
         search::{Probe, RowHits},
         tile::TileSource,
@@ -40,10 +42,13 @@ use portcullis::{
 };
 
 use crate::fail::Failure;
+use ceilings::{Ceiling, Ceilings};
 use crowd::{Crowd, Probes};
 use peers::{Asked, Peers};
 use plain::Plain;
 use report::{Report, Setting};
+use rounds::Beside;
+use sealed::Galleries;
 
 /// Options of `search`.
 #[derive(Debug, Clone, Args)]
@@ -75,10 +80,10 @@ pub(crate) struct Options {
     /// Peers to run, instead of all.
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
-    /// Leave the sealed gallery out.
+    /// Do not time the sealed gallery.
     #[arg(long)]
     no_sealed: bool,
-    /// Sizes of the growth table, rounded up to whole tiles; 0 for none.
+    /// Sizes of the growth table; 0 for none.
     #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000, 4_000_000])]
     growth: Vec<usize>,
     /// Interleaved rounds.
@@ -159,14 +164,11 @@ pub(crate) fn run(options: &Options) -> Result<bool, Failure> {
         let scene = Scene::new(options, dims, &folder.0)?;
         report.begin(&scene);
         survivors::print(&scene, &mut report)?;
-        let sealed = match options.no_sealed {
-            true => None,
-            false => Some(sealed::gallery(&scene.crowd, options.rows)?.source()),
-        };
+        let galleries = Galleries::new(&scene.crowd, options.rows, options.smoke)?;
         for &threads in &options.threads {
-            threads_of(&scene, threads, sealed.as_ref(), &mut report)?;
+            threads_of(&scene, threads, &galleries, &mut report)?;
         }
-        growth::measure(&scene, &mut report)?;
+        growth::measure(&scene, &galleries, &mut report)?;
     }
     for &dims in &options.dims {
         one_to_one::measure(dims, options, &mut report)?;
@@ -192,12 +194,45 @@ impl<'a> Scene<'a> {
         let threshold = Score::at_least(options.threshold, crowd.calibration.scale());
         Ok(Self { options, crowd, plain, drawn, threshold, folder: folder.to_owned() })
     }
+}
 
-    /// Our engine over a pinned copy of `plain`.
-    fn locked(&self, plain: Arc<Plain>, threads: usize) -> Result<Engine<'_>, Failure> {
+/// A gallery, and the probes in its own space.
+struct Held {
+    source: Arc<dyn TileSource>,
+    moved: Vec<Template>,
+    is_locked: bool,
+}
+
+impl Held {
+    fn new(scene: &Scene<'_>, gallery: &Gallery) -> Result<Self, Failure> {
+        let source = gallery.source();
+        let moved = verify::moved(scene, source.as_ref())?;
+        Ok(Self { source, moved, is_locked: gallery.stats().locked })
+    }
+
+    /// The engine over it, as the appliance searches it: pinned where plaintext may lie in memory,
+    /// else tile by tile.
+    fn engine(&self, scene: &Scene<'_>, threads: usize) -> Result<Engine<'_>, Failure> {
         let backend: Arc<dyn Backend> = Arc::new(Cpu::new(threads)?);
-        let tiles = Tiles::Pinned(backend.pin(&(plain as Arc<dyn TileSource>))?);
-        let probes = probes(&self.drawn.templates, self.threshold, self.options.best);
+        self.engine_on(backend, scene)
+    }
+
+    fn engine_on(
+        &self,
+        backend: Arc<dyn Backend>,
+        scene: &Scene<'_>,
+    ) -> Result<Engine<'_>, Failure> {
+        let tiles = if self.is_locked {
+            let set = backend.pin(&self.source)?;
+            if !set.is_locked() && !scene.options.smoke {
+                let why = "the lock limit is too low to pin it: raise RLIMIT_MEMLOCK";
+                return Err(Failure::Crowd(why.to_owned()));
+            }
+            Tiles::Pinned(set)
+        } else {
+            Tiles::Source(Arc::clone(&self.source))
+        };
+        let probes = probes(&self.moved, scene.threshold, scene.options.best);
         Ok(Engine { backend, tiles, probes })
     }
 }
@@ -206,30 +241,25 @@ impl<'a> Scene<'a> {
 fn threads_of(
     scene: &Scene<'_>,
     threads: usize,
-    gallery: Option<&Arc<dyn TileSource>>,
+    galleries: &Galleries,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let locked = scene.locked(Arc::clone(&scene.plain), threads)?;
-    let ours = verify::against_the_oracle(scene, &locked)?;
     let options = scene.options;
-    let moved = gallery.map(|source| verify::moved(scene, source.as_ref())).transpose()?;
-    let sealed = match (gallery, &moved) {
-        (Some(source), Some(moved)) => {
-            let probes = probes(moved, scene.threshold, options.best);
-            let tiles = Tiles::Source(Arc::clone(source));
-            let engine = Engine { backend: Arc::clone(&locked.backend), tiles, probes };
-            verify::equal(
-                "the sealed gallery",
-                &engine.answers(options.batch[0])?,
-                &ours,
-                options.best,
-            )?;
-            Some(engine)
-        }
-        _ => None,
+    let held = Held::new(scene, &galleries.locked)?;
+    let locked = held.engine(scene, threads)?;
+    let ours = verify::against_the_oracle(scene, &locked, &held.moved)?;
+    let held = match options.no_sealed {
+        true => None,
+        false => Some(Held::new(scene, &galleries.sealed)?),
     };
+    let on_the_same = |held| Held::engine_on(held, Arc::clone(&locked.backend), scene);
+    let sealed = held.as_ref().map(on_the_same).transpose()?;
+    if let Some(engine) = &sealed {
+        let answers = engine.answers(options.batch[0])?;
+        verify::equal("the sealed gallery", &answers, &ours, options.best)?;
+    }
     let mut peers = start_peers(scene, threads, &ours)?;
-    let ceiling = ceilings::measure(scene, threads)?;
+    let ceilings = Ceilings::new(scene, threads)?;
     for &batch in &options.batch {
         if let Some(peers) = &mut peers {
             let names = peers.names.clone();
@@ -237,12 +267,15 @@ fn threads_of(
                 peers.verify(name, batch, scene.threshold.0, &ours)?;
             }
         }
-        let lanes = rounds::measure(options, batch, &locked, sealed.as_ref(), peers.as_mut())?;
-        let cipher = match (gallery, &sealed) {
-            (Some(source), Some(engine)) => Some(opened(source, engine, batch, threads, options)?),
-            _ => None,
+        let opened = sealed.as_ref().map(|engine| opened(engine, batch)).transpose()?;
+        let wanted = [Ceiling::Read, Ceiling::Products].into_iter();
+        let beside = Beside {
+            sealed: sealed.as_ref(),
+            ceilings: Some((&ceilings, wanted.chain(opened.map(Ceiling::Cipher)).collect())),
+            peers: peers.as_mut(),
         };
-        report.add(&Setting { scene, threads, batch, lanes, ceiling, cipher });
+        let lanes = rounds::measure(options, batch, &locked, beside)?;
+        report.add(&Setting { scene, threads, batch, lanes, ceilings: &ceilings, opened });
     }
     Ok(())
 }
@@ -266,20 +299,15 @@ fn start_peers(
     Ok(Some(peers))
 }
 
-/// What one batch opens of the sealed gallery, and the milliseconds that the cipher alone takes.
-fn opened(
-    source: &Arc<dyn TileSource>,
-    engine: &Engine<'_>,
-    batch: usize,
-    threads: usize,
-    options: &Options,
-) -> Result<(sealed::Opened, f64), Failure> {
+/// What one batch opens of the sealed gallery.
+fn opened(engine: &Engine<'_>, batch: usize) -> Result<sealed::Opened, Failure> {
+    let Tiles::Source(source) = &engine.tiles else {
+        return Ok(sealed::Opened { bytes: 0, pieces: 0 });
+    };
     let counted = Arc::new(sealed::Counted::new(Arc::clone(source)));
     let tiles = Tiles::Source(Arc::clone(&counted) as Arc<dyn TileSource>);
     engine.backend.search(&engine.probes[..batch], &tiles)?;
-    let opened = counted.opened();
-    let rounds = if options.smoke { 1 } else { options.rounds };
-    Ok((opened, sealed::cipher_ms(opened, threads, rounds)?))
+    Ok(counted.opened())
 }
 
 /// A folder for the peers' files, gone when dropped.

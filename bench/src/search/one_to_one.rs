@@ -1,8 +1,11 @@
-//! One comparison, 1:1: the same op, alone.
+//! One comparison, 1:1, by the engine that searches, as the appliance compares.
 
 use std::hint::black_box;
 
-use portcullis::{ops::score::score, types::Template};
+use portcullis::{
+    backend::{Backend, cpu::Cpu},
+    types::Template,
+};
 
 use super::{Options, crowd::Crowd, report::Report};
 use crate::{
@@ -17,6 +20,8 @@ const COMPARISONS: usize = 100_000;
 
 /// Times it.
 pub(super) fn measure(dims: usize, options: &Options, report: &mut Report) -> Result<(), Failure> {
+    // Behind the trait, as the appliance holds it.
+    let engine: Box<dyn Backend> = Box::new(Cpu::new(1)?);
     let crowd = Crowd::new(dims, None, options.seed)?;
     let probes = crowd.probes(TEMPLATES, TEMPLATES)?;
     let at = |number: usize| -> &Template { &probes.templates[number % TEMPLATES] };
@@ -25,7 +30,7 @@ pub(super) fn measure(dims: usize, options: &Options, report: &mut Report) -> Re
         let spent = nanoseconds(|| {
             for number in 0..COMPARISONS {
                 let (probe, reference) = (at(number), at(7 * number + 1));
-                black_box(score(black_box(probe.values()), black_box(reference.values())));
+                black_box(engine.score(black_box(probe), black_box(reference)));
             }
         });
         measured.extend([spent]);

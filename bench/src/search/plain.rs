@@ -1,10 +1,9 @@
-//! A generation in plaintext, as a source of tiles: what is pinned, and what peers are given.
+//! A generation in plaintext, as a source of tiles: what the oracle scans, and what peers are given.
 
 use std::{
     fs::File,
     io::{BufWriter, Write},
     path::Path,
-    sync::Arc,
 };
 
 use bytemuck::Zeroable;
@@ -25,10 +24,10 @@ struct Tile {
     cold: Box<[u8]>,
 }
 
-/// The rows of a crowd; parts of it share their tiles.
+/// The rows of a crowd.
 pub(crate) struct Plain {
     set: TileSet,
-    tiles: Arc<[Tile]>,
+    tiles: Vec<Tile>,
 }
 
 impl Plain {
@@ -56,14 +55,7 @@ impl Plain {
             file.finish()?;
         }
         let set = set(crowd.calibration.kind(), layout, rows);
-        Ok(Self { set, tiles: tiles.into() })
-    }
-
-    /// The first `tiles` tiles of it.
-    pub(super) fn first(&self, tiles: usize) -> Self {
-        let tiles = tiles.min(self.set.tiles.len());
-        let set = TileSet { tiles: self.set.tiles[..tiles].into(), ..self.set.clone() };
-        Self { set, tiles: Arc::clone(&self.tiles) }
+        Ok(Self { set, tiles })
     }
 }
 

@@ -1,6 +1,11 @@
-//! Everybody in turn, round by round, so that whatever else the machine does meets all alike.
+//! Everybody in turn, round by round, so that whatever else the machine does meets all alike: our own
+//! sides, the peers, and the ceilings that both are held against.
 
-use super::{Engine, Options, peers::Peers};
+use super::{
+    Engine, Options,
+    ceilings::{Ceiling, Ceilings},
+    peers::Peers,
+};
 use crate::{
     fail::Failure,
     spent::{Measured, rest},
@@ -13,9 +18,21 @@ const RUNS_MAX: usize = 50;
 /// A side whose single run takes longer is timed in every third round only.
 const SLOW_MS: f64 = 1_000.0;
 
+/// What a lane is measured for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Our own search.
+    Ours,
+    /// Somebody else's.
+    Peer,
+    /// What the machine could do at most.
+    Ceiling,
+}
+
 /// One side and its measurements.
 pub(super) struct Lane {
     pub(super) name: String,
+    pub(super) kind: Kind,
     pub(super) measured: Measured,
 }
 
@@ -23,9 +40,18 @@ pub(super) struct Lane {
 pub(super) const LOCKED: &str = "portcullis";
 pub(super) const SEALED: &str = "portcullis, sealed";
 
+/// Who is timed beside the locked gallery.
+#[derive(Default)]
+pub(super) struct Beside<'a> {
+    pub(super) sealed: Option<&'a Engine<'a>>,
+    pub(super) ceilings: Option<(&'a Ceilings, Vec<Ceiling>)>,
+    pub(super) peers: Option<&'a mut Peers>,
+}
+
 /// Whom a lane asks.
 enum Side<'a> {
     Ours(&'a Engine<'a>),
+    Ceiling(&'a Ceilings, Ceiling),
     Peer(String),
 }
 
@@ -34,27 +60,32 @@ pub(super) fn measure(
     options: &Options,
     batch: usize,
     locked: &Engine<'_>,
-    sealed: Option<&Engine<'_>>,
-    mut peers: Option<&mut Peers>,
+    beside: Beside<'_>,
 ) -> Result<Vec<Lane>, Failure> {
+    let Beside { sealed, ceilings, mut peers } = beside;
+    let mut sides = vec![(Side::Ours(locked), LOCKED.to_owned())];
+    sides.extend(sealed.map(|sealed| (Side::Ours(sealed), SEALED.to_owned())));
+    if let Some((ceilings, wanted)) = &ceilings {
+        let each = |&one: &Ceiling| (Side::Ceiling(ceilings, one), one.name().to_owned());
+        sides.extend(wanted.iter().map(each));
+    }
     let names = peers.as_ref().map(|peers| peers.names.clone()).unwrap_or_default();
-    let ours = [(LOCKED, Some(locked)), (SEALED, sealed)];
-    let ours =
-        ours.into_iter().filter_map(|(name, engine)| Some((name.to_owned(), Side::Ours(engine?))));
-    let theirs = names.into_iter().map(|(name, _)| (name.clone(), Side::Peer(name)));
-    let sides: Vec<(String, Side<'_>)> = ours.chain(theirs).collect();
-    let mut once_ms = Vec::new();
-    for (_, side) in &sides {
+    sides.extend(names.into_iter().map(|(name, _)| (Side::Peer(name.clone()), name)));
+    let mut lanes = Vec::with_capacity(sides.len());
+    let mut once_ms = Vec::with_capacity(sides.len());
+    for (side, name) in &sides {
         let mut first = Measured::default();
         first.extend(time(side, &mut peers, [batch, 0, 1])?);
         once_ms.push(first.least_ms());
+        let kind = match side {
+            Side::Ours(_) => Kind::Ours,
+            Side::Ceiling(..) => Kind::Ceiling,
+            Side::Peer(_) => Kind::Peer,
+        };
+        lanes.push(Lane { name: name.clone(), kind, measured: Measured::default() });
     }
-    let mut lanes: Vec<Lane> = sides
-        .iter()
-        .map(|(name, _)| Lane { name: name.clone(), measured: Measured::default() })
-        .collect();
     for round in 0..if options.smoke { 1 } else { options.rounds } {
-        for (((_, side), lane), &once_ms) in sides.iter().zip(&mut lanes).zip(&once_ms) {
+        for (((side, _), lane), &once_ms) in sides.iter().zip(&mut lanes).zip(&once_ms) {
             let slow = once_ms > SLOW_MS;
             if slow && round % 3 != 0 {
                 continue;
@@ -78,6 +109,7 @@ fn time(
 ) -> Result<Vec<u64>, Failure> {
     match (side, peers) {
         (Side::Ours(engine), _) => engine.time(batch, first, runs),
+        (Side::Ceiling(ceilings, ceiling), _) => ceilings.time(*ceiling, runs),
         (Side::Peer(name), Some(peers)) => peers.time(name, batch, first, runs),
         (Side::Peer(name), None) => Err(Failure::Peer(format!("{name} is not there"))),
     }

@@ -1,5 +1,5 @@
-//! The sealed gallery under measurement, and what it must not cost: the time that AES-256-GCM takes
-//! for the bytes that a scan opens, at the sizes in which it opens them.
+//! The gallery under measurement, in both residencies, and what the sealed one must not cost: the
+//! time that AES-256-GCM takes for the bytes that a scan opens, at the sizes in which it opens them.
 
 use std::sync::{
     Arc,
@@ -7,28 +7,70 @@ use std::sync::{
 };
 
 use portcullis::{
-    gallery::{Enrolment, Gallery},
+    gallery::{
+        Enrolment, Gallery, GalleryError, Means, MemoryMedia, OpenError, Residency, Settings,
+    },
+    keys::custodian::MemoryCustodian,
     ops::{
         tile::{TileError, TilePart, TileSet, TileSource},
         transform::SignedPermutation,
     },
+    random::{Entropy, SystemEntropy},
+    time::SystemClock,
     types::{SubjectId, Template},
 };
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use super::crowd::Crowd;
-use crate::{
-    fail::Failure,
-    spent::{Measured, nanoseconds},
-};
+use crate::{fail::Failure, spent::nanoseconds};
 
 /// Rows that are enrolled at once: each commit writes a path of the key tree.
 const COMMIT_ROWS: usize = 16_384;
 
-/// A gallery with the first `rows` rows of the crowd.
-pub(super) fn gallery(crowd: &Crowd, rows: usize) -> Result<Gallery, Failure> {
+/// A gallery with the first `rows` rows of the crowd, opened twice.
+pub(super) struct Galleries {
+    pub(super) sealed: Gallery,
+    /// The same ciphertext, all of it opened into locked memory.
+    pub(super) locked: Gallery,
+}
+
+impl Galleries {
+    /// Fills it. A smoke run goes on where the lock limit is too low, and searches it sealed.
+    pub(super) fn new(crowd: &Crowd, rows: usize, smoke: bool) -> Result<Self, Failure> {
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let means = Means {
+            custodian: Arc::new(MemoryCustodian::new(Arc::clone(&entropy))),
+            entropy,
+            clock: Arc::new(SystemClock::start()),
+        };
+        let (media, settings) = (MemoryMedia::new(), Settings::default());
+        let (kind, layout) = (crowd.calibration.kind(), crowd.calibration.layout());
+        let own = Arc::new(media.clone());
+        let sealed = Gallery::create(own, means.clone(), kind, layout, settings);
+        let sealed = sealed.map_err(refused)?;
+        fill(&sealed, crowd, rows)?;
+        let again = |residency| {
+            let media = Arc::new(media.clone());
+            Gallery::open(media, means.clone(), Settings { residency, ..settings })
+        };
+        let locked = match again(Residency::Locked) {
+            Err(GalleryError::Open(OpenError::Memory(why))) if smoke => {
+                println!("- {why}; this smoke run searches the gallery sealed");
+                again(Residency::Sealed)
+            }
+            opened => opened,
+        };
+        Ok(Self { sealed, locked: locked.map_err(refused)? })
+    }
+}
+
+fn refused(error: GalleryError) -> Failure {
+    Failure::Crowd(error.to_string())
+}
+
+/// Enrols the first `rows` rows of the crowd, in order.
+fn fill(gallery: &Gallery, crowd: &Crowd, rows: usize) -> Result<(), Failure> {
     let kind = crowd.calibration.kind();
-    let gallery = Gallery::in_memory(kind, crowd.calibration.layout());
     let mut row = 0_u64;
     let mut newcomers = Vec::new();
     crowd.rows(rows, &mut |block| {
@@ -42,13 +84,11 @@ pub(super) fn gallery(crowd: &Crowd, rows: usize) -> Result<Gallery, Failure> {
             row += 1;
         }
         if newcomers.len() >= COMMIT_ROWS || row == rows as u64 {
-            let enrolled = gallery.enrol_all(&newcomers);
-            enrolled.map_err(|error| Failure::Crowd(error.to_string()))?;
+            gallery.enrol_all(&newcomers).map_err(refused)?;
             newcomers.clear();
         }
         Ok(())
-    })?;
-    Ok(gallery)
+    })
 }
 
 /// Bytes that were opened, and the pieces that they were opened in.
@@ -94,41 +134,35 @@ impl TileSource for Counted {
     }
 }
 
-/// Milliseconds that `threads` threads take to decipher what was opened, in pieces of the mean size
+/// Nanoseconds that `threads` threads take to decipher what was opened, in pieces of the mean size
 /// out of the cache: the cipher alone, without maps, keys, checks of ours, or wiping.
 ///
 /// Sealing is timed, not opening: the work is the same (the counter's blocks and the tag over the
 /// ciphertext), and a piece can be sealed again and again where it lies.
-pub(super) fn cipher_ms(opened: Opened, threads: usize, rounds: usize) -> Result<f64, Failure> {
+pub(super) fn cipher(opened: Opened, threads: usize) -> Result<u64, Failure> {
     let piece = (opened.bytes / opened.pieces.max(1)) as usize;
     let share = opened.pieces.div_ceil(threads as u64);
-    let failed = |_| Failure::Crowd("the cipher refused".to_owned());
-    let mut measured = Measured::default();
-    for _ in 0..rounds {
-        let mut outcome = Ok(());
-        let spent = nanoseconds(|| {
-            outcome = std::thread::scope(|scope| {
-                let each = || {
-                    let key = UnboundKey::new(&AES_256_GCM, &[7; 32])?;
-                    let key = LessSafeKey::new(key);
-                    let mut bytes = vec![0; piece];
-                    for number in 0..share {
-                        let mut nonce = [0; 12];
-                        nonce[..8].copy_from_slice(&number.to_le_bytes());
-                        let nonce = Nonce::assume_unique_for_key(nonce);
-                        let tag =
-                            key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut bytes)?;
-                        let _ = std::hint::black_box(tag);
-                    }
-                    Ok::<(), ring::error::Unspecified>(())
-                };
-                let running: Vec<_> = (0..threads).map(|_| scope.spawn(each)).collect();
-                let lost = |_| Err(ring::error::Unspecified);
-                running.into_iter().try_for_each(|one| one.join().unwrap_or_else(lost))
-            });
+    let mut outcome = Ok(());
+    let spent = nanoseconds(|| {
+        outcome = std::thread::scope(|scope| {
+            let each = || {
+                let key = UnboundKey::new(&AES_256_GCM, &[7; 32])?;
+                let key = LessSafeKey::new(key);
+                let mut bytes = vec![0; piece];
+                for number in 0..share {
+                    let mut nonce = [0; 12];
+                    nonce[..8].copy_from_slice(&number.to_le_bytes());
+                    let nonce = Nonce::assume_unique_for_key(nonce);
+                    let tag = key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut bytes)?;
+                    let _ = std::hint::black_box(tag);
+                }
+                Ok::<(), ring::error::Unspecified>(())
+            };
+            let running: Vec<_> = (0..threads).map(|_| scope.spawn(each)).collect();
+            let lost = |_| Err(ring::error::Unspecified);
+            running.into_iter().try_for_each(|one| one.join().unwrap_or_else(lost))
         });
-        outcome.map_err(failed)?;
-        measured.extend([spent]);
-    }
-    Ok(measured.median_ms())
+    });
+    outcome.map_err(|_| Failure::Crowd("the cipher refused".to_owned()))?;
+    Ok(spent)
 }

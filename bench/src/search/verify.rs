@@ -15,17 +15,21 @@ use crate::fail::Failure;
 /// Probes that the oracle answers as well; it is a plain loop.
 const ORACLE_PROBES: usize = 4;
 
-/// Answers of `engine` to all probes, with as many candidates as a search returns. The first are
-/// the oracle's; one by one and all together they are the same; every certificate holds.
+/// Answers of `engine` to all probes, `moved` into its gallery's own space, with as many candidates
+/// as a search returns. The first are the oracle's over the rows as they were drawn; one by one and
+/// all together they are the same; every certificate holds.
 pub(super) fn against_the_oracle(
     scene: &Scene<'_>,
     engine: &Engine<'_>,
+    moved: &[Template],
 ) -> Result<Vec<RowHits>, Failure> {
-    let wide = probes(&scene.drawn.templates, scene.threshold, CANDIDATES_MAX);
+    let wide = probes(moved, scene.threshold, CANDIDATES_MAX);
     let answers = engine.backend.search(&wide, &engine.tiles)?;
-    let few = &wide[..ORACLE_PROBES.min(wide.len())];
-    let oracle = scan(few, scene.plain.as_ref()).map_err(|error| Failure::Backend(error.into()))?;
-    equal("our engine and the oracle", &answers[..few.len()], &oracle, CANDIDATES_MAX)?;
+    let few = ORACLE_PROBES.min(wide.len());
+    let drawn = probes(&scene.drawn.templates[..few], scene.threshold, CANDIDATES_MAX);
+    let oracle =
+        scan(&drawn, scene.plain.as_ref()).map_err(|error| Failure::Backend(error.into()))?;
+    equal("our engine and the oracle", &answers[..few], &oracle, CANDIDATES_MAX)?;
     for &batch in &scene.options.batch {
         equal("batches of our engine", &engine.answers(batch)?, &answers, scene.options.best)?;
     }

@@ -188,7 +188,8 @@ impl Backend for Fpga {
             Some(held) => Held::Memory(held),
             None => Held::Elsewhere(self.elsewhere.pin(source)?),
         };
-        Ok(Arc::new(Resident { source: Arc::clone(source), held }))
+        let (source, plaintext) = (Arc::clone(source), self.plaintext);
+        Ok(Arc::new(Resident { source, held, plaintext }))
     }
 
     fn search(&self, probes: &[Probe<'_>], tiles: &Tiles) -> Result<Vec<RowHits>, BackendError> {

@@ -20,7 +20,7 @@ use super::{
     plan::Plan,
 };
 use crate::{
-    backend::{BackendError, Pinned},
+    backend::{BackendError, Pinned, Plaintext},
     ops::{
         search::Probe,
         tile::{Row, TileError, TilePart, TileSet, TileSource},
@@ -102,6 +102,8 @@ pub(super) struct Resident {
     /// What was pinned: requests beyond the card's sizes are searched by another engine from here.
     pub(super) source: Arc<dyn TileSource>,
     pub(super) held: Held,
+    /// Whose memory the card's is; that of the twin is this process's.
+    pub(super) plaintext: Plaintext,
 }
 
 /// Where a pinned set is.
@@ -119,8 +121,8 @@ impl Pinned for Resident {
 
     fn is_locked(&self) -> bool {
         match &self.held {
-            // Templates are not in the host's memory at all; what is there are opaque subjects.
-            Held::Memory(_) => true,
+            // With a card, templates are not in the host's memory at all: only opaque subjects are.
+            Held::Memory(_) => self.plaintext == Plaintext::Device,
             Held::Elsewhere(set) => set.is_locked(),
         }
     }

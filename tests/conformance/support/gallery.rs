@@ -155,6 +155,11 @@ impl Gallery {
                 tile.iter_mut().for_each(|(row, _)| *row = Row { subject: row.subject, ..first });
             }
         }
+        self.settle();
+    }
+
+    /// Brings what the tiles' rows have in common up to date with the rows.
+    pub(crate) fn settle(&mut self) {
         self.set.tiles = tiles(self.set.layout, &self.rows);
     }
 

@@ -1,7 +1,7 @@
 //! NEON of aarch64, with the dot product instructions where the processor has them.
 //!
-//! It passes the conformance suite under emulation; no aarch64 machine has timed it, and the size
-//! of its register block is an estimate.
+//! It is compiled and run only by hand, under emulation (`docs/measuring.md` has the command); no
+//! aarch64 machine has timed it, and the size of its register block is an estimate.
 #![expect(unsafe_code, reason = "vector intrinsics; every block says why it is sound")]
 
 use std::arch::{aarch64::*, asm, is_aarch64_feature_detected};

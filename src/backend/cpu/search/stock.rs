@@ -4,7 +4,7 @@ use std::{any::Any, sync::Arc};
 
 use super::{
     parts::{Bytes, Opened},
-    pin::{self, Pin},
+    pin::Pin,
     tile_scan::Hot,
 };
 use crate::{
@@ -43,10 +43,7 @@ impl Stock {
         let any: Arc<dyn Any + Send + Sync> = set;
         let own = any.downcast::<Pin>();
         let own = own.map_err(|_| BackendError::ForeignSet { what: NAME, generation })?;
-        Ok(match &own.tiles {
-            pin::Tiles::Source(source) => Self::Source(Arc::clone(source)),
-            pin::Tiles::Own(_) => Self::Pinned(own),
-        })
+        Ok(Self::Pinned(own))
     }
 
     /// Whose scans are shared.
@@ -72,7 +69,7 @@ impl Stock {
     /// The hot plane of `tile`.
     pub(super) fn hot<'a>(&'a self, tile: usize, scratch: &'a mut Bytes) -> Hot<'a> {
         match self {
-            Self::Pinned(pin) => Hot::Packed(pin.tile(tile).blocks()),
+            Self::Pinned(pin) => Hot::Packed(pin.blocks(tile)),
             Self::Source(_) => Hot::Plain(self.part(tile, TilePart::Hot, scratch)),
         }
     }
@@ -85,7 +82,7 @@ impl Stock {
         scratch: &'a mut Bytes,
     ) -> Opened<'a> {
         match self {
-            Self::Pinned(pin) => Opened::Resident(pin.tile(tile).part(part)),
+            Self::Pinned(pin) => pin.part(tile, part, scratch),
             Self::Source(source) => Opened::new(source.as_ref(), tile, part, scratch),
         }
     }
@@ -96,7 +93,7 @@ impl Stock {
             return &[];
         }
         match self {
-            Self::Pinned(pin) => pin.tile(tile).blocks(),
+            Self::Pinned(pin) => pin.blocks(tile),
             Self::Source(source) => source.resident(tile, TilePart::Hot).unwrap_or_default(),
         }
     }

@@ -1,0 +1,66 @@
+//! The engine that searches, for every match line, and who takes over when it is lost.
+//!
+//! Invariant: an engine that is lost is replaced once, whichever lines were searching with it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::standby::is_lost;
+use crate::{
+    backend::{Backend, BackendError},
+    meter::{Meter, Part},
+};
+
+/// Shared by all match lines.
+pub(super) struct Searcher {
+    line_up: Mutex<LineUp>,
+    meter: Arc<Meter>,
+}
+
+struct LineUp {
+    at_work: Arc<dyn Backend>,
+    /// Who takes over, the next one first.
+    standby: Box<dyn Iterator<Item = Arc<dyn Backend>> + Send>,
+}
+
+impl Searcher {
+    pub(super) fn new(
+        at_work: Arc<dyn Backend>,
+        standby: Box<dyn Iterator<Item = Arc<dyn Backend>> + Send>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        Self { line_up: Mutex::new(LineUp { at_work, standby }), meter }
+    }
+
+    /// The engine at work.
+    pub(super) fn engine(&self) -> Arc<dyn Backend> {
+        Arc::clone(&self.held().at_work)
+    }
+
+    /// Who is at work after `lost` answered with `error`: the next engine, or the one that another
+    /// line has put to work since.
+    ///
+    /// # Errors
+    /// `error`, when the engine is not lost, or when there is nobody after it.
+    pub(super) fn after(
+        &self,
+        lost: &Arc<dyn Backend>,
+        error: BackendError,
+    ) -> Result<Arc<dyn Backend>, BackendError> {
+        if !is_lost(&error) {
+            return Err(error);
+        }
+        let mut line_up = self.held();
+        if std::ptr::addr_eq(Arc::as_ptr(&line_up.at_work), Arc::as_ptr(lost)) {
+            let Some(next) = line_up.standby.next() else { return Err(error) };
+            tracing::error!(%error, "a search engine was lost; the next one takes over");
+            line_up.at_work = next;
+            self.meter.restart(Part::Engine);
+        }
+        Ok(Arc::clone(&line_up.at_work))
+    }
+
+    fn held(&self) -> MutexGuard<'_, LineUp> {
+        // A standby that panicked while it was made left the line-up as it was.
+        self.line_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
