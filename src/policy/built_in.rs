@@ -8,6 +8,7 @@
 use super::{Policy, rule};
 use crate::types::{
     Asked, Facts, Obligation, Obligations, Outcome, Permission, Reason, Reasons, Verdict,
+    Weaknesses,
 };
 
 /// Score from which a presentation counts as a suspected attack where no other is set.
@@ -31,9 +32,9 @@ pub enum AttackRule {
 pub enum DocumentRule {
     /// Genuine, without a reservation.
     Required,
-    /// Genuine; what the check rests on may be weak.
-    WeakAllowed,
-    /// Not found to be false.
+    /// Genuine, or weak in nothing but these ways.
+    WeakAllowed(Weaknesses),
+    /// Not found to be false. At a border the same as [`Self::Required`].
     NotRequired,
 }
 

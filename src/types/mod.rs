@@ -12,7 +12,7 @@ mod template;
 mod verdict;
 
 pub use candidate::{Candidate, Certificate};
-pub use document::{Authenticity, DocumentFault, Unchecked, Weakness};
+pub use document::{Authenticity, DocumentFault, Unchecked, Weakness, Weaknesses};
 pub use facts::{
     Action, Asked, AtLane, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
     IdentificationFact, Permission, Purpose, Role, Selection,
