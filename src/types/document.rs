@@ -128,7 +128,7 @@ impl Weaknesses {
     /// The same set with one more.
     #[must_use]
     pub const fn with(self, weakness: Weakness) -> Self {
-        Self(self.0 | 1 << weakness as u8)
+        Self(self.0 | (1 << weakness as u8))
     }
 
     /// Those that are not among `accepted`.
@@ -146,7 +146,7 @@ impl Weaknesses {
     /// Whether `weakness` is one of them.
     #[must_use]
     pub const fn contains(self, weakness: Weakness) -> bool {
-        self.0 & 1 << weakness as u8 != 0
+        self.0 & (1 << weakness as u8) != 0
     }
 
     /// All of them, the worst first.

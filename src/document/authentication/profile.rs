@@ -41,7 +41,7 @@ pub(super) fn check_key_period(
 ) -> Result<(), DocumentFault> {
     let Some(period) = signer.extensions.key_period else { return Ok(()) };
     let [from_s, to_s] = key_period(period).map_err(|_| DocumentFault::MalformedDsCert)?;
-    let outside = |signed_s| {
+    let outside = |signed_s: i64| {
         from_s.is_some_and(|from_s| signed_s < from_s) || to_s.is_some_and(|to_s| signed_s > to_s)
     };
     if signed_s.is_some_and(outside) {

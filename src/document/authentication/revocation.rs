@@ -2,7 +2,7 @@
 //!
 //! A list that says less or more than "these serial numbers of this issuer" (a critical extension:
 //! indirect, partial) is not understood as a whole. Whom it names is revoked all the same; whom it
-//! does not name is not cleared by it, and [`super::Weakness::CrlUnusable`] tells so.
+//! does not name is not cleared by it, and [`crate::types::Weakness::CrlUnusable`] tells so.
 
 use std::collections::HashSet;
 

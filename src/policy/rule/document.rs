@@ -27,8 +27,8 @@ pub(in crate::policy) fn consider(facts: &Facts, rule: DocumentRule) -> [Option<
         }
         rule => rule,
     };
-    let documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
-    let Some(refused) = documents.filter_map(|document| refused(document, rule)).next() else {
+    let mut documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
+    let Some(refused) = documents.find_map(|document| refused(document, rule)) else {
         return [None, None];
     };
     let because = refused
