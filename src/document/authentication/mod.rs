@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Everything is checked against the time that the caller hands in. The order of the checks is that
-//! of the Frontex guidelines: EF.SOD and its signature, the signer's chain, validity, revocation,
-//! then the data groups' hashes, then the country and the type of document. The first fault found
+//! of the Frontex guidelines: EF.SOD and its signature, the signer's chain, validity, revocation and
+//! usage, then the data groups' hashes, then the country and the type of document. The first fault found
 //! is the verdict's reason. What could not be asked (no revocation list of the issuer, no EF.DG1 to
 //! compare the country with) is a weakness, not silence.
 //!
@@ -157,10 +157,10 @@ fn check(
     let signed = object.signed.verify(&signer)?;
     found.note(Weakness::Sha1Signature, signed.by_sha1);
     let anchors = anchors(&signer, store)?;
-    profile::check_usage(&signer)?;
     check_times(&signer, signed.at_s, now_s)?;
     let anchor = in_force(&anchors, &signer, now_s)?;
     let revocation = check_revocation(&signer, &anchors, anchor, store, now_s)?;
+    profile::check_usage(&signer)?;
     found.note(Weakness::CrlAbsent, revocation == Revocation::Unknown);
     found.note(Weakness::CrlUnusable, revocation == Revocation::Unusable);
     found.note(Weakness::CrlStale, revocation == Revocation::NotRevokedStale);
