@@ -257,17 +257,18 @@ pub struct Assembly {
 }
 
 /// The built-in rules, as configured.
-fn policy(chosen: &PolicyChoice) -> Guards {
+fn policy(chosen: &PolicyChoice) -> Result<Guards, ConfigError> {
     let attack = match chosen.attack_detection {
         AttackDetection::Required => AttackRule::Required,
         AttackDetection::NotRequired => AttackRule::NotRequired,
     };
     let rules = Guards::new(attack).attack_threshold(chosen.attack_threshold);
-    rules.documents(match chosen.document_authentication {
-        DocumentAuthentication::Required => DocumentRule::Required,
-        DocumentAuthentication::WeakAllowed => DocumentRule::WeakAllowed,
+    let accepted = chosen.weaknesses_accepted()?;
+    Ok(rules.documents(match chosen.document_authentication {
+        DocumentAuthentication::Required if accepted.is_empty() => DocumentRule::Required,
+        DocumentAuthentication::Required => DocumentRule::WeakAllowed(accepted),
         DocumentAuthentication::NotRequired => DocumentRule::NotRequired,
-    })
+    }))
 }
 
 /// The appliance, running. Stops when dropped.
@@ -330,7 +331,7 @@ impl Appliance {
                 FaceRulesName::Still => FaceRules::still(),
                 FaceRulesName::Egate => FaceRules::egate(),
             },
-            policy: Arc::new(policy(&config.policy)),
+            policy: Arc::new(policy(&config.policy)?),
             standing,
             audit: Arc::new(audit),
             // Without a lane there is no transaction to remember.

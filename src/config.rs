@@ -8,6 +8,7 @@
 //! handed values.
 
 mod attack;
+mod document;
 mod engine;
 mod environment;
 mod lane;
@@ -160,6 +161,8 @@ pub struct PolicyChoice {
     pub attack_threshold: f32,
     /// What a document must be found to be before its photograph opens a gate.
     pub document_authentication: DocumentAuthentication,
+    /// Codes of the weaknesses that a document may have and open a gate all the same.
+    pub document_weaknesses_accepted: Vec<String>,
     /// False match rate of the threshold.
     pub fmr: f64,
     /// Rules for the face in a frame.
@@ -269,11 +272,9 @@ choice! {
 choice! {
     /// What a document must be found to be before its photograph opens a gate.
     DocumentAuthentication {
-        /// Genuine, without a reservation.
+        /// Genuine, without a reservation that is not accepted by name.
         Required,
-        /// Genuine; SHA-1, short keys and an old revocation list are accepted.
-        WeakAllowed,
-        /// Not found to be false.
+        /// Not found to be false; at a border genuine.
         NotRequired,
     }
 }
@@ -390,6 +391,7 @@ impl Default for PolicyChoice {
             attack_detection: AttackDetection::Required,
             attack_threshold: ATTACK_SCORE_SUSPECTED,
             document_authentication: DocumentAuthentication::Required,
+            document_weaknesses_accepted: Vec::new(),
             fmr: 1e-4,
             face_rules: FaceRulesName::Still,
             attempts: 2,
@@ -543,6 +545,7 @@ impl Config {
             let why = format!("1 to {}", limits::ATTEMPTS_MAX);
             return refuse("policy.attempts", attempts.to_string(), &why);
         }
+        self.policy.weaknesses_accepted()?;
         self.engine.check()?;
         let held = &self.limits;
         let bounds = [

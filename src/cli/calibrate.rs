@@ -58,7 +58,7 @@ pub(super) struct Arguments {
     name: Option<String>,
     /// Comparison score for which the planes are split; without it, the table's at policy.fmr, or
     /// 0.40.
-    #[arg(long, value_name = "SIMILARITY")]
+    #[arg(long, value_name = "SIMILARITY", value_parser = similarity)]
     operating: Option<f64>,
     /// Dimensions of the hot plane, instead of the split with the fewest bytes.
     #[arg(long, value_name = "K")]
@@ -69,6 +69,17 @@ pub(super) struct Arguments {
     /// Another calibration of the same embedder: print how far scores differ.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
+}
+
+/// A similarity of two faces.
+fn similarity(text: &str) -> Result<f64, String> {
+    let similarity: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    // Not a number is in no range.
+    if (-1.0..=1.0).contains(&similarity) {
+        Ok(similarity)
+    } else {
+        Err("a similarity is from -1 to 1".to_owned())
+    }
 }
 
 pub(super) fn run(arguments: &Arguments, scene: &mut Scene<'_>) -> Outcome {
@@ -272,4 +283,18 @@ fn split_line(split: &Split, best: &Split, tell: Tell) -> String {
         split.bytes
     );
     if split.hot_dims == best.hot_dims { tell.ink(Ink::Good, text + "  chosen") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operating_point_is_a_similarity() {
+        assert_eq!(similarity("0.4"), Ok(0.4));
+        assert_eq!(similarity("-1"), Ok(-1.0));
+        for wrong in ["nan", "NaN", "inf", "-inf", "1.01", "40", "", "high"] {
+            assert!(similarity(wrong).is_err(), "{wrong}");
+        }
+    }
 }

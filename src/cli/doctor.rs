@@ -267,13 +267,14 @@ fn anchors(held: &StoreSummary) -> Result<String, String> {
     let next = held.next_expiry_s.map_or_else(|| "never".to_owned(), document_verify::day);
     let told = format!(
         "{} certificates of {} countries, {} expired, the next on {next}; not used: {} that are no \
-         authority, {} not understood, {} with nothing trusted behind them",
+         authority, {} not understood, {} with nothing trusted behind them, {} master lists",
         held.anchors,
         held.countries,
         held.expired,
         held.refused.not_authorities,
         held.refused.unusable,
         held.refused.unlinked,
+        held.refused.master_lists,
     );
     if held.anchors == held.expired { Err(told) } else { Ok(told) }
 }
@@ -281,10 +282,12 @@ fn anchors(held: &StoreSummary) -> Result<String, String> {
 fn lists(held: &StoreSummary) -> Result<String, String> {
     let oldest = held.oldest_list_s.map_or_else(|| "none".to_owned(), document_verify::day);
     let told = format!(
-        "{} in use, the oldest of {oldest}; {} past their next update, {} not usable",
-        held.lists, held.lists_stale, held.refused.lists
+        "{} in use, the oldest of {oldest}; {} past their next update, {} that clear nobody as they \
+         say more than is understood, {} not usable",
+        held.lists, held.lists_stale, held.lists_unusable, held.refused.lists
     );
-    let sound = held.lists > 0 && held.lists_stale == 0 && held.refused.lists == 0;
+    let faults = held.lists_stale + held.lists_unusable + held.refused.lists;
+    let sound = held.lists > 0 && faults == 0;
     if sound { Ok(told) } else { Err(told) }
 }
 

@@ -101,11 +101,11 @@ struct SignerReport {
 
 impl Report {
     fn of(found: &Authentication, store: &StoreSummary) -> Self {
-        let code = |weakness: &Weakness| weakness.reason().0;
+        let code = |weakness: Weakness| weakness.reason().0;
         Self {
             verdict: found.verdict.name(),
             reason: found.verdict.code(),
-            weaknesses: found.weaknesses.iter().map(code).collect(),
+            weaknesses: found.verdict.weaknesses().iter().map(code).collect(),
             signer: found.signer.as_ref().map(SignerReport::of),
             trusted_certificates: store.anchors,
             revocation_lists: store.lists,
@@ -123,6 +123,7 @@ impl SignerReport {
                 Revocation::Unknown => "no revocation list of the issuer",
                 Revocation::NotRevoked => "not revoked",
                 Revocation::NotRevokedStale => "not revoked by a list past its next update",
+                Revocation::Unusable => "not named by a list that says more than is understood",
                 Revocation::Revoked => "revoked",
             },
             country_compared: signer.country_compared,
@@ -136,7 +137,7 @@ fn tell_report(found: &Authentication, report: &Report, tell: Tell) {
     if let Some((_, text)) = found.verdict.reason() {
         tell.line(format!("  {text}"));
     }
-    for weakness in &found.weaknesses {
+    for weakness in found.verdict.weaknesses().iter() {
         tell.line(format!("  weak: {}", weakness.reason().1));
     }
     if let Some(signer) = &report.signer {

@@ -21,7 +21,7 @@ use crate::{
     command::{Compared, Decision, FaceReport, GalleryDescription, Spent, Version},
     types::{
         Attack, Authenticity, CaptureFact, Certificate, Outcome, Score, SubjectId, Template,
-        Threshold, TransactionId,
+        Threshold, TransactionId, Weakness,
     },
 };
 
@@ -137,21 +137,65 @@ pub struct AttackAnswer {
     pub score: Option<f32>,
 }
 
-/// What passive authentication said of a document.
+/// Whether a document's signer stands on its issuer's revocation list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RevocationName {
+    /// A list that is in force does not name it.
+    NotRevoked,
+    /// A list does not name it, but is past its next update.
+    Stale,
+    /// The newest list says more than is understood.
+    Unusable,
+    /// There is no list of the issuer.
+    Absent,
+}
+
+/// What passive authentication said of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct DocumentAnswer {
     /// `VALID`, `WEAK`, `INVALID` or `NOT_CHECKED`.
     #[schema(value_type = String)]
     pub verdict: &'static str,
-    /// Why, as a stable code; absent for a valid document.
+    /// Why, as a stable code; of several weaknesses the worst; absent for a valid document.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub reason: Option<&'static str>,
+    /// Everything that makes it weak, as stable codes, the worst first; absent where nothing does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub weaknesses: Vec<&'static str>,
+    /// Whether its signer was revoked, where it is `VALID` or `WEAK`; a revoked one is `INVALID`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<RevocationName>,
+    /// Whether its issuing state was compared with the signer's country, where it is `VALID` or
+    /// `WEAK`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country_compared: Option<bool>,
 }
 
 impl From<Authenticity> for DocumentAnswer {
     fn from(authenticity: Authenticity) -> Self {
-        Self { verdict: authenticity.name(), reason: authenticity.code() }
+        let held = authenticity.weaknesses();
+        let revocation = if held.contains(Weakness::CrlAbsent) {
+            RevocationName::Absent
+        } else if held.contains(Weakness::CrlUnusable) {
+            RevocationName::Unusable
+        } else if held.contains(Weakness::CrlStale) {
+            RevocationName::Stale
+        } else {
+            RevocationName::NotRevoked
+        };
+        let is_genuine = matches!(authenticity, Authenticity::Valid | Authenticity::Weak(_));
+        let country_compared = !held.contains(Weakness::CountryNotCompared);
+        Self {
+            verdict: authenticity.name(),
+            reason: authenticity.code(),
+            weaknesses: held.iter().map(|weakness| weakness.reason().0).collect(),
+            revocation: is_genuine.then_some(revocation),
+            country_compared: is_genuine.then_some(country_compared),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Invariant: nothing leaves before its audit entry is written; when it cannot be written, nothing
 //! leaves but Refer. Whatever a policy says, an engine that was late or lost never opens a gate,
-//! nor does a document that failed its check.
+//! nor does a document that failed its check, nor at a border one that was not checked.
 //! Frames are zero and templates are dropped before the reply is handed over.
 
 use std::{
@@ -20,7 +20,9 @@ use crate::{
     audit::{AuditComparison, AuditEntry, AuditError, AuditSink},
     limits::SEARCH_PROBES_MAX,
     policy::Policy,
-    types::{Attack, Authenticity, EngineFact, Facts, Obligation, Outcome, Reason, Verdict},
+    types::{
+        Attack, Authenticity, EngineFact, Facts, Obligation, Outcome, Purpose, Reason, Verdict,
+    },
 };
 
 const AUDIT_UNAVAILABLE: Reason = Reason {
@@ -47,6 +49,10 @@ const NOT_PREPARED: Reason = Reason {
 const FALSE_DOCUMENT: Reason = Reason {
     code: "DOCUMENT_NOT_AUTHENTICATED",
     text: "The rules would admit although a document failed its check.",
+};
+const UNCHECKED_DOCUMENT: Reason = Reason {
+    code: "DOCUMENT_NOT_AUTHENTICATED",
+    text: "The rules would admit at a border although a document was not checked.",
 };
 const UNTESTED: Reason = Reason {
     code: "ATTACK_DETECTION_NOT_PERFORMED",
@@ -155,13 +161,15 @@ fn refer(reason: Reason) -> Verdict {
 /// The last word against a policy that errs, or that is not the one for a gate: it can make a
 /// verdict stricter, never laxer.
 fn guarded(verdict: Verdict, facts: &Facts, attack_required: bool) -> Verdict {
-    let documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
-    let mut false_documents = documents.filter(|held| matches!(held, Authenticity::Invalid(_)));
+    let mut documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
+    let is_unchecked = |held| matches!(held, Authenticity::NotChecked(_));
+    let at_border = facts.asked.purpose == Purpose::BorderControl;
     let attack_required = attack_required || facts.owed.contains(&Obligation::TestForAttacks);
     match verdict.outcome {
         _ if verdict.reasons.is_empty() => refer(POLICY_FAILED),
         Outcome::Admit if facts.engine != EngineFact::Sound => refer(ADMIT_WITHHELD),
-        Outcome::Admit if false_documents.next().is_some() => refer(FALSE_DOCUMENT),
+        Outcome::Admit if documents.clone().any(Authenticity::is_invalid) => refer(FALSE_DOCUMENT),
+        Outcome::Admit if at_border && documents.any(is_unchecked) => refer(UNCHECKED_DOCUMENT),
         Outcome::Admit if attack_required && facts.attack == Attack::NotPerformed => {
             refer(UNTESTED)
         }
@@ -258,8 +266,8 @@ fn silent(job: &Job) -> Reply {
 mod tests {
     use super::*;
     use crate::types::{
-        Action, Asked, Caller, CaptureFact, ComparisonFact, DocumentFault, Obligations, Purpose,
-        Reasons, Role, Score,
+        Action, Asked, Caller, CaptureFact, ComparisonFact, DocumentFault, Obligations, Reasons,
+        Role, Score, Unchecked, Weakness,
     };
 
     fn verdict(outcome: Outcome) -> Verdict {
@@ -302,5 +310,27 @@ mod tests {
         }
         let mute = Verdict { reasons: Reasons::new(), ..verdict(Outcome::Admit) };
         assert_eq!(guarded(mute, &sound(None), false), refer(POLICY_FAILED));
+    }
+
+    #[test]
+    fn no_policy_admits_an_unchecked_document_at_a_border() {
+        let of = |purpose, document| {
+            let mut facts = facts(EngineFact::Sound, Some(document));
+            facts.asked.purpose = purpose;
+            guarded(verdict(Outcome::Admit), &facts, false).outcome
+        };
+        for &why in Unchecked::ALL {
+            let unchecked = Authenticity::NotChecked(why);
+            assert_eq!(of(Purpose::BorderControl, unchecked), Outcome::Refer);
+            assert_eq!(of(Purpose::Boarding, unchecked), Outcome::Admit, "the rules' business");
+        }
+        for &fault in DocumentFault::ALL {
+            let purposes = [Purpose::BorderControl, Purpose::Boarding];
+            let of = |purpose| of(purpose, Authenticity::Invalid(fault));
+            assert_eq!(purposes.map(of), [Outcome::Refer; 2]);
+        }
+        // Which weaknesses are accepted is configured, and the rules know it.
+        let weak = Authenticity::Weak(Weakness::CrlStale.into());
+        assert_eq!(of(Purpose::BorderControl, weak), Outcome::Admit);
     }
 }

@@ -6,7 +6,7 @@
 //! rule that admits and none that objects.
 
 use super::{Policy, guard};
-use crate::types::{Facts, Obligation, Obligations, Outcome, Reason, Reasons, Verdict};
+use crate::types::{Facts, Obligation, Obligations, Outcome, Reason, Reasons, Verdict, Weaknesses};
 
 /// Score from which a presentation counts as a suspected attack where no other is set.
 pub const ATTACK_SCORE_SUSPECTED: f32 = 0.5;
@@ -29,9 +29,9 @@ pub enum AttackRule {
 pub enum DocumentRule {
     /// Genuine, without a reservation.
     Required,
-    /// Genuine; what the check rests on may be weak.
-    WeakAllowed,
-    /// Not found to be false.
+    /// Genuine, or weak in nothing but these ways.
+    WeakAllowed(Weaknesses),
+    /// Not found to be false. At a border the same as [`Self::Required`].
     NotRequired,
 }
 

@@ -12,8 +12,8 @@ pub enum Authenticity {
     NotChecked(Unchecked),
     /// Signed by a document signer of a trusted state, and nothing was changed.
     Valid,
-    /// As [`Self::Valid`], with a property that a policy must accept by name.
-    Weak(Weakness),
+    /// As [`Self::Valid`], with properties each of which a policy must accept by name; never none.
+    Weak(Weaknesses),
     /// It must not be relied on.
     Invalid(DocumentFault),
 }
@@ -30,19 +30,34 @@ impl Authenticity {
         }
     }
 
+    /// Whether it must not be relied on.
+    #[must_use]
+    pub fn is_invalid(self) -> bool {
+        matches!(self, Self::Invalid(_))
+    }
+
+    /// What makes it weak.
+    #[must_use]
+    pub fn weaknesses(self) -> Weaknesses {
+        match self {
+            Self::Weak(held) => held,
+            Self::NotChecked(_) | Self::Valid | Self::Invalid(_) => Weaknesses::NONE,
+        }
+    }
+
     /// Why, as a stable code; a valid document needs no reason.
     #[must_use]
     pub fn code(self) -> Option<&'static str> {
         self.reason().map(|(code, _)| code)
     }
 
-    /// Why, as a stable code with its plain sentence.
+    /// Why, as a stable code with its plain sentence; of several weaknesses the worst.
     #[must_use]
     pub fn reason(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::NotChecked(why) => Some(why.reason()),
             Self::Valid => None,
-            Self::Weak(weakness) => Some(weakness.reason()),
+            Self::Weak(held) => held.iter().next().map(Weakness::reason),
             Self::Invalid(fault) => Some(fault.reason()),
         }
     }
@@ -69,7 +84,7 @@ macro_rules! reasons {
 
             /// Its stable code, with its plain sentence.
             #[must_use]
-            pub fn reason(self) -> (&'static str, &'static str) {
+            pub const fn reason(self) -> (&'static str, &'static str) {
                 match self { $(Self::$variant => ($code, $text),)+ }
             }
         }
@@ -90,7 +105,71 @@ reasons! {
         Sha1Signature: "SHA1_SIGNATURE", "A signature of the document rests on SHA-1.";
         Sha1Digest: "SHA1_DIGEST", "The data groups are protected by SHA-1.";
         RsaShort: "RSA_KEY_SHORT", "An RSA key of the document has fewer than 2048 bits.";
+        CrlAbsent: "CRL_ABSENT", "There is no revocation list of the issuer.";
+        CrlUnusable: "CRL_UNUSABLE",
+            "The issuer's newest revocation list says more than is understood here.";
         CrlStale: "CRL_STALE", "The issuer's revocation list is past its next update.";
+        CountryNotCompared: "COUNTRY_NOT_COMPARED",
+            "Without data group 1 the issuing state was not compared with the signer's country.";
+    }
+}
+
+/// A set of weaknesses.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Weaknesses(u8);
+
+// One bit each.
+const _: () = assert!(Weakness::ALL.len() <= u8::BITS as usize);
+
+impl Weaknesses {
+    /// No weakness.
+    pub const NONE: Self = Self(0);
+
+    /// The same set with one more.
+    #[must_use]
+    pub const fn with(self, weakness: Weakness) -> Self {
+        Self(self.0 | (1 << weakness as u8))
+    }
+
+    /// Those that are not among `accepted`.
+    #[must_use]
+    pub const fn without(self, accepted: Self) -> Self {
+        Self(self.0 & !accepted.0)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether `weakness` is one of them.
+    #[must_use]
+    pub const fn contains(self, weakness: Weakness) -> bool {
+        self.0 & (1 << weakness as u8) != 0
+    }
+
+    /// All of them, the worst first.
+    pub fn iter(self) -> impl Iterator<Item = Weakness> {
+        Weakness::ALL.iter().copied().filter(move |&weakness| self.contains(weakness))
+    }
+}
+
+impl From<Weakness> for Weaknesses {
+    fn from(weakness: Weakness) -> Self {
+        Self::NONE.with(weakness)
+    }
+}
+
+impl FromIterator<Weakness> for Weaknesses {
+    fn from_iter<I: IntoIterator<Item = Weakness>>(weaknesses: I) -> Self {
+        weaknesses.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+impl fmt::Debug for Weaknesses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
     }
 }
 
@@ -111,11 +190,13 @@ reasons! {
         NoTrustAnchor: "NO_TRUST_ANCHOR",
             "No trusted country certificate has signed the document signer's.";
         DsKeyUsage: "DS_KEY_USAGE", "The signer's certificate is not one for signing documents.";
+        DocumentTypeMismatch: "DOCUMENT_TYPE_MISMATCH",
+            "The signer's certificate is not one for this type of document.";
         DsCertNotYetValid: "DS_CERT_NOT_YET_VALID",
             "The document signer's certificate is not valid yet.";
         DsCertExpired: "DS_CERT_EXPIRED", "The document signer's certificate has expired.";
         SignedOutsideValidity: "SIGNED_OUTSIDE_VALIDITY",
-            "The document was signed outside the validity of its signer's certificate.";
+            "The document was signed outside the validity of its signer's certificate or key.";
         CscaCertExpired: "CSCA_CERT_EXPIRED", "The country's certificate has expired.";
         CscaCertNotYetValid: "CSCA_CERT_NOT_YET_VALID",
             "The signer's certificate begins before the country's own.";
@@ -149,5 +230,17 @@ mod tests {
         assert_eq!(Authenticity::Valid.to_string(), "VALID");
         let expired = Authenticity::Invalid(DocumentFault::DsCertExpired);
         assert_eq!(expired.to_string(), "INVALID (DS_CERT_EXPIRED)");
+    }
+
+    #[test]
+    fn a_set_of_weaknesses_names_the_worst_first() {
+        let all: Weaknesses = Weakness::ALL.iter().rev().copied().collect();
+        assert_eq!(all.iter().collect::<Vec<_>>(), Weakness::ALL);
+        let two = Weaknesses::from(Weakness::CrlStale).with(Weakness::Sha1Digest);
+        assert_eq!(Authenticity::Weak(two).to_string(), "WEAK (SHA1_DIGEST)");
+        let rest = two.without(Weakness::Sha1Digest.into());
+        assert_eq!(rest, Weaknesses::from(Weakness::CrlStale));
+        assert!(rest.without(all).is_empty() && !rest.is_empty());
+        assert!(!rest.contains(Weakness::Sha1Digest));
     }
 }

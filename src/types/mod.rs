@@ -19,7 +19,7 @@ pub use circumstances::{
     ExemptionFact, GalleryFact, Necessity, Notices, PersonFact, Place, Provenance, Region,
     Relation, Residents, SiteFacts, Stage, Storage, UseOf,
 };
-pub use document::{Authenticity, DocumentFault, Unchecked, Weakness};
+pub use document::{Authenticity, DocumentFault, Unchecked, Weakness, Weaknesses};
 pub use facts::{
     Action, Asked, AtLane, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
     IdentificationFact, Permission, Purpose, Role, Selection,

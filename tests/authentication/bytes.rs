@@ -21,7 +21,8 @@ struct Document {
 impl Document {
     fn genuine() -> Self {
         let mut state = State::p256();
-        let (sod, store) = (state.write_sod(), store(&[&state.write_csca()]));
+        let trusted = [state.write_csca(), state.write_list()];
+        let (sod, store) = (state.write_sod(), store(&trusted.each_ref().map(Vec::as_slice)));
         let document = Self { sod, dg1: state.dg1, dg2: state.dg2, store };
         assert_eq!(document.verdict(&document.sod), Authenticity::Valid);
         document

@@ -20,6 +20,7 @@ impl Files {
         files.write("dg2", &state.dg2);
         files.write("sod", &state.write_sod());
         files.write("csca/root.cer", &state.write_csca());
+        files.write("csca/root.crl", &state.write_list());
         files
     }
 
@@ -50,7 +51,8 @@ fn a_verdict_is_an_exit_code() {
     assert!(code == 0 && out.starts_with("VALID\n"), "{code}: {out}");
     let (code, out, _) = files.verify(&[&AT[..], &["--json"]].concat());
     let report: Value = serde_json::from_str(&out).expect("JSON");
-    assert_eq!((code, &report["verdict"]), (0, &Value::from("VALID")));
+    assert_eq!((code, &report["verdict"]), (1, &Value::from("WEAK")));
+    assert_eq!(report["weaknesses"], serde_json::json!(["COUNTRY_NOT_COMPARED"]));
     assert_eq!(report["signer"]["country_compared"], false);
     let (code, out, _) = files.verify(&["--csca", "csca", "--at", "2100-01-01"]);
     assert!(code == 1 && out.starts_with("INVALID (DS_CERT_EXPIRED)\n"), "{code}: {out}");

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use portcullis::{
     document::authentication::{DocumentFiles, authenticate},
-    types::{Authenticity, DocumentFault},
+    types::{Authenticity, DocumentFault, Weakness},
 };
 use serde_json::Value;
 
@@ -35,13 +35,18 @@ fn every_case_of_the_kit_gets_its_verdict() {
         let dg2 = read(&folder, &case["dg2"]).expect("data group 2");
         let files = DocumentFiles { sod: sod.as_deref(), dg1: dg1.as_deref(), dg2: &dg2 };
         let found = authenticate(files, &store, NOW_S).verdict;
-        let expected = match case["expect"].as_str().expect("a verdict") {
-            "valid" => "VALID",
-            "invalid" => "INVALID",
-            _ => "WEAK",
-        };
         let name = &case["name"];
-        assert_eq!((found.name(), found.code()), (expected, case["reason"].as_str()), "{name}");
+        let code = case["reason"].as_str();
+        match case["expect"].as_str().expect("a verdict") {
+            // The kit calls a document valid that it has no revocation list for; here that is the
+            // one reservation.
+            "valid" if case["crl"].is_null() => {
+                assert_eq!(found, Authenticity::Weak(Weakness::CrlAbsent.into()), "{name}");
+            }
+            "valid" => assert_eq!(found, Authenticity::Valid, "{name}"),
+            "invalid" => assert_eq!((found.name(), found.code()), ("INVALID", code), "{name}"),
+            _ => assert_eq!((found.name(), found.code()), ("WEAK", code), "{name}"),
+        }
     }
 }
 

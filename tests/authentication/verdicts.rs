@@ -4,10 +4,10 @@ use portcullis::{
     document::authentication::{
         Authentication, DocumentFiles, Revocation, TrustStore, TrustStoreBuilder, authenticate,
     },
-    types::{Authenticity, DocumentFault, Unchecked, Weakness},
+    types::{Authenticity, DocumentFault, Unchecked, Weakness, Weaknesses},
 };
 
-use crate::issuer::{self, Curves, DAY_S, Key, NOW_S, State};
+use crate::issuer::{self, Curves, DAY_S, Hashing, Key, NOW_S, State};
 
 pub(crate) fn store(files: &[&[u8]]) -> TrustStore {
     let mut builder = TrustStoreBuilder::default();
@@ -24,8 +24,8 @@ pub(crate) fn check(state: &mut State, store: &TrustStore) -> Authentication {
 }
 
 fn verdict(mut state: State) -> Authenticity {
-    let csca = state.write_csca();
-    check(&mut state, &store(&[&csca])).verdict
+    let (csca, list) = (state.write_csca(), state.write_list());
+    check(&mut state, &store(&[&csca, &list])).verdict
 }
 
 fn changed(change: impl FnOnce(&mut State)) -> Authenticity {
@@ -44,7 +44,12 @@ fn a_genuine_document_is_valid_whatever_its_keys_are() {
         State::new(Key::brainpool256(1), Key::p256(2), Curves::Explicit),
         State::new(Key::Rsa(Box::new(rsa.clone())), Key::p256(2), Curves::Explicit),
         State::new(Key::p256(1), Key::Rsa(Box::new(rsa.clone())), Curves::Named),
-        State::new(Key::RsaPss(Box::new(rsa.clone())), Key::RsaPss(Box::new(rsa)), Curves::Named),
+        State::new(
+            Key::RsaPss(Box::new(rsa.clone())),
+            Key::RsaPss(Box::new(rsa.clone())),
+            Curves::Named,
+        ),
+        State::new(Key::OnlyPss(Box::new(rsa.clone())), Key::OnlyPss(Box::new(rsa)), Curves::Named),
     ];
     for state in states {
         assert_eq!(verdict(state), Authenticity::Valid);
@@ -80,8 +85,13 @@ fn each_fault_has_its_reason() {
         (Fault::DsCertAbsent, |state| state.sod.issuer = issuer::name("UT", "csca")),
         (Fault::DsKeyUsage, |state| state.signer.extensions[0] = issuer::usage(0x04)),
         (Fault::DsKeyUsage, |state| state.signer.extensions.push(issuer::authority())),
+        (Fault::DsKeyUsage, |state| drop(state.signer.extensions.remove(0))),
         (Fault::DsKeyUsage, |state| {
             state.signer.extensions.push(issuer::purpose("2.23.136.1.1.3"));
+        }),
+        (Fault::DsKeyUsage, |state| {
+            let mail = "1.3.6.1.5.5.7.3.4";
+            state.signer.extensions.push(issuer::purpose(mail));
         }),
         (Fault::DsKeyUsage, |state| {
             state.signer.extensions.push(issuer::extension("1.2.3.4", true, &[5, 0]));
@@ -93,6 +103,23 @@ fn each_fault_has_its_reason() {
         (Fault::DsCertExpired, |state| state.signer.validity_s[1] = NOW_S - 1),
         (Fault::DsCertNotYetValid, |state| state.signer.validity_s[0] = NOW_S + 1),
         (Fault::SignedOutsideValidity, |state| state.sod.signed_s = Some(NOW_S - 200 * DAY_S)),
+        (Fault::SignedOutsideValidity, |state| {
+            let period_s = [NOW_S - 100 * DAY_S, NOW_S - 60 * DAY_S];
+            state.signer.extensions.push(issuer::key_period(period_s));
+        }),
+        (Fault::SignedOutsideValidity, |state| {
+            let period_s = [NOW_S - 40 * DAY_S, NOW_S];
+            state.signer.extensions.push(issuer::key_period(period_s));
+        }),
+        (Fault::MalformedDsCert, |state| {
+            state.signer.extensions.push(issuer::extension("2.5.29.16", false, &[5, 0]));
+        }),
+        (Fault::DocumentTypeMismatch, |state| {
+            state.signer.extensions.push(issuer::document_types(&["ID", "PD"]));
+        }),
+        (Fault::AlgorithmUnsupported, |state| state.sod.hashing = Hashing::Sha3),
+        (Fault::AlgorithmUnsupported, |state| state.sod.signer_hashing = Hashing::Sha3),
+        (Fault::AlgorithmUnsupported, |state| state.signer.hashing = Hashing::Sha3),
         (Fault::CscaCertExpired, |state| state.csca.validity_s[1] = NOW_S - 1),
         (Fault::CscaCertNotYetValid, |state| state.csca.validity_s[0] = NOW_S - 99 * DAY_S),
         (Fault::Dg1HashMismatch, |state| state.dg1[40] ^= 1),
@@ -122,7 +149,7 @@ fn each_fault_has_its_reason() {
 #[test]
 fn what_was_not_asked_is_not_answered() {
     let mut state = State::p256();
-    let (sod, csca) = (state.write_sod(), state.write_csca());
+    let (sod, csca, list) = (state.write_sod(), state.write_csca(), state.write_list());
     let unchecked = |sod, store: &TrustStore| {
         let files = DocumentFiles { sod, dg1: None, dg2: &state.dg2 };
         authenticate(files, store, NOW_S).verdict
@@ -131,7 +158,78 @@ fn what_was_not_asked_is_not_answered() {
     assert_eq!(unchecked(None, &store(&[&csca])), absent);
     let untrusting = Authenticity::NotChecked(Unchecked::TrustStoreAbsent);
     assert_eq!(unchecked(Some(&sod), &TrustStore::default()), untrusting);
-    assert_eq!(unchecked(Some(&sod), &store(&[&csca])), Authenticity::Valid, "without DG1");
+    // Neither a revocation list nor EF.DG1: both are told, and neither is taken for an answer.
+    let unasked = Weaknesses::from(Weakness::CrlAbsent).with(Weakness::CountryNotCompared);
+    assert_eq!(unchecked(Some(&sod), &store(&[&csca])), Authenticity::Weak(unasked));
+    let country = Authenticity::Weak(Weakness::CountryNotCompared.into());
+    assert_eq!(unchecked(Some(&sod), &store(&[&csca, &list])), country);
+}
+
+#[test]
+fn sha_1_is_weak_wherever_a_document_rests_on_it() {
+    type Change = fn(&mut State);
+    let signature = Weaknesses::from(Weakness::Sha1Signature);
+    let digest = Weaknesses::from(Weakness::Sha1Digest);
+    let cases: [(Weaknesses, Change); 4] = [
+        (signature, |state| state.sod.signer_hashing = Hashing::Sha1),
+        (signature, |state| state.signer.hashing = Hashing::Sha1),
+        (digest, |state| state.sod.hashing = Hashing::Sha1),
+        (digest.with(Weakness::Sha1Signature), |state| {
+            (state.sod.hashing, state.sod.signer_hashing) = (Hashing::Sha1, Hashing::Sha1);
+        }),
+    ];
+    for (expected, change) in cases {
+        assert_eq!(changed(change), Authenticity::Weak(expected));
+        let rsa = Key::Rsa(Box::new(Key::rsa(2048, 3)));
+        let mut state = State::new(Key::p256(1), rsa, Curves::Named);
+        change(&mut state);
+        assert_eq!(verdict(state), Authenticity::Weak(expected), "RSA");
+    }
+    // Nothing rests on the anchor's own signature but what the operator says anyway.
+    assert_eq!(changed(|state| state.csca.hashing = Hashing::Sha1), Authenticity::Valid);
+}
+
+#[test]
+fn a_key_for_pss_alone_verifies_nothing_else() {
+    let rsa = Key::rsa(2048, 3);
+    let of = |key| verdict(State::new(Key::p256(1), key, Curves::Named));
+    assert_eq!(of(Key::Rsa(Box::new(rsa.clone()))), Authenticity::Valid);
+    let refused = Authenticity::Invalid(DocumentFault::SodSignatureInvalid);
+    assert_eq!(of(Key::FalsePss(Box::new(rsa))), refused);
+}
+
+#[test]
+fn what_a_signers_certificate_may_say_it_may_say() {
+    for change in [
+        (|state: &mut State| state.signer.extensions.push(issuer::purpose("2.5.29.37.0")))
+            as fn(&mut State),
+        |state| state.signer.extensions.push(issuer::document_types(&["ID", "P"])),
+        |state| state.signer.extensions.push(issuer::document_types(&["P<"])),
+        |state| {
+            let period_s = [NOW_S - 100 * DAY_S, NOW_S - 10 * DAY_S];
+            state.signer.extensions.push(issuer::key_period(period_s));
+        },
+    ] {
+        assert_eq!(changed(change), Authenticity::Valid);
+    }
+}
+
+#[test]
+fn what_a_chip_pads_a_file_with_is_not_hashed() {
+    let mut state = State::p256();
+    let (csca, list, sod) = (state.write_csca(), state.write_list(), state.write_sod());
+    let store = store(&[&csca, &list]);
+    let verdict = |padding: usize| {
+        let padded = |file: &[u8]| [file, &vec![0; padding]].concat();
+        let (dg1, dg2) = (padded(&state.dg1), padded(&state.dg2));
+        let files = DocumentFiles { sod: Some(&sod), dg1: Some(&dg1), dg2: &dg2 };
+        authenticate(files, &store, NOW_S).verdict
+    };
+    for padding in [0, 1, 8] {
+        assert_eq!(verdict(padding), Authenticity::Valid, "{padding} octets");
+    }
+    let beyond = Authenticity::Invalid(DocumentFault::Dg2HashMismatch);
+    assert_eq!(verdict(9), beyond, "as the reader of data groups refuses it");
 }
 
 #[test]
@@ -167,5 +265,5 @@ fn only_the_six_curves_are_computed_on() {
 fn a_short_rsa_key_is_weak_and_named() {
     let rsa = Key::Rsa(Box::new(Key::rsa(1024, 4)));
     let state = State::new(Key::p256(1), rsa, Curves::Named);
-    assert_eq!(verdict(state), Authenticity::Weak(Weakness::RsaShort));
+    assert_eq!(verdict(state), Authenticity::Weak(Weakness::RsaShort.into()));
 }

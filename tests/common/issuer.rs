@@ -68,6 +68,36 @@ pub enum Key {
     Brainpool384(SecretKey<bp384::BrainpoolP384r1>),
     Rsa(Box<RsaPrivateKey>),
     RsaPss(Box<RsaPrivateKey>),
+    /// As [`Self::RsaPss`], with a key whose own identifier says so.
+    OnlyPss(Box<RsaPrivateKey>),
+    /// A key that says to be for PSS alone, and signs otherwise.
+    FalsePss(Box<RsaPrivateKey>),
+}
+
+/// What a signature or a list of hashes is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hashing {
+    Sha1,
+    Sha256,
+    /// SHA3-256, which no reader of passports accepts; its name alone, over another digest.
+    Sha3,
+}
+
+impl Hashing {
+    fn of(self, message: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Sha1 => sha1::Sha1::digest(message).to_vec(),
+            Self::Sha256 | Self::Sha3 => Sha256::digest(message).to_vec(),
+        }
+    }
+
+    fn identifier(self) -> Vec<u8> {
+        oid(match self {
+            Self::Sha1 => "1.3.14.3.2.26",
+            Self::Sha256 => "2.16.840.1.101.3.4.2.1",
+            Self::Sha3 => "2.16.840.1.101.3.4.2.8",
+        })
+    }
 }
 
 /// Named, or spelled out as CSCA keys mostly are.
@@ -129,10 +159,14 @@ impl Key {
             Self::P521(key) => ("1.3.132.0.35", &P256, public(key)),
             Self::Brainpool256(key) => ("1.3.36.3.3.2.8.1.1.7", &BRAINPOOL256, public(key)),
             Self::Brainpool384(key) => ("1.3.36.3.3.2.8.1.1.11", &BRAINPOOL256, public(key)),
-            Self::Rsa(key) | Self::RsaPss(key) => {
+            Self::Rsa(key) | Self::RsaPss(key) | Self::OnlyPss(key) | Self::FalsePss(key) => {
                 let modulus = unsigned(&key.n().to_be_bytes());
                 let body = sequence(&[&modulus, &unsigned(&key.e().to_be_bytes())]);
-                let algorithm = sequence(&[&oid("1.2.840.113549.1.1.1"), &tlv(5, &[])]);
+                let algorithm = match self {
+                    Self::OnlyPss(_) => self.algorithm(Hashing::Sha256),
+                    Self::FalsePss(_) => sequence(&[&oid("1.2.840.113549.1.1.10")]),
+                    _ => sequence(&[&oid("1.2.840.113549.1.1.1"), &tlv(5, &[])]),
+                };
                 return sequence(&[&algorithm, &bits(&body)]);
             }
         };
@@ -143,36 +177,49 @@ impl Key {
         sequence(&[&sequence(&[&oid("1.2.840.10045.2.1"), &parameters]), &bits(&point)])
     }
 
-    /// `AlgorithmIdentifier` of its signatures over SHA-256.
-    pub fn algorithm(&self) -> Vec<u8> {
+    /// `AlgorithmIdentifier` of its signatures; with PSS always over SHA-256.
+    pub fn algorithm(&self, hashing: Hashing) -> Vec<u8> {
         let null = tlv(5, &[]);
         match self {
-            Self::Rsa(_) => sequence(&[&oid("1.2.840.113549.1.1.11"), &null]),
-            Self::RsaPss(_) => {
+            Self::Rsa(_) | Self::FalsePss(_) => {
+                let identifier = match hashing {
+                    Hashing::Sha1 => "1.2.840.113549.1.1.5",
+                    Hashing::Sha256 => "1.2.840.113549.1.1.11",
+                    Hashing::Sha3 => "2.16.840.1.101.3.4.3.14",
+                };
+                sequence(&[&oid(identifier), &null])
+            }
+            Self::RsaPss(_) | Self::OnlyPss(_) => {
                 let sha256 = sequence(&[&oid("2.16.840.1.101.3.4.2.1"), &null]);
                 let mask = sequence(&[&oid("1.2.840.113549.1.1.8"), &sha256]);
                 let salt = tlv(0xa2, &tlv(2, &[32]));
                 let parameters = sequence(&[&tlv(0xa0, &sha256), &tlv(0xa1, &mask), &salt]);
                 sequence(&[&oid("1.2.840.113549.1.1.10"), &parameters])
             }
-            _ => sequence(&[&oid("1.2.840.10045.4.3.2")]),
+            _ => sequence(&[&oid(match hashing {
+                Hashing::Sha1 => "1.2.840.10045.4.1",
+                Hashing::Sha256 => "1.2.840.10045.4.3.2",
+                Hashing::Sha3 => "2.16.840.1.101.3.4.3.10",
+            })]),
         }
     }
 
-    /// Signs with SHA-256.
-    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        self.sign_digest(&Sha256::digest(message))
-    }
-
-    fn sign_digest(&self, digest: &[u8]) -> Vec<u8> {
+    fn sign(&self, hashing: Hashing, message: &[u8]) -> Vec<u8> {
+        let digest = &hashing.of(message);
         match self {
             Self::P256(key) => sign_on(key, digest),
             Self::P384(key) => sign_on(key, digest),
             Self::P521(key) => sign_on(key, digest),
             Self::Brainpool256(key) => sign_on(key, digest),
             Self::Brainpool384(key) => sign_on(key, digest),
-            Self::Rsa(key) => key.sign(Pkcs1v15Sign::new::<Sha256>(), digest).expect("a signature"),
-            Self::RsaPss(key) => {
+            Self::Rsa(key) | Self::FalsePss(key) => {
+                let scheme = match hashing {
+                    Hashing::Sha1 => Pkcs1v15Sign::new::<sha1::Sha1>(),
+                    Hashing::Sha256 | Hashing::Sha3 => Pkcs1v15Sign::new::<Sha256>(),
+                };
+                key.sign(scheme, digest).expect("a signature")
+            }
+            Self::RsaPss(key) | Self::OnlyPss(key) => {
                 use rand_chacha::rand_core::SeedableRng;
                 let mut random = rand_chacha::ChaCha20Rng::from_seed([1; 32]);
                 let scheme = Pss::<Sha256>::new();
@@ -251,6 +298,8 @@ pub struct Certified {
     /// `SubjectPublicKeyInfo`.
     pub key: Vec<u8>,
     pub extensions: Vec<Vec<u8>>,
+    /// What its signature is made with.
+    pub hashing: Hashing,
 }
 
 pub fn extension(id: &str, critical: bool, content: &[u8]) -> Vec<u8> {
@@ -279,6 +328,19 @@ pub fn purpose(id: &str) -> Vec<u8> {
     extension("2.5.29.37", true, &sequence(&[&oid(id)]))
 }
 
+/// `PrivateKeyUsagePeriod`.
+pub fn key_period(period_s: [i64; 2]) -> Vec<u8> {
+    let [from, to] = period_s.map(|at_s| time(at_s)[2..].to_vec());
+    extension("2.5.29.16", false, &sequence(&[&tlv(0x80, &from), &tlv(0x81, &to)]))
+}
+
+/// `DocumentTypeList`.
+pub fn document_types(types: &[&str]) -> Vec<u8> {
+    let types: Vec<_> = types.iter().map(|held| tlv(0x13, held.as_bytes())).collect();
+    let types = sequence(&[&tlv(2, &[0]), &tlv(0x31, &types.concat())]);
+    extension("2.23.136.1.1.6.2", false, &types)
+}
+
 impl Certified {
     pub fn sign(&self, signer: &Key) -> Vec<u8> {
         let extensions: Vec<&[u8]> = self.extensions.iter().map(Vec::as_slice).collect();
@@ -286,42 +348,66 @@ impl Certified {
         let body = sequence(&[
             &tlv(0xa0, &tlv(2, &[2])),
             &tlv(2, &[self.serial]),
-            &signer.algorithm(),
+            &signer.algorithm(self.hashing),
             &self.issuer,
             &sequence(&[&time(begin_s), &time(end_s)]),
             &self.subject,
             &self.key,
             &tlv(0xa3, &sequence(&extensions)),
         ]);
-        signed(&body, signer)
+        signed(&body, signer, self.hashing)
     }
 }
 
 /// The shape of everything that X.509 signs.
-pub fn signed(body: &[u8], signer: &Key) -> Vec<u8> {
-    sequence(&[body, &signer.algorithm(), &bits(&signer.sign(body))])
+pub fn signed(body: &[u8], signer: &Key, hashing: Hashing) -> Vec<u8> {
+    let signature = bits(&signer.sign(hashing, body));
+    sequence(&[body, &signer.algorithm(hashing), &signature])
 }
 
 /// A revocation list.
-pub fn revocation_list(
+pub fn revocation_list(issuer: &[u8], window_s: [i64; 2], serials: &[u8], signer: &Key) -> Vec<u8> {
+    let entries: Vec<_> = serials.iter().map(|&serial| (serial, Vec::new())).collect();
+    revocation_list_with(issuer, window_s, &entries, &[], signer)
+}
+
+/// `IssuingDistributionPoint`, critical: a list of part of what its issuer has revoked.
+pub fn distribution_point() -> Vec<u8> {
+    extension("2.5.29.28", true, &sequence(&[&tlv(0x81, &[0xff])]))
+}
+
+/// `CertificateIssuer` of an entry, critical: this and what follows is somebody else's.
+pub fn certificate_issuer() -> Vec<u8> {
+    extension("2.5.29.29", true, &sequence(&[&tlv(0x82, b"another")]))
+}
+
+/// A revocation list whose entries, and which itself, have extensions.
+pub fn revocation_list_with(
     issuer: &[u8],
     [this_s, next_s]: [i64; 2],
-    serials: &[u8],
+    entries: &[(u8, Vec<u8>)],
+    extensions: &[&[u8]],
     signer: &Key,
 ) -> Vec<u8> {
-    let entries: Vec<Vec<u8>> =
-        serials.iter().map(|&serial| sequence(&[&tlv(2, &[serial]), &time(this_s)])).collect();
+    let entry = |(serial, extensions): &(u8, Vec<u8>)| {
+        let more =
+            if extensions.is_empty() { Vec::new() } else { sequence(&[extensions.as_slice()]) };
+        sequence(&[&tlv(2, &[*serial]), &time(this_s), &more])
+    };
+    let entries: Vec<Vec<u8>> = entries.iter().map(entry).collect();
     let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
     let list = if entries.is_empty() { Vec::new() } else { sequence(&entries) };
+    let more = if extensions.is_empty() { Vec::new() } else { tlv(0xa0, &sequence(extensions)) };
     let body = sequence(&[
         &tlv(2, &[1]),
-        &signer.algorithm(),
+        &signer.algorithm(Hashing::Sha256),
         issuer,
         &time(this_s),
         &time(next_s),
         &list,
+        &more,
     ]);
-    signed(&body, signer)
+    signed(&body, signer, Hashing::Sha256)
 }
 
 /// What EF.SOD says; every field can be made wrong.
@@ -333,6 +419,10 @@ pub struct Sod {
     pub lds_version: u8,
     pub groups: Vec<(u8, Vec<u8>)>,
     pub signed_s: Option<i64>,
+    /// What the data groups are hashed with.
+    pub hashing: Hashing,
+    /// What the signature is made with.
+    pub signer_hashing: Hashing,
     /// Changes the content after its digest was taken.
     pub swap_content: bool,
     pub tag: u8,
@@ -340,10 +430,10 @@ pub struct Sod {
 
 impl Sod {
     pub fn content(&self) -> Vec<u8> {
-        let sha256 = sequence(&[&oid("2.16.840.1.101.3.4.2.1"), &tlv(5, &[])]);
+        let algorithm = sequence(&[&self.hashing.identifier(), &tlv(5, &[])]);
         let hashes: Vec<Vec<u8>> = (self.groups.iter())
             .map(|(number, bytes)| {
-                sequence(&[&tlv(2, &[*number]), &tlv(4, &Sha256::digest(bytes))])
+                sequence(&[&tlv(2, &[*number]), &tlv(4, &self.hashing.of(bytes))])
             })
             .collect();
         let hashes: Vec<&[u8]> = hashes.iter().map(Vec::as_slice).collect();
@@ -351,7 +441,7 @@ impl Sod {
             0 => Vec::new(),
             _ => sequence(&[&tlv(0x13, b"0108"), &tlv(0x13, b"040000")]),
         };
-        sequence(&[&tlv(2, &[self.lds_version]), &sha256, &sequence(&hashes), &version])
+        sequence(&[&tlv(2, &[self.lds_version]), &algorithm, &sequence(&hashes), &version])
     }
 
     pub fn sign(&self, signer: &Key) -> Vec<u8> {
@@ -360,13 +450,14 @@ impl Sod {
 
     /// `ContentInfo` around `content`.
     pub fn sign_bare(&self, signer: &Key, content: &[u8]) -> Vec<u8> {
-        let sha256 = sequence(&[&oid("2.16.840.1.101.3.4.2.1")]);
+        let hashing = self.signer_hashing;
+        let algorithm = sequence(&[&hashing.identifier()]);
         let attribute = |id: &str, value: &[u8]| sequence(&[&oid(id), &set(&[value])]);
         let mut attributes = attribute("1.2.840.113549.1.9.3", &oid(self.content_type));
         if let Some(signed_s) = self.signed_s {
             attributes.extend(attribute("1.2.840.113549.1.9.5", &time(signed_s)));
         }
-        let digest = tlv(4, &Sha256::digest(content));
+        let digest = tlv(4, &hashing.of(content));
         attributes.extend(attribute("1.2.840.113549.1.9.4", &digest));
         let mut content = content.to_vec();
         if self.swap_content {
@@ -375,14 +466,14 @@ impl Sod {
         let signer_info = sequence(&[
             &tlv(2, &[1]),
             &sequence(&[&self.issuer, &tlv(2, &[self.serial])]),
-            &sha256,
+            &algorithm,
             &tlv(0xa0, &attributes),
-            &signer.algorithm(),
-            &tlv(4, &signer.sign(&tlv(0x31, &attributes))),
+            &signer.algorithm(hashing),
+            &tlv(4, &signer.sign(hashing, &tlv(0x31, &attributes))),
         ]);
         let body = sequence(&[
             &tlv(2, &[3]),
-            &set(&[&sha256]),
+            &set(&[&algorithm]),
             &sequence(&[&oid(self.content_type), &tlv(0xa0, &tlv(4, &content))]),
             &tlv(0xa0, &self.certificate),
             &set(&[&signer_info]),
@@ -425,6 +516,7 @@ impl State {
             validity_s: [NOW_S - 1000 * DAY_S, NOW_S + 5000 * DAY_S],
             key: csca_key.spki(curves),
             extensions: vec![usage(0x06), authority(), key_identifier(&[1; 20])],
+            hashing: Hashing::Sha256,
         };
         let signer = Certified {
             serial: 2,
@@ -433,6 +525,7 @@ impl State {
             validity_s: [NOW_S - 100 * DAY_S, NOW_S + 3900 * DAY_S],
             key: signer_key.spki(curves),
             extensions: vec![usage(0x80), authority_key(&[1; 20]), key_identifier(&[2; 20])],
+            hashing: Hashing::Sha256,
         };
         let (dg1, dg2) = (dg1("UTO"), tlv(0x75, b"a photograph, for all that EF.SOD knows"));
         let sod = Sod {
@@ -443,6 +536,8 @@ impl State {
             lds_version: 0,
             groups: vec![(1, dg1.clone()), (2, dg2.clone())],
             signed_s: Some(NOW_S - 50 * DAY_S),
+            hashing: Hashing::Sha256,
+            signer_hashing: Hashing::Sha256,
             swap_content: false,
             tag: 0x77,
         };
@@ -462,5 +557,11 @@ impl State {
 
     pub fn write_csca(&self) -> Vec<u8> {
         self.csca.sign(&self.csca_key)
+    }
+
+    /// A revocation list that names neither its own certificates nor the signer's.
+    pub fn write_list(&self) -> Vec<u8> {
+        let window_s = [NOW_S - 2 * DAY_S, NOW_S + 30 * DAY_S];
+        revocation_list(&self.csca.subject, window_s, &[7], &self.csca_key)
     }
 }

@@ -4,14 +4,16 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis::{
     document::authentication::{TrustStore, TrustStoreBuilder},
     policy::DocumentRule,
+    types::{Weakness, Weaknesses},
 };
 use serde_json::{Value, json};
 
 use crate::{
     dg2::{Encoding, dg2},
     documents::photograph,
+    gates::{self, GATE},
     harness::{Server, Setup, face, verify_body},
-    issuer::State,
+    issuer::{State, revocation_list},
     scene::Shows,
 };
 
@@ -30,7 +32,10 @@ fn state(person: u8) -> State {
 
 fn trust(state: &State) -> TrustStore {
     let mut builder = TrustStoreBuilder::default();
-    builder.add(&state.write_csca()).expect("a certificate");
+    let list = revocation_list(&state.csca.subject, ALWAYS_S, &[7], &state.csca_key);
+    for file in [state.write_csca(), list] {
+        builder.add(&file).expect("a certificate or a list");
+    }
     builder.build()
 }
 
@@ -56,7 +61,10 @@ fn a_genuine_document_is_admitted_and_every_other_is_referred() {
     let body = verify_body(&face(1), &[reference(&mut genuine)]);
     let decision = server.post_json(VERIFY, &body).ok(200);
     assert_eq!(decision["outcome"], "admit", "{decision:#}");
-    assert_eq!(decision["comparisons"][0]["document"], json!({ "verdict": "VALID" }));
+    assert_eq!(
+        decision["comparisons"][0]["document"],
+        json!({ "verdict": "VALID", "revocation": "not-revoked", "countryCompared": true })
+    );
 
     let mut unsigned = reference(&mut genuine);
     unsigned.as_object_mut().expect("members").remove("sod");
@@ -104,8 +112,14 @@ fn without_the_duty_only_a_false_document_objects() {
     let server = server(DocumentRule::NotRequired, trust(&genuine));
     let mut unsigned = reference(&mut genuine);
     unsigned.as_object_mut().expect("members").remove("sod");
-    let decision = server.post_json(VERIFY, &verify_body(&face(1), &[unsigned])).ok(200);
+    let mut body = verify_body(&face(1), &[unsigned]);
+    let decision = server.post_json(VERIFY, &body).ok(200);
     assert_eq!(decision["outcome"], "admit", "{decision:#}");
+    // At a border it is a duty, whatever is configured.
+    body["purpose"] = "border-control".into();
+    let decision = server.post_json(VERIFY, &body).ok(200);
+    assert_eq!(decision["outcome"], "refer", "{decision:#}");
+    assert_eq!(codes(&decision)[..2], ["DOCUMENT_NOT_AUTHENTICATED", "SOD_ABSENT"]);
     let mut swapped = state(1);
     swapped.sod.groups[1].1.push(0);
     let body = verify_body(&face(1), &[reference(&mut swapped)]);
@@ -121,4 +135,75 @@ fn who_trusts_nobody_admits_no_document() {
     let decision = server.post_json(VERIFY, &body).ok(200);
     assert_eq!(decision["outcome"], "refer", "{decision:#}");
     assert_eq!(codes(&decision)[..2], ["DOCUMENT_NOT_AUTHENTICATED", "TRUST_STORE_ABSENT"]);
+}
+
+#[test]
+fn every_reservation_is_told_and_accepted_by_name() {
+    let mut genuine = state(1);
+    let mut lone = reference(&mut genuine);
+    lone.as_object_mut().expect("members").remove("dg1");
+    let body = verify_body(&face(1), &[lone]);
+    let absent = Weaknesses::from(Weakness::CrlAbsent);
+    let both = absent.with(Weakness::CountryNotCompared);
+    for (accepted, outcome) in [(absent, "refer"), (both, "admit")] {
+        let mut trusting = TrustStoreBuilder::default();
+        trusting.add(&genuine.write_csca()).expect("a certificate");
+        let server = server(DocumentRule::WeakAllowed(accepted), trusting.build());
+        let decision = server.post_json(VERIFY, &body).ok(200);
+        assert_eq!(decision["outcome"], outcome, "{decision:#}");
+        let told = json!({
+            "verdict": "WEAK",
+            "reason": "CRL_ABSENT",
+            "weaknesses": ["CRL_ABSENT", "COUNTRY_NOT_COMPARED"],
+            "revocation": "absent",
+            "countryCompared": false,
+        });
+        assert_eq!(decision["comparisons"][0]["document"], told);
+        let refers = outcome == "refer";
+        assert_eq!(codes(&decision).contains(&"COUNTRY_NOT_COMPARED"), refers, "{decision:#}");
+        assert!(!codes(&decision).contains(&"CRL_ABSENT"), "{decision:#}");
+    }
+}
+
+#[test]
+fn a_gate_opens_for_a_chip_that_is_genuine_and_for_no_other() {
+    let mut genuine = state(1);
+    let (documents, trust) = (DocumentRule::Required, trust(&genuine));
+    let server = Server::start(Setup { documents, trust, ..gates::setup() });
+    let mut unsigned = reference(&mut genuine);
+    unsigned.as_object_mut().expect("members").remove("sod");
+    let mut swapped = state(1);
+    swapped.sod.groups[1].1.push(0);
+    let mut somebody = state(2);
+    for (number, reference, outcome, display) in [
+        (1, reference(&mut genuine), "admit", "go-ahead"),
+        (2, unsigned, "refer", "ask-officer"),
+        (3, reference(&mut swapped), "refer", "ask-officer"),
+        (4, reference(&mut somebody), "refer", "ask-officer"),
+    ] {
+        let opening = json!({
+            "transactionId": gates::id(number), "purpose": "border-control",
+            "references": [reference],
+        });
+        let standing = gates::while_pushing(&server, "gate-1", &face(1), Some(0.1), || {
+            server.post_json(GATE, &opening).ok(200)
+        });
+        assert_eq!(
+            (&standing["outcome"], &standing["display"]),
+            (&json!(outcome), &json!(display))
+        );
+    }
+    // The same as a form.
+    let (sod, number) = (genuine.write_sod(), gates::id(5));
+    let fields: [(&str, &[u8]); 5] = [
+        ("transactionId", number.as_bytes()),
+        ("purpose", b"border-control"),
+        ("dg2", &genuine.dg2),
+        ("sod", &sod),
+        ("dg1", &genuine.dg1),
+    ];
+    let standing = gates::while_pushing(&server, "gate-1", &face(1), Some(0.1), || {
+        server.post_form(GATE, &fields).ok(200)
+    });
+    assert_eq!(standing["outcome"], "admit", "{standing}");
 }

@@ -29,11 +29,11 @@ fn lanes() -> Vec<LanePlan> {
     vec![pushed("gate-1", Some("the camera's own")), pushed("gate-2", None)]
 }
 
-fn setup() -> Setup {
+pub(crate) fn setup() -> Setup {
     Setup { lanes: lanes(), ..Setup::default() }
 }
 
-fn id(number: u8) -> String {
+pub(crate) fn id(number: u8) -> String {
     format!("{number:02x}").repeat(16)
 }
 
@@ -43,7 +43,7 @@ fn opening(number: u8, person: u8) -> Value {
     })
 }
 
-const GATE: &str = "/v1/lanes/gate-1/transactions";
+pub(crate) const GATE: &str = "/v1/lanes/gate-1/transactions";
 
 fn path(number: u8, more: &str) -> String {
     format!("{GATE}/{}{more}?purpose=boarding", id(number))
@@ -70,7 +70,7 @@ fn push(server: &Server, lane: &str, frame: &[u8], attack: Option<f32>) {
 }
 
 /// A controller that pushes one picture over and over while `during` runs.
-fn while_pushing<R>(
+pub(crate) fn while_pushing<R>(
     server: &Server,
     lane: &str,
     frame: &[u8],

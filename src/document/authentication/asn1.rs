@@ -127,6 +127,13 @@ impl<'a> Element<'a> {
     }
 }
 
+/// Seconds since 1970 of the content of a GeneralizedTime that stands under another tag.
+pub(super) fn generalized_time_s(content: &[u8]) -> Result<i64, Malformed> {
+    let length = u8::try_from(content.len()).map_err(|_| malformed("a GeneralizedTime"))?;
+    let raw = [&[0x18, length & 0x7f][..], content].concat();
+    Element::whole(&raw)?.time_s()
+}
+
 /// A walk over elements that stand one after the other.
 #[derive(Debug, Clone)]
 pub(super) struct Walk<'a> {

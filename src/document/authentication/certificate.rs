@@ -16,22 +16,22 @@ use super::{
     signature::{PublicKey, Scheme},
 };
 
+const KEY_PERIOD: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.16");
+const DOCUMENT_TYPES: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.136.1.1.6.2");
 const SUBJECT_KEY_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 const AUTHORITY_KEY_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 
-/// Extensions that change nothing here and may be critical all the same: private key usage period,
-/// alternative names, policies, distribution points, document types, name change.
-const HARMLESS: [ObjectIdentifier; 7] = [
-    ObjectIdentifier::new_unwrap("2.5.29.16"),
+/// Extensions that change nothing here and may be critical all the same: alternative names,
+/// policies, distribution points, name change.
+const HARMLESS: [ObjectIdentifier; 5] = [
     ObjectIdentifier::new_unwrap("2.5.29.17"),
     ObjectIdentifier::new_unwrap("2.5.29.18"),
     ObjectIdentifier::new_unwrap("2.5.29.31"),
     ObjectIdentifier::new_unwrap("2.5.29.32"),
     ObjectIdentifier::new_unwrap("2.23.136.1.1.6.1"),
-    ObjectIdentifier::new_unwrap("2.23.136.1.1.6.2"),
 ];
 
 /// Bits of `KeyUsage`, the first one highest.
@@ -62,6 +62,10 @@ pub(super) struct Extensions<'a> {
     pub(super) is_authority: bool,
     /// Purposes that the key is restricted to; `None` is no restriction.
     pub(super) purposes: Option<Vec<ObjectIdentifier>>,
+    /// Content of the private key's period, which only a document signer is held to.
+    pub(super) key_period: Option<&'a [u8]>,
+    /// Content of the list of document types, which only a document signer is held to.
+    pub(super) document_types: Option<&'a [u8]>,
     /// A critical one is not understood: the certificate must not be used.
     pub(super) unknown_critical: bool,
 }
@@ -193,6 +197,8 @@ impl<'a> Extensions<'a> {
                 }
                 self.purposes = Some(purposes);
             }
+            KEY_PERIOD => self.key_period = Some(content),
+            DOCUMENT_TYPES => self.document_types = Some(content),
             other => self.unknown_critical |= critical && !HARMLESS.contains(&other),
         }
         Ok(())

@@ -56,10 +56,18 @@ const EXCEPTIONS: [(&[u8; 3], &[u8; 2]); 17] = [
 /// The issuing state that EF.DG1 names: the third to fifth character of the zone in every format of
 /// document. `None` where there is no zone.
 pub(super) fn issuing_state(dg1: &[u8]) -> Option<[u8; 3]> {
+    zone(dg1)?.get(2..5)?.try_into().ok()
+}
+
+/// The type of document that EF.DG1 names, two characters as the zone writes them: `P<`, `ID`.
+pub(super) fn document_code(dg1: &[u8]) -> Option<[u8; 2]> {
+    zone(dg1)?.get(..2)?.try_into().ok()
+}
+
+fn zone(dg1: &[u8]) -> Option<&[u8]> {
     let file = Element::whole(dg1).ok().filter(|file| file.tag == application(1))?;
     let zone = Element::whole(file.value).ok().filter(|zone| zone.tag == ZONE)?;
-    let state = zone.value.get(2..5)?;
-    state.try_into().ok()
+    Some(zone.value)
 }
 
 /// Whether a certificate of `country` may sign for a document of `state`, three characters as the

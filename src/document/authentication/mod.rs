@@ -9,8 +9,10 @@
 //! ```
 //!
 //! Everything is checked against the time that the caller hands in. The order of the checks is that
-//! of the Frontex guidelines: EF.SOD and its signature, the signer's chain, validity, revocation,
-//! then the data groups' hashes, then the country. The first fault found is the verdict's reason.
+//! of the Frontex guidelines: EF.SOD and its signature, the signer's chain, validity, revocation and
+//! usage, then the data groups' hashes, then the country and the type of document. The first fault
+//! found is the verdict's reason. What could not be asked (no revocation list of the issuer, no
+//! EF.DG1 to compare the country with) is a weakness, not silence.
 //!
 //! What a byte flip can change without changing the verdict, because no signature covers it and
 //! nothing uses it: unsigned attributes, further certificates and further signers beside the one
@@ -28,6 +30,7 @@ mod country;
 mod curve;
 mod hash;
 mod name;
+mod profile;
 mod revocation;
 mod signature;
 mod signed;
@@ -41,15 +44,16 @@ pub use self::{
     trust_file::TrustFileError,
 };
 use self::{
-    certificate::{Certificate, DIGITAL_SIGNATURE},
+    certificate::Certificate,
     hash::Hash,
     sod::{Hashes, SecurityObject},
     store::Anchor,
 };
-use crate::types::{Authenticity, DocumentFault, Unchecked, Weakness};
-
-/// Purposes of ICAO Doc 9303-12 begin so; a key restricted to one of them is no document signer's.
-const ICAO_PURPOSES: &str = "2.23.136.1.1.";
+use super::tlv::Elements;
+use crate::{
+    limits::DOCUMENT_TRAILING_BYTES_MAX,
+    types::{Authenticity, DocumentFault, Unchecked, Weakness, Weaknesses},
+};
 
 /// The files of one document, as the chip holds them.
 #[derive(Clone, Copy)]
@@ -67,8 +71,6 @@ pub struct DocumentFiles<'a> {
 pub struct Authentication {
     /// The verdict.
     pub verdict: Authenticity,
-    /// Everything that makes it weak; the verdict names the worst.
-    pub weaknesses: Vec<Weakness>,
     /// What is known about its signer, where one was found and trusted.
     pub signer: Option<Signer>,
 }
@@ -90,40 +92,54 @@ pub struct Signer {
     pub data_groups: Vec<u8>,
 }
 
+impl<'a> DocumentFiles<'a> {
+    /// The data groups without what a chip pads them with, as their hashes are of them.
+    fn unpadded(self) -> Self {
+        Self { dg1: self.dg1.map(unpadded), dg2: unpadded(self.dg2), ..self }
+    }
+}
+
+/// The file itself: its one element, where no more follows than the readers of data groups pass
+/// over.
+fn unpadded(file: &[u8]) -> &[u8] {
+    let mut elements = Elements::of_file(file);
+    let is_element = matches!(elements.next(), Ok(Some(_)));
+    let padding = elements.left();
+    if is_element && padding <= DOCUMENT_TRAILING_BYTES_MAX {
+        &file[..file.len().saturating_sub(padding)]
+    } else {
+        file
+    }
+}
+
 /// Authenticates the data groups of one document.
 #[must_use]
 pub fn authenticate(files: DocumentFiles<'_>, store: &TrustStore, now_s: i64) -> Authentication {
-    let unchecked = |why| Authentication {
-        verdict: Authenticity::NotChecked(why),
-        weaknesses: Vec::new(),
-        signer: None,
-    };
+    let unchecked = |why| Authentication { verdict: Authenticity::NotChecked(why), signer: None };
     let Some(sod) = files.sod else { return unchecked(Unchecked::SodAbsent) };
     if store.is_empty() {
         return unchecked(Unchecked::TrustStoreAbsent);
     }
     let mut found = Findings::default();
-    let verdict = match check(files, sod, store, now_s, &mut found) {
+    let verdict = match check(files.unpadded(), sod, store, now_s, &mut found) {
         Err(fault) => Authenticity::Invalid(fault),
-        Ok(()) => {
-            let worst = found.weaknesses.iter().min();
-            worst.map_or(Authenticity::Valid, |&worst| Authenticity::Weak(worst))
-        }
+        Ok(()) if found.weaknesses.is_empty() => Authenticity::Valid,
+        Ok(()) => Authenticity::Weak(found.weaknesses),
     };
-    Authentication { verdict, weaknesses: found.weaknesses, signer: found.signer }
+    Authentication { verdict, signer: found.signer }
 }
 
 /// What the checks learn on their way.
 #[derive(Default)]
 struct Findings {
-    weaknesses: Vec<Weakness>,
+    weaknesses: Weaknesses,
     signer: Option<Signer>,
 }
 
 impl Findings {
     fn note(&mut self, weakness: Weakness, holds: bool) {
-        if holds && !self.weaknesses.contains(&weakness) {
-            self.weaknesses.push(weakness);
+        if holds {
+            self.weaknesses = self.weaknesses.with(weakness);
         }
     }
 }
@@ -141,10 +157,12 @@ fn check(
     let signed = object.signed.verify(&signer)?;
     found.note(Weakness::Sha1Signature, signed.by_sha1);
     let anchors = anchors(&signer, store)?;
-    check_usage(&signer)?;
     check_times(&signer, signed.at_s, now_s)?;
     let anchor = in_force(&anchors, &signer, now_s)?;
-    let revocation = check_revocation(&signer, anchor, store, now_s)?;
+    let revocation = check_revocation(&signer, &anchors, anchor, store, now_s)?;
+    profile::check_usage(&signer)?;
+    found.note(Weakness::CrlAbsent, revocation == Revocation::Unknown);
+    found.note(Weakness::CrlUnusable, revocation == Revocation::Unusable);
     found.note(Weakness::CrlStale, revocation == Revocation::NotRevokedStale);
     note_keys(&signer, anchor, found);
     found.signer = Some(Signer {
@@ -156,8 +174,11 @@ fn check(
         data_groups: hashes.numbers().collect(),
     });
     found.note(Weakness::Sha1Digest, hashes.hash == Hash::Sha1);
+    found.note(Weakness::CountryNotCompared, files.dg1.is_none());
     check_groups(files, &hashes)?;
-    files.dg1.map_or(Ok(()), |dg1| check_country(dg1, &signer))
+    let Some(dg1) = files.dg1 else { return Ok(()) };
+    check_country(dg1, &signer)?;
+    profile::check_document_type(dg1, &signer)
 }
 
 /// The anchors that signed the signer's certificate; a country may have several with one key.
@@ -193,18 +214,6 @@ fn in_force<'s>(
     Err(fault)
 }
 
-fn check_usage(signer: &Certificate<'_>) -> Result<(), DocumentFault> {
-    let extensions = &signer.extensions;
-    let foreign = extensions.purposes.as_ref().is_some_and(|purposes| {
-        purposes.iter().any(|purpose| purpose.to_string().starts_with(ICAO_PURPOSES))
-    });
-    let fits = extensions.permit(DIGITAL_SIGNATURE)
-        && !extensions.is_authority
-        && !extensions.unknown_critical
-        && !foreign;
-    if fits { Ok(()) } else { Err(DocumentFault::DsKeyUsage) }
-}
-
 fn check_times(
     signer: &Certificate<'_>,
     signed_s: Option<i64>,
@@ -220,19 +229,23 @@ fn check_times(
     if signed_s.is_some_and(|signed_s| !validity.contains(&signed_s)) {
         return Err(DocumentFault::SignedOutsideValidity);
     }
-    Ok(())
+    profile::check_key_period(signer, signed_s)
 }
 
+/// What the lists say about the signer. Of `anchors`, which all have the key that signed its
+/// certificate, none may be revoked: whoever withdraws one of them withdraws the key.
 fn check_revocation(
     signer: &Certificate<'_>,
+    anchors: &[&Anchor],
     anchor: &Anchor,
     store: &TrustStore,
     now_s: i64,
 ) -> Result<Revocation, DocumentFault> {
-    if store.revocation_of(anchor, now_s) == Revocation::Revoked {
+    let is_revoked = |held: &&Anchor| store.revocation_of(held, now_s) == Revocation::Revoked;
+    if anchors.iter().any(is_revoked) {
         return Err(DocumentFault::CscaCertRevoked);
     }
-    match store.revocation(signer, now_s) {
+    match store.revocation(signer, anchor, now_s) {
         Revocation::Revoked => Err(DocumentFault::DsCertRevoked),
         other => Ok(other),
     }

@@ -1,7 +1,8 @@
 //! Certificate revocation lists (RFC 5280, 5), one per country, signed by its CSCA.
 //!
 //! A list that says less or more than "these serial numbers of this issuer" (a critical extension:
-//! indirect, partial) is refused as a whole: half understood, it would let a revoked signer pass.
+//! indirect, partial) is not understood as a whole. Whom it names is revoked all the same; whom it
+//! does not name is not cleared by it, and [`crate::types::Weakness::CrlUnusable`] tells so.
 
 use std::collections::HashSet;
 
@@ -26,7 +27,10 @@ pub(super) struct RevocationList<'a> {
     pub(super) issuer: Name<'a>,
     pub(super) this_update_s: i64,
     pub(super) next_update_s: Option<i64>,
+    /// Serial numbers of its own issuer.
     pub(super) serials: HashSet<Box<[u8]>>,
+    /// Whether it is nothing but a list of all serial numbers that its issuer has revoked.
+    pub(super) is_understood: bool,
 }
 
 impl<'a> RevocationList<'a> {
@@ -49,25 +53,38 @@ impl<'a> RevocationList<'a> {
                 next_update_s = Some(time.time_s()?);
             }
         }
-        let mut serials = HashSet::new();
+        let (mut serials, mut is_understood) = (HashSet::new(), true);
         if let Some(list) = walk.optional(Tag::Sequence)? {
             let mut list = list.walk(Tag::Sequence)?;
             while !list.is_at_end() {
-                serials.insert(entry(list.sequence()?)?.into());
+                let (serial, is_plain) = entry(list.sequence()?)?;
+                is_understood &= is_plain;
+                // An entry that names another issuer names it for those that follow, too (RFC 5280,
+                // 5.3.3).
+                if is_understood {
+                    serials.insert(serial.into());
+                }
             }
         }
         if let Some(held) = walk.optional(context(0))? {
             let mut list = Element::whole(held.value)?.walk(Tag::Sequence)?;
             while !list.is_at_end() {
                 let (identifier, critical, _) = extension(&mut list)?;
-                if critical && identifier != CRL_NUMBER && identifier != AUTHORITY_KEY {
-                    return Err(malformed("a revocation list with an unknown critical extension"));
-                }
+                is_understood &=
+                    !critical || identifier == CRL_NUMBER || identifier == AUTHORITY_KEY;
             }
         }
         walk.end()?;
-        let signed = to_be_signed.raw;
-        Ok(Self { signed, algorithm, signature, issuer, this_update_s, next_update_s, serials })
+        Ok(Self {
+            signed: to_be_signed.raw,
+            algorithm,
+            signature,
+            issuer,
+            this_update_s,
+            next_update_s,
+            serials,
+            is_understood,
+        })
     }
 
     pub(super) fn is_signed_by(&self, key: &PublicKey) -> bool {
@@ -76,19 +93,18 @@ impl<'a> RevocationList<'a> {
     }
 }
 
-/// The serial number of one revoked certificate.
-fn entry(mut walk: Walk<'_>) -> Result<&[u8], Malformed> {
+/// The serial number of one revoked certificate, and whether the entry says no more than that.
+fn entry(mut walk: Walk<'_>) -> Result<(&[u8], bool), Malformed> {
     let serial = walk.next()?.integer()?;
     walk.next()?.time_s()?;
+    let mut is_plain = true;
     if let Some(extensions) = walk.optional(Tag::Sequence)? {
         let mut list = extensions.walk(Tag::Sequence)?;
         while !list.is_at_end() {
             let (_, critical, _) = extension(&mut list)?;
-            if critical {
-                return Err(malformed("a revoked certificate with a critical extension"));
-            }
+            is_plain &= !critical;
         }
     }
     walk.end()?;
-    Ok(serial)
+    Ok((serial, is_plain))
 }

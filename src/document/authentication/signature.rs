@@ -120,7 +120,11 @@ fn pss(parameters: Element<'_>) -> Result<Option<Scheme>, Malformed> {
 /// A public key that signatures can be verified with.
 #[derive(Clone)]
 pub(super) enum PublicKey {
+    /// For either kind of RSA signature.
     Rsa(RsaPublicKey),
+    /// For PSS alone, as its identifier says; and where it says so, with this digest alone and no
+    /// shorter salt (RFC 4055, 1.2).
+    RsaPss(RsaPublicKey, Option<(Hash, usize)>),
     P256(Point<p256::NistP256>),
     P384(Point<p384::NistP384>),
     P521(Point<p521::NistP521>),
@@ -144,8 +148,19 @@ impl PublicKey {
             algorithm.end()?;
             return Ok(curve.and_then(|curve| Self::on(curve, bits)));
         }
-        if identifier == RSA || identifier == RSA_PSS {
-            return rsa_key(bits);
+        if identifier == RSA {
+            return Ok(rsa_key(bits)?.map(Self::Rsa));
+        }
+        if identifier == RSA_PSS {
+            let bound = match algorithm.optional(Tag::Sequence)? {
+                Some(parameters) => match pss(parameters)? {
+                    Some(Scheme::Pss { hash, salt_bytes }) => Some((hash, salt_bytes)),
+                    _ => return Ok(None),
+                },
+                None => None,
+            };
+            algorithm.end()?;
+            return Ok(rsa_key(bits)?.map(|key| Self::RsaPss(key, bound)));
         }
         Ok(None)
     }
@@ -163,7 +178,8 @@ impl PublicKey {
 
     /// Whether it is an RSA key of fewer than 2048 bits.
     pub(super) fn is_short(&self) -> bool {
-        matches!(self, Self::Rsa(key) if key.n().bits_vartime() < 2048)
+        let (Self::Rsa(key) | Self::RsaPss(key, _)) = self else { return false };
+        key.n().bits_vartime() < 2048
     }
 
     /// Whether `signature` is this key's over `message`.
@@ -174,13 +190,17 @@ impl PublicKey {
             (Self::Rsa(key), Scheme::Pss { hash, salt_bytes }) => {
                 pss_verifies(key, hash, salt_bytes, &digest, signature)
             }
+            (Self::RsaPss(key, bound), Scheme::Pss { hash, salt_bytes }) => {
+                bound.is_none_or(|(only, least)| hash == only && salt_bytes >= least)
+                    && pss_verifies(key, hash, salt_bytes, &digest, signature)
+            }
             (Self::P256(key), Scheme::Ecdsa(_)) => ecdsa_verifies(key, &digest, signature),
             (Self::P384(key), Scheme::Ecdsa(_)) => ecdsa_verifies(key, &digest, signature),
             (Self::P521(key), Scheme::Ecdsa(_)) => ecdsa_verifies(key, &digest, signature),
             (Self::Brainpool256(key), Scheme::Ecdsa(_)) => ecdsa_verifies(key, &digest, signature),
             (Self::Brainpool384(key), Scheme::Ecdsa(_)) => ecdsa_verifies(key, &digest, signature),
             (Self::Brainpool512(key), Scheme::Ecdsa(_)) => ecdsa_verifies(key, &digest, signature),
-            (Self::Rsa(_), Scheme::Ecdsa(_)) => false,
+            (Self::Rsa(_) | Self::RsaPss(..), Scheme::Ecdsa(_)) => false,
             (_, Scheme::Pkcs1(_) | Scheme::Pss { .. }) => false,
         }
     }
@@ -190,6 +210,7 @@ impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rsa(key) => write!(f, "RSA, {} bits", key.n().bits_vartime()),
+            Self::RsaPss(key, _) => write!(f, "RSA for PSS, {} bits", key.n().bits_vartime()),
             Self::P256(_) => f.write_str("P-256"),
             Self::P384(_) => f.write_str("P-384"),
             Self::P521(_) => f.write_str("P-521"),
@@ -201,7 +222,7 @@ impl fmt::Debug for PublicKey {
 }
 
 /// `RSAPublicKey`.
-fn rsa_key(bytes: &[u8]) -> Result<Option<PublicKey>, Malformed> {
+fn rsa_key(bytes: &[u8]) -> Result<Option<RsaPublicKey>, Malformed> {
     let mut walk = Element::whole(bytes)?.walk(Tag::Sequence)?;
     let (modulus, exponent) = (walk.next()?.unsigned()?, walk.next()?.unsigned()?);
     walk.end()?;
@@ -212,7 +233,7 @@ fn rsa_key(bytes: &[u8]) -> Result<Option<PublicKey>, Malformed> {
     let modulus = BoxedUint::from_be_slice_vartime(modulus);
     let exponent = BoxedUint::from_be_slice_vartime(exponent);
     let key = RsaPublicKey::new_with_size_limits(modulus, exponent, RSA_BITS_MIN..=RSA_BITS_MAX);
-    Ok(key.ok().map(PublicKey::Rsa))
+    Ok(key.ok())
 }
 
 /// An uncompressed point on the curve.

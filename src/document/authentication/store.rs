@@ -2,8 +2,9 @@
 //!
 //! The operator names the files; what they hold is trusted after it was checked against itself. A
 //! self-signed certificate is an anchor when its own signature holds. A link certificate, by which
-//! a country's old key vouches for its new one, is an anchor when a certificate that is one already
-//! has signed it. What nothing stands behind is not used, and counted.
+//! a country's old key vouches for its new one, is an anchor when a certificate of the same country
+//! that is one already has signed it: no country vouches for another. What nothing stands behind is
+//! not used, and counted.
 //!
 //! Two anchors may have the same name and different keys; which one signed is found by trying, the
 //! one whose key identifier the signed certificate names first.
@@ -39,7 +40,7 @@ impl TrustStoreBuilder {
     pub fn build(mut self) -> TrustStore {
         self.found.certificates.sort_unstable();
         self.found.certificates.dedup();
-        let mut store = TrustStore::default();
+        let mut store = TrustStore { refused: self.found.refused, ..TrustStore::default() };
         let mut waiting = Vec::new();
         for bytes in &self.found.certificates {
             match candidate(bytes) {
@@ -54,9 +55,7 @@ impl TrustStoreBuilder {
             }
         }
         store.follow_links(waiting);
-        for bytes in &self.found.lists {
-            store.take_list(bytes);
-        }
+        store.take_lists(&self.found.lists);
         store
     }
 }
@@ -87,6 +86,7 @@ pub(super) struct Anchor {
     pub(super) country: Option<[u8; 2]>,
     pub(super) not_before_s: i64,
     pub(super) not_after_s: i64,
+    subject: Box<[u8]>,
     issuer: Box<[u8]>,
     serial: Box<[u8]>,
     signs_lists: bool,
@@ -95,6 +95,7 @@ pub(super) struct Anchor {
 /// The newest revocation list of one issuer.
 struct List {
     serials: HashSet<Box<[u8]>>,
+    is_understood: bool,
     this_update_s: i64,
     next_update_s: i64,
 }
@@ -111,6 +112,9 @@ pub struct Refused {
     pub unlinked: usize,
     /// Revocation lists that do not parse or that no anchor has signed.
     pub lists: usize,
+    /// Master lists inside a directory's file that do not parse, whose signature does not hold or
+    /// is of no accepted kind, or whose signer is none.
+    pub master_lists: usize,
 }
 
 /// Whether a serial number stands on its issuer's revocation list.
@@ -122,6 +126,8 @@ pub enum Revocation {
     NotRevoked,
     /// A list does not name it, but is past its next update.
     NotRevokedStale,
+    /// The newest list does not name it, but says more than is understood here.
+    Unusable,
     /// It was revoked.
     Revoked,
 }
@@ -141,6 +147,8 @@ pub struct StoreSummary {
     pub lists: usize,
     /// Of those, the ones past their next update.
     pub lists_stale: usize,
+    /// Of those, the ones that clear nobody, as they say more than is understood here.
+    pub lists_unusable: usize,
     /// When the oldest of them was made, in seconds since 1970.
     pub oldest_list_s: Option<i64>,
     /// What is not used.
@@ -166,6 +174,7 @@ impl TrustStore {
             next_expiry_s: ends().filter(|&end_s| end_s >= now_s).min(),
             lists: self.lists.len(),
             lists_stale: self.lists.values().filter(|list| list.is_stale(now_s)).count(),
+            lists_unusable: self.lists.values().filter(|list| !list.is_understood).count(),
             oldest_list_s: self.lists.values().map(|list| list.this_update_s).min(),
             refused: self.refused,
         }
@@ -188,9 +197,22 @@ impl TrustStore {
         places.into_iter().take(TRUST_TRIES_MAX).map(|place| &self.anchors[place])
     }
 
-    /// What the issuer's list says about a certificate.
-    pub(super) fn revocation(&self, certificate: &Certificate<'_>, now_s: i64) -> Revocation {
-        self.listed(&certificate.issuer.folded(), certificate.serial, now_s)
+    /// What the issuer's list says about a certificate that `anchor` has signed. States write their
+    /// own name in more than one way, so the list may be under the name that the certificate gives
+    /// its issuer or under the anchor's own; a revocation on either counts.
+    pub(super) fn revocation(
+        &self,
+        certificate: &Certificate<'_>,
+        anchor: &Anchor,
+        now_s: i64,
+    ) -> Revocation {
+        let named = self.listed(&certificate.issuer.folded(), certificate.serial, now_s);
+        let own = self.listed(&anchor.subject, certificate.serial, now_s);
+        match (named, own) {
+            (Revocation::Unknown, own) => own,
+            (_, Revocation::Revoked) => Revocation::Revoked,
+            (named, _) => named,
+        }
     }
 
     /// What the lists say about an anchor.
@@ -202,6 +224,7 @@ impl TrustStore {
         match self.lists.get(issuer) {
             None => Revocation::Unknown,
             Some(list) if list.serials.contains(serial) => Revocation::Revoked,
+            Some(list) if !list.is_understood => Revocation::Unusable,
             Some(list) if list.is_stale(now_s) => Revocation::NotRevokedStale,
             Some(_) => Revocation::NotRevoked,
         }
@@ -218,6 +241,7 @@ impl TrustStore {
             country: certificate.subject.country(),
             not_before_s: certificate.not_before_s,
             not_after_s: certificate.not_after_s,
+            subject: certificate.subject.folded(),
             issuer: certificate.issuer.folded(),
             serial: certificate.serial.into(),
             signs_lists: certificate.extensions.permit(CRL_SIGN),
@@ -230,8 +254,10 @@ impl TrustStore {
             let before = waiting.len();
             let mut left = Vec::new();
             for (certificate, key) in waiting {
-                let signed = |held: &Anchor| certificate.is_signed_by(&held.key);
-                if self.issuers(&certificate).any(signed) {
+                let country = certificate.subject.country();
+                let vouches =
+                    |held: &Anchor| held.country == country && certificate.is_signed_by(&held.key);
+                if self.issuers(&certificate).any(vouches) {
                     self.trust(&certificate, key);
                 } else {
                     left.push((certificate, key));
@@ -245,28 +271,40 @@ impl TrustStore {
         }
     }
 
-    /// Takes a revocation list that an anchor of its name has signed; of several the newest.
-    fn take_list(&mut self, bytes: &[u8]) {
-        let list = Element::whole(bytes).and_then(RevocationList::read);
-        let Ok(list) = list else {
-            self.refused.lists += 1;
-            return;
-        };
-        let issuer = list.issuer.folded();
-        let signers = self.by_subject.get(&issuer).into_iter().flatten();
+    /// Takes the revocation lists that an anchor of their name has signed; of several the newest.
+    fn take_lists(&mut self, lists: &[Box<[u8]>]) {
+        let read = lists.iter().filter_map(|bytes| {
+            Element::whole(bytes).and_then(RevocationList::read).ok()
+        });
+        let mut signed: Vec<_> = read.filter(|list| self.is_signed(list)).collect();
+        self.refused.lists += lists.len() - signed.len();
+        signed.sort_by_key(|list| list.this_update_s);
+        for list in signed {
+            self.take_list(list);
+        }
+    }
+
+    fn is_signed(&self, list: &RevocationList<'_>) -> bool {
+        let signers = self.by_subject.get(&list.issuer.folded()).into_iter().flatten();
         let mut signers = signers.map(|&place| &self.anchors[place]).take(TRUST_TRIES_MAX);
-        if !signers.any(|held| held.signs_lists && list.is_signed_by(&held.key)) {
-            self.refused.lists += 1;
-            return;
-        }
-        let newer = |held: &List| held.this_update_s >= list.this_update_s;
-        if self.lists.get(&issuer).is_some_and(newer) {
-            return;
-        }
+        signers.any(|held| held.signs_lists && list.is_signed_by(&held.key))
+    }
+
+    /// Takes a list in the place of an older one. Whom the older one names stays revoked where the
+    /// newer one may not be about everybody.
+    fn take_list(&mut self, list: RevocationList<'_>) {
         let longest_s = list.this_update_s.saturating_add(CRL_AGE_S_MAX);
-        let next_update_s = list.next_update_s.unwrap_or(longest_s);
-        let (serials, this_update_s) = (list.serials, list.this_update_s);
-        self.lists.insert(issuer, List { serials, this_update_s, next_update_s });
+        let mut taken = List {
+            serials: list.serials,
+            is_understood: list.is_understood,
+            this_update_s: list.this_update_s,
+            next_update_s: list.next_update_s.unwrap_or(longest_s),
+        };
+        let older = self.lists.remove(&list.issuer.folded());
+        if !taken.is_understood {
+            taken.serials.extend(older.into_iter().flat_map(|older| older.serials));
+        }
+        self.lists.insert(list.issuer.folded(), taken);
     }
 }
 

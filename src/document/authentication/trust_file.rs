@@ -6,8 +6,10 @@ use base64::{Engine, engine::general_purpose};
 use der::{Tag, asn1::ObjectIdentifier};
 
 use super::{
+    Refused,
     asn1::{Element, Malformed},
     certificate::Certificate,
+    profile,
     revocation::RevocationList,
     signature::PublicKey,
     signed::SignedData,
@@ -83,6 +85,8 @@ pub enum TrustFileError {
 pub(super) struct Found {
     pub(super) certificates: Vec<Box<[u8]>>,
     pub(super) lists: Vec<Box<[u8]>>,
+    /// What a directory's file held and cannot be used, so far as it never got to the others.
+    pub(super) refused: Refused,
 }
 
 impl Found {
@@ -124,18 +128,28 @@ impl Found {
     }
 
     /// `CscaMasterList`: verified, and by a signer that a country in it stands behind. That the
-    /// country itself is to be trusted is what the operator says by configuring the file.
+    /// country itself is to be trusted is what the operator says by configuring the file. The
+    /// signer's dates are held against the time of signing that the list states, not against now:
+    /// what it signed in time does not become false, and an appliance must start next year, too.
     fn read_master_list(&mut self, signed: &SignedData<'_>) -> Result<(), TrustFileError> {
         let fault = |fault| TrustFileError::MasterListSignature { fault };
         if signed.content_type != MASTER_LIST {
             return Err(fault(DocumentFault::WrongContentType));
         }
         let signer = signed.signer().map_err(fault)?;
-        signed.verify(&signer).map_err(fault)?;
+        let at_s = signed.verify(&signer).map_err(fault)?.at_s;
+        let validity = signer.not_before_s..=signer.not_after_s;
+        if at_s.is_some_and(|at_s| !validity.contains(&at_s)) {
+            return Err(fault(DocumentFault::SignedOutsideValidity));
+        }
         let members = members(signed.content).map_err(|why| TrustFileError::MasterList { why })?;
         let purposes = signer.extensions.purposes.as_deref().unwrap_or_default();
         let backed = members.iter().any(|&member| stands_behind(member, &signer));
-        if !purposes.contains(&MASTER_LIST_SIGNER) || !backed {
+        let is_signer = purposes.contains(&MASTER_LIST_SIGNER)
+            && profile::signs(&signer)
+            && !signer.extensions.is_authority
+            && !signer.extensions.unknown_critical;
+        if !is_signer || !backed {
             return Err(TrustFileError::MasterListSigner);
         }
         members.into_iter().try_for_each(|member| self.push(member.raw))
@@ -167,44 +181,68 @@ impl Found {
     }
 
     /// LDIF (RFC 2849): only the attributes that hold certificates, lists and master lists. A value
-    /// that does not parse is left out and counted by the caller's certificates, as one state's
-    /// mistake must not take the others' certificates away; base64 that is none is an error.
+    /// that cannot be used is left out and counted, as one state's mistake must not take the others'
+    /// certificates away; base64 that is none is an error.
     fn read_ldif(&mut self, text: &str) -> Result<(), TrustFileError> {
-        let mut value: Option<(usize, String)> = None;
+        let mut value: Option<(usize, Kind, String)> = None;
         for (line, row) in (1..).zip(text.lines()) {
             if let Some(more) = row.strip_prefix(' ') {
-                if let Some((_, held)) = &mut value {
-                    held.push_str(more.trim_end());
+                if let Some((_, _, text)) = &mut value {
+                    text.push_str(more.trim_end());
                 }
                 continue;
             }
             self.read_attribute(value.take())?;
             let Some((attribute, encoded)) = row.split_once(":: ") else { continue };
             let attribute = attribute.split(';').next().unwrap_or_default().to_ascii_lowercase();
-            if ATTRIBUTES.contains(&attribute.as_str()) {
-                value = Some((line, encoded.trim().to_owned()));
+            if let Some(&(_, kind)) = ATTRIBUTES.iter().find(|(name, _)| *name == attribute) {
+                value = Some((line, kind, encoded.trim().to_owned()));
             }
         }
         self.read_attribute(value.take())
     }
 
-    fn read_attribute(&mut self, value: Option<(usize, String)>) -> Result<(), TrustFileError> {
-        let Some((line, text)) = value else { return Ok(()) };
+    fn read_attribute(
+        &mut self,
+        value: Option<(usize, Kind, String)>,
+    ) -> Result<(), TrustFileError> {
+        let Some((line, kind, text)) = value else { return Ok(()) };
         match self.read_base64(&text, line) {
-            Err(TrustFileError::Unknown { .. }) => Ok(()),
+            Err(
+                TrustFileError::Unknown { .. }
+                | TrustFileError::MasterListSignature { .. }
+                | TrustFileError::MasterListSigner
+                | TrustFileError::MasterList { .. },
+            ) => {
+                let refused = &mut self.refused;
+                *match kind {
+                    Kind::Certificate => &mut refused.unusable,
+                    Kind::List => &mut refused.lists,
+                    Kind::MasterList => &mut refused.master_lists,
+                } += 1;
+                Ok(())
+            }
             other => other,
         }
     }
 }
 
+/// What an attribute of the public key directory holds.
+#[derive(Clone, Copy)]
+enum Kind {
+    Certificate,
+    List,
+    MasterList,
+}
+
 /// Attributes of the public key directory that are read.
-const ATTRIBUTES: [&str; 6] = [
-    "cacertificate",
-    "usercertificate",
-    "certificaterevocationlist",
-    "authorityrevocationlist",
-    "pkdmasterlistcontent",
-    "cscamasterlistdata",
+const ATTRIBUTES: [(&str, Kind); 6] = [
+    ("cacertificate", Kind::Certificate),
+    ("usercertificate", Kind::Certificate),
+    ("certificaterevocationlist", Kind::List),
+    ("authorityrevocationlist", Kind::List),
+    ("pkdmasterlistcontent", Kind::MasterList),
+    ("cscamasterlistdata", Kind::MasterList),
 ];
 
 fn is_ldif(text: &str) -> bool {

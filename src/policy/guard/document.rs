@@ -3,13 +3,14 @@
 //! counts).
 //!
 //! A document that failed its check never opens a gate, whatever is configured. One that was not
-//! checked, or whose check rests on something weak, does not where authentication is a duty.
+//! checked, or that is weak in a way that the operator has not accepted by name, does not where
+//! authentication is a duty; at a border it always is.
 //! References that are no document's (a picture, a template, an enrolled subject) claim nothing,
 //! and this rule is silent about them.
 
 use crate::{
     policy::guards::{DocumentRule, Finding},
-    types::{Authenticity, Facts, Obligation, Outcome, Reason},
+    types::{Authenticity, Facts, Obligation, Outcome, Purpose, Reason, Weaknesses},
 };
 
 const NOT_AUTHENTICATED: Finding = Finding::new(
@@ -20,26 +21,36 @@ const NOT_AUTHENTICATED: Finding = Finding::new(
 
 /// The finding, and as a second one what the check itself gave as its reason.
 pub(in crate::policy) fn consider(facts: &Facts, rule: DocumentRule) -> [Option<Finding>; 2] {
-    let owed = facts.owed.contains(&Obligation::AuthenticateDocument);
+    let owed = facts.owed.contains(&Obligation::AuthenticateDocument)
+        || facts.asked.purpose == Purpose::BorderControl;
     let rule = match rule {
         DocumentRule::NotRequired if owed => DocumentRule::Required,
         set => set,
     };
-    let documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
-    let mut refused = documents.filter(|&document| !suffices(document, rule));
-    let Some(document) = refused.next() else { return [None, None] };
-    let because = document
+    let mut documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
+    let Some(refused) = documents.find_map(|document| refused(document, rule)) else {
+        return [None, None];
+    };
+    let because = refused
         .reason()
         .map(|(code, text)| Finding { outcome: Outcome::Refer, reason: Reason { code, text } });
     [Some(NOT_AUTHENTICATED), because]
 }
 
-fn suffices(document: Authenticity, rule: DocumentRule) -> bool {
-    match document {
-        Authenticity::Valid => true,
-        Authenticity::Weak(_) => rule != DocumentRule::Required,
-        Authenticity::NotChecked(_) => rule == DocumentRule::NotRequired,
-        Authenticity::Invalid(_) => false,
+/// What of a document's verdict the rule does not take.
+fn refused(document: Authenticity, rule: DocumentRule) -> Option<Authenticity> {
+    let weak = |accepted| match document {
+        Authenticity::Valid => None,
+        Authenticity::Weak(held) => {
+            let rest = held.without(accepted);
+            (!rest.is_empty()).then_some(Authenticity::Weak(rest))
+        }
+        Authenticity::NotChecked(_) | Authenticity::Invalid(_) => Some(document),
+    };
+    match rule {
+        DocumentRule::Required => weak(Weaknesses::NONE),
+        DocumentRule::WeakAllowed(accepted) => weak(accepted),
+        DocumentRule::NotRequired => Some(document).filter(|held| held.is_invalid()),
     }
 }
 
@@ -48,12 +59,12 @@ mod tests {
     use super::{super::cases, *};
     use crate::{
         policy::{AttackRule, Guards, Policy},
-        types::{DocumentFault, Unchecked, Weakness},
+        types::{Action, DocumentFault, Unchecked, Weakness},
     };
 
     fn documents() -> Vec<Authenticity> {
         let faults = DocumentFault::ALL.iter().map(|&fault| Authenticity::Invalid(fault));
-        let weak = Weakness::ALL.iter().map(|&weakness| Authenticity::Weak(weakness));
+        let weak = Weakness::ALL.iter().map(|&weakness| Authenticity::Weak(weakness.into()));
         let unchecked = Unchecked::ALL.iter().map(|&why| Authenticity::NotChecked(why));
         faults.chain(weak).chain(unchecked).chain([Authenticity::Valid]).collect()
     }
@@ -62,27 +73,46 @@ mod tests {
     fn table() {
         use DocumentRule::{NotRequired, Required, WeakAllowed};
         let invalid = Authenticity::Invalid(DocumentFault::Dg2HashMismatch);
-        let weak = Authenticity::Weak(Weakness::Sha1Signature);
+        let sha1 = Weaknesses::from(Weakness::Sha1Signature);
+        let stale = Weaknesses::from(Weakness::CrlStale);
+        let weak = Authenticity::Weak(sha1);
+        let twice = Authenticity::Weak(sha1.with(Weakness::CrlStale));
         let unchecked = Authenticity::NotChecked(Unchecked::SodAbsent);
         for (document, rule, expected) in [
             (None, Required, None),
             (Some(Authenticity::Valid), Required, None),
             (Some(weak), Required, Some("SHA1_SIGNATURE")),
-            (Some(weak), WeakAllowed, None),
+            (Some(weak), WeakAllowed(sha1), None),
+            (Some(weak), WeakAllowed(stale), Some("SHA1_SIGNATURE")),
+            (Some(twice), WeakAllowed(sha1), Some("CRL_STALE")),
+            (Some(twice), WeakAllowed(stale), Some("SHA1_SIGNATURE")),
+            (Some(twice), WeakAllowed(sha1.with(Weakness::CrlStale)), None),
             (Some(weak), NotRequired, None),
             (Some(unchecked), Required, Some("SOD_ABSENT")),
-            (Some(unchecked), WeakAllowed, Some("SOD_ABSENT")),
+            (Some(unchecked), WeakAllowed(sha1), Some("SOD_ABSENT")),
             (Some(unchecked), NotRequired, None),
             (Some(invalid), Required, Some("DG2_HASH_MISMATCH")),
-            (Some(invalid), WeakAllowed, Some("DG2_HASH_MISMATCH")),
+            (Some(invalid), WeakAllowed(sha1), Some("DG2_HASH_MISMATCH")),
             (Some(invalid), NotRequired, Some("DG2_HASH_MISMATCH")),
         ] {
             let mut facts = cases::verification(&[Some(10), Some(10)]);
+            facts.asked = cases::asked(Action::Verify, Purpose::Boarding);
             facts.comparisons[1].document = document;
             let [finding, because] = consider(&facts, rule);
             assert_eq!(because.map(|held| held.reason.code), expected, "{document:?} {rule:?}");
             let expected = expected.map(|_| NOT_AUTHENTICATED);
             assert_eq!(finding, expected, "{document:?} {rule:?}");
+        }
+    }
+
+    #[test]
+    fn at_a_border_it_is_always_a_duty() {
+        for document in documents() {
+            let mut facts = cases::verification(&[Some(10)]);
+            facts.comparisons[0].document = Some(document);
+            let [lax, strict] =
+                [DocumentRule::NotRequired, DocumentRule::Required].map(|r| consider(&facts, r));
+            assert_eq!(lax, strict, "{document}");
         }
     }
 
