@@ -423,6 +423,8 @@ impl Appliance {
             }),
             at_lane: None,
             end: None,
+            used: None,
+            person: None,
         }
     }
 

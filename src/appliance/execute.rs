@@ -190,6 +190,8 @@ impl Appliance {
             erasure: None,
             at_lane: errand.asked.at_lane.clone(),
             end: None,
+            used: None,
+            person: None,
         }
     }
 

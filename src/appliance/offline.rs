@@ -249,6 +249,8 @@ impl Offline {
             erasure: None,
             at_lane: None,
             end: None,
+            used: None,
+            person: None,
         };
         self.audit.record(&entry).map_err(|_| OfflineError::Audit)?;
         Ok(Ordered { entry })

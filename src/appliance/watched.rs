@@ -122,6 +122,8 @@ mod tests {
             erasure: None,
             at_lane: None,
             end: None,
+            used: None,
+            person: None,
         }
     }
 

@@ -180,6 +180,8 @@ fn entry(job: &Job, verdict: &Verdict, now_s: i64) -> AuditEntry {
         erasure: None,
         at_lane: asked.at_lane.clone(),
         end: None,
+        used: None,
+        person: None,
     }
 }
 
