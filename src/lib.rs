@@ -14,6 +14,7 @@ pub mod face;
 pub mod model;
 pub mod ops;
 pub mod policy;
+pub mod profile;
 
 // Layer 2: how. The only unsafe islands.
 pub mod audit;

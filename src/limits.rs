@@ -164,6 +164,18 @@ pub const TRUST_CERTIFICATES_MAX: usize = 8_192;
 pub const CRL_AGE_S_MAX: i64 = 90 * 24 * 60 * 60;
 /// Country certificates that are tried for one document signer.
 pub const TRUST_TRIES_MAX: usize = 16;
+/// Days that the audit is kept at least: six months (AI Act Art. 19 and 26(6)).
+pub const AUDIT_DAYS_MIN: u32 = 184;
+/// Zones (camera groups) of one site; the largest that the source documents name has 12 entrances.
+pub const SITE_ZONES_MAX: usize = 64;
+/// Largest profile that is read, in bytes.
+pub const PROFILE_BYTES_MAX: u64 = 256 * 1024;
+/// Consents that are held at most.
+pub const CONSENTS_MAX: u64 = 1_000_000;
+/// Hits of a watchlist that wait for their confirmations.
+pub const HITS_MAX: usize = 1_024;
+/// Persons from whom on the measures of CAC and MPS want a filing (in force 2025-06-01).
+pub const FILING_PERSONS: u64 = 100_000;
 /// Compute threads of one engine.
 pub const ENGINE_THREADS_MAX: usize = 64;
 

@@ -217,7 +217,9 @@ impl Writer {
     fn append(&mut self, entry: &AuditEntry) -> io::Result<()> {
         self.line.clear();
         if self.torn {
-            self.line.push(b'\n'); // the broken line stands alone, this one is whole
+            // The broken line stands alone, this one is whole; nothing that ends so is JSON, also
+            // where only the end of the line is missing.
+            self.line.extend(b"~\n");
         }
         let from = self.line.len();
         let line = Line::of(self.state.tree.size(), &self.state.previous, entry);

@@ -146,7 +146,7 @@ fn a_torn_line_stands_alone() {
     fs::write(&path, "{\"transaction\":\"07").expect("a torn file");
     FileAudit::open(&path, signer()).expect("a plain file").record(&entry()).expect("room");
     let lines = lines(&path);
-    assert_eq!(lines[0], Err("{\"transaction\":\"07".to_owned()));
+    assert_eq!(lines[0], Err("{\"transaction\":\"07~".to_owned()));
     assert_eq!((lines.len(), lines[1].is_ok()), (2, true));
 }
 
@@ -173,7 +173,7 @@ fn a_link_is_refused_and_a_new_file_is_the_owners_alone() {
     let refused = FileAudit::open(&link, signer()).err().expect("a refusal");
     assert_eq!(refused.why, "it is a symbolic link; name a plain file");
     symlink(folder.path().join("elsewhere"), folder.path().join("dangling")).expect("a link");
-    assert!(FileAudit::open(&folder.path(, signer()).join("dangling")).is_err());
+    assert!(FileAudit::open(&folder.path().join("dangling"), signer()).is_err());
     assert!(!folder.path().join("elsewhere").exists());
 }
 
