@@ -21,6 +21,7 @@ pub mod audit;
 pub mod backend;
 pub mod gallery;
 pub mod keys;
+pub mod register;
 
 // Layer 3: flow.
 pub mod capture;

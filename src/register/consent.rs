@@ -1,0 +1,158 @@
+//! A consent as it is kept: who, when, what text, how; and what makes it count as none.
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Age, ConsentFact, GalleryId, SubjectId};
+
+/// The one purpose that a consent of this register is for.
+pub const FACE: &str = "face";
+
+/// What a person (or a guardian) gave, and perhaps took back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consent {
+    /// Who: an opaque name. The mapping to a person is kept elsewhere.
+    pub subject: String,
+    /// For which gallery.
+    pub gallery: String,
+    /// When, in seconds UTC.
+    pub given_s: i64,
+    /// Version of the text that was shown.
+    pub text_version: String,
+    /// SHA-256 of that text, as hexadecimal digits.
+    pub text_hash: String,
+    /// Language (ISO 639) that it was shown in.
+    pub language: String,
+    /// Desk, kiosk, app.
+    pub channel: String,
+    /// What for; exactly [`FACE`], or it counts as none.
+    pub purposes: Vec<String>,
+    /// The person did something: signed, pressed, said. Nothing was ticked beforehand.
+    pub affirmative: bool,
+    /// Another way with the same rights was offered.
+    pub alternative_offered: bool,
+    /// It came together with other consents.
+    #[serde(default)]
+    pub bundled: bool,
+    /// A service depended on it.
+    #[serde(default)]
+    pub conditional: bool,
+    /// It was a general authorisation.
+    #[serde(default)]
+    pub blanket: bool,
+    /// Age class; unknown until somebody asked.
+    #[serde(default)]
+    pub age: AgeClass,
+    /// Reference of the guardian's own consent, where one is needed.
+    #[serde(default)]
+    pub guardian: Option<String>,
+    /// When it was withdrawn. The proof of the past consent stays, the template does not.
+    #[serde(default)]
+    pub withdrawn_s: Option<i64>,
+    /// When the person objected (GDPR Art. 21).
+    #[serde(default)]
+    pub objected_s: Option<i64>,
+    /// Until when it holds, in seconds UTC.
+    #[serde(default)]
+    pub expiry_s: Option<i64>,
+}
+
+/// How old somebody is, as far as the law asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgeClass {
+    /// Nobody asked.
+    #[default]
+    Unknown,
+    /// At or above the national limit.
+    Adult,
+    /// Below it.
+    Minor,
+}
+
+impl From<AgeClass> for Age {
+    fn from(class: AgeClass) -> Self {
+        match class {
+            AgeClass::Unknown => Self::Unknown,
+            AgeClass::Adult => Self::Adult,
+            AgeClass::Minor => Self::Minor,
+        }
+    }
+}
+
+impl Consent {
+    /// What the policy's texts are told of it at `now_s`.
+    #[must_use]
+    pub fn fact(&self, now_s: i64) -> ConsentFact {
+        let texts = [&self.text_version, &self.language, &self.channel];
+        let is_hash = self.text_hash.parse::<crate::types::Hash256>().is_ok();
+        let is_named = self.subject.parse::<SubjectId>().is_ok()
+            && self.gallery.parse::<GalleryId>().is_ok();
+        let is_over = self.expiry_s.is_some_and(|expiry_s| now_s >= expiry_s);
+        ConsentFact {
+            recorded: is_named && is_hash && texts.iter().all(|text| !text.trim().is_empty()),
+            affirmative: self.affirmative,
+            alternative_offered: self.alternative_offered,
+            face_alone: self.purposes == [FACE],
+            bundled: self.bundled,
+            conditional: self.conditional,
+            blanket: self.blanket,
+            guardian: self.guardian.as_ref().is_some_and(|guardian| !guardian.trim().is_empty()),
+            withdrawn: self.withdrawn_s.is_some() || self.objected_s.is_some() || is_over,
+        }
+    }
+
+    /// Whether the person, were it asked today, could still be searched for: nothing took it back.
+    #[must_use]
+    pub fn is_standing(&self, now_s: i64) -> bool {
+        !self.fact(now_s).withdrawn
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::register) fn consent(subject: u8) -> Consent {
+        Consent {
+            subject: SubjectId::from_bytes([subject; 16]).to_string(),
+            gallery: "tivoli".into(),
+            given_s: 1_000,
+            text_version: "3".into(),
+            text_hash: "ab".repeat(32),
+            language: "da".into(),
+            channel: "desk".into(),
+            purposes: vec![FACE.into()],
+            affirmative: true,
+            alternative_offered: true,
+            bundled: false,
+            conditional: false,
+            blanket: false,
+            age: AgeClass::Adult,
+            guardian: None,
+            withdrawn_s: None,
+            objected_s: None,
+            expiry_s: None,
+        }
+    }
+
+    #[test]
+    fn nl_7_cn_2_cn_3_what_is_missing_or_wrong_is_told() {
+        let fact = |change: fn(&mut Consent)| {
+            let mut held = consent(1);
+            change(&mut held);
+            held.fact(2_000)
+        };
+        let whole = fact(|_| {});
+        assert!(whole.recorded && whole.affirmative && whole.face_alone && !whole.withdrawn);
+        assert!(!fact(|held| held.language.clear()).recorded);
+        assert!(!fact(|held| held.text_hash = "ab".into()).recorded);
+        assert!(!fact(|held| held.subject = "Jens Hansen".into()).recorded);
+        assert!(!fact(|held| held.purposes.push("marketing".into())).face_alone);
+        assert!(!fact(|held| held.purposes.clear()).face_alone);
+        assert!(fact(|held| held.withdrawn_s = Some(1_500)).withdrawn);
+        assert!(fact(|held| held.expiry_s = Some(2_000)).withdrawn);
+        assert!(!fact(|held| held.expiry_s = Some(2_001)).withdrawn);
+        assert!(!fact(|held| held.guardian = Some(" ".into())).guardian);
+    }
+}
