@@ -25,6 +25,7 @@ pub mod register;
 
 // Layer 3: flow.
 pub mod capture;
+pub mod duty;
 pub mod pipeline;
 pub mod transaction;
 
