@@ -35,7 +35,7 @@ use std::{
 };
 
 use crate::{
-    audit::{AuditError, AuditSink, file::FileAudit},
+    audit::{AuditError, AuditSink, FileAudit, Signer},
     backend::{Backend, BackendError, Description, Engine, FACTORIES, Unavailable, fpga::Fpga},
     capture::{
         lane::LaneSet,
@@ -49,7 +49,7 @@ use crate::{
     document::authentication::TrustStore,
     face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
     gallery::Gallery,
-    keys::process,
+    keys::{SigningKey, process, signing::SigningKeyError},
     limits::{LANE_SLOTS, SLOT_BYTES, SLOTS, TRANSACTIONS_REMEMBERED},
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
@@ -73,6 +73,8 @@ use watched::Watched;
 
 /// File name of the audit in the state folder.
 const AUDIT_FILE: &str = "audit.jsonl";
+/// File name of the audit's signing key in the state folder.
+const AUDIT_KEY_FILE: &str = "audit.key";
 /// File name of the journal of transactions in the state folder.
 const JOURNAL_FILE: &str = "transactions.jsonl";
 
@@ -90,6 +92,9 @@ pub enum StartError {
         /// Where it was looked for.
         path: String,
     },
+    /// The audit's signing key is not usable.
+    #[error(transparent)]
+    AuditKey(#[from] SigningKeyError),
     /// The country certificates are not all there.
     #[error(transparent)]
     Trust(#[from] trust::TrustError),
@@ -295,7 +300,7 @@ impl Appliance {
         world: World,
     ) -> Result<Self, StartError> {
         config.check()?;
-        let audit = open_audit(config, environment)?;
+        let audit = open_audit(config, environment, world.entropy.as_ref())?;
         let galleries = keeping::place(config, environment, &world)?;
         let holder_keys = keeping::holder_keys(config)?;
         let trust = trust::trust_store([config.documents.trust_store.as_path()])?;
@@ -476,6 +481,9 @@ impl Service for Appliance {
 
     fn housekeep(&self) {
         self.audit.catch_up();
+        if let Err(error) = self.audit.seal() {
+            tracing::error!(%error, "audit: no checkpoint");
+        }
         self.expire();
         self.measure();
     }
@@ -537,14 +545,40 @@ fn register(journal: Option<&Path>) -> Result<Register, StartError> {
     Ok(Register::new(journal, remembered))
 }
 
-fn open_audit(config: &Config, environment: &Environment) -> Result<FileAudit, StartError> {
+/// What signs the audit's checkpoints; its key is made at the first start.
+///
+/// # Errors
+/// [`StartError::Config`] or [`StartError::AuditKey`].
+pub fn audit_signer(
+    config: &Config,
+    environment: &Environment,
+    entropy: &dyn Entropy,
+) -> Result<Signer, StartError> {
+    let path = match config.audit.key.as_os_str().is_empty() {
+        true => environment.state_folder()?.join(AUDIT_KEY_FILE),
+        false => config.audit.key.clone(),
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|error: io::Error| StartError::AuditFolder {
+        path: path.display().to_string(),
+        why: error.to_string(),
+    })?;
+    Ok(Signer::new(&config.audit.name, SigningKey::at(&path, entropy)?))
+}
+
+fn open_audit(
+    config: &Config,
+    environment: &Environment,
+    entropy: &dyn Entropy,
+) -> Result<FileAudit, StartError> {
     let path = audit_path(config, environment)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|error: io::Error| StartError::AuditFolder {
         path: path.display().to_string(),
         why: error.to_string(),
     })?;
-    FileAudit::open(&path).map_err(StartError::Audit)
+    let signer = audit_signer(config, environment, entropy)?;
+    FileAudit::open(&path, signer).map_err(StartError::Audit)
 }
 
 /// Compute threads of an engine.

@@ -179,13 +179,19 @@ pub struct Documents {
 }
 
 /// `[audit]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Audit {
     /// The file; empty for the default one.
     pub path: PathBuf,
     /// The journal of transactions; empty for the default one.
     pub journal: PathBuf,
+    /// The key that signs checkpoints; empty for the default one.
+    pub key: PathBuf,
+    /// Name of the log in its checkpoints.
+    pub name: String,
+    /// Days that entries are kept.
+    pub retention_days: u32,
 }
 
 /// `[gallery]`.
@@ -396,6 +402,14 @@ impl Default for PolicyChoice {
     }
 }
 
+impl Default for Audit {
+    fn default() -> Self {
+        let name = "portcullis/audit".to_owned();
+        let none = PathBuf::new;
+        Self { path: none(), journal: none(), key: none(), name, retention_days: 365 }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self { format: LogFormat::Text, level: LogLevel::Info }
@@ -539,6 +553,14 @@ impl Config {
             let why = format!("1 to {}", limits::ATTEMPTS_MAX);
             return refuse("policy.attempts", attempts.to_string(), &why);
         }
+        let kept = self.audit.retention_days;
+        if kept < limits::AUDIT_DAYS_MIN {
+            let why = format!("at least {} (six months)", limits::AUDIT_DAYS_MIN);
+            return refuse("audit.retention_days", kept.to_string(), &why);
+        }
+        if self.audit.name.trim().is_empty() {
+            return refuse("audit.name", String::new(), "checkpoints bear the log's name");
+        }
         self.engine.check()?;
         let held = &self.limits;
         let bounds = [
@@ -660,6 +682,7 @@ mod tests {
             ("PORTCULLIS_MODELS_DETECT_PX", "100", "a multiple of 32"),
             ("PORTCULLIS_LIMITS_BODY_BYTES", "99999999999", "lowered, not raised"),
             ("PORTCULLIS_POLICY_ATTEMPTS", "0", "1 to 5"),
+            ("PORTCULLIS_AUDIT_RETENTION_DAYS", "183", "at least 184"),
             ("PORTCULLIS_POLICY_ATTACK_THRESHOLD", "0", "above 0 and at most 1"),
             ("PORTCULLIS_ATTACK_DETECTOR", "eyes", "unknown variant `eyes`"),
             ("PORTCULLIS_ATTACK_DETECTOR", "listed", "[[attack.network]]"),

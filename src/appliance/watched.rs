@@ -80,6 +80,14 @@ impl AuditSink for Watched {
         drop(owed);
         self.pass_on(entry)
     }
+
+    fn seal(&self) -> Result<(), AuditError> {
+        self.sink.seal()
+    }
+
+    fn prune(&self, before_s: i64) -> Result<(), AuditError> {
+        self.sink.prune(before_s)
+    }
 }
 
 #[cfg(test)]
