@@ -12,7 +12,7 @@
 //! told of.
 //!
 //! The file is written anew, and renamed into its place, when it is opened and whenever it has
-//! grown to [`JOURNAL_LINES_MAX`] lines; the newest [`TRANSACTIONS_REMEMBERED`] transactions stay.
+//! grown to [`JOURNAL_LINES_MAX`] lines; the newest `TRANSACTIONS_REMEMBERED` transactions stay.
 //! One process writes it.
 //!
 //! Assumptions about the medium: what `fdatasync` returned for is there after a power cut, and a
