@@ -17,6 +17,7 @@ mod execute;
 mod galleries;
 pub mod keeping;
 mod lanes;
+mod lawful;
 pub mod models;
 pub mod offline;
 mod places;
@@ -29,7 +30,7 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -54,7 +55,7 @@ use crate::{
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
     pipeline::{self, Parts, Pipeline, Standby, slot::SlotPool},
-    policy::{AttackRule, BuiltIn, DocumentRule, Policy},
+    policy::{AttackRule, DocumentRule, Guards, Policy, Standing},
     random::Entropy,
     time::Clock,
     transaction::{
@@ -66,6 +67,7 @@ use crate::{
 };
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
+pub use lawful::{UnlawfulError, evaluation_desk, law};
 use keeping::HolderKeys;
 use models::Models;
 use places::Places;
@@ -95,6 +97,9 @@ pub enum StartError {
     /// The audit's signing key is not usable.
     #[error(transparent)]
     AuditKey(#[from] SigningKeyError),
+    /// The law cannot be applied.
+    #[error(transparent)]
+    Law(#[from] UnlawfulError),
     /// The country certificates are not all there.
     #[error(transparent)]
     Trust(#[from] trust::TrustError),
@@ -224,6 +229,8 @@ pub struct Assembly {
     pub rules: FaceRules,
     /// Who decides.
     pub policy: Arc<dyn Policy>,
+    /// What may be done here, and what is owed.
+    pub standing: Standing,
     /// Where it is recorded.
     pub audit: Arc<dyn AuditSink>,
     /// What remembers the transactions of lanes; `None` for nothing that outlives the process.
@@ -251,12 +258,12 @@ pub struct Assembly {
 }
 
 /// The built-in rules, as configured.
-fn policy(chosen: &PolicyChoice) -> BuiltIn {
+fn policy(chosen: &PolicyChoice) -> Guards {
     let attack = match chosen.attack_detection {
         AttackDetection::Required => AttackRule::Required,
         AttackDetection::NotRequired => AttackRule::NotRequired,
     };
-    let rules = BuiltIn::new(attack).attack_threshold(chosen.attack_threshold);
+    let rules = Guards::new(attack).attack_threshold(chosen.attack_threshold);
     rules.documents(match chosen.document_authentication {
         DocumentAuthentication::Required => DocumentRule::Required,
         DocumentAuthentication::WeakAllowed => DocumentRule::WeakAllowed,
@@ -276,7 +283,7 @@ pub struct Appliance {
     attempts: u8,
     calibration: Arc<Calibration>,
     holder_keys: HolderKeys,
-    policy: Arc<dyn Policy>,
+    standing: RwLock<Arc<Standing>>,
     audit: Arc<Watched>,
     trust: TrustStore,
     world: World,
@@ -323,6 +330,8 @@ impl Appliance {
                 FaceRulesName::Egate => FaceRules::egate(),
             },
             policy: Arc::new(policy(&config.policy)),
+            standing: Standing::new(lawful::law(&[])?, &lawful::evaluation_desk())
+                .map_err(lawful::UnlawfulError::from)?,
             audit: Arc::new(audit),
             // Without a lane there is no transaction to remember.
             journal: match config.lane.is_empty() {
@@ -368,7 +377,7 @@ impl Appliance {
             attack: assembly.attack,
             calibration: Arc::clone(&calibration),
             rules: assembly.rules,
-            policy: Arc::clone(&assembly.policy),
+            policy: assembly.policy,
             audit: Arc::clone(&audit) as Arc<dyn AuditSink>,
             clock: Arc::clone(&world.clock),
             meter: Arc::clone(&world.meter),
@@ -386,7 +395,7 @@ impl Appliance {
             attempts: assembly.attempts,
             calibration,
             holder_keys: assembly.holder_keys,
-            policy: assembly.policy,
+            standing: RwLock::new(Arc::new(assembly.standing)),
             audit,
             trust: assembly.trust,
             world,

@@ -25,7 +25,7 @@ use portcullis::{
     model::{self, defaults::EMBEDDER},
     ops::program::{ChannelOrder, Feed, ToFrame},
     pipeline::{Reference, Task},
-    policy::{AttackRule, BuiltIn, Policy},
+    policy::{AttackRule, Guards, Policy},
     time::{Clock, SimulatedClock},
     types::{Action, Asked, Facts, FrameView, Outcome, Permission, Verdict},
 };
@@ -106,7 +106,7 @@ impl Network for Still {
 }
 
 /// The built-in rules; notes how much had been allocated when a verdict was made.
-struct Noting(BuiltIn);
+struct Noting(Guards);
 
 impl Policy for Noting {
     fn authorise(&self, asked: &Asked) -> Permission {
@@ -138,7 +138,7 @@ fn from_ticket_to_verdict_nothing_is_allocated() {
         embed: Box::new(Still { outputs: vec![embedding] }),
         ..parts.engine
     };
-    let policy = Arc::new(Noting(BuiltIn::new(AttackRule::NotRequired)));
+    let policy = Arc::new(Noting(Guards::new(AttackRule::NotRequired)));
     let parts = portcullis::pipeline::Parts { engine, policy, ..parts };
     let (desk, mut engine_line, mut match_line) = parts.assemble();
     let threshold = scene.calibration.threshold(1e-4).expect("a row");

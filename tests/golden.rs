@@ -2,10 +2,10 @@
 //! rules.
 
 use portcullis::{
-    policy::{AttackRule, BuiltIn, Policy},
+    policy::{AttackRule, Guards, Policy},
     types::{
         Action, Asked, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
-        IdentificationFact, Obligation, Outcome, Purpose, Role, Score,
+        IdentificationFact, Obligation, Obligations, Outcome, Purpose, Role, Score,
     },
 };
 
@@ -80,7 +80,7 @@ fn answers(text: &str) -> (Vec<ComparisonFact>, Option<IdentificationFact>) {
             "found" | "stale" => {
                 let candidates = words.next().expect("a number").parse().expect("a number");
                 let current = word == "found";
-                identification = Some(IdentificationFact { candidates, current });
+                identification = Some(IdentificationFact { candidates, doubtful: 0, current });
             }
             text => comparisons.push(comparison(text)),
         }
@@ -110,7 +110,8 @@ fn case(line: &str) -> Case {
     let (action, purpose) = (action(act), purpose(why));
     let asked = Asked { caller, action, purpose, gallery: None, at_lane: None };
     let (probe, engine) = (capture(probe), engine(machine));
-    let facts = Facts { asked, probe, attack, comparisons, identification, engine };
+    let owed = Obligations::NONE;
+    let facts = Facts { asked, owed, probe, attack, comparisons, identification, engine };
     Case { rule, facts, expected: expected.trim().to_owned() }
 }
 
@@ -124,7 +125,7 @@ fn cases() -> impl Iterator<Item = (usize, Case)> {
 #[test]
 fn the_rules_answer_as_the_table_says() {
     for (line, case) in cases() {
-        let verdict = BuiltIn::new(case.rule).decide(&case.facts);
+        let verdict = Guards::new(case.rule).decide(&case.facts);
         let codes: Vec<&str> = verdict.reasons.iter().map(|reason| reason.code).collect();
         let told = format!("{} {}", verdict.outcome, codes.join(" "));
         assert_eq!(told, case.expected, "line {line} of tests/golden/decisions.txt");
@@ -137,7 +138,7 @@ fn the_rules_answer_as_the_table_says() {
 fn every_code_is_met_and_every_outcome_too() {
     let (mut codes, mut outcomes) = (Vec::new(), [0; 3]);
     for (_, case) in cases() {
-        let verdict = BuiltIn::new(case.rule).decide(&case.facts);
+        let verdict = Guards::new(case.rule).decide(&case.facts);
         outcomes[verdict.outcome as usize] += 1;
         codes.extend(verdict.reasons.iter().map(|reason| reason.code));
     }

@@ -27,7 +27,7 @@ use crate::{
     },
     random::random_id,
     types::{
-        Asked, Attack, Authenticity, Caller, CaptureFact, GalleryId, Permission, Role, SubjectId,
+        Asked, Attack, Authenticity, Caller, CaptureFact, GalleryId, Obligations, Permission, Role, SubjectId,
         Threshold, TransactionId,
     },
 };
@@ -50,6 +50,7 @@ pub(super) struct Prepared<'a> {
 pub(super) struct Errand {
     pub(super) transaction: TransactionId,
     pub(super) asked: Asked,
+    pub(super) owed: Obligations,
     pub(super) deadline_ms: u64,
     pub(super) deadline_us: u64,
 }
@@ -116,9 +117,10 @@ impl Appliance {
             return Err(Refusal::Deadline { held_ms: deadline_ms, most_ms: DEADLINE_MS_MAX });
         }
         let now_us = self.world.clock.monotonic_us();
-        let errand = |asked| Errand {
+        let errand = |asked, owed| Errand {
             transaction: TransactionId::from_bytes(random_id(self.world.entropy.as_ref())),
             asked,
+            owed,
             deadline_ms,
             deadline_us: now_us.saturating_add(deadline_ms * 1_000),
         };
@@ -130,20 +132,20 @@ impl Appliance {
         let mut refused = None;
         for caller in request.callers.iter().filter(heard) {
             let asked = request.asked(caller);
-            match self.policy.authorise(&asked) {
-                Permission::Granted => {
+            match self.standing().authorise(&asked, &self.circumstances(request)) {
+                Permission::Granted(owed) => {
                     let withheld = matches!(request.command, Command::Embed { .. });
                     if withheld && !self.embed_enabled {
                         return Err(Refusal::EmbedDisabled);
                     }
-                    return Ok(errand(asked));
+                    return Ok(errand(asked, owed));
                 }
-                Permission::Refused(reasons) => refused = Some((asked, reasons)),
+                Permission::Refused { reasons, owed } => refused = Some((asked, reasons, owed)),
             }
         }
-        let Some((asked, reasons)) = refused else { return Err(Refusal::FmrReserved) };
+        let Some((asked, reasons, owed)) = refused else { return Err(Refusal::FmrReserved) };
         let codes = reasons.iter().map(|reason| reason.code).collect();
-        self.record(&errand(asked), None, codes)?;
+        self.record(&errand(asked, owed), None, codes)?;
         Err(Refusal::Forbidden(reasons))
     }
 
@@ -460,6 +462,7 @@ impl Appliance {
         let order = Order {
             transaction: errand.transaction,
             asked: errand.asked.clone(),
+            owed: errand.owed,
             probe,
             task,
             priority,

@@ -168,8 +168,8 @@ impl Appliance {
         };
         let around =
             Surroundings { judges: &self.pipeline, clock, entropy: self.world.entropy.as_ref() };
-        let passage =
-            Passage::new(Arc::clone(open), terms, tap, against, errand.asked.clone(), around);
+        let granted = (errand.asked.clone(), errand.owed);
+        let passage = Passage::new(Arc::clone(open), terms, tap, against, granted, around);
         passage.run(&|until_us| {
             let wait_us = until_us.saturating_sub(clock.monotonic_us());
             parker.park_timeout(Duration::from_micros(wait_us));

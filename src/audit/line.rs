@@ -8,7 +8,7 @@ use super::{
     AuditEntry,
     tree::{Hash, hex},
 };
-use crate::types::{Action, Attack, ClientId, Outcome, Purpose, Role, Selection};
+use crate::types::{Attack, ClientId, Outcome, Purpose, Role, Selection};
 
 #[derive(Serialize)]
 pub(super) struct Line<'a> {
@@ -131,8 +131,8 @@ impl<'a> Line<'a> {
             at_s: entry.at_s,
             role: entry.caller.as_ref().map(|caller| role(caller.role)),
             client: entry.caller.as_ref().map(|caller| caller.client.as_str()),
-            action: action(entry.action),
-            purpose: entry.purpose.map(purpose),
+            action: entry.action.name(),
+            purpose: entry.purpose.map(Purpose::name),
             gallery: entry.gallery.as_ref().map(|gallery| gallery.as_str()),
             subject: entry.subject.map(|subject| subject.to_string()),
             selection: entry.selection.map(selection),
@@ -197,49 +197,6 @@ fn role(role: Role) -> &'static str {
         Role::Gate => "gate",
         Role::Officer => "officer",
         Role::Operator => "operator",
-    }
-}
-
-fn action(action: Action) -> &'static str {
-    match action {
-        Action::Activate => "activate",
-        Action::Assess => "assess",
-        Action::ChangeThreshold => "change_threshold",
-        Action::Configure => "configure",
-        Action::Confirm => "confirm",
-        Action::CreateGallery => "create_gallery",
-        Action::DeleteGallery => "delete_gallery",
-        Action::DescribeGallery => "describe_gallery",
-        Action::Embed => "embed",
-        Action::Enrol => "enrol",
-        Action::Erase => "erase",
-        Action::ExportGallery => "export_gallery",
-        Action::ExportSubject => "export_subject",
-        Action::FollowTransaction => "follow_transaction",
-        Action::GiveConsent => "give_consent",
-        Action::Identify => "identify",
-        Action::IssueToken => "issue_token",
-        Action::ListAffected => "list_affected",
-        Action::Object => "object",
-        Action::Override => "override",
-        Action::PushFrame => "push_frame",
-        Action::ReadAudit => "read_audit",
-        Action::Regroup => "regroup",
-        Action::Replace => "replace",
-        Action::Restrict => "restrict",
-        Action::RotateKeys => "rotate_keys",
-        Action::Verify => "verify",
-        Action::WithdrawConsent => "withdraw_consent",
-    }
-}
-
-fn purpose(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::AccessControl => "access_control",
-        Purpose::Boarding => "boarding",
-        Purpose::BorderControl => "border_control",
-        Purpose::Evaluation => "evaluation",
-        Purpose::Watchlist => "watchlist",
     }
 }
 

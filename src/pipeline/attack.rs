@@ -168,17 +168,7 @@ impl AttackDetection {
         match action {
             Action::Identify | Action::Verify => true,
             Action::Enrol | Action::IssueToken | Action::Replace => self.enrolments,
-            Action::CreateGallery
-            | Action::DeleteGallery
-            | Action::DescribeGallery
-            | Action::Embed
-            | Action::Erase
-            | Action::ExportGallery
-            | Action::FollowTransaction
-            | Action::PushFrame
-            | Action::Regroup
-            | Action::Restrict
-            | Action::RotateKeys => false,
+            _ => false,
         }
     }
 }

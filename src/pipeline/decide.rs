@@ -248,6 +248,7 @@ mod tests {
         let (action, purpose) = (Action::Verify, Purpose::BorderControl);
         Facts {
             asked: Asked { caller, action, purpose, gallery: None, at_lane: None },
+            owed: Obligations::NONE,
             probe: CaptureFact::Usable,
             attack: Attack::NotPerformed,
             comparisons: vec![ComparisonFact { reference, document, score: None, threshold }],

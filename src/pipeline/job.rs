@@ -113,7 +113,7 @@ impl Job {
         calibration: &Calibration,
         reply: ReplyTo,
     ) -> Self {
-        let Order { transaction, asked, probe, task, priority, lane, deadline_us, .. } = order;
+        let Order { transaction, asked, owed, probe, task, priority, lane, deadline_us, .. } = order;
         let presentation = order.presentation;
         let (goal, references) = match task {
             Task::Verify { references, threshold } => (Goal::Verify { threshold }, references),
@@ -133,6 +133,7 @@ impl Job {
         let pending = frames().count();
         let facts = Facts {
             asked,
+            owed,
             probe: CaptureFact::NoFace,
             attack: Attack::NotPerformed,
             comparisons: Vec::with_capacity(samples.len()),
@@ -179,7 +180,7 @@ impl Job {
         self.facts.probe = self.samples[0].capture.unwrap_or(CaptureFact::NoFace);
         self.facts.identification = self.found.as_ref().map(|found| {
             let (candidates, current) = (found.subjects, found.current);
-            IdentificationFact { candidates, current }
+            IdentificationFact { candidates, doubtful: 0, current }
         });
         self.facts.attack = self.attack;
         self.facts.engine = self.engine;

@@ -74,7 +74,7 @@ use crate::{
     policy::Policy,
     time::Clock,
     types::{
-        Asked, Attack, Authenticity, Candidate, CaptureFact, Certificate, Score, Template,
+        Asked, Attack, Authenticity, Candidate, CaptureFact, Certificate, Obligations, Score, Template,
         Threshold, TransactionId, Verdict,
     },
 };
@@ -150,6 +150,8 @@ pub struct Order {
     pub transaction: TransactionId,
     /// Who, what, why; already permitted.
     pub asked: Asked,
+    /// What the permission was granted with.
+    pub owed: Obligations,
     /// The live capture.
     pub probe: slot::Captured,
     /// What to do with it.

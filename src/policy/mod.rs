@@ -1,6 +1,6 @@
 //! May it be done, and what happens now? Pure.
 //!
-//! Two questions, and two kinds of answer. [`Policy::authorise`] is asked before anything is
+//! Two questions, and two kinds of answer. [`Standing::authorise`] is asked before anything is
 //! computed, and the texts under `policies/` answer: Cedar, one file per legal source, deny by
 //! default. What they grant comes with the obligations that the law attaches to it.
 //! [`Policy::decide`] is asked when everything is known: guards of a few lines each hold the facts
@@ -9,31 +9,27 @@
 //! Invariant: knows only layer 0; nothing here opens a gate on an error. A rule that cannot be
 //! evaluated refuses, for a forbid that errs would otherwise be silent.
 
-mod built_in;
 mod case;
 mod catalogue;
+mod guard;
+mod guards;
 mod law;
 mod request;
-mod rule;
 mod source;
 
-pub use built_in::{ATTACK_SCORE_SUSPECTED, AttackRule, BuiltIn, DocumentRule};
-pub use case::{CaseFault, check_cases};
+pub use case::{CaseFault, check_cases, covered};
 pub use catalogue::{Catalogue, Language, Ruling};
-pub use law::{Law, LawError, Standing};
+pub use guards::{ATTACK_SCORE_SUSPECTED, AttackRule, DocumentRule, Guards};
+pub use law::{Law, LawError, Rule, Standing};
 pub use source::{SOURCES, Source};
 
-use crate::types::{Asked, Circumstances, Facts, Permission, Verdict};
+use crate::types::{Facts, Verdict};
 
 /// Code of the reason that a presentation is suspected to be an attack.
 pub const ATTACK_SUSPECTED: &str = "ATTACK_SUSPECTED";
 
-/// A set of rules.
+/// What decides at the gate: total, without memory of its own.
 pub trait Policy: Send + Sync {
-    /// May this be done at all, and what is then owed? Asked before anything is computed. Deny by
-    /// default.
-    fn authorise(&self, asked: &Asked, circumstances: &Circumstances) -> Permission;
-
     /// What happens now? Asked once everything is known. A verdict always has a reason.
     fn decide(&self, facts: &Facts) -> Verdict;
 }

@@ -18,7 +18,7 @@ use crate::{
     pipeline::{Desk, Order, Pipeline, Presentation, Priority, Refused, Reply, Task},
     random::{Entropy, random_id},
     time::Clock,
-    types::{Asked, TransactionId},
+    types::{Asked, Obligations, TransactionId},
 };
 
 /// Takes a reply; called once.
@@ -86,6 +86,7 @@ pub struct Passage<'a> {
     tap: Tap,
     against: Box<dyn Against + 'a>,
     asked: Asked,
+    owed: Obligations,
     around: Surroundings<'a>,
 }
 
@@ -97,10 +98,10 @@ impl<'a> Passage<'a> {
         terms: Terms,
         tap: Tap,
         against: Box<dyn Against + 'a>,
-        asked: Asked,
+        (asked, owed): (Asked, Obligations),
         around: Surroundings<'a>,
     ) -> Self {
-        Self { open, machine: Machine::new(terms), tap, against, asked, around }
+        Self { open, machine: Machine::new(terms), tap, against, asked, owed, around }
     }
 
     /// One step, with whatever was rung.
@@ -143,6 +144,7 @@ impl<'a> Passage<'a> {
         let order = Order {
             transaction: TransactionId::from_bytes(random_id(self.around.entropy)),
             asked: self.asked.clone(),
+            owed: self.owed,
             probe: captured,
             task: self.against.task().map_err(Event::Impossible)?,
             priority: Priority::Gate,

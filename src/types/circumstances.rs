@@ -91,6 +91,8 @@ pub struct SiteFacts {
     pub controller_named: bool,
     /// A document must be shown here anyway.
     pub identity_check_required: bool,
+    /// Staff stand by each traveller: a desk, an evaluation.
+    pub attended: bool,
     /// People who did not enrol pass the same cameras and are scanned.
     pub mixed_lanes: bool,
     /// The necessity assessment.
@@ -302,6 +304,8 @@ pub struct PersonFact {
     pub presented: bool,
     /// All frames of the series show one person.
     pub one_person: bool,
+    /// A third-country national at a border: a second reference is to be compared.
+    pub third_country: bool,
 }
 
 /// A consent as the register knows it. A consent that the law counts as absent is still described.

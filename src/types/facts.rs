@@ -122,6 +122,41 @@ impl Action {
         Self::Verify,
         Self::WithdrawConsent,
     ];
+
+    /// Its name in the policy's texts and in the audit.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Activate => "activate",
+            Self::Assess => "assess",
+            Self::ChangeThreshold => "change_threshold",
+            Self::Configure => "configure",
+            Self::Confirm => "confirm",
+            Self::CreateGallery => "create_gallery",
+            Self::DeleteGallery => "delete_gallery",
+            Self::DescribeGallery => "describe_gallery",
+            Self::Embed => "embed",
+            Self::Enrol => "enrol",
+            Self::Erase => "erase",
+            Self::ExportGallery => "export_gallery",
+            Self::ExportSubject => "export_subject",
+            Self::FollowTransaction => "follow_transaction",
+            Self::GiveConsent => "give_consent",
+            Self::Identify => "identify",
+            Self::IssueToken => "issue_token",
+            Self::ListAffected => "list_affected",
+            Self::Object => "object",
+            Self::Override => "override",
+            Self::PushFrame => "push_frame",
+            Self::ReadAudit => "read_audit",
+            Self::Regroup => "regroup",
+            Self::Replace => "replace",
+            Self::Restrict => "restrict",
+            Self::RotateKeys => "rotate_keys",
+            Self::Verify => "verify",
+            Self::WithdrawConsent => "withdraw_consent",
+        }
+    }
 }
 
 /// Why it is done. A request without a purpose is refused.
@@ -137,6 +172,29 @@ pub enum Purpose {
     Evaluation,
     /// A list of persons kept on a statutory basis.
     Watchlist,
+}
+
+impl Purpose {
+    /// Every purpose, in order.
+    pub const ALL: &[Self] = &[
+        Self::AccessControl,
+        Self::Boarding,
+        Self::BorderControl,
+        Self::Evaluation,
+        Self::Watchlist,
+    ];
+
+    /// Its name in the policy's texts and in the audit.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AccessControl => "access_control",
+            Self::Boarding => "boarding",
+            Self::BorderControl => "border_control",
+            Self::Evaluation => "evaluation",
+            Self::Watchlist => "watchlist",
+        }
+    }
 }
 
 /// Whom an erasure concerns where it names no subject.
@@ -239,6 +297,8 @@ pub struct ComparisonFact {
 pub struct IdentificationFact {
     /// Subjects at or above the threshold in the candidate list.
     pub candidates: u32,
+    /// Subjects below the threshold and within the band of doubt, where the site has one.
+    pub doubtful: u32,
     /// Whether the generation searched was the newest when the answer was formed.
     pub current: bool,
 }

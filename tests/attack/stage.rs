@@ -17,7 +17,7 @@ use portcullis::{
         AttackDetection, Desk, EngineLine, MatchLine, Order, Presentation, Reference, Reply, Task,
         slot::Captured,
     },
-    policy::{AttackRule, BuiltIn},
+    policy::{AttackRule, Guards},
     time::{Clock, SimulatedClock},
     types::{Action, Attack, Outcome},
 };
@@ -119,7 +119,7 @@ impl Gate {
             parts.engine.attack = vec![network(0), network(10)];
             parts.attack = Some(AttackDetection { detector: detector(), enrolments });
         }
-        parts.policy = Arc::new(BuiltIn::new(rule));
+        parts.policy = Arc::new(Guards::new(rule));
         let (desk, engine_line, match_line) = parts.assemble();
         Self { scene, clock, desk, engine_line, match_line, shown, holds }
     }

@@ -14,7 +14,9 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis::{
-    appliance::{Appliance, Assembly, GalleryPlace, World, keeping::HolderKeys},
+    appliance::{
+        Appliance, Assembly, GalleryPlace, World, evaluation_desk, keeping::HolderKeys, law,
+    },
     audit::AuditSink,
     capture::runner::LanePlan,
     command::Service,
@@ -28,7 +30,7 @@ use portcullis::{
         holder::IssuerKey,
     },
     meter::Meter,
-    policy::{AttackRule, BuiltIn, DocumentRule},
+    policy::{AttackRule, DocumentRule, Guards, Standing},
     random::SystemEntropy,
     time::{Clock, SystemClock},
     types::{Caller, Role},
@@ -145,7 +147,8 @@ impl Server {
             attempts: 2,
             calibration: parts.calibration,
             rules: parts.rules,
-            policy: Arc::new(BuiltIn::new(setup.attack).documents(setup.documents)),
+            policy: Arc::new(Guards::new(setup.attack).documents(setup.documents)),
+            standing: Standing::new(law(&[]).expect("the law"), &evaluation_desk()).expect("a site"),
             audit: setup.audit.clone().unwrap_or(parts.audit),
             galleries,
             holder_keys,

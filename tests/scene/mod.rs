@@ -32,9 +32,9 @@ use portcullis::{
         Order, Parts, Presentation, Priority, Standby, Supply, Task,
         slot::{Captured, SlotPool},
     },
-    policy::{AttackRule, BuiltIn},
+    policy::{AttackRule, Guards},
     time::Clock,
-    types::{Action, Asked, Caller, Purpose, Role, TransactionId},
+    types::{Action, Asked, Caller, Obligations, Purpose, Role, TransactionId},
 };
 use rand_chacha::{
     ChaCha8Rng,
@@ -427,7 +427,7 @@ impl Scene {
             attack: None,
             calibration: Arc::clone(&scene.calibration),
             rules: FaceRules::still(),
-            policy: Arc::new(BuiltIn::new(AttackRule::NotRequired)),
+            policy: Arc::new(Guards::new(AttackRule::NotRequired)),
             audit: Arc::clone(&scene.ledger) as Arc<dyn AuditSink>,
             clock,
             meter: Arc::clone(&scene.meter),
@@ -454,8 +454,18 @@ impl Scene {
             Action::Identify | Action::Verify => Priority::Gate,
             _ => Priority::Enrolment,
         };
-        let (lane, claim) = (LaneKind::Request, None);
-        Order { transaction, asked, probe, task, priority, lane, deadline_us, presentation, claim }
+        Order {
+            transaction,
+            asked,
+            owed: Obligations::NONE,
+            probe,
+            task,
+            priority,
+            lane: LaneKind::Request,
+            deadline_us,
+            presentation,
+            claim: None,
+        }
     }
 
     /// The template of a person, as the embedder would give it.

@@ -2,7 +2,7 @@
 //! document, so a person takes over.
 
 use crate::{
-    policy::built_in::Finding,
+    policy::guards::Finding,
     types::{CaptureFact, Facts, Outcome},
 };
 

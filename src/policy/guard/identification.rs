@@ -3,8 +3,8 @@
 //! there.
 
 use crate::{
-    policy::built_in::Finding,
-    types::{Action, CaptureFact, Facts, Outcome, Purpose},
+    policy::guards::Finding,
+    types::{Action, CaptureFact, Facts, Obligation, Outcome, Purpose},
 };
 
 const IDENTIFIED: Finding = Finding::new(
@@ -26,6 +26,11 @@ const BORDER: Finding = Finding::new(
 );
 const NOBODY: Finding =
     Finding::new(Outcome::Refer, "NO_CANDIDATE", "The traveller was not found in the gallery.");
+const DOUBT: Finding = Finding::new(
+    Outcome::Refer,
+    "DOUBT",
+    "The guest may be in the gallery; the staff may let the guest in on the guest's word.",
+);
 const STALE: Finding = Finding::new(
     Outcome::Refer,
     "GALLERY_CHANGED",
@@ -40,24 +45,10 @@ const FOREIGN_ANSWER: Finding = Finding::new(
 );
 
 pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
-    match facts.asked.action {
-        Action::Identify => identify(facts),
-        Action::CreateGallery
-        | Action::DeleteGallery
-        | Action::DescribeGallery
-        | Action::Embed
-        | Action::Enrol
-        | Action::Erase
-        | Action::ExportGallery
-        | Action::FollowTransaction
-        | Action::IssueToken
-        | Action::PushFrame
-        | Action::Regroup
-        | Action::Replace
-        | Action::Restrict
-        | Action::RotateKeys
-        | Action::Verify => facts.identification.map(|_| FOREIGN_ANSWER),
+    if facts.asked.action == Action::Identify {
+        return identify(facts);
     }
+    facts.identification.map(|_| FOREIGN_ANSWER)
 }
 
 fn identify(facts: &Facts) -> Option<Finding> {
@@ -71,6 +62,7 @@ fn identify(facts: &Facts) -> Option<Finding> {
     Some(match (facts.asked.purpose, search.candidates) {
         (Purpose::Watchlist, 0) => NOT_LISTED,
         (Purpose::Watchlist, _) => LISTED,
+        (_, 0) if search.doubtful > 0 && facts.owed.contains(&Obligation::DoubtFavoursGuest) => DOUBT,
         (_, 0) => NOBODY,
         (Purpose::BorderControl, _) => BORDER,
         (Purpose::AccessControl | Purpose::Boarding | Purpose::Evaluation, _) => IDENTIFIED,
@@ -100,6 +92,18 @@ mod tests {
             let facts = cases::identification(purpose, candidates);
             assert_eq!(consider(&facts), Some(expected), "{purpose:?} {candidates}");
         }
+    }
+
+    #[test]
+    fn doubt_is_told_where_it_favours_the_guest() {
+        let mut facts = cases::identification(Purpose::AccessControl, 0);
+        facts.identification = facts.identification.map(|mut search| {
+            search.doubtful = 1;
+            search
+        });
+        assert_eq!(consider(&facts), Some(NOBODY));
+        facts.owed = [Obligation::DoubtFavoursGuest].into_iter().collect();
+        assert_eq!(consider(&facts), Some(DOUBT));
     }
 
     #[test]

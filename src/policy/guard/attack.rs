@@ -8,9 +8,9 @@
 use crate::{
     policy::{
         ATTACK_SUSPECTED,
-        built_in::{AttackRule, Finding},
+        guards::{AttackRule, Finding},
     },
-    types::{Action, Attack, CaptureFact, Facts, Outcome},
+    types::{Action, Attack, CaptureFact, Facts, Obligation, Outcome},
 };
 
 const SUSPECTED: Finding = Finding::new(
@@ -36,6 +36,8 @@ pub(in crate::policy) fn consider(
     rule: AttackRule,
     threshold: f32,
 ) -> Option<Finding> {
+    let owed = facts.owed.contains(&Obligation::TestForAttacks);
+    let rule = if owed { AttackRule::Required } else { rule };
     match (facts.attack, rule) {
         (Attack::Score(score), _) if !(0.0..=1.0).contains(&score) => Some(INVALID),
         (Attack::Score(score), _) => (!(..threshold).contains(&score)).then_some(SUSPECTED),
@@ -48,23 +50,7 @@ pub(in crate::policy) fn consider(
 }
 
 fn opens_a_gate(action: Action) -> bool {
-    match action {
-        Action::Identify | Action::Verify => true,
-        Action::CreateGallery
-        | Action::DeleteGallery
-        | Action::DescribeGallery
-        | Action::Embed
-        | Action::Enrol
-        | Action::Erase
-        | Action::ExportGallery
-        | Action::FollowTransaction
-        | Action::IssueToken
-        | Action::PushFrame
-        | Action::Regroup
-        | Action::Replace
-        | Action::Restrict
-        | Action::RotateKeys => false,
-    }
+    matches!(action, Action::Identify | Action::Verify)
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@
 //! and this rule is silent about them.
 
 use crate::{
-    policy::built_in::{DocumentRule, Finding},
-    types::{Authenticity, Facts, Outcome, Reason},
+    policy::guards::{DocumentRule, Finding},
+    types::{Authenticity, Facts, Obligation, Outcome, Reason},
 };
 
 const NOT_AUTHENTICATED: Finding = Finding::new(
@@ -20,6 +20,11 @@ const NOT_AUTHENTICATED: Finding = Finding::new(
 
 /// The finding, and as a second one what the check itself gave as its reason.
 pub(in crate::policy) fn consider(facts: &Facts, rule: DocumentRule) -> [Option<Finding>; 2] {
+    let owed = facts.owed.contains(&Obligation::AuthenticateDocument);
+    let rule = match rule {
+        DocumentRule::NotRequired if owed => DocumentRule::Required,
+        set => set,
+    };
     let documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
     let mut refused = documents.filter(|&document| !suffices(document, rule));
     let Some(document) = refused.next() else { return [None, None] };
@@ -42,7 +47,7 @@ fn suffices(document: Authenticity, rule: DocumentRule) -> bool {
 mod tests {
     use super::{super::cases, *};
     use crate::{
-        policy::{AttackRule, BuiltIn, Policy},
+        policy::{AttackRule, Guards, Policy},
         types::{DocumentFault, Unchecked, Weakness},
     };
 
@@ -83,7 +88,7 @@ mod tests {
 
     #[test]
     fn where_it_is_a_duty_only_a_genuine_document_opens_a_gate() {
-        let policy = BuiltIn::new(AttackRule::NotRequired);
+        let policy = Guards::new(AttackRule::NotRequired);
         for document in documents() {
             let mut facts = cases::verification(&[Some(10)]);
             facts.comparisons[0].document = Some(document);
@@ -98,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_document_that_failed_opens_no_gate_under_any_rule() {
-        let lax = BuiltIn::new(AttackRule::NotRequired).documents(DocumentRule::NotRequired);
+        let lax = Guards::new(AttackRule::NotRequired).documents(DocumentRule::NotRequired);
         for &fault in DocumentFault::ALL {
             let mut facts = cases::verification(&[Some(10)]);
             facts.comparisons[0].document = Some(Authenticity::Invalid(fault));

@@ -1,7 +1,7 @@
 //! The machine must have done its part: a late or lost engine sends the traveller to a person.
 
 use crate::{
-    policy::built_in::Finding,
+    policy::guards::Finding,
     types::{EngineFact, Facts, Outcome},
 };
 

@@ -8,9 +8,7 @@ pub(super) mod document;
 pub(super) mod engine;
 pub(super) mod gallery;
 pub(super) mod identification;
-pub(super) mod purpose;
 pub(super) mod reference;
-pub(super) mod role;
 pub(super) mod template;
 pub(super) mod verification;
 
@@ -20,7 +18,7 @@ pub(super) mod cases {
 
     use crate::types::{
         Action, Asked, Attack, Caller, CaptureFact, ComparisonFact, EngineFact, Facts,
-        IdentificationFact, Purpose, Role, Score,
+        IdentificationFact, Obligations, Purpose, Role, Score,
     };
 
     pub(in crate::policy) const UNUSABLE: [CaptureFact; 5] = [
@@ -31,25 +29,7 @@ pub(super) mod cases {
         CaptureFact::PoorQuality,
     ];
 
-    pub(in crate::policy) const ACTIONS: [Action; 16] = [
-        Action::CreateGallery,
-        Action::DeleteGallery,
-        Action::DescribeGallery,
-        Action::Embed,
-        Action::Enrol,
-        Action::Erase,
-        Action::ExportGallery,
-        Action::FollowTransaction,
-        Action::Identify,
-        Action::IssueToken,
-        Action::PushFrame,
-        Action::Regroup,
-        Action::Replace,
-        Action::Restrict,
-        Action::RotateKeys,
-        Action::Verify,
-    ];
-
+    pub(in crate::policy) const ACTIONS: &[Action] = Action::ALL;
     pub(in crate::policy) const PURPOSES: [Purpose; 5] = [
         Purpose::AccessControl,
         Purpose::Boarding,
@@ -77,6 +57,7 @@ pub(super) mod cases {
     pub(in crate::policy) fn facts(action: Action, purpose: Purpose) -> Facts {
         Facts {
             asked: asked(action, purpose),
+            owed: Obligations::NONE,
             probe: CaptureFact::Usable,
             attack: Attack::NotPerformed,
             comparisons: Vec::new(),
@@ -99,7 +80,7 @@ pub(super) mod cases {
 
     /// A search with that many candidates.
     pub(in crate::policy) fn identification(purpose: Purpose, candidates: u32) -> Facts {
-        let found = IdentificationFact { candidates, current: true };
+        let found = IdentificationFact { candidates, doubtful: 0, current: true };
         Facts { identification: Some(found), ..facts(Action::Identify, purpose) }
     }
 }

@@ -1,7 +1,7 @@
 //! A live capture that cannot be used is taken again; the lane, not this rule, counts how often.
 
 use crate::{
-    policy::built_in::Finding,
+    policy::guards::Finding,
     types::{CaptureFact, Facts, Outcome},
 };
 

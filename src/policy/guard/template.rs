@@ -2,7 +2,7 @@
 //! gate; the act itself was permitted before, by role.
 
 use crate::{
-    policy::built_in::Finding,
+    policy::guards::Finding,
     types::{Action, CaptureFact, Facts, Outcome},
 };
 
@@ -10,23 +10,11 @@ const FORMED: Finding =
     Finding::new(Outcome::Admit, "CAPTURE_USABLE", "The capture may become a template.");
 
 pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
-    match facts.asked.action {
-        Action::Embed | Action::Enrol | Action::IssueToken | Action::Replace => {
-            (facts.probe == CaptureFact::Usable).then_some(FORMED)
-        }
-        Action::CreateGallery
-        | Action::DeleteGallery
-        | Action::DescribeGallery
-        | Action::Erase
-        | Action::ExportGallery
-        | Action::FollowTransaction
-        | Action::Identify
-        | Action::PushFrame
-        | Action::Regroup
-        | Action::Restrict
-        | Action::RotateKeys
-        | Action::Verify => None,
-    }
+    let forms = matches!(
+        facts.asked.action,
+        Action::Embed | Action::Enrol | Action::IssueToken | Action::Replace
+    );
+    (forms && facts.probe == CaptureFact::Usable).then_some(FORMED)
 }
 
 #[cfg(test)]
@@ -36,7 +24,7 @@ mod tests {
 
     #[test]
     fn table() {
-        for action in cases::ACTIONS {
+        for &action in cases::ACTIONS {
             let facts = cases::facts(action, Purpose::Boarding);
             let forms = matches!(
                 action,

@@ -1,13 +1,13 @@
-//! The built-in rules, put together.
+//! The guards, put together: facts against what the law said is owed.
 //!
-//! Each deciding rule looks at the facts and may find something: an outcome with its reason. The
+//! Each guard looks at the facts and may find something: an outcome with its reason. The
 //! most cautious finding wins (Refer, then Retry, then Admit), all reasons of that outcome are
 //! told, and facts about which no rule finds anything are referred. An Admit therefore needs one
 //! rule that admits and none that objects.
 
-use super::{Policy, rule};
+use super::{Policy, guard};
 use crate::types::{
-    Asked, Facts, Obligation, Obligations, Outcome, Permission, Reason, Reasons, Verdict,
+    Facts, Obligation, Obligations, Outcome, Reason, Reasons, Verdict,
 };
 
 /// Score from which a presentation counts as a suspected attack where no other is set.
@@ -50,15 +50,15 @@ impl Finding {
     }
 }
 
-/// The built-in set of rules.
+/// The guards. What they demand is what the site sets or the law's texts owe, whichever is stricter.
 #[derive(Debug, Clone, Copy)]
-pub struct BuiltIn {
+pub struct Guards {
     attack: AttackRule,
     attack_threshold: f32,
     documents: DocumentRule,
 }
 
-impl BuiltIn {
+impl Guards {
     /// The rules, with or without the duty to detect presentation attacks. Documents must be
     /// genuine until [`Self::documents`] says otherwise, and an attack is suspected from
     /// [`ATTACK_SCORE_SUSPECTED`] until [`Self::attack_threshold`] does.
@@ -82,31 +82,22 @@ impl BuiltIn {
 
     /// Every rule's finding, in the order in which a reader would ask.
     fn findings(self, facts: &Facts) -> [Option<Finding>; 9] {
-        let [document, because] = rule::document::consider(facts, self.documents);
+        let [document, because] = guard::document::consider(facts, self.documents);
         [
-            rule::engine::consider(facts),
-            rule::attack::consider(facts, self.attack, self.attack_threshold),
+            guard::engine::consider(facts),
+            guard::attack::consider(facts, self.attack, self.attack_threshold),
             document,
             because,
-            rule::capture::consider(facts),
-            rule::reference::consider(facts),
-            rule::verification::consider(facts),
-            rule::identification::consider(facts),
-            rule::template::consider(facts),
+            guard::capture::consider(facts),
+            guard::reference::consider(facts),
+            guard::verification::consider(facts),
+            guard::identification::consider(facts),
+            guard::template::consider(facts),
         ]
     }
 }
 
-impl Policy for BuiltIn {
-    fn authorise(&self, asked: &Asked) -> Permission {
-        let refused: Vec<Reason> =
-            [rule::role::object(asked), rule::purpose::object(asked), rule::gallery::object(asked)]
-                .into_iter()
-                .flatten()
-                .collect();
-        if refused.is_empty() { Permission::Granted } else { Permission::Refused(refused) }
-    }
-
+impl Policy for Guards {
     fn decide(&self, facts: &Facts) -> Verdict {
         let findings = self.findings(facts);
         let reasons_for = |outcome: Outcome| -> Reasons {
@@ -116,17 +107,20 @@ impl Policy for BuiltIn {
         for outcome in [Outcome::Refer, Outcome::Retry, Outcome::Admit] {
             let reasons = reasons_for(outcome);
             if !reasons.is_empty() {
-                return verdict(outcome, reasons);
+                return verdict(facts, outcome, reasons);
             }
         }
-        verdict(Outcome::Refer, [NO_RULE_ADMITS].into_iter().collect())
+        verdict(facts, Outcome::Refer, [NO_RULE_ADMITS].into_iter().collect())
     }
 }
 
-/// Every decision erases the probe and is recorded; a referral also calls an officer.
-fn verdict(outcome: Outcome, reasons: Reasons) -> Verdict {
+/// Every decision erases the probe and is recorded; a referral also calls an officer. What the law
+/// owes falls due with the outcome that it is about.
+fn verdict(facts: &Facts, outcome: Outcome, reasons: Reasons) -> Verdict {
     let mut obligations: Obligations =
-        [Obligation::EraseProbe, Obligation::RecordDecision].into_iter().collect();
+        facts.owed.iter().filter(|&owed| falls_due(owed, outcome)).collect();
+    obligations.push(Obligation::EraseProbe);
+    obligations.push(Obligation::RecordDecision);
     match outcome {
         Outcome::Refer => obligations.push(Obligation::NotifyOfficer),
         Outcome::Admit | Outcome::Retry => {}
@@ -134,11 +128,25 @@ fn verdict(outcome: Outcome, reasons: Reasons) -> Verdict {
     Verdict { outcome, reasons, obligations }
 }
 
+/// Whoever matched is erased when the gate opens; whoever did not is discarded when it does not. At a
+/// list a hit is what is referred, so input of matches and confirmation belong to Refer.
+fn falls_due(owed: Obligation, outcome: Outcome) -> bool {
+    match owed {
+        Obligation::EraseOnMatch | Obligation::SendEntryEvent => outcome == Outcome::Admit,
+        Obligation::ConfirmByTwo
+        | Obligation::DoubtFavoursGuest
+        | Obligation::KeepMatchedInput
+        | Obligation::NotifyOfficer
+        | Obligation::PersonDecides => outcome == Outcome::Refer,
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::rule::cases, *};
+    use super::{super::guard::cases, *};
     use crate::types::{Action, Attack, CaptureFact, EngineFact, Purpose, Score};
 
     fn capture() -> impl Strategy<Value = CaptureFact> {
@@ -160,7 +168,7 @@ mod tests {
             });
         let identification =
             (0..3_u32, prop::bool::weighted(0.8)).prop_map(|(candidates, current)| {
-                crate::types::IdentificationFact { candidates, current }
+                crate::types::IdentificationFact { candidates, doubtful: 0, current }
             });
         let attack = prop_oneof![
             Just(Attack::NotPerformed),
@@ -184,6 +192,7 @@ mod tests {
             .prop_map(
                 |(action, purpose, probe, attack, comparisons, identification, engine)| Facts {
                     asked: cases::asked(action, purpose),
+                    owed: Obligations::NONE,
                     probe,
                     attack,
                     comparisons,
@@ -213,16 +222,7 @@ mod tests {
                     || (search.candidates == 0) != (facts.asked.purpose == Purpose::Watchlist)
             }),
             Action::Embed | Action::Enrol | Action::IssueToken | Action::Replace => false,
-            Action::CreateGallery
-            | Action::DeleteGallery
-            | Action::DescribeGallery
-            | Action::Erase
-            | Action::ExportGallery
-            | Action::FollowTransaction
-            | Action::PushFrame
-            | Action::Regroup
-            | Action::Restrict
-            | Action::RotateKeys => true,
+            _ => true,
         };
         facts.engine != EngineFact::Sound
             || facts.probe != CaptureFact::Usable
@@ -240,7 +240,7 @@ mod tests {
             required in any::<bool>(),
         ) {
             let attack = if required { AttackRule::Required } else { AttackRule::NotRequired };
-            let verdict = BuiltIn::new(attack).decide(&facts);
+            let verdict = Guards::new(attack).decide(&facts);
             prop_assert!(!verdict.reasons.is_empty());
             prop_assert!(verdict.obligations.contains(&Obligation::EraseProbe));
             prop_assert!(verdict.obligations.contains(&Obligation::RecordDecision));
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn what_no_rule_provides_for_is_referred() {
         let facts = cases::facts(Action::Erase, Purpose::Boarding);
-        let verdict = BuiltIn::new(AttackRule::NotRequired).decide(&facts);
+        let verdict = Guards::new(AttackRule::NotRequired).decide(&facts);
         assert_eq!(verdict.outcome, Outcome::Refer);
         assert_eq!(verdict.reasons[..], [NO_RULE_ADMITS]);
     }

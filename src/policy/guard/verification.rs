@@ -2,8 +2,8 @@
 //! are also compared with the image of the central system), one match of two opens nothing.
 
 use crate::{
-    policy::built_in::Finding,
-    types::{Action, CaptureFact, Facts, Outcome},
+    policy::guards::Finding,
+    types::{Action, CaptureFact, Facts, Obligation, Outcome},
 };
 
 const MATCHED: Finding = Finding::new(
@@ -20,6 +20,11 @@ const NOT_COMPARED: Finding =
     Finding::new(Outcome::Refer, "NOT_COMPARED", "A reference could not be compared.");
 const NO_REFERENCE: Finding =
     Finding::new(Outcome::Refer, "NO_REFERENCE", "There was nothing to compare with.");
+const NO_SECOND_REFERENCE: Finding = Finding::new(
+    Outcome::Refer,
+    "SECOND_REFERENCE_MISSING",
+    "The law asks for a comparison with a second reference, and there was none.",
+);
 const FOREIGN_ANSWER: Finding = Finding::new(
     Outcome::Refer,
     "COMPARISON_NOT_ASKED_FOR",
@@ -27,24 +32,10 @@ const FOREIGN_ANSWER: Finding = Finding::new(
 );
 
 pub(in crate::policy) fn consider(facts: &Facts) -> Option<Finding> {
-    match facts.asked.action {
-        Action::Verify => verify(facts),
-        Action::CreateGallery
-        | Action::DeleteGallery
-        | Action::DescribeGallery
-        | Action::Embed
-        | Action::Enrol
-        | Action::Erase
-        | Action::ExportGallery
-        | Action::FollowTransaction
-        | Action::Identify
-        | Action::IssueToken
-        | Action::PushFrame
-        | Action::Regroup
-        | Action::Replace
-        | Action::Restrict
-        | Action::RotateKeys => (!facts.comparisons.is_empty()).then_some(FOREIGN_ANSWER),
+    if facts.asked.action == Action::Verify {
+        return verify(facts);
     }
+    (!facts.comparisons.is_empty()).then_some(FOREIGN_ANSWER)
 }
 
 fn verify(facts: &Facts) -> Option<Finding> {
@@ -54,6 +45,10 @@ fn verify(facts: &Facts) -> Option<Finding> {
     let usable = |fact: CaptureFact| fact == CaptureFact::Usable;
     if !usable(facts.probe) || !facts.comparisons.iter().all(|one| usable(one.reference)) {
         return None; // nothing could be compared; the capture and reference rules say why
+    }
+    let second = facts.owed.contains(&Obligation::CompareSecondReference);
+    if second && facts.comparisons.len() < 2 {
+        return Some(NO_SECOND_REFERENCE);
     }
     let mut finding = MATCHED;
     for comparison in &facts.comparisons {
@@ -93,6 +88,19 @@ mod tests {
         let mut torn = cases::verification(&[Some(10), None]);
         torn.comparisons[1].reference = CaptureFact::NoFace;
         assert_eq!(consider(&torn), None);
+    }
+
+    #[test]
+    fn a_second_reference_that_is_owed_must_match_too() {
+        let owed = [Obligation::CompareSecondReference].into_iter().collect();
+        for (scores, expected) in [
+            (&[Some(10)][..], NO_SECOND_REFERENCE),
+            (&[Some(10), Some(9)], BELOW),
+            (&[Some(10), Some(10)], MATCHED),
+        ] {
+            let facts = Facts { owed, ..cases::verification(scores) };
+            assert_eq!(consider(&facts), Some(expected), "{scores:?}");
+        }
     }
 
     #[test]
