@@ -113,7 +113,7 @@ impl Offline {
         let place = keeping::place(config, environment, &world)?;
         let folder = keeping::gallery_folder(config, environment)?;
         private_folder(&folder).map_err(|error| KeepingError::folder(Some(&folder), &error))?;
-        let audit = Arc::new(super::open_audit(config, environment)?);
+        let audit = Arc::new(super::open_audit(config, environment, world.entropy.as_ref())?);
         let calibration = models::calibration(&config.models)?;
         Ok(Self { place, folder, audit, world, calibration })
     }

@@ -9,8 +9,9 @@ use std::{
 };
 
 use crate::{
-    audit::{AuditEntry, AuditError, AuditSink},
+    audit::{AuditEntry, AuditError, AuditSink, Entered},
     limits::AUDIT_OWED_MAX,
+    types::SubjectId,
 };
 
 /// Writes through to another sink.
@@ -83,6 +84,10 @@ impl AuditSink for Watched {
 
     fn seal(&self) -> Result<(), AuditError> {
         self.sink.seal()
+    }
+
+    fn entered(&self, meant: &Entered) -> Result<Vec<SubjectId>, AuditError> {
+        self.sink.entered(meant)
     }
 
     fn prune(&self, before_s: i64) -> Result<(), AuditError> {

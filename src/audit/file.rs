@@ -20,25 +20,30 @@
 //! a line durable: some tens of microseconds on a server's SSD with power-loss protection, one to
 //! ten milliseconds on a plain one.
 //!
+//! Several processes may write one audit (an appliance, and a command line beside it): each takes the
+//! file's lock for an entry, and reads what others wrote before it writes.
+//!
 //! Invariant: whoever is told `Ok` finds the entry after a crash; a file that was changed is not
 //! written on. Absent on purpose: an image, a template, a name, a document number.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
-    AuditEntry, AuditError, AuditSink,
+    AuditEntry, AuditError, AuditSink, Entered,
     checkpoint::{Checkpoint, Signer, VerifierKey},
     line::Line,
     segment::{
-        SEGMENT_BYTES_MAX, State, checkpoint_path, next_path, old_files, old_path, walk,
+        Break, SEGMENT_BYTES_MAX, State, checkpoint_path, next_path, old_files, old_path, walk,
+        walk_on,
     },
 };
-use crate::audit::checkpoint::CHECKPOINT_BYTES_MAX;
+use crate::{audit::checkpoint::CHECKPOINT_BYTES_MAX, types::SubjectId};
 
 /// Room for a verification with every reference; longer entries grow the buffer once.
 const LINE_BYTES: usize = 2048;
@@ -95,6 +100,8 @@ impl FileAudit {
         if is_new {
             sync_folder(path).map_err(said)?;
         }
+        // From here on nobody else writes: a command line beside a running appliance waits.
+        file.lock().map_err(said)?;
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(said)?;
         let signed = newest_checkpoint(path, &signer.verifier()).map_err(refuse)?;
@@ -107,6 +114,7 @@ impl FileAudit {
             state,
             signed: signed.map(|checkpoint| checkpoint.size),
         };
+        writer.file.unlock().map_err(said)?;
         let (path, writer) = (path.to_owned(), Mutex::new(writer));
         let opened = Self { path, signer, segment_bytes_max: SEGMENT_BYTES_MAX, writer };
         opened.seal()?;
@@ -130,8 +138,45 @@ impl FileAudit {
     /// # Errors
     /// [`AuditError`] when it cannot be written.
     pub fn checkpoint(&self) -> Result<String, AuditError> {
+        self.alone(|writer| self.sign(writer)).map_err(|error| self.refuse(&error))
+    }
+
+    /// Does something while no other process writes, after taking in what others wrote: several
+    /// share one audit, such as an appliance and a command line beside it.
+    fn alone<T>(&self, work: impl FnOnce(&mut Writer) -> io::Result<T>) -> io::Result<T> {
         let mut writer = self.writer();
-        self.sign(&mut writer).map_err(|error| self.refuse(&error))
+        writer.file.lock()?;
+        let done = self.catch_up(&mut writer).and_then(|()| work(&mut writer));
+        let freed = writer.file.unlock();
+        let done = done?;
+        freed.map(|()| done)
+    }
+
+    fn catch_up(&self, writer: &mut Writer) -> io::Result<()> {
+        let changed = |fault: Break| io::Error::other(format!("{fault}; {EVIDENCE}"));
+        while !is_same(&writer.file.metadata()?, &fs::symlink_metadata(&self.path)?) {
+            // Another process began a new file; its head says what the old one came to.
+            writer.file = options().open(&self.path)?;
+            writer.file.lock()?;
+            (writer.bytes, writer.signed) = (0, None);
+        }
+        let length = writer.file.metadata()?.len();
+        if length == writer.bytes {
+            return Ok(());
+        }
+        let mut news = Vec::new();
+        writer.file.seek(SeekFrom::Start(writer.bytes))?;
+        writer.file.read_to_end(&mut news)?;
+        let walked = match writer.bytes {
+            0 => walk(&news, None, |_| {}),
+            _ if length < writer.bytes => Err(Break::Line { after: writer.state.tree.size() }),
+            _ => walk_on(&news, writer.state.clone()),
+        };
+        let walked = walked.map_err(changed)?;
+        let newest_s = walked.state.newest_s.max(writer.state.newest_s);
+        writer.state = State { newest_s, ..walked.state };
+        (writer.bytes, writer.torn) = (length, walked.ends_torn);
+        Ok(())
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -165,6 +210,7 @@ impl FileAudit {
         fs::rename(&next, &self.path)?;
         sync_folder(&self.path)?;
         writer.file = options().open(&self.path)?;
+        writer.file.lock()?;
         (writer.bytes, writer.torn) = (head.len() as u64, false);
         Ok(())
     }
@@ -172,24 +218,40 @@ impl FileAudit {
 
 impl AuditSink for FileAudit {
     fn record(&self, entry: &AuditEntry) -> Result<(), AuditError> {
-        let mut writer = self.writer();
-        writer.append(entry).map_err(|error| self.refuse(&error))?;
-        // The entry stands whatever becomes of these two; they are tried again with the next.
-        let unsigned = writer.state.tree.size() - writer.signed.unwrap_or(0);
-        let is_signed = unsigned < CHECKPOINT_ENTRIES || self.sign(&mut writer).is_ok();
-        if !is_signed || self.turn_over(&mut writer).is_err() {
-            tracing::error!(path = %self.path.display(), "audit: no checkpoint or no new file");
-        }
-        Ok(())
+        let recorded = self.alone(|writer| {
+            writer.append(entry)?;
+            // The entry stands whatever becomes of these two; they are tried again with the next.
+            let unsigned = writer.state.tree.size() - writer.signed.unwrap_or(0);
+            let is_signed = unsigned < CHECKPOINT_ENTRIES || self.sign(writer).is_ok();
+            if !is_signed || self.turn_over(writer).is_err() {
+                tracing::error!(path = %self.path.display(), "audit: no checkpoint or no new file");
+            }
+            Ok(())
+        });
+        recorded.map_err(|error| self.refuse(&error))
     }
 
     fn seal(&self) -> Result<(), AuditError> {
         self.checkpoint().map(drop)
     }
 
+    fn entered(&self, meant: &Entered) -> Result<Vec<SubjectId>, AuditError> {
+        // The lock is not held: what was written before is complete, and a change of files leaves
+        // every old one where it is found.
+        let read = || -> io::Result<Vec<SubjectId>> {
+            let mut found = BTreeSet::new();
+            for path in old_files(&self.path)?.iter().chain([&self.path]) {
+                for line in fs::read(path)?.split(|&byte| byte == b'\n') {
+                    found.extend(super::line::entered(line, meant));
+                }
+            }
+            Ok(found.into_iter().collect())
+        };
+        read().map_err(|error| self.refuse(&error))
+    }
+
     fn prune(&self, before_s: i64) -> Result<(), AuditError> {
-        let _alone = self.writer();
-        let prune = || -> io::Result<()> {
+        let prune = |_: &mut Writer| -> io::Result<()> {
             for old in old_files(&self.path)? {
                 let walked = walk(&fs::read(&old)?, None, |_| {});
                 let is_old = walked.is_ok_and(|walked| walked.state.newest_s < before_s);
@@ -201,7 +263,7 @@ impl AuditSink for FileAudit {
             }
             sync_folder(&self.path)
         };
-        prune().map_err(|error| self.refuse(&error))
+        self.alone(prune).map_err(|error| self.refuse(&error))
     }
 }
 
@@ -236,6 +298,8 @@ impl Writer {
     }
 }
 
+const EVIDENCE: &str = "keep the file as evidence and set audit.path to a new place; `portcullis \
+                        audit verify` tells more";
 const MISSING: &str = "the file is missing and older ones stand beside it: put it back, or set \
                        audit.path to a new place and keep these as evidence";
 
@@ -258,12 +322,10 @@ fn continued(text: &[u8], signed: Option<&Checkpoint>) -> Result<(State, bool), 
         let covers = signed.is_some_and(|checkpoint| checkpoint.size == state.tree.size());
         is_borne_out |= covers && signed.is_some_and(|it| it.root == state.tree.root());
     });
-    let evidence = "keep the file as evidence and set audit.path to a new place; `portcullis audit \
-                    verify` tells more";
-    let walked = walked.map_err(|fault| format!("{fault}; {evidence}"))?;
+    let walked = walked.map_err(|fault| format!("{fault}; {EVIDENCE}"))?;
     let size = walked.state.tree.size();
     if signed.is_none() && size > 0 {
-        return Err(format!("its checkpoint is missing, so that a cut would not show; {evidence}"));
+        return Err(format!("its checkpoint is missing, so that a cut would not show; {EVIDENCE}"));
     }
     // A checkpoint of an older file was borne out when this one was begun.
     let is_older = signed.is_some_and(|it| first.is_some_and(|first| it.size < first));
@@ -271,7 +333,7 @@ fn continued(text: &[u8], signed: Option<&Checkpoint>) -> Result<(State, bool), 
         let signed = signed.map_or(0, |checkpoint| checkpoint.size);
         return Err(format!(
             "it holds {size} entries and its checkpoint signs {signed} others: entries were \
-             changed or cut off; {evidence}"
+             changed or cut off; {EVIDENCE}"
         ));
     }
     Ok((walked.state, walked.ends_torn))

@@ -2,13 +2,15 @@
 //!
 //! Absent on purpose: an image, a template, a name, a document number; there is no field for one.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditEntry,
+    AuditEntry, Entered,
     tree::{Hash, hex},
 };
-use crate::types::{Attack, ClientId, Outcome, Purpose, Role, Selection};
+use crate::types::{
+    Action, Attack, ClientId, Outcome, Purpose, Role, Selection, SubjectId,
+};
 
 #[derive(Serialize)]
 pub(super) struct Line<'a> {
@@ -168,6 +170,34 @@ impl<'a> Line<'a> {
             person: entry.person.as_ref().map(ClientId::as_str),
         }
     }
+}
+
+/// What [`entered`] reads of a line.
+#[derive(Deserialize)]
+struct Looked<'a> {
+    at_s: i64,
+    #[serde(borrow)]
+    action: &'a str,
+    #[serde(borrow, default)]
+    client: Option<&'a str>,
+    #[serde(borrow, default)]
+    purpose: Option<&'a str>,
+    #[serde(borrow, default)]
+    gallery: Option<&'a str>,
+    #[serde(borrow, default)]
+    subject: Option<&'a str>,
+}
+
+/// Whom the entry on `line` put into a gallery, if it is one that is meant.
+pub(super) fn entered(line: &[u8], meant: &Entered) -> Option<SubjectId> {
+    let held: Looked<'_> = serde_json::from_slice(line).ok()?;
+    let is_entry = [Action::Enrol, Action::Replace].iter().any(|act| act.name() == held.action);
+    let is_meant = is_entry
+        && held.gallery == Some(meant.gallery.as_str())
+        && (meant.from_s..meant.until_s).contains(&held.at_s)
+        && meant.by.as_ref().is_none_or(|by| held.client == Some(by.as_str()))
+        && meant.purpose.is_none_or(|purpose| held.purpose == Some(purpose.name()));
+    held.subject.filter(|_| is_meant)?.parse().ok()
 }
 
 fn selection(selection: Selection) -> LineSelection {

@@ -126,6 +126,22 @@ pub struct AuditEntry {
     pub person: Option<ClientId>,
 }
 
+/// Whom somebody put into a gallery, as the audit knows it: for erasing what one operator entered
+/// (IMY DI-2020-2719, measures) and for telling those concerned (GDPR Art. 34).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entered {
+    /// Into which gallery.
+    pub gallery: GalleryId,
+    /// By whom; `None` for anybody.
+    pub by: Option<ClientId>,
+    /// For which purpose; `None` for any.
+    pub purpose: Option<Purpose>,
+    /// From this second on, UTC.
+    pub from_s: i64,
+    /// Before this second.
+    pub until_s: i64,
+}
+
 /// Why an entry was not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the audit could not be written to {place}: {why}; nothing is answered until it can")]
@@ -150,6 +166,15 @@ pub trait AuditSink: Send + Sync {
     /// [`AuditError`]; the entries stand all the same.
     fn seal(&self) -> Result<(), AuditError> {
         Ok(())
+    }
+
+    /// Whom the audit knows to have been entered, each once. A sink that keeps nothing knows nobody.
+    ///
+    /// # Errors
+    /// [`AuditError`]: what was written cannot be read.
+    fn entered(&self, meant: &Entered) -> Result<Vec<SubjectId>, AuditError> {
+        let _nothing_kept = meant;
+        Ok(Vec::new())
     }
 
     /// Lets go of whole files whose newest entry is older than `before_s`.

@@ -153,11 +153,11 @@ pub(super) struct Walked {
 pub(super) fn walk(
     bytes: &[u8],
     state: Option<State>,
-    mut visit: impl FnMut(&State),
+    visit: impl FnMut(&State),
 ) -> Result<Walked, Break> {
     let mut lines = bytes.split_inclusive(|&byte| byte == b'\n').peekable();
     let head = lines.peek().and_then(|line| State::of_head(line));
-    let mut state = match (head, state) {
+    let state = match (head, state) {
         (Some(head), None) => head,
         (Some(head), Some(state)) if head.tree == state.tree && head.previous == state.previous => {
             state
@@ -169,6 +169,19 @@ pub(super) fn walk(
     if lines.peek().is_some_and(|line| State::of_head(line).is_some()) {
         lines.next();
     }
+    follow(lines, state, visit)
+}
+
+/// As [`walk`], of bytes that stand in the middle of a file and begin with a line.
+pub(super) fn walk_on(bytes: &[u8], state: State) -> Result<Walked, Break> {
+    follow(bytes.split_inclusive(|&byte| byte == b'\n'), state, |_| {})
+}
+
+fn follow<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+    mut state: State,
+    mut visit: impl FnMut(&State),
+) -> Result<Walked, Break> {
     let (mut torn, mut ends_torn) = (0, false);
     for line in lines {
         visit(&state);

@@ -2,21 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Age, ConsentFact, GalleryId, SubjectId};
+use crate::types::{Age, ConsentFact, GalleryId, Hash256, Relation, SubjectId};
 
 /// The one purpose that a consent of this register is for.
 pub const FACE: &str = "face";
 
-/// What a person (or a guardian) gave, and perhaps took back.
+/// What a person (or a guardian) gave: everything but who, where and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Consent {
-    /// Who: an opaque name. The mapping to a person is kept elsewhere.
-    pub subject: String,
-    /// For which gallery.
-    pub gallery: String,
-    /// When, in seconds UTC.
-    pub given_s: i64,
+pub struct Given {
     /// Version of the text that was shown.
     pub text_version: String,
     /// SHA-256 of that text, as hexadecimal digits.
@@ -32,29 +26,37 @@ pub struct Consent {
     /// Another way with the same rights was offered.
     pub alternative_offered: bool,
     /// It came together with other consents.
-    #[serde(default)]
     pub bundled: bool,
     /// A service depended on it.
-    #[serde(default)]
     pub conditional: bool,
     /// It was a general authorisation.
-    #[serde(default)]
     pub blanket: bool,
     /// Age class; unknown until somebody asked.
-    #[serde(default)]
     pub age: AgeClass,
+    /// In what dependence the person stands to the controller.
+    pub relation: RelationClass,
     /// Reference of the guardian's own consent, where one is needed.
-    #[serde(default)]
     pub guardian: Option<String>,
+    /// Until when it holds, in seconds UTC.
+    pub expiry_s: Option<i64>,
+}
+
+/// A consent with whose it is, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consent {
+    /// Who: an opaque name. The mapping to a person is kept elsewhere.
+    pub subject: String,
+    /// For which gallery.
+    pub gallery: String,
+    /// When, in seconds UTC.
+    pub given_s: i64,
+    /// What was given.
+    pub given: Given,
     /// When it was withdrawn. The proof of the past consent stays, the template does not.
-    #[serde(default)]
     pub withdrawn_s: Option<i64>,
     /// When the person objected (GDPR Art. 21).
-    #[serde(default)]
     pub objected_s: Option<i64>,
-    /// Until when it holds, in seconds UTC.
-    #[serde(default)]
-    pub expiry_s: Option<i64>,
 }
 
 /// How old somebody is, as far as the law asks.
@@ -80,17 +82,37 @@ impl From<AgeClass> for Age {
     }
 }
 
-impl Consent {
-    /// What the policy's texts are told of it at `now_s`.
+/// A dependence in which a consent is not free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RelationClass {
+    /// None.
+    #[default]
+    Independent,
+    /// Employee of the controller.
+    Employee,
+    /// Citizen before an authority.
+    Authority,
+}
+
+impl From<RelationClass> for Relation {
+    fn from(class: RelationClass) -> Self {
+        match class {
+            RelationClass::Independent => Self::Independent,
+            RelationClass::Employee => Self::Employee,
+            RelationClass::Authority => Self::Authority,
+        }
+    }
+}
+
+impl Given {
+    /// What the policy's texts are told of it at `now_s`, as long as nobody took it back.
     #[must_use]
     pub fn fact(&self, now_s: i64) -> ConsentFact {
         let texts = [&self.text_version, &self.language, &self.channel];
-        let is_hash = self.text_hash.parse::<crate::types::Hash256>().is_ok();
-        let is_named = self.subject.parse::<SubjectId>().is_ok()
-            && self.gallery.parse::<GalleryId>().is_ok();
-        let is_over = self.expiry_s.is_some_and(|expiry_s| now_s >= expiry_s);
+        let is_hash = self.text_hash.parse::<Hash256>().is_ok();
         ConsentFact {
-            recorded: is_named && is_hash && texts.iter().all(|text| !text.trim().is_empty()),
+            recorded: is_hash && texts.iter().all(|text| !text.trim().is_empty()),
             affirmative: self.affirmative,
             alternative_offered: self.alternative_offered,
             face_alone: self.purposes == [FACE],
@@ -98,14 +120,25 @@ impl Consent {
             conditional: self.conditional,
             blanket: self.blanket,
             guardian: self.guardian.as_ref().is_some_and(|guardian| !guardian.trim().is_empty()),
-            withdrawn: self.withdrawn_s.is_some() || self.objected_s.is_some() || is_over,
+            withdrawn: self.expiry_s.is_some_and(|expiry_s| now_s >= expiry_s),
         }
     }
+}
 
-    /// Whether the person, were it asked today, could still be searched for: nothing took it back.
+impl Consent {
+    /// `given`, of that person, at `now_s`.
     #[must_use]
-    pub fn is_standing(&self, now_s: i64) -> bool {
-        !self.fact(now_s).withdrawn
+    pub fn new(gallery: &GalleryId, subject: SubjectId, given: Given, now_s: i64) -> Self {
+        let (subject, gallery) = (subject.to_string(), gallery.to_string());
+        Self { subject, gallery, given_s: now_s, given, withdrawn_s: None, objected_s: None }
+    }
+
+    /// What the policy's texts are told of it at `now_s`.
+    #[must_use]
+    pub fn fact(&self, now_s: i64) -> ConsentFact {
+        let fact = self.given.fact(now_s);
+        let is_over = self.withdrawn_s.is_some() || self.objected_s.is_some();
+        ConsentFact { withdrawn: fact.withdrawn || is_over, ..fact }
     }
 }
 
@@ -113,11 +146,8 @@ impl Consent {
 pub(super) mod tests {
     use super::*;
 
-    pub(in crate::register) fn consent(subject: u8) -> Consent {
-        Consent {
-            subject: SubjectId::from_bytes([subject; 16]).to_string(),
-            gallery: "tivoli".into(),
-            given_s: 1_000,
+    fn given() -> Given {
+        Given {
             text_version: "3".into(),
             text_hash: "ab".repeat(32),
             language: "da".into(),
@@ -129,17 +159,21 @@ pub(super) mod tests {
             conditional: false,
             blanket: false,
             age: AgeClass::Adult,
+            relation: RelationClass::Independent,
             guardian: None,
-            withdrawn_s: None,
-            objected_s: None,
             expiry_s: None,
         }
     }
 
+    pub(in crate::register) fn consent(subject: u8) -> Consent {
+        let gallery = "tivoli".parse().expect("a name");
+        Consent::new(&gallery, SubjectId::from_bytes([subject; 16]), given(), 1_000)
+    }
+
     #[test]
     fn nl_7_cn_2_cn_3_what_is_missing_or_wrong_is_told() {
-        let fact = |change: fn(&mut Consent)| {
-            let mut held = consent(1);
+        let fact = |change: fn(&mut Given)| {
+            let mut held = given();
             change(&mut held);
             held.fact(2_000)
         };
@@ -147,12 +181,13 @@ pub(super) mod tests {
         assert!(whole.recorded && whole.affirmative && whole.face_alone && !whole.withdrawn);
         assert!(!fact(|held| held.language.clear()).recorded);
         assert!(!fact(|held| held.text_hash = "ab".into()).recorded);
-        assert!(!fact(|held| held.subject = "Jens Hansen".into()).recorded);
         assert!(!fact(|held| held.purposes.push("marketing".into())).face_alone);
         assert!(!fact(|held| held.purposes.clear()).face_alone);
-        assert!(fact(|held| held.withdrawn_s = Some(1_500)).withdrawn);
         assert!(fact(|held| held.expiry_s = Some(2_000)).withdrawn);
         assert!(!fact(|held| held.expiry_s = Some(2_001)).withdrawn);
         assert!(!fact(|held| held.guardian = Some(" ".into())).guardian);
+        let withdrawn = Consent { withdrawn_s: Some(1_500), ..consent(1) };
+        assert!(withdrawn.fact(2_000).withdrawn && !consent(1).fact(2_000).withdrawn);
+        assert!(Consent { objected_s: Some(1_500), ..consent(1) }.fact(2_000).withdrawn);
     }
 }

@@ -39,7 +39,7 @@ use crate::{
     random::{Entropy, random_id},
     types::{GalleryId, SubjectId},
 };
-pub use consent::{AgeClass, Consent, FACE};
+pub use consent::{AgeClass, Consent, FACE, Given, RelationClass};
 use sealed::{Place, open, seal};
 
 type Name = [u8; 32];
@@ -89,6 +89,15 @@ pub enum RegisterError {
     /// As many consents as are held at most.
     #[error("the register holds {CONSENTS_MAX} consents, as many as it takes")]
     Full,
+}
+
+/// How a consent was taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenBack {
+    /// The person withdrew it (GDPR Art. 7(3)).
+    Withdrawn,
+    /// The person objected (GDPR Art. 21).
+    Objected,
 }
 
 /// The register, open.
@@ -259,22 +268,26 @@ impl Register {
         })
     }
 
-    /// Records that the consent was withdrawn, and puts up a tombstone, in one change: whoever
+    /// Records that the consent was taken back, and puts up a tombstone, in one change: whoever
     /// restores the gallery finds both or neither. The proof of the past consent stays.
     ///
     /// # Errors
     /// [`RegisterError`].
-    pub fn withdraw(
+    pub fn take_back(
         &self,
         gallery: &GalleryId,
         subject: SubjectId,
+        how: TakenBack,
         now_s: i64,
     ) -> Result<Option<Consent>, RegisterError> {
         let Some(mut consent) = self.consent(gallery, subject)? else {
             self.bury(gallery, &[subject], now_s)?;
             return Ok(None);
         };
-        consent.withdrawn_s.get_or_insert(now_s);
+        match how {
+            TakenBack::Withdrawn => consent.withdrawn_s.get_or_insert(now_s),
+            TakenBack::Objected => consent.objected_s.get_or_insert(now_s),
+        };
         let name = name_of(gallery, subject);
         self.change(|writing, held| {
             let value = self.sealed(held, Place { table: "consents", key: &name }, &consent);
@@ -282,6 +295,22 @@ impl Register {
             self.put(writing, TOMBSTONES, &name, &now_s.to_le_bytes())
         })?;
         Ok(Some(consent))
+    }
+
+    /// Takes a tombstone down: its subject is enrolled anew.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn unbury(&self, gallery: &GalleryId, subject: SubjectId) -> Result<(), RegisterError> {
+        if self.tombstone(gallery, subject)?.is_none() {
+            return Ok(());
+        }
+        let name = name_of(gallery, subject);
+        self.change(|writing, _| {
+            let mut table = writing.open_table(TOMBSTONES).map_err(|error| self.storage(error))?;
+            table.remove(&name[..]).map_err(|error| self.storage(error))?;
+            Ok(())
+        })
     }
 
     /// Puts up tombstones for subjects that were erased.
@@ -306,8 +335,7 @@ impl Register {
         })
     }
 
-    /// When that subject was erased; a reference whose validity began later was enrolled anew and
-    /// is not meant.
+    /// When that subject was erased; `None` for somebody who was not, or was enrolled anew since.
     ///
     /// # Errors
     /// [`RegisterError`].
