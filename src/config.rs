@@ -11,6 +11,7 @@ mod attack;
 mod engine;
 mod environment;
 mod lane;
+mod site;
 
 use std::{
     net::SocketAddr,
@@ -24,6 +25,7 @@ pub use attack::{AttackChoice, AttackDetectorName, AttackNetworkFile};
 pub use engine::{EngineChoice, EngineName, SearchEngine};
 pub use environment::Environment;
 pub use lane::{FormatName, LaneKeys, SourceName};
+pub use site::{PersonKeys, SiteChoice};
 
 /// The documented defaults, as `portcullis config` prints them.
 pub const DEFAULT_TEXT: &str = include_str!("config.default.toml");
@@ -96,6 +98,8 @@ pub enum ConfigError {
 pub struct Config {
     /// Cameras and gates; none where the gates' controllers send whole requests.
     pub lane: Vec<LaneKeys>,
+    /// Persons behind credentials; none where nobody's training is asked for.
+    pub person: Vec<PersonKeys>,
     /// The API.
     pub server: Server,
     /// Model files.
@@ -108,6 +112,8 @@ pub struct Config {
     pub policy: PolicyChoice,
     /// Whose documents are genuine.
     pub documents: Documents,
+    /// What the appliance is used as.
+    pub site: SiteChoice,
     /// Where decisions are written.
     pub audit: Audit,
     /// Who is enrolled, and who keeps the keys.
@@ -586,6 +592,7 @@ impl Config {
             return refuse("server.tls_certificate", tls.0.display().to_string(), why);
         }
         lane::check(&self.lane)?;
+        site::check(&self.person)?;
         self.attack.check()?;
         self.gallery.check()?;
         self.check_exposure()

@@ -172,6 +172,10 @@ pub const SITE_ZONES_MAX: usize = 64;
 pub const PROFILE_BYTES_MAX: u64 = 256 * 1024;
 /// Consents that are held at most.
 pub const CONSENTS_MAX: u64 = 1_000_000;
+/// Persons behind credentials.
+pub const PERSONS_MAX: usize = 1_024;
+/// Time in which a hit of a watchlist must be confirmed, in seconds.
+pub const HIT_WAIT_S: i64 = 15 * 60;
 /// Hits of a watchlist that wait for their confirmations.
 pub const HITS_MAX: usize = 1_024;
 /// Persons from whom on the measures of CAC and MPS want a filing (in force 2025-06-01).

@@ -1,6 +1,6 @@
 //! Why nothing was decided: every refusal with its text and its stable code.
 
-use super::{Part, PushRefused, RegisterError};
+use super::{Part, PushRefused, RegisterError, VoteRefused};
 use crate::{
     document::{error::DocumentError, image::ImageError},
     gallery::GalleryError,
@@ -8,7 +8,8 @@ use crate::{
         TokenError,
         record::{RecordRefused, RecordsError},
     },
-    types::{CaptureFact, GalleryId, LaneId, Reason, TemplateError},
+    profile::StepRefused,
+    types::{CaptureFact, GalleryId, LaneId, Reason, TemplateError, TransactionId},
 };
 
 /// Why nothing was decided. Each has one stable code ([`Refusal::code`]).
@@ -181,6 +182,26 @@ pub enum Refusal {
     /// The policy does not allow it.
     #[error("not permitted: {}", reasons_text(.0))]
     Forbidden(Vec<Reason>),
+    /// What was asked for belongs to a profile.
+    #[error(
+        "this appliance is used as an evaluation desk; the operator may choose a profile (site.profile)"
+    )]
+    NoSite,
+    /// The step of the deployment is not taken.
+    #[error(transparent)]
+    Step(#[from] StepRefused),
+    /// The register of consents.
+    #[error(transparent)]
+    Consents(#[from] crate::register::RegisterError),
+    /// The vote does not count.
+    #[error(transparent)]
+    Vote(#[from] VoteRefused),
+    /// It ended in the traveller's favour, or has not ended.
+    #[error("{transaction} was not referred: there is nothing to override")]
+    NotReferred {
+        /// The lane's transaction.
+        transaction: TransactionId,
+    },
     /// Only administrators choose a rate.
     #[error(
         "only an administrator may name a false match rate; leave `fmr` out to use the configured \
@@ -370,6 +391,17 @@ impl Refusal {
                 RegisterError::Journal(_) => "JOURNAL_UNAVAILABLE",
             },
             Self::WatchersFull { .. } => "WATCHERS_FULL",
+            Self::NoSite => "SITE_NONE",
+            Self::Step(StepRefused::Incomplete { .. }) => "PROFILE_INCOMPLETE",
+            Self::Step(StepRefused::NotAssessed) => "SITE_NOT_ASSESSED",
+            Self::Step(StepRefused::Dated) => "ASSESSMENT_DATED",
+            Self::Consents(crate::register::RegisterError::Full) => "REGISTER_FULL",
+            Self::Consents(_) => "REGISTER_FAULT",
+            Self::Vote(VoteRefused::Unknown) => "HIT_UNKNOWN",
+            Self::Vote(VoteRefused::SamePerson) => "HIT_SAME_PERSON",
+            Self::Vote(VoteRefused::Untrained) => "HIT_UNTRAINED",
+            Self::Vote(VoteRefused::Settled) => "HIT_SETTLED",
+            Self::NotReferred { .. } => "TRANSACTION_NOT_REFERRED",
             Self::Forbidden(_) => "FORBIDDEN",
             Self::FmrReserved => "FMR_RESERVED",
             Self::EmbedDisabled => "EMBED_DISABLED",

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     limits::HITS_MAX,
-    types::{ClientId, TransactionId},
+    types::{ClientId, SubjectId, TransactionId},
 };
 
 /// What one person says of a hit.
@@ -70,6 +70,7 @@ pub struct TooManyHits;
 
 #[derive(Debug)]
 struct Hit {
+    subject: SubjectId,
     needed: usize,
     ends_s: i64,
     votes: Vec<(ClientId, Vote)>,
@@ -94,14 +95,14 @@ pub struct Confirmations {
 }
 
 impl Confirmations {
-    /// A hit begins to wait until `ends_s`; `needed` different persons confirm it (one, where a law
-    /// finds two disproportionate). Offering it again changes nothing.
+    /// A hit on `subject` begins to wait until `ends_s`; `needed` different persons confirm it (one,
+    /// where a law finds two disproportionate). Offering it again changes nothing.
     ///
     /// # Errors
     /// [`TooManyHits`].
     pub fn open(
         &mut self,
-        hit: TransactionId,
+        (hit, subject): (TransactionId, SubjectId),
         needed: usize,
         ends_s: i64,
         now_s: i64,
@@ -110,7 +111,7 @@ impl Confirmations {
         if self.hits.len() >= HITS_MAX && !self.hits.contains_key(&hit) {
             return Err(TooManyHits);
         }
-        let fresh = Hit { needed: needed.max(1), ends_s, votes: Vec::new() };
+        let fresh = Hit { subject, needed: needed.max(1), ends_s, votes: Vec::new() };
         self.hits.entry(hit).or_insert(fresh);
         Ok(())
     }
@@ -138,6 +139,19 @@ impl Confirmations {
         }
         held.votes.push((voter.person.clone(), vote));
         Ok(held.stand(now_s))
+    }
+
+    /// Whether that person has answered already.
+    #[must_use]
+    pub fn has_voted(&self, hit: TransactionId, person: &ClientId) -> bool {
+        let held = self.hits.get(&hit);
+        held.is_some_and(|held| held.votes.iter().any(|(voter, _)| voter == person))
+    }
+
+    /// The entry of the list that the hit is about.
+    #[must_use]
+    pub fn subject(&self, hit: TransactionId) -> Option<SubjectId> {
+        self.hits.get(&hit).map(|held| held.subject)
     }
 
     /// How a hit stands.
@@ -179,7 +193,7 @@ mod tests {
 
     fn waiting() -> Confirmations {
         let mut held = Confirmations::default();
-        held.open(HIT, 2, 500, 0).expect("room");
+        held.open((HIT, SubjectId::from_bytes([2; 16])), 2, 500, 0).expect("room");
         held
     }
 

@@ -167,6 +167,12 @@ impl Profile {
             let why = format!("signs in at least {} languages", self.notices.languages_min.max(1));
             found.extend(number("notices.languages", languages, why));
         }
+        let most = self.retention.fnir_ppm_max;
+        if most > 0 && self.retention.fnir_ppm_measured.is_none_or(|held| held > most) {
+            let held = self.retention.fnir_ppm_measured.unwrap_or(0);
+            let why = format!("measure FNIR at the gallery's size; it may be at most {most}");
+            found.extend(number("retention.fnir_ppm_measured", held, why));
+        }
         if self.necessity.weighed.is_empty() {
             let why = "weigh at least one alternative, and say why it does not do";
             found.extend(number("necessity.weighed", 0, why));
@@ -278,5 +284,6 @@ mod tests {
         blank(|p| p.dpia.reference.clear(), "dpia.reference");
         blank(|p| p.alternatives.routes.clear(), "alternatives.routes");
         blank(|p| p.legal.steps.truncate(2), "legal.steps");
+        blank(|p| p.retention.fnir_ppm_measured = None, "retention.fnir_ppm_measured");
     }
 }

@@ -11,15 +11,6 @@ use crate::{
     },
 };
 
-/// What only a running appliance knows of its site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Measured {
-    /// FNIR measured at the gallery's size, per million.
-    pub fnir_ppm: u32,
-    /// A configured model estimates race, sex, age, feelings or the like.
-    pub estimates_attributes: bool,
-}
-
 /// A site at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Running<'a> {
@@ -27,8 +18,6 @@ pub struct Running<'a> {
     pub deployment: &'a Deployment,
     /// What would be used now.
     pub subject: &'a Subject<'a>,
-    /// What was measured.
-    pub measured: Measured,
     /// Civil time in seconds, UTC.
     pub now_s: i64,
 }
@@ -37,7 +26,7 @@ impl Profile {
     /// What the policy's texts are told.
     #[must_use]
     pub fn site(&self, running: Running<'_>) -> SiteFacts {
-        let Running { deployment, subject, measured, now_s } = running;
+        let Running { deployment, subject, now_s } = running;
         let stage = deployment.stage(subject);
         let is_open = self.hours().is_some_and(|hours| hours.is_open(now_s));
         let seals = self.window.as_ref().is_some_and(|window| window.seals);
@@ -55,6 +44,7 @@ impl Profile {
                 &self.controller.authority,
             ]),
             identity_check_required: self.legal.identity_check_required,
+            attended: self.capture.attended,
             mixed_lanes: self.capture.mixed_lanes,
             necessity: Necessity {
                 recorded: !self.necessity.weighed.is_empty(),
@@ -65,7 +55,8 @@ impl Profile {
             notices: self.notice_facts(now_s),
             sealed: seals && is_open,
             alarms: self.capture.alarms,
-            estimates_attributes: measured.estimates_attributes,
+            // No key of the configuration takes a model that would.
+            estimates_attributes: false,
             third_country_endpoint: self.events.as_ref().is_some_and(|it| leaves(&it.webhook)),
             statute_cited: self
                 .watchlist
@@ -75,7 +66,7 @@ impl Profile {
             residents: self.resident_facts(),
             alternatives: count(self.alternatives.routes.len()),
             audit_kept_days: self.retention.audit_days.max(AUDIT_DAYS_MIN),
-            fnir_ppm: (measured.fnir_ppm, self.retention.fnir_ppm_max),
+            fnir_ppm: (self.fnir_ppm(), self.retention.fnir_ppm_max),
             kept_hours: (self.retention.kept_hours, self.retention.kept_hours_max),
             event_images: self.event_images(),
             cross_gallery_named: false,
@@ -92,6 +83,14 @@ impl Profile {
             grounded: known.contains(&held.ground.as_str()) && !held.authority.trim().is_empty(),
             current: span.is_some_and(|(starts_s, ends_s)| (starts_s..ends_s).contains(&now_s)),
         })
+    }
+
+    /// What was not measured is above every limit.
+    fn fnir_ppm(&self) -> u32 {
+        match (self.retention.fnir_ppm_max, self.retention.fnir_ppm_measured) {
+            (0, _) => 0,
+            (_, measured) => measured.unwrap_or(u32::MAX),
+        }
     }
 
     /// A historical profile's condition counts for nothing.
@@ -215,9 +214,9 @@ mod tests {
         let kind = TemplateKind { model: hash, calibration: hash, dims: 128 };
         let purpose = Purpose::AccessControl;
         let subject = Subject { profile: &profile, purpose, kind, fmr: 1e-4 };
-        let (deployment, measured) = (Deployment::default(), Measured::default());
+        let deployment = Deployment::default();
         let sealed = |now_s| {
-            let running = Running { deployment: &deployment, subject: &subject, measured, now_s };
+            let running = Running { deployment: &deployment, subject: &subject, now_s };
             profile.site(running).sealed
         };
         let noon_s = date_s("2026-07-01").expect("a day") + 12 * 3600;

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::types::{Hash256, Purpose};
 pub use check::Fault;
 pub use deployment::{Approval, Deployment, StepRefused, Subject};
-pub use facts::{Measured, Running};
+pub use facts::Running;
 pub use text::{
     Alternatives, Assessment, Capture, Controller, Dpia, Events, Exemption, Legal, Necessity,
     Notices, Officers, Profile, Residence, Retention, Step, Watchlist, Weighed, Window,
@@ -139,6 +139,9 @@ pub(crate) mod tests {
         [&mut p.assessment.approver, &mut p.notices.signage_attested_by, &mut p.notices.handout]
             .map(filled);
         [&mut p.dpia.date, &mut p.assessment.date, &mut p.notices.signage_attested_on].map(day);
+        if p.retention.fnir_ppm_max > 0 {
+            p.retention.fnir_ppm_measured = Some(p.retention.fnir_ppm_max / 2);
+        }
         if let Some(list) = &mut p.watchlist {
             [&mut list.statute, &mut list.authority].map(filled);
         }

@@ -280,6 +280,8 @@ pub struct Retention {
     /// Most that FNIR may be at that size, per million; 0 where nobody is searched for.
     #[serde(default)]
     pub fnir_ppm_max: u32,
+    /// FNIR measured at that size (`portcullis eval`), per million.
+    pub fnir_ppm_measured: Option<u32>,
 }
 
 fn enrolled_here() -> ProvenanceWord {
@@ -306,6 +308,8 @@ pub struct Capture {
     pub match_zones: Vec<String>,
     /// Frames of one track that make one template, at most; 1 for single pictures.
     pub series_frames_max: u32,
+    /// Staff stand by each traveller, as at a desk.
+    pub attended: bool,
     /// Nobody stands there: consent cannot be had.
     pub unattended: bool,
     /// People who did not enrol pass the same cameras and are scanned.
