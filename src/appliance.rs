@@ -13,6 +13,7 @@
 
 mod administer;
 mod carried;
+mod charters;
 mod execute;
 mod galleries;
 pub mod keeping;
@@ -67,7 +68,7 @@ use crate::{
 };
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
-pub use lawful::{UnlawfulError, evaluation_desk, law};
+pub use lawful::{UnlawfulError, evaluation_desk, law, own_texts};
 use keeping::HolderKeys;
 use models::Models;
 use places::Places;
@@ -307,6 +308,8 @@ impl Appliance {
         world: World,
     ) -> Result<Self, StartError> {
         config.check()?;
+        let law = lawful::law(&lawful::own_texts(&config.policy.own_texts)?)?;
+        let standing = Standing::new(law, &lawful::evaluation_desk()).map_err(UnlawfulError::from)?;
         let audit = open_audit(config, environment, world.entropy.as_ref())?;
         let galleries = keeping::place(config, environment, &world)?;
         let holder_keys = keeping::holder_keys(config)?;
@@ -330,8 +333,7 @@ impl Appliance {
                 FaceRulesName::Egate => FaceRules::egate(),
             },
             policy: Arc::new(policy(&config.policy)),
-            standing: Standing::new(lawful::law(&[])?, &lawful::evaluation_desk())
-                .map_err(lawful::UnlawfulError::from)?,
+            standing,
             audit: Arc::new(audit),
             // Without a lane there is no transaction to remember.
             journal: match config.lane.is_empty() {

@@ -174,6 +174,8 @@ pub struct PolicyChoice {
     pub attempts: u8,
     /// Whether administrators may be handed templates.
     pub embed_enabled: bool,
+    /// Files of the deployer's own rules, which may forbid and nothing else.
+    pub own_texts: Vec<PathBuf>,
 }
 
 /// `[documents]`.
@@ -404,6 +406,7 @@ impl Default for PolicyChoice {
             face_rules: FaceRulesName::Still,
             attempts: 2,
             embed_enabled: false,
+            own_texts: Vec::new(),
         }
     }
 }

@@ -27,6 +27,8 @@ pub const LANE_FAULTS_MAX: u32 = 8;
 pub const LANE_SILENCE_MS_DEFAULT: u64 = 5_000;
 /// Most pictures per second that a lane's source is asked for.
 pub const LANE_RATE_MAX: f64 = 120.0;
+/// Largest text of a deployer's own rules in bytes; the longest of the house has 9 kB.
+pub const OWN_TEXT_BYTES_MAX: usize = 256 * 1024;
 /// References in one verification.
 pub const REFERENCES_MAX: usize = 8;
 /// Largest request body in bytes; two large photographs as base64 fit.

@@ -55,7 +55,7 @@ impl Appliance {
         name: &GalleryId,
         kept_by: KeptBy,
     ) -> Result<Answer, Refusal> {
-        let kept = self.galleries.create(name, kept_by)?;
+        let kept = self.galleries.create(name, kept_by, errand.asked.purpose)?;
         if let Err(refusal) = self.record(errand, None, vec!["GALLERY_CREATED"]) {
             self.galleries.destroy(name)?;
             return Err(refusal);

@@ -129,10 +129,11 @@ impl Appliance {
             Command::Identify { fmr: Some(_), .. } | Command::Verify { fmr: Some(_), .. }
         );
         let heard = |caller: &&Caller| !names_rate || caller.role == Role::Administrator;
+        let (standing, circumstances) = (self.standing(), self.circumstances(request));
         let mut refused = None;
         for caller in request.callers.iter().filter(heard) {
             let asked = request.asked(caller);
-            match self.standing().authorise(&asked, &self.circumstances(request)) {
+            match standing.authorise(&asked, &circumstances) {
                 Permission::Granted(owed) => {
                     let withheld = matches!(request.command, Command::Embed { .. });
                     if withheld && !self.embed_enabled {
@@ -146,7 +147,7 @@ impl Appliance {
         let Some((asked, reasons, owed)) = refused else { return Err(Refusal::FmrReserved) };
         let codes = reasons.iter().map(|reason| reason.code).collect();
         self.record(&errand(asked, owed), None, codes)?;
-        Err(Refusal::Forbidden(reasons))
+        Err(Self::forbidden(&standing, request.command.gallery(), &reasons))
     }
 
     fn threshold_for(&self, fmr: Option<f64>) -> Result<Threshold, Refusal> {

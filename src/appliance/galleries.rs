@@ -15,6 +15,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
+use super::charters::Charters;
 use crate::{
     command::{KeptBy, Refusal},
     gallery::{FileMedia, Gallery, Means, Media, MemoryMedia, Residency, Settings},
@@ -25,7 +26,7 @@ use crate::{
     limits::{GALLERIES_MAX, GALLERY_ROWS_MAX},
     meter::{GalleryState, Meter, RowState},
     ops::tile::TileLayout,
-    types::{GalleryId, TemplateKind},
+    types::{GalleryId, Purpose, TemplateKind},
 };
 
 /// Name ending of a gallery that can be searched.
@@ -61,6 +62,8 @@ pub(super) struct Galleries {
     kind: TemplateKind,
     layout: TileLayout,
     held: RwLock<BTreeMap<GalleryId, Kept>>,
+    /// What each was made for.
+    charters: Charters,
     /// Held while a gallery is made or deleted, so that its file is made or deleted once.
     changing: Mutex<()>,
 }
@@ -75,10 +78,13 @@ impl Galleries {
         kind: TemplateKind,
         layout: TileLayout,
     ) -> io::Result<Self> {
-        let galleries =
-            Self { place, kind, layout, held: RwLock::default(), changing: Mutex::default() };
-        if let Some(folder) = &galleries.place.folder {
+        if let Some(folder) = &place.folder {
             private_folder(folder)?;
+        }
+        let charters = Charters::open(place.folder.as_deref())?;
+        let (held, changing) = (RwLock::default(), Mutex::default());
+        let galleries = Self { place, kind, layout, held, charters, changing };
+        if let Some(folder) = &galleries.place.folder {
             for (name, kept_by, path) in listed(folder)? {
                 let kept = galleries.open_file(&name, &path, kept_by);
                 if let Kept::Unavailable(why) = &kept {
@@ -152,16 +158,31 @@ impl Galleries {
         Ok(Kept::Searchable(Arc::new(gallery)))
     }
 
-    /// Makes an empty gallery; its file where there is a folder.
-    pub(super) fn create(&self, name: &GalleryId, kept_by: KeptBy) -> Result<Kept, Refusal> {
+    /// Makes an empty gallery for a purpose; its files where there is a folder.
+    pub(super) fn create(
+        &self,
+        name: &GalleryId,
+        kept_by: KeptBy,
+        purpose: Purpose,
+    ) -> Result<Kept, Refusal> {
         let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.refuse_taken(name)?;
-        let kept = match kept_by {
-            KeptBy::Custodian => self.searchable_anew(name)?,
-            KeptBy::Holders => self.records(name)?,
+        self.charters.record(name, purpose).map_err(|error| Refusal::GalleryFault {
+            gallery: name.clone(),
+            why: format!("its charter cannot be written: {error}"),
+        })?;
+        let made = match kept_by {
+            KeptBy::Custodian => self.searchable_anew(name),
+            KeptBy::Holders => self.records(name),
         };
+        let kept = made.inspect_err(|_| self.charters.forget(name))?;
         self.insert(name.clone(), kept.clone());
         Ok(kept)
+    }
+
+    /// What the gallery was made for, where that is recorded.
+    pub(super) fn purpose(&self, name: &GalleryId) -> Option<Purpose> {
+        self.charters.purpose(name)
     }
 
     fn refuse_taken(&self, name: &GalleryId) -> Result<(), Refusal> {
@@ -249,6 +270,7 @@ impl Galleries {
             }
         }
         self.held.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.charters.forget(name);
         Ok(())
     }
 

@@ -1,14 +1,20 @@
 //! The law at this appliance: checked before the appliance is ready, remade when the site changes.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock, PoisonError},
+};
 
-use super::Appliance;
+use super::{Appliance, galleries::Kept};
 use crate::{
-    command::Request,
+    command::{Against, Command, KeptBy, LaneCommand, ReferenceSource, Refusal, Request},
+    limits::{GALLERY_ROWS_MAX, OWN_TEXT_BYTES_MAX},
     policy::{CaseFault, Law, LawError, SOURCES, Standing, check_cases},
     types::{
-        Assessment, Basis, Circumstances, Condition, EventImages, Necessity, Notices, Place, Region,
-        Residents, SiteFacts, Stage,
+        Age, Assessment, Basis, Circumstances, Condition, EventImages, GalleryFact, GalleryId,
+        Necessity, Notices, PersonFact, Place, Provenance, Reason, Region, Relation, Residents,
+        SiteFacts, Stage, Storage,
     },
 };
 
@@ -26,15 +32,41 @@ pub enum UnlawfulError {
         /// How many more there are.
         more: usize,
     },
+    /// A text of the deployer's own cannot be read.
+    #[error("{path} cannot be read: {why}; policy.own_texts names it")]
+    Unreadable {
+        /// Which.
+        path: String,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// A text of the deployer's own is too large.
+    #[error("{path} has more than {most} bytes; policy.own_texts names it: split it")]
+    TooLarge {
+        /// Which.
+        path: String,
+        /// The limit.
+        most: usize,
+    },
 }
 
-/// The texts that are compiled in with the deployer's own, checked: their words against the schema,
-/// their answers against their tables.
+/// The texts that are compiled in with the deployer's own (each its name and its rules), checked:
+/// their words against the schema, their answers against their tables.
 ///
 /// # Errors
 /// [`UnlawfulError`], which says where.
 pub fn law(own: &[(String, String)]) -> Result<Arc<Law>, UnlawfulError> {
     // The tables show what the texts of the house say; a deployer's forbid may well object to a case.
+    let house = house()?;
+    if own.is_empty() { Ok(house) } else { Ok(Arc::new(Law::new(SOURCES, own)?)) }
+}
+
+/// The texts of the house, checked once in a process: they are part of it.
+fn house() -> Result<Arc<Law>, UnlawfulError> {
+    static HOUSE: OnceLock<Arc<Law>> = OnceLock::new();
+    if let Some(house) = HOUSE.get() {
+        return Ok(Arc::clone(house));
+    }
     let house = Arc::new(Law::new(SOURCES, &[])?);
     let faults = SOURCES.iter().flat_map(|of| check_cases(&house, of.name, of.cases, None));
     let mut faults: Vec<CaseFault> = faults.collect();
@@ -42,7 +74,29 @@ pub fn law(own: &[(String, String)]) -> Result<Arc<Law>, UnlawfulError> {
         let first = faults.swap_remove(0);
         return Err(UnlawfulError::Cases { first, more: faults.len() });
     }
-    if own.is_empty() { Ok(house) } else { Ok(Arc::new(Law::new(SOURCES, own)?)) }
+    Ok(Arc::clone(HOUSE.get_or_init(|| house)))
+}
+
+/// Reads the deployer's own texts: the name of each, without its ending, and its rules.
+///
+/// # Errors
+/// [`UnlawfulError::Unreadable`] or [`UnlawfulError::TooLarge`].
+pub fn own_texts(paths: &[PathBuf]) -> Result<Vec<(String, String)>, UnlawfulError> {
+    paths.iter().map(|path| own_text(path)).collect()
+}
+
+fn own_text(path: &Path) -> Result<(String, String), UnlawfulError> {
+    let shown = path.display().to_string();
+    let mut text = String::new();
+    let most = OWN_TEXT_BYTES_MAX as u64 + 1;
+    fs::File::open(path)
+        .and_then(|file| io::Read::read_to_string(&mut io::Read::take(file, most), &mut text))
+        .map_err(|why| UnlawfulError::Unreadable { path: shown.clone(), why })?;
+    if text.len() > OWN_TEXT_BYTES_MAX {
+        return Err(UnlawfulError::TooLarge { path: shown, most: OWN_TEXT_BYTES_MAX });
+    }
+    let name = path.file_stem().map_or(shown, |stem| stem.to_string_lossy().into_owned());
+    Ok((name, text))
 }
 
 /// The site of an appliance for which no profile is chosen: a desk with staff, for evaluation.
@@ -104,9 +158,143 @@ impl Appliance {
         Ok(())
     }
 
-    /// What the law asks about a request, as far as this appliance keeps a record of it.
-    #[expect(clippy::unused_self, reason = "records of galleries and consents are the appliance's")]
-    pub(super) fn circumstances(&self, _request: &Request) -> Circumstances {
-        Circumstances::default()
+    /// What the law asks about a request, as far as this appliance keeps a record of it. What it does
+    /// not know it does not claim: a rule that needs a consent finds none.
+    pub(super) fn circumstances(&self, request: &Request) -> Circumstances {
+        Circumstances {
+            gallery: self.gallery_fact(request),
+            person: presented(&request.command).then_some(SOMEBODY_WITH_A_CARD),
+            ..Circumstances::default()
+        }
+    }
+
+    /// The gallery that a request concerns; `None` where there is none, or none that is served: the
+    /// act then says so by itself.
+    fn gallery_fact(&self, request: &Request) -> Option<GalleryFact> {
+        let name = request.command.gallery()?;
+        let fact = |purpose, storage, subjects: u64| GalleryFact {
+            purpose,
+            storage,
+            // Galleries are filled by enrolling here, and by files that an operator brings.
+            provenance: Provenance::EnrolledHere,
+            subjects: (bounded(subjects), bounded(GALLERY_ROWS_MAX)),
+            entry_grounded: true,
+        };
+        if let Command::CreateGallery { kept_by, .. } = request.command {
+            return Some(fact(Some(request.purpose), self.storage(kept_by), 0));
+        }
+        let purpose = self.galleries.purpose(name);
+        match self.galleries.kept(name).ok()? {
+            Kept::Searchable(gallery) => {
+                Some(fact(purpose, self.storage(KeptBy::Custodian), gallery.stats().subjects))
+            }
+            Kept::ByHolders(records) => {
+                Some(fact(purpose, Storage::HolderKey, records.held().live))
+            }
+            Kept::Unavailable(_) => None,
+        }
+    }
+
+    /// How templates are kept. Without a folder the key is in memory and ends with the process.
+    fn storage(&self, kept_by: KeptBy) -> Storage {
+        match (kept_by, &self.galleries.place().folder) {
+            (KeptBy::Holders, _) => Storage::HolderKey,
+            (KeptBy::Custodian, None) => Storage::MemoryKeyDaily,
+            (KeptBy::Custodian, Some(_)) => Storage::OperatorKey,
+        }
+    }
+
+    /// Why a request is refused. That nobody could search a gallery of holders' records is told as
+    /// what it is: no permission would help.
+    pub(super) fn forbidden(
+        standing: &Standing,
+        gallery: Option<&GalleryId>,
+        reasons: &[Reason],
+    ) -> Refusal {
+        match (reasons, gallery) {
+            ([Reason { code: IDENTIFY_NOT_POSSIBLE, .. }], Some(gallery)) => {
+                Refusal::IdentifyNotPossible { gallery: gallery.clone() }
+            }
+            _ => {
+                let catalogue = standing.law().catalogue();
+                let rulings = reasons.iter().map(|&reason| catalogue.explain(reason));
+                Refusal::Forbidden(rulings.collect())
+            }
+        }
+    }
+}
+
+/// The code of the rule that records under the holders' keys are not searched.
+const IDENTIFY_NOT_POSSIBLE: &str = "IDENTIFY_NOT_POSSIBLE";
+
+/// Somebody of whom nothing is known but that something was presented.
+const SOMEBODY_WITH_A_CARD: PersonFact = PersonFact {
+    age: Age::Unknown,
+    relation: Relation::Independent,
+    informed: false,
+    alternative_live: false,
+    presented: true,
+    one_person: true,
+    third_country: false,
+};
+
+/// Whether the traveller presented what names the reference: a document, a card, a token, a key.
+fn presented(command: &Command) -> bool {
+    let references = match command {
+        Command::Verify { references, .. }
+        | Command::Lane {
+            command: LaneCommand::Open { against: Against::References(references), .. },
+            ..
+        } => references,
+        _ => return false,
+    };
+    references.iter().any(|reference| match reference {
+        ReferenceSource::Dg2 { .. }
+        | ReferenceSource::Holder { .. }
+        | ReferenceSource::HolderToken(_)
+        | ReferenceSource::Subject { .. } => true,
+        ReferenceSource::Image(_) | ReferenceSource::Template(_) => false,
+    })
+}
+
+/// A count as the law compares it; more than it can count is as many as it can.
+fn bounded(many: u64) -> u32 {
+    u32::try_from(many).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_texts_forbid_and_are_named_where_they_fail() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("night.cedar");
+        let own = |text: &str| {
+            fs::write(&path, text).expect("written");
+            law(&own_texts(std::slice::from_ref(&path))?)
+        };
+        let forbid = "@id(\"night\")\n@reason(\"CLOSED\")\n@sentence(\"The gate is closed.\")\n\
+                      forbid (principal, action == Action::\"verify\", resource);";
+        let lawful = own(forbid).expect("a forbid");
+        let ruling = lawful.catalogue().ruling("CLOSED").expect("a sentence");
+        assert_eq!(ruling.reason.text, "The gate is closed.");
+        for (text, told) in [
+            ("permit (principal, action, resource);", "may forbid, and nothing else"),
+            ("forbid (principal, action, resource);", "needs a @reason"),
+            ("@reason(\"ODD\") forbid (principal, action, resource);", "needs its @sentence"),
+            ("forbid (principal, action", "night.cedar does not parse"),
+            (
+                "@reason(\"NO_LEGAL_BASIS\") forbid (principal, action, resource) \
+                 when { context.site.colour == 3 };",
+                "do not fit the schema",
+            ),
+        ] {
+            let error = own(text).expect_err("no rule of a deployer").to_string();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+        fs::write(&path, "/".repeat(OWN_TEXT_BYTES_MAX + 1)).expect("written");
+        let error = own_texts(&[path, folder.path().join("none")]).expect_err("too large");
+        assert!(error.to_string().contains("split it"), "{error}");
     }
 }

@@ -8,8 +8,9 @@ use crate::{
         TokenError,
         record::{RecordRefused, RecordsError},
     },
+    policy::Ruling,
     profile::StepRefused,
-    types::{CaptureFact, GalleryId, LaneId, Reason, TemplateError, TransactionId},
+    types::{CaptureFact, GalleryId, LaneId, TemplateError, TransactionId},
 };
 
 /// Why nothing was decided. Each has one stable code ([`Refusal::code`]).
@@ -180,8 +181,8 @@ pub enum Refusal {
     Transaction(#[from] RegisterError),
     // The caller may not.
     /// The policy does not allow it.
-    #[error("not permitted: {}", reasons_text(.0))]
-    Forbidden(Vec<Reason>),
+    #[error("not permitted: {}", rulings_text(.0))]
+    Forbidden(Vec<Ruling>),
     /// What was asked for belongs to a profile.
     #[error(
         "this appliance is used as an evaluation desk; the operator may choose a profile (site.profile)"
@@ -318,8 +319,8 @@ fn capture_text(capture: CaptureFact) -> &'static str {
     }
 }
 
-fn reasons_text(reasons: &[Reason]) -> String {
-    let texts: Vec<_> = reasons.iter().map(|reason| reason.text).collect();
+fn rulings_text(rulings: &[Ruling]) -> String {
+    let texts: Vec<_> = rulings.iter().map(|ruling| ruling.reason.text).collect();
     texts.join(" ")
 }
 

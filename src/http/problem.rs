@@ -3,6 +3,8 @@
 //! [`PROBLEMS`] is the contract: every code with its status and its title. `type` is a URN made of
 //! the code, so that no host is named and nothing must be reachable to understand an error.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -11,7 +13,11 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{command::Refusal, types::Reason};
+use crate::{
+    command::Refusal,
+    policy::{Language, Ruling},
+    types::Reason,
+};
 
 /// Seconds after which a busy appliance is worth asking again, where nobody knows better.
 const RETRY_AFTER_S: u64 = 1;
@@ -137,9 +143,9 @@ pub struct ProblemDocument {
     detail: String,
     /// The stable code: branch on this.
     code: &'static str,
-    /// Why the policy refused; for code FORBIDDEN.
+    /// Why the law as text refused; for code FORBIDDEN.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasons: Vec<ReasonText>,
+    reasons: Vec<RulingText>,
 }
 
 /// A reason of the policy.
@@ -157,6 +163,36 @@ impl From<&Reason> for ReasonText {
     }
 }
 
+/// A reason for which the law refuses, to be told to whoever stands there.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RulingText {
+    /// Stable code.
+    code: &'static str,
+    /// The legal source; absent for a rule of the deployer's own that names none.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    source: &'static str,
+    /// The article; absent likewise.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    article: &'static str,
+    /// One sentence in English.
+    text: &'static str,
+    /// The sentence by language: en, nl, da, sv and zh (BCP 47).
+    sentences: BTreeMap<&'static str, &'static str>,
+}
+
+impl From<&Ruling> for RulingText {
+    fn from(ruling: &Ruling) -> Self {
+        let told = |&language: &Language| (language.tag(), ruling.sentence(language));
+        Self {
+            code: ruling.reason.code,
+            source: ruling.source,
+            article: ruling.article,
+            text: ruling.reason.text,
+            sentences: Language::ALL.iter().map(told).collect(),
+        }
+    }
+}
+
 /// The code of a problem, left on its response for the meter.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counted(pub(super) &'static str);
@@ -168,7 +204,7 @@ pub struct Problem {
     status: StatusCode,
     title: &'static str,
     detail: String,
-    reasons: Vec<ReasonText>,
+    reasons: Vec<RulingText>,
     retry_after_s: u64,
 }
 
@@ -194,8 +230,8 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let mut problem = Self::new(refusal.code(), refusal.to_string());
         match &refusal {
-            Refusal::Forbidden(reasons) => {
-                problem.reasons = reasons.iter().map(ReasonText::from).collect();
+            Refusal::Forbidden(rulings) => {
+                problem.reasons = rulings.iter().map(RulingText::from).collect();
             }
             Refusal::TooLate { retry_after_s, .. } => problem.retry_after_s = *retry_after_s,
             _ => {}

@@ -98,19 +98,35 @@ pub fn check_cases(law: &Arc<Law>, file: &str, table: &str, only: Option<&str>) 
     chosen.filter_map(|case| case.run(law).err().map(|why| fault(case, why))).collect()
 }
 
-/// The rules that a table has cases of: those it sees refused or owed, and those it sees silent.
+/// Cases of one rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Covered {
+    /// In so many it holds: refuses, owes, or permits alone.
+    pub holds: usize,
+    /// In so many it is silent.
+    pub silent: usize,
+}
+
+/// The rules that a table has cases of. A case that fails counts for nothing: [`check_cases`] tells
+/// of it.
 #[must_use]
-pub fn covered(table: &str) -> BTreeMap<String, usize> {
+pub fn covered(law: &Arc<Law>, table: &str) -> BTreeMap<String, Covered> {
     let cases = toml::from_str::<Table>(table).map(|table| table.case).unwrap_or_default();
-    let mut covered = BTreeMap::new();
+    let mut covered: BTreeMap<String, Covered> = BTreeMap::new();
     for case in cases {
-        *covered.entry(case.rule).or_insert(0) += 1;
+        let of = covered.entry(case.rule.clone()).or_default();
+        match case.run(law) {
+            Ok(true) => of.holds += 1,
+            Ok(false) => of.silent += 1,
+            Err(_) => {}
+        }
     }
     covered
 }
 
 impl Case {
-    fn run(&self, law: &Arc<Law>) -> Result<(), String> {
+    /// Whether the rule that the case is about holds in it.
+    fn run(&self, law: &Arc<Law>) -> Result<bool, String> {
         if law.rules().iter().all(|rule| rule.id != self.rule) {
             return Err(format!("there is no rule {}", self.rule));
         }
@@ -120,7 +136,8 @@ impl Case {
         let (action, request) = self.request(law)?;
         let standing = Standing::at(Arc::clone(law), entities);
         let (permission, held) = standing.answer(action, &request)?;
-        self.compare(&permission, held.into_iter().find(|rule| rule.id == self.rule))
+        let about = held.into_iter().find(|rule| rule.id == self.rule);
+        self.compare(&permission, about).map(|()| about.is_some())
     }
 
     /// `held` is the rule that the case is about, where it holds. What is owed is asked of that rule:
@@ -249,7 +266,7 @@ fn role(name: &str) -> Option<Role> {
 }
 
 /// A border in the European Union, in use, with which nothing is wrong.
-fn sound_site() -> SiteFacts {
+pub(super) fn sound_site() -> SiteFacts {
     SiteFacts {
         profile: "sound".to_owned(),
         stage: Stage::Active,
@@ -290,9 +307,9 @@ fn sound_site() -> SiteFacts {
     }
 }
 
-const fn sound_gallery() -> GalleryFact {
+pub(super) const fn sound_gallery() -> GalleryFact {
     GalleryFact {
-        purpose: Purpose::AccessControl,
+        purpose: Some(Purpose::AccessControl),
         storage: Storage::OperatorKey,
         provenance: Provenance::EnrolledHere,
         subjects: (10, 1_000),
@@ -300,7 +317,7 @@ const fn sound_gallery() -> GalleryFact {
     }
 }
 
-const fn sound_person() -> PersonFact {
+pub(super) const fn sound_person() -> PersonFact {
     PersonFact {
         age: Age::Adult,
         relation: Relation::Independent,
@@ -312,7 +329,7 @@ const fn sound_person() -> PersonFact {
     }
 }
 
-const fn sound_consent() -> ConsentFact {
+pub(super) const fn sound_consent() -> ConsentFact {
     ConsentFact {
         recorded: true,
         affirmative: true,

@@ -49,7 +49,7 @@ impl Language {
 }
 
 /// What stands behind a reason code.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ruling {
     /// The code and its English sentence.
     pub reason: Reason,
@@ -61,6 +61,13 @@ pub struct Ruling {
 }
 
 impl Ruling {
+    /// A reason that no legal source asks for, in the one language that it has.
+    const fn plain(reason: Reason) -> Self {
+        let text = reason.text;
+        let sentences = Sentences { en: text, nl: text, da: text, sv: text, zh: text };
+        Self { reason, article: "", source: "", sentences }
+    }
+
     /// The sentence in a language.
     #[must_use]
     pub const fn sentence(&self, language: Language) -> &'static str {
@@ -118,9 +125,15 @@ impl Catalogue {
         self.0.get(code)
     }
 
-    /// Every code that has a sentence, in order.
-    pub fn codes(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.0.keys().copied()
+    /// What stands behind a reason; where it is in no language but its own, that one stands in for all.
+    #[must_use]
+    pub fn explain(&self, reason: Reason) -> Ruling {
+        self.ruling(reason.code).copied().unwrap_or_else(|| Ruling::plain(reason))
+    }
+
+    /// Everything that has a sentence, by its code.
+    pub fn rulings(&self) -> impl Iterator<Item = &Ruling> {
+        self.0.values()
     }
 
     /// Says which article a code stands for. False where another rule said something else, or where
@@ -141,11 +154,8 @@ impl Catalogue {
 
     /// A code of the deployer's own, whose one sentence stands in for every language.
     pub(super) fn add_own(&mut self, code: &'static str, sentence: &'static str) -> bool {
-        let [en, nl, da, sv, zh] = [sentence; 5];
-        let sentences = Sentences { en, nl, da, sv, zh };
         let reason = Reason { code, text: sentence };
-        let ruling = Ruling { reason, article: "", source: "", sentences };
-        self.0.insert(code, ruling).is_none()
+        self.0.insert(code, Ruling::plain(reason)).is_none()
     }
 }
 

@@ -14,13 +14,17 @@ mod catalogue;
 mod guard;
 mod guards;
 mod law;
+mod page;
 mod request;
 mod source;
+#[cfg(test)]
+mod tests;
 
-pub use case::{CaseFault, check_cases, covered};
+pub use case::{CaseFault, Covered, check_cases, covered};
 pub use catalogue::{Catalogue, Language, Ruling};
 pub use guards::{ATTACK_SCORE_SUSPECTED, AttackRule, DocumentRule, Guards};
 pub use law::{Law, LawError, Rule, Standing};
+pub use page::{Row, page, rows, test_of};
 pub use source::{SOURCES, Source};
 
 use crate::types::{Facts, Verdict};

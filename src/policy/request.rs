@@ -16,7 +16,8 @@ use cedar_policy::{
 use super::law::LawError;
 use crate::types::{
     Action, Age, Asked, Basis, Circumstances, Condition, ConsentFact, EventImages, GalleryFact,
-    PersonFact, Place, Provenance, Region, Relation, Role, SiteFacts, Stage, Storage, UseOf,
+    PersonFact, Place, Provenance, Purpose, Region, Relation, Role, SiteFacts, Stage, Storage,
+    UseOf,
 };
 
 /// A field of a record.
@@ -49,12 +50,17 @@ impl Words {
         &self.actions[action as usize]
     }
 
-    /// The request. It is not checked against the schema: [`Law`](super::Law)'s tables show that these
-    /// words fit, and a rule that errs refuses.
-    pub(super) fn request(&self, asked: &Asked, about: &Circumstances) -> Result<Request, String> {
+    /// The request. At a gate it is not checked against the schema: tests show that these words fit,
+    /// and a rule that errs refuses.
+    pub(super) fn request(
+        &self,
+        asked: &Asked,
+        about: &Circumstances,
+        schema: Option<&Schema>,
+    ) -> Result<Request, String> {
         let context = self.context(asked, about).map_err(|error| error.to_string())?;
         let caller = asked.caller.client.as_str();
-        self.of_context(asked.caller.role, caller, asked.action, context, None)
+        self.of_context(asked.caller.role, caller, asked.action, context, schema)
     }
 
     /// The same of a context that is already in the schema's words.
@@ -186,7 +192,7 @@ pub(super) fn gallery(held: GalleryFact) -> [Field; 6] {
         Provenance::Unknown => "unknown",
     };
     [
-        named("purpose", "Purpose", held.purpose.name()),
+        named("purpose", "Purpose", held.purpose.map_or("unrecorded", Purpose::name)),
         named("storage", "Storage", storage),
         named("provenance", "Provenance", provenance),
         count("subjects", held.subjects.0),

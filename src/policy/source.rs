@@ -40,5 +40,8 @@ sources![
 /// What the rules may ask about.
 pub(super) const SCHEMA: &str = include_str!("../../policies/schema.cedarschema");
 
+/// What is asked of the appliance, row by row.
+pub(super) const ROWS: &str = include_str!("../../policies/rows.toml");
+
 /// The sentence of each reason, in every language.
 pub(super) const REASONS: &str = include_str!("../../policies/reasons.toml");

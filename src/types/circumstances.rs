@@ -255,8 +255,8 @@ pub enum Provenance {
 /// A gallery, as the law sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GalleryFact {
-    /// What it was made for.
-    pub purpose: super::Purpose,
+    /// What it was made for; `None` where that is not recorded.
+    pub purpose: Option<super::Purpose>,
     /// Who can open it.
     pub storage: Storage,
     /// Where its faces come from.

@@ -3,7 +3,7 @@
 
 use crate::types::{Action, Asked, Reason};
 
-const NOT_NAMED: Reason =
+pub(in crate::policy) const NOT_NAMED: Reason =
     Reason { code: "GALLERY_NOT_NAMED", text: "This is done in a gallery; name it." };
 
 pub(in crate::policy) fn object(asked: &Asked) -> Option<Reason> {

@@ -1,0 +1,151 @@
+//! `docs/law.md`: every requirement with what answers it, written from the texts themselves.
+//!
+//! What a row asks and what beside the rules carries it out stands in `policies/rows.toml`; which
+//! rules and duties answer it is told by their `@domain`. `portcullis law` prints the page, and a
+//! test holds the one in the repository against it.
+
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+
+use serde::Deserialize;
+
+use super::{
+    Law, Rule, SOURCES,
+    case::{Covered, covered},
+    source::ROWS,
+};
+
+/// A requirement that the law puts to the appliance.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// What is asked.
+    pub asks: String,
+    /// What carries it out beside the rules; empty where they do it alone.
+    #[serde(default)]
+    pub by: String,
+    /// Tests of that, as `file` or `file::function`.
+    #[serde(default)]
+    pub tests: Vec<String>,
+}
+
+/// Every requirement by its id.
+///
+/// # Errors
+/// When the table is not well-formed.
+pub fn rows() -> Result<BTreeMap<String, Row>, toml::de::Error> {
+    toml::from_str(ROWS)
+}
+
+/// The name of a row's test: its id as a name of Rust.
+#[must_use]
+pub fn test_of(row: &str) -> String {
+    row.to_ascii_lowercase().replace('-', "_")
+}
+
+const HEAD: &str = "\
+# The law, row by row
+
+Written by `portcullis law` from the texts under [`policies/`](../policies/); a test holds this page
+against them. Do not edit it: edit the texts.
+
+How to read it: a *row* is one requirement of a legal source, under the id that the project's reading
+of that source gave it. A row is answered by *rules* that refuse (each with its reason code), by
+*duties* that the appliance owes where something is permitted, by mechanisms beside the rules, or by
+several of these. Each row has a test that bears its id, in `src/policy/tests.rs`: it runs the cases
+of the row's rules, then strikes out each rule, and each duty, and sees the cases fail.
+
+These texts are a reading of the law by engineers. They are no legal advice, and a site's own counsel
+and data protection officer decide what holds there. What the sources say was read as cited in each
+rule; the Danish opinion of 2009 is historical and no legal basis.
+";
+
+/// The page. Rows of [`rows`], rules of `law`.
+#[must_use]
+pub fn page(law: &Arc<Law>, rows: &BTreeMap<String, Row>) -> String {
+    let mut page = HEAD.to_owned();
+    requirements(&mut page, law, rows);
+    let cases = SOURCES.iter().flat_map(|source| covered(law, source.cases)).collect();
+    rules(&mut page, law, &cases);
+    reasons(&mut page, law);
+    page
+}
+
+/// Writing to a string does not fail.
+macro_rules! line {
+    ($page:expr, $($told:tt)*) => {{
+        let _written = writeln!($page, $($told)*);
+    }};
+}
+
+fn requirements(page: &mut String, law: &Law, rows: &BTreeMap<String, Row>) {
+    line!(page, "\n## Requirements\n");
+    line!(page, "| row | asks | refused by | duties | carried out by | tests |\n|--|--|--|--|--|--|");
+    for (id, row) in rows {
+        let answering: Vec<&Rule> = law.rules().iter().filter(|rule| rule.rows.contains(id)).collect();
+        let refusing = answering.iter().filter_map(|rule| {
+            rule.reason.map(|reason| format!("`{}` ({})", rule.id, reason.code))
+        });
+        let owing = answering.iter().filter(|rule| rule.reason.is_none()).map(|rule| {
+            let names: Vec<&str> = rule.owed.iter().map(|duty| duty.name()).collect();
+            match names.is_empty() {
+                true => format!("`{}` (who may)", rule.id),
+                false => format!("`{}` ({})", rule.id, names.join(", ")),
+            }
+        });
+        let own = (!answering.is_empty())
+            .then(|| format!("`src/policy/tests.rs::{}`", test_of(id)));
+        let tests = own.into_iter().chain(row.tests.iter().map(|test| format!("`{test}`")));
+        line!(
+            page,
+            "| {id} | {} | {} | {} | {} | {} |",
+            row.asks,
+            refusing.collect::<Vec<_>>().join(", "),
+            owing.collect::<Vec<_>>().join(", "),
+            row.by,
+            tests.collect::<Vec<_>>().join(", "),
+        );
+    }
+}
+
+fn rules(page: &mut String, law: &Law, cases: &BTreeMap<String, Covered>) {
+    line!(page, "\n## Rules\n");
+    line!(page, "In the order of the texts. The cases are those of the table beside each text.");
+    let mut file = "";
+    for rule in law.rules() {
+        if rule.file != file {
+            file = &rule.file;
+            line!(page, "\n### {file}\n");
+            line!(page, "| rule | source | article | says | rows | cases |\n|--|--|--|--|--|--|");
+        }
+        let owed: Vec<&str> = rule.owed.iter().map(|duty| duty.name()).collect();
+        let says = match (rule.reason, owed.is_empty()) {
+            (Some(reason), true) => format!("refuses: {}", reason.code),
+            (Some(reason), false) => format!("refuses: {}; owes {}", reason.code, owed.join(", ")),
+            (None, true) => "permits".to_owned(),
+            (None, false) => format!("owes {}", owed.join(", ")),
+        };
+        let Covered { holds, silent } = cases.get(&rule.id).copied().unwrap_or_default();
+        line!(
+            page,
+            "| `{}` | {} | {} | {says} | {} | {holds} + {silent} |",
+            rule.id,
+            rule.source,
+            rule.article,
+            rule.rows.join(" "),
+        );
+    }
+}
+
+fn reasons(page: &mut String, law: &Law) {
+    line!(page, "\n## Reasons\n");
+    line!(
+        page,
+        "What a refusal says to people; in Dutch, Danish, Swedish and Chinese as well, in \
+         [`policies/reasons.toml`](../policies/reasons.toml).\n\n| code | article | says |\n|--|--|--|"
+    );
+    for ruling in law.catalogue().rulings() {
+        let told = [ruling.source, ruling.article].map(str::trim);
+        let told: Vec<&str> = told.into_iter().filter(|part| !part.is_empty()).collect();
+        line!(page, "| {} | {} | {} |", ruling.reason.code, told.join(", "), ruling.reason.text);
+    }
+}
