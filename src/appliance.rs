@@ -4,9 +4,9 @@
 //! frame slots, `lanes.rs` makes lanes of their configuration, `standby.rs` knows who takes over
 //! from an engine, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
 //! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
-//! decided, `transact.rs` what is decided at a lane, `administer.rs` what is kept, `carried.rs`
-//! what travellers carry. Here they are put
-//! together, from a configuration or, for tests and simulations, from parts.
+//! decided, `transact.rs` what is decided at a lane, `hits.rs` what a search owes, `administer.rs`
+//! what is kept, `rights.rs` what a person may ask for, `carried.rs` what travellers carry. `site.rs`
+//! is what the appliance is used as. Here they are put together, from a configuration or, for tests and simulations, from parts.
 //!
 //! Invariant: no answer leaves that the audit does not hold. Beside the pipeline's own entries,
 //! every administrative act and every refused permission is recorded here.
@@ -16,12 +16,15 @@ mod carried;
 mod charters;
 mod execute;
 mod galleries;
+mod hits;
 pub mod keeping;
 mod lanes;
 mod lawful;
 pub mod models;
 pub mod offline;
 mod places;
+mod rights;
+pub mod site;
 mod standby;
 mod transact;
 pub mod trust;
@@ -31,7 +34,7 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -43,12 +46,13 @@ use crate::{
         lane::LaneSet,
         runner::{LanePlan, Lanes, failures},
     },
-    command::{Answer, Readiness, Refusal, Request, Service, Version},
+    command::{Answer, Readiness, Refusal, Request, Service, SiteDescription, Version},
     config::{
         AttackDetection, Config, ConfigError, DocumentAuthentication, EngineName, Environment,
         FaceRulesName, PolicyChoice, SearchEngine,
     },
     document::authentication::TrustStore,
+    duty::schedule::{Honoured, Schedule},
     face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
     gallery::Gallery,
     keys::{SigningKey, process, signing::SigningKeyError},
@@ -58,13 +62,14 @@ use crate::{
     pipeline::{self, Parts, Pipeline, Standby, slot::SlotPool},
     policy::{AttackRule, DocumentRule, Guards, Policy, Standing},
     random::Entropy,
+    register::Register as ConsentRegister,
     time::Clock,
     transaction::{
         Register,
         journal::{Journal, JournalError, Remembered},
         machine::Told,
     },
-    types::{GalleryId, Hash256, Threshold},
+    types::{GalleryId, Hash256, Score, Threshold},
 };
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
@@ -72,6 +77,7 @@ pub use lawful::{UnlawfulError, evaluation_desk, law, own_texts};
 use keeping::HolderKeys;
 use models::Models;
 use places::Places;
+use site::{Site, SitePlace};
 use watched::Watched;
 
 /// File name of the audit in the state folder.
@@ -80,6 +86,11 @@ const AUDIT_FILE: &str = "audit.jsonl";
 const AUDIT_KEY_FILE: &str = "audit.key";
 /// File name of the journal of transactions in the state folder.
 const JOURNAL_FILE: &str = "transactions.jsonl";
+
+/// File name of the site's record in the state folder.
+const SITE_FILE: &str = "site.json";
+/// File name of the register of consents in the state folder.
+const REGISTER_FILE: &str = "register.redb";
 
 /// Why the appliance did not start. The operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -95,12 +106,21 @@ pub enum StartError {
         /// Where it was looked for.
         path: String,
     },
+    /// The site is not at hand.
+    #[error(transparent)]
+    Site(#[from] site::SiteError),
     /// The audit's signing key is not usable.
     #[error(transparent)]
     AuditKey(#[from] SigningKeyError),
     /// The law cannot be applied.
     #[error(transparent)]
     Law(#[from] UnlawfulError),
+    /// Who was erased is in a gallery again, and could not be erased again.
+    #[error("a gallery holds somebody who was erased, and nothing is searched until it does not: {why}")]
+    Buried {
+        /// What was said.
+        why: String,
+    },
     /// The country certificates are not all there.
     #[error(transparent)]
     Trust(#[from] trust::TrustError),
@@ -232,8 +252,12 @@ pub struct Assembly {
     pub policy: Arc<dyn Policy>,
     /// What may be done here, and what is owed.
     pub standing: Standing,
+    /// What the appliance is used as; `None` for the desk of `standing`.
+    pub site: Option<site::SitePlace>,
     /// Where it is recorded.
     pub audit: Arc<dyn AuditSink>,
+    /// Days that the audit is kept.
+    pub audit_days: u32,
     /// What remembers the transactions of lanes; `None` for nothing that outlives the process.
     pub journal: Option<PathBuf>,
     /// Attempts of one traveller at a lane.
@@ -285,6 +309,9 @@ pub struct Appliance {
     calibration: Arc<Calibration>,
     holder_keys: HolderKeys,
     standing: RwLock<Arc<Standing>>,
+    site: Option<Site>,
+    schedule: Mutex<Schedule>,
+    doubt_from: Option<Score>,
     audit: Arc<Watched>,
     trust: TrustStore,
     world: World,
@@ -334,7 +361,9 @@ impl Appliance {
             },
             policy: Arc::new(policy(&config.policy)),
             standing,
+            site: site_place(config, environment, &galleries)?,
             audit: Arc::new(audit),
+            audit_days: config.audit.retention_days,
             // Without a lane there is no transaction to remember.
             journal: match config.lane.is_empty() {
                 true => None,
@@ -365,6 +394,24 @@ impl Appliance {
         let attack_detection = assembly.attack.is_some();
         let slots = SlotPool::new(SLOTS + LANE_SLOTS * assembly.lanes.len(), SLOT_BYTES);
         let audit = Arc::new(Watched::new(assembly.audit));
+        let now_s = world.clock.civil_s();
+        let doubt_fmr = assembly.site.as_ref().and_then(|place| place.profile.capture.doubt_fmr);
+        let doubt_from = doubt_fmr.map(|fmr| calibration.threshold(fmr)).transpose();
+        let doubt_from = doubt_from.map_err(StartError::Fmr)?.map(|threshold| threshold.score);
+        let open = |place| Site::open(place, calibration.kind(), assembly.fmr);
+        let site = assembly.site.map(open).transpose()?;
+        let (standing, schedule) = match &site {
+            None => {
+                let honoured = Honoured::default();
+                (assembly.standing, Schedule::new(None, assembly.audit_days, honoured))
+            }
+            Some(site) => {
+                let law = Arc::clone(assembly.standing.law());
+                let standing = Standing::new(law, &site.facts(now_s));
+                let schedule = site.schedule(assembly.audit_days)?;
+                (standing.map_err(UnlawfulError::from)?, schedule)
+            }
+        };
         let register = register(assembly.journal.as_deref())?;
         let folder = assembly.galleries.folder.clone();
         let (kind, layout) = (calibration.kind(), calibration.layout());
@@ -387,7 +434,7 @@ impl Appliance {
             standby: assembly.standby,
         });
         let lanes = Lanes::start(assembly.lanes, &slots, &world.clock, &world.meter);
-        Ok(Self {
+        let appliance = Self {
             lanes,
             pipeline,
             places: Places::new(SLOTS),
@@ -397,7 +444,10 @@ impl Appliance {
             attempts: assembly.attempts,
             calibration,
             holder_keys: assembly.holder_keys,
-            standing: RwLock::new(Arc::new(assembly.standing)),
+            standing: RwLock::new(Arc::new(standing)),
+            site,
+            schedule: Mutex::new(schedule),
+            doubt_from,
             audit,
             trust: assembly.trust,
             world,
@@ -408,7 +458,17 @@ impl Appliance {
             deadline_ms: assembly.deadline_ms,
             drain_ms: assembly.drain_ms,
             stopping: AtomicBool::new(false),
-        })
+        };
+        // Before anybody is searched for: what ended while the machine was off, and who was erased
+        // in a gallery that was put back from an older copy.
+        appliance.honour_duties();
+        appliance.bury_again().map_err(|error| StartError::Buried { why: error.to_string() })?;
+        Ok(appliance)
+    }
+
+    /// Where a doubt begins, where the site knows one.
+    fn doubt_from(&self) -> Option<Score> {
+        self.doubt_from
     }
 
     /// How embeddings become templates here.
@@ -490,12 +550,16 @@ impl Service for Appliance {
         }
     }
 
+    fn site(&self) -> Option<SiteDescription> {
+        self.site.as_ref().map(|site| site.describe(self.world.clock.civil_s()))
+    }
+
     fn housekeep(&self) {
         self.audit.catch_up();
         if let Err(error) = self.audit.seal() {
             tracing::error!(%error, "audit: no checkpoint");
         }
-        self.expire();
+        self.honour_duties();
         self.measure();
     }
 
@@ -575,6 +639,37 @@ pub fn audit_signer(
         why: error.to_string(),
     })?;
     Ok(Signer::new(&config.audit.name, SigningKey::at(&path, entropy)?))
+}
+
+/// What the configuration says that the appliance is used as.
+fn site_place(
+    config: &Config,
+    environment: &Environment,
+    galleries: &GalleryPlace,
+) -> Result<Option<SitePlace>, StartError> {
+    let named = config.site.profile.as_path();
+    if named.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let of_state = |configured: &Path, name: &str| match configured.as_os_str().is_empty() {
+        true => environment.state_folder().map(|folder| folder.join(name)),
+        false => Ok(configured.to_owned()),
+    };
+    let (custodian, entropy) = (Arc::clone(&galleries.means.custodian), &galleries.means.entropy);
+    let register = match galleries.folder {
+        // What is sealed with keys that end with the process is not kept beyond it.
+        None => ConsentRegister::in_memory(custodian, Arc::clone(entropy)),
+        Some(_) => {
+            let path = of_state(&config.site.register, REGISTER_FILE)?;
+            ConsentRegister::open(&path, custodian, Arc::clone(entropy))
+        }
+    };
+    Ok(Some(SitePlace {
+        profile: site::profile(named)?,
+        record: Some(of_state(&config.site.record, SITE_FILE)?),
+        register: register.map_err(site::SiteError::from)?,
+        people: config.person.clone(),
+    }))
 }
 
 fn open_audit(

@@ -274,7 +274,7 @@ impl Sim {
     fn identify(&self) -> Task {
         let threshold = self.scene.calibration.threshold(1e-4).expect("a row");
         let tiles = self.gallery.source();
-        Task::Identify { tiles, threshold, best: 5, class_bits: 1, group: None }
+        Task::Identify { tiles, threshold, doubt_from: None, best: 5, class_bits: 1, group: None }
     }
 
     fn submit(&mut self, order: Order, hope: Hope) {
@@ -511,6 +511,7 @@ fn a_full_table_is_busy_and_an_erasure_ends_with_the_search() {
         let task = Task::Identify {
             tiles: sim.gallery.source(),
             threshold: threshold.clone(),
+            doubt_from: None,
             best: 1,
             class_bits: 1,
             group: None,

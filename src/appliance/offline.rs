@@ -261,13 +261,7 @@ impl Offline {
     /// # Errors
     /// [`OfflineError::Audit`]; what was done stays done.
     pub fn done(&self, ordered: Ordered, receipt: Option<&Receipt>) -> Result<(), OfflineError> {
-        let erasure = receipt.map(|receipt| AuditErasure {
-            rows: Some(receipt.rows),
-            generation: receipt.generation,
-            epoch_destroyed: Some(receipt.epoch_destroyed),
-            custodian: receipt.custodian.to_owned(),
-            at_s: receipt.at_s,
-        });
+        let erasure = receipt.map(AuditErasure::from);
         let entry = AuditEntry {
             at_s: self.now_s(),
             reasons: vec!["OFFLINE_DONE"],

@@ -14,9 +14,9 @@ use std::{
 
 use super::{Appliance, execute::Errand, galleries::Kept};
 use crate::{
-    audit::AuditEntry,
+    audit::{AuditEntry, AuditSink},
     command::{
-        Answer, Command, KeptBy, LaneCommand, Against, Papers, ReferenceSource, Refusal, Request,
+        Against, Answer, Command, KeptBy, LaneCommand, Papers, ReferenceSource, Refusal, Request,
         SiteDescription, SiteStep,
     },
     config::PersonKeys,
@@ -166,9 +166,16 @@ impl Site {
     }
 
     /// When everything that ends with the day ends, and until when that was honoured.
-    pub(super) fn schedule(&self, audit_days: u32) -> Schedule {
+    ///
+    /// # Errors
+    /// [`SiteError::AuditDays`].
+    pub(super) fn schedule(&self, audit_days: u32) -> Result<Schedule, SiteError> {
+        let needed = self.profile.retention.audit_days;
+        if audit_days < needed {
+            return Err(SiteError::AuditDays { held: audit_days, needed });
+        }
         let daily = self.profile.hours().filter(|_| self.is_daily());
-        Schedule::new(daily, audit_days, self.record().honoured)
+        Ok(Schedule::new(daily, audit_days, self.record().honoured))
     }
 
     fn is_daily(&self) -> bool {
@@ -189,30 +196,6 @@ impl Site {
         }
         let until_s = self.voter(caller).and_then(|voter| voter.trained_until_s);
         until_s.is_some_and(|until_s| now_s < until_s)
-    }
-
-    /// The purpose that a gallery was made for; of one that is not remembered, the site's.
-    fn purpose_of(&self, gallery: &GalleryId) -> Purpose {
-        let record = self.record();
-        let name = record.galleries.get(gallery.as_str());
-        let known = name.and_then(|name| Purpose::ALL.iter().find(|held| held.name() == name));
-        known.copied().unwrap_or_else(|| self.profile.purpose())
-    }
-
-    /// Remembers what a gallery is for, or that it is gone.
-    pub(super) fn remember(
-        &self,
-        gallery: &GalleryId,
-        purpose: Option<Purpose>,
-    ) -> Result<(), RecordError> {
-        let mut record = self.record();
-        match purpose {
-            Some(purpose) => {
-                record.galleries.insert(gallery.to_string(), purpose.name().to_owned())
-            }
-            None => record.galleries.remove(gallery.as_str()),
-        };
-        self.kept.keep(&record)
     }
 
     /// The times of an enrolment, within what the profile allows: nobody is kept for longer, and
@@ -342,14 +325,12 @@ impl Appliance {
         }
     }
 
-    /// What the law asks about a request.
-    pub(super) fn circumstances(&self, request: &Request, caller: &Caller) -> Circumstances {
-        let Some(site) = &self.site else { return Circumstances::default() };
+    /// What the law asks about a request, but for its caller.
+    pub(super) fn circumstances_at(&self, site: &Site, request: &Request) -> Circumstances {
         let now_s = self.world.clock.civil_s();
         let consent = self.consent_of(site, &request.command, now_s);
         Circumstances {
-            caller: self.caller_fact(site, &request.command, caller, now_s),
-            gallery: self.gallery_fact(site, request),
+            gallery: self.gallery_fact_at(site, request),
             person: self.person_fact(site, &request.command, &consent, now_s),
             consent: consent.fact,
             exemption: site.profile.exemption_fact(now_s),
@@ -357,13 +338,10 @@ impl Appliance {
         }
     }
 
-    fn caller_fact(
-        &self,
-        site: &Site,
-        command: &Command,
-        caller: &Caller,
-        now_s: i64,
-    ) -> CallerFact {
+    /// What the law asks about a caller, beyond its role.
+    pub(super) fn caller_fact(&self, command: &Command, caller: &Caller) -> CallerFact {
+        let Some(site) = &self.site else { return CallerFact::default() };
+        let now_s = self.world.clock.civil_s();
         let confirmed_before = match command {
             Command::Vote { hit, .. } => {
                 let voter = site.voter(caller);
@@ -374,7 +352,7 @@ impl Appliance {
         CallerFact { registered: true, trained: site.is_trained(caller, now_s), confirmed_before }
     }
 
-    fn gallery_fact(&self, site: &Site, request: &Request) -> Option<GalleryFact> {
+    fn gallery_fact_at(&self, site: &Site, request: &Request) -> Option<GalleryFact> {
         let name = request.command.gallery()?;
         let custodied = || {
             let custodian = self.galleries.place().means.custodian.describe().name;
@@ -383,7 +361,11 @@ impl Appliance {
                 false => Storage::OperatorKey,
             }
         };
-        let (storage, subjects) = match (self.galleries.kept(name), &request.command) {
+        let (mut purpose, kept) = (self.galleries.purpose(name), self.galleries.kept(name));
+        if matches!(request.command, Command::CreateGallery { .. }) {
+            purpose = Some(request.purpose);
+        }
+        let (storage, subjects) = match (kept, &request.command) {
             (Ok(Kept::Searchable(gallery)), _) => (custodied(), gallery.stats().subjects),
             (Ok(Kept::ByHolders(records)), _) => (Storage::HolderKey, records.held().live),
             (_, Command::CreateGallery { kept_by: KeptBy::Custodian, .. }) => (custodied(), 0),
@@ -399,7 +381,7 @@ impl Appliance {
         };
         let is_filled = |text: &str| !text.trim().is_empty();
         Some(GalleryFact {
-            purpose: site.purpose_of(name),
+            purpose,
             storage,
             provenance: site.profile.retention.provenance.into(),
             subjects: (
@@ -486,7 +468,8 @@ impl Appliance {
     /// Takes a step of the deployment, once the audit holds it.
     pub(super) fn step(&self, errand: &Errand, step: SiteStep) -> Result<Answer, Refusal> {
         let (site, now_s) = (self.at_site()?, self.world.clock.civil_s());
-        let mut record = site.record().clone();
+        let mut held = site.record();
+        let mut record = held.clone();
         let by = errand.asked.caller.client.as_str();
         let (done, code) = match step {
             SiteStep::Assess => {
@@ -503,7 +486,8 @@ impl Appliance {
             tracing::error!(%error, "the site's step");
             Refusal::Fault { what: "the record of the site cannot be written" }
         })?;
-        *site.record() = record;
+        *held = record;
+        drop(held);
         Ok(Answer::Site(Box::new(site.describe(now_s))))
     }
 
@@ -518,7 +502,7 @@ impl Appliance {
                 Due::Close { closed_s } => is_done &= self.close_day(closed_s),
                 Due::Expire => self.expire(),
                 Due::PruneAudit { before_s } => {
-                    if let Err(error) = self.audit_prune(before_s) {
+                    if let Err(error) = self.audit.prune(before_s) {
                         tracing::error!(%error, "audit: what is old enough stays");
                     }
                 }

@@ -24,6 +24,7 @@ mod identify;
 mod local;
 mod models;
 mod serve;
+mod site;
 mod table;
 mod tell;
 mod token;
@@ -102,6 +103,9 @@ enum Verb {
     /// Check, copy and name the key of the audit.
     #[command(subcommand)]
     Audit(audit::Verb),
+    /// Look at profiles, and take the steps of a deployment.
+    #[command(subcommand)]
+    Site(site::Verb),
     /// Run the appliance.
     Serve(serve::Arguments),
     /// Run the appliance with a synthetic gallery and two simulated lanes.
@@ -179,6 +183,7 @@ fn with_config(verb: Verb, mut scene: Scene<'_>) -> Outcome {
         Verb::Gallery(verb) => gallery::run(&verb, &scene),
         Verb::Token(verb) => token::run(&verb, &scene),
         Verb::Audit(verb) => audit::run(&verb, &scene),
+        Verb::Site(verb) => site::run(&verb, &scene),
         Verb::Serve(arguments) => serve::run(&arguments, &mut scene),
         Verb::Demo(arguments) => demo::run(&arguments, &mut scene),
         Verb::Models(verb) => models::run(&verb, &scene),

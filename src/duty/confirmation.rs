@@ -172,6 +172,13 @@ impl Confirmations {
         }
     }
 
+    /// Takes a vote back that could not be written down: it was never given.
+    pub fn unvote(&mut self, hit: TransactionId, person: &ClientId) {
+        if let Some(held) = self.hits.get_mut(&hit) {
+            held.votes.retain(|(voter, _)| voter != person);
+        }
+    }
+
     /// An officer stops a hit: nothing is done (AI Act Art. 14(4)).
     pub fn stop(&mut self, hit: TransactionId) -> bool {
         self.hits.remove(&hit).is_some()

@@ -20,7 +20,7 @@ use crate::{
     types::{Attack, Authenticity, EngineFact, Facts, Obligation, Outcome, Reason, Verdict},
 };
 
-const AUDIT_UNAVAILABLE: Reason = Reason {
+pub(crate) const AUDIT_UNAVAILABLE: Reason = Reason {
     code: "AUDIT_UNAVAILABLE",
     text: "What happened could not be recorded, so nothing is decided here.",
 };

@@ -94,6 +94,8 @@ pub enum Task {
         tiles: Arc<dyn TileSource>,
         /// Scores at or above it are candidates.
         threshold: Threshold,
+        /// Scores below that and at or above this leave a doubt; `None` where the law knows none.
+        doubt_from: Option<Score>,
         /// Candidates returned at most.
         best: usize,
         /// Only rows that share a class bit.

@@ -88,6 +88,19 @@ words! {
     }
 }
 
+impl BasisWord {
+    /// Its name in the profile and in answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Consent => "consent",
+            Self::Law => "law",
+            Self::LegitimateInterests => "legitimate-interests",
+        }
+    }
+}
+
 /// A step of the processing, each with its own purpose in the record of processing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -299,7 +312,7 @@ pub struct Alternatives {
 }
 
 /// Cameras.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Capture {
     /// Zones (lanes) that enrol.
@@ -308,6 +321,9 @@ pub struct Capture {
     pub match_zones: Vec<String>,
     /// Frames of one track that make one template, at most; 1 for single pictures.
     pub series_frames_max: u32,
+    /// False match rate from which on a search leaves a doubt, which is in the guest's favour; left
+    /// out for none.
+    pub doubt_fmr: Option<f64>,
     /// Staff stand by each traveller, as at a desk.
     pub attended: bool,
     /// Nobody stands there: consent cannot be had.

@@ -350,6 +350,19 @@ impl Register {
         Ok(Some(i64::from_le_bytes(bytes.try_into().map_err(|_| damaged)?)))
     }
 
+    /// How many tombstones there are.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn tombstones(&self) -> Result<u64, RegisterError> {
+        let reading = self.database.begin_read().map_err(|error| self.storage(error))?;
+        let table = match reading.open_table(TOMBSTONES) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(0),
+            opened => opened.map_err(|error| self.storage(error))?,
+        };
+        redb::ReadableTableMetadata::len(&table).map_err(|error| self.storage(error))
+    }
+
     /// A record of the site's own, such as where it stands.
     ///
     /// # Errors

@@ -1,10 +1,9 @@
-//! What a site remembers between two runs: how far it is, which closings were honoured, what each
-//! gallery was made for. Nothing about a person, so that it may outlive every key.
+//! What a site remembers between two runs: how far it is, and which closings were honoured. Nothing about
+//! a person, so that it may outlive every key.
 //!
 //! The file is JSON, replaced as a whole: an interrupted write leaves the old one.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     io::Write,
     path::{Path, PathBuf},
@@ -22,8 +21,6 @@ pub(super) struct Record {
     pub(super) deployment: Deployment,
     /// Until when its duties were honoured.
     pub(super) honoured: Honoured,
-    /// Purpose of each gallery, by name.
-    pub(super) galleries: BTreeMap<String, String>,
 }
 
 /// Why the record cannot be used. The operator must act.
@@ -93,7 +90,6 @@ mod tests {
         let path = folder.path().join("site.json");
         let (kept, mut record) = Kept::open(Some(path.clone())).expect("nothing yet");
         record.honoured = Honoured { until_s: 7 };
-        record.galleries.insert("tivoli".into(), "access_control".into());
         kept.keep(&record).expect("written");
         assert_eq!(Kept::open(Some(path.clone())).expect("read").1, record);
         fs::write(&path, "{\"deployment\":").expect("torn");
