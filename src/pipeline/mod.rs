@@ -54,6 +54,7 @@ pub mod slot;
 mod standby;
 
 pub use attack::{AttackDetection, Presentation};
+pub(crate) use decide::AUDIT_UNAVAILABLE;
 pub use desk::{Desk, Refused};
 pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
