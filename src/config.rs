@@ -136,6 +136,8 @@ pub struct Server {
     pub tls_certificate: PathBuf,
     /// PEM private key; empty for none.
     pub tls_key: PathBuf,
+    /// PEM certificates of who signs clients' certificates; empty for none.
+    pub tls_client_ca: PathBuf,
     /// Token file; empty for none.
     pub tokens: PathBuf,
     /// Roles without a token file.
@@ -383,6 +385,7 @@ impl Default for Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 8460)),
             tls_certificate: PathBuf::new(),
             tls_key: PathBuf::new(),
+            tls_client_ca: PathBuf::new(),
             tokens: PathBuf::new(),
             local_roles: vec![RoleName::Operator, RoleName::Gate, RoleName::Administrator],
         }
@@ -593,6 +596,13 @@ impl Config {
         if tls.0.as_os_str().is_empty() != tls.1.as_os_str().is_empty() {
             let why = "tls_certificate and tls_key belong together: set both or neither";
             return refuse("server.tls_certificate", tls.0.display().to_string(), why);
+        }
+        let clients = &self.server.tls_client_ca;
+        let has_tokens = !self.server.tokens.as_os_str().is_empty();
+        if !clients.as_os_str().is_empty() && (tls.0.as_os_str().is_empty() || !has_tokens) {
+            let why = "needs tls_certificate, and server.tokens, which says whose certificates are \
+                       known";
+            return refuse("server.tls_client_ca", clients.display().to_string(), why);
         }
         lane::check(&self.lane)?;
         site::check(&self.person)?;
