@@ -180,8 +180,6 @@ pub const PERSONS_MAX: usize = 1_024;
 pub const HIT_WAIT_S: i64 = 15 * 60;
 /// Hits of a watchlist that wait for their confirmations.
 pub const HITS_MAX: usize = 1_024;
-/// Persons from whom on the measures of CAC and MPS want a filing (in force 2025-06-01).
-pub const FILING_PERSONS: u64 = 100_000;
 /// Compute threads of one engine.
 pub const ENGINE_THREADS_MAX: usize = 64;
 

@@ -506,6 +506,7 @@ impl Appliance {
                         tracing::error!(%error, "audit: what is old enough stays");
                     }
                 }
+                Due::ForgetConsents { before_s } => self.forget_consents(before_s),
             }
         }
         if !is_done {
@@ -517,6 +518,17 @@ impl Appliance {
         record.honoured = honoured;
         if let Err(error) = site.kept.keep(&record) {
             tracing::error!(%error, "what was honoured is not remembered");
+        }
+    }
+
+    /// The proof of a consent is kept for as long as the audit, from the day on which it was over.
+    fn forget_consents(&self, before_s: i64) {
+        let Some(site) = &self.site else { return };
+        let forgotten = site.register.forget(|consent| consent.ended_before(before_s));
+        match forgotten {
+            Ok(0) => {}
+            Ok(consents) => tracing::info!(consents, "consents that were over are forgotten"),
+            Err(error) => tracing::error!(%error, "consents that are over are not forgotten"),
         }
     }
 

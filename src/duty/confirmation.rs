@@ -178,11 +178,6 @@ impl Confirmations {
             held.votes.retain(|(voter, _)| voter != person);
         }
     }
-
-    /// An officer stops a hit: nothing is done (AI Act Art. 14(4)).
-    pub fn stop(&mut self, hit: TransactionId) -> bool {
-        self.hits.remove(&hit).is_some()
-    }
 }
 
 #[cfg(test)]
@@ -220,11 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn art_14_4_a_no_a_stop_and_silence_end_it() {
+    fn art_14_4_a_no_and_silence_end_it() {
         let mut held = waiting();
         assert_eq!(held.vote(HIT, &voter(1), Vote::Reject, 10), Ok(Stand::Rejected));
-        let mut held = waiting();
-        assert!(held.stop(HIT) && held.stand(HIT, 1).is_none());
         let mut held = waiting();
         assert_eq!(held.stand(HIT, 500), Some(Stand::Lapsed));
         assert_eq!(held.vote(HIT, &voter(1), Vote::Confirm, 500), Err(VoteRefused::Settled));

@@ -39,6 +39,12 @@ pub enum Due {
         /// Civil time in seconds, UTC.
         before_s: i64,
     },
+    /// Forget consents that were over before: their proof has been kept as long as the audit. Once a
+    /// day.
+    ForgetConsents {
+        /// Civil time in seconds, UTC.
+        before_s: i64,
+    },
 }
 
 /// What ends when, at one site.
@@ -51,13 +57,15 @@ pub struct Schedule {
     last: Option<(i64, u64)>,
     /// Monotonic time until which the audit rests after a leap.
     rests_until_us: u64,
+    /// Day (UTC) on which consents were forgotten last.
+    forgot_on: Option<i64>,
 }
 
 impl Schedule {
     /// A schedule that goes on from `honoured`. `hours` for a site whose galleries end with the day.
     #[must_use]
     pub fn new(hours: Option<Hours>, audit_days: u32, honoured: Honoured) -> Self {
-        Self { hours, audit_days, honoured, last: None, rests_until_us: 0 }
+        Self { hours, audit_days, honoured, last: None, rests_until_us: 0, forgot_on: None }
     }
 
     /// What is due. The same is due again until [`Schedule::honour`] says that it was done.
@@ -76,7 +84,12 @@ impl Schedule {
         due.push(Due::Expire);
         if monotonic_us >= self.rests_until_us {
             let kept_s = i64::from(self.audit_days) * DAY_S;
-            due.push(Due::PruneAudit { before_s: now_s.saturating_sub(kept_s) });
+            let before_s = now_s.saturating_sub(kept_s);
+            due.push(Due::PruneAudit { before_s });
+            if self.forgot_on != Some(now_s.div_euclid(DAY_S)) {
+                self.forgot_on = Some(now_s.div_euclid(DAY_S));
+                due.push(Due::ForgetConsents { before_s });
+            }
         }
         due
     }
@@ -151,5 +164,9 @@ mod tests {
         assert!(prunes(&held.step(noon("2026-07-01"), 0)));
         assert!(!prunes(&held.step(noon("2036-07-01"), 60_000_000)));
         assert!(prunes(&held.step(noon("2036-07-02"), 60_000_000 + LEAP_REST_US)));
+        let forgets = |due: &[Due]| due.iter().any(|due| matches!(due, Due::ForgetConsents { .. }));
+        let mut held = schedule(noon("2026-07-01"));
+        assert!(forgets(&held.step(noon("2026-07-01"), 0)));
+        assert!(!forgets(&held.step(noon("2026-07-01") + 60, 60_000_000)), "once a day");
     }
 }

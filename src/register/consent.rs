@@ -133,6 +133,13 @@ impl Consent {
         Self { subject, gallery, given_s: now_s, given, withdrawn_s: None, objected_s: None }
     }
 
+    /// Whether it was over before `second`.
+    #[must_use]
+    pub fn ended_before(&self, second: i64) -> bool {
+        let ends = [self.withdrawn_s, self.objected_s, self.given.expiry_s];
+        ends.into_iter().flatten().min().is_some_and(|end_s| end_s < second)
+    }
+
     /// What the policy's texts are told of it at `now_s`.
     #[must_use]
     pub fn fact(&self, now_s: i64) -> ConsentFact {
@@ -189,5 +196,7 @@ pub(super) mod tests {
         let withdrawn = Consent { withdrawn_s: Some(1_500), ..consent(1) };
         assert!(withdrawn.fact(2_000).withdrawn && !consent(1).fact(2_000).withdrawn);
         assert!(Consent { objected_s: Some(1_500), ..consent(1) }.fact(2_000).withdrawn);
+        assert!(withdrawn.ended_before(1_501) && !withdrawn.ended_before(1_500));
+        assert!(!consent(1).ended_before(i64::MAX), "one that holds is never over");
     }
 }

@@ -414,6 +414,9 @@ impl Register {
         &self,
         meant: impl Fn(&Consent) -> bool,
     ) -> Result<u64, RegisterError> {
+        if !self.consents()?.iter().any(&meant) {
+            return Ok(0);
+        }
         let mut held = self.held();
         let old = held.stand;
         let stand = Stand { epoch: old.epoch + 1, generation: old.generation + 1 };
