@@ -69,7 +69,7 @@ use crate::{
         journal::{Journal, JournalError, Remembered},
         machine::Told,
     },
-    types::{GalleryId, Hash256, Score, Threshold},
+    types::{GalleryId, Hash256, Threshold},
 };
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
@@ -311,7 +311,6 @@ pub struct Appliance {
     standing: RwLock<Arc<Standing>>,
     site: Option<Site>,
     schedule: Mutex<Schedule>,
-    doubt_from: Option<Score>,
     audit: Arc<Watched>,
     trust: TrustStore,
     world: World,
@@ -394,23 +393,15 @@ impl Appliance {
         let attack_detection = assembly.attack.is_some();
         let slots = SlotPool::new(SLOTS + LANE_SLOTS * assembly.lanes.len(), SLOT_BYTES);
         let audit = Arc::new(Watched::new(assembly.audit));
-        let now_s = world.clock.civil_s();
-        let doubt_fmr = assembly.site.as_ref().and_then(|place| place.profile.capture.doubt_fmr);
-        let doubt_from = doubt_fmr.map(|fmr| calibration.threshold(fmr)).transpose();
-        let doubt_from = doubt_from.map_err(StartError::Fmr)?.map(|threshold| threshold.score);
-        let open = |place| Site::open(place, calibration.kind(), assembly.fmr);
+        let open = |place| Site::open(place, &calibration, assembly.fmr);
         let site = assembly.site.map(open).transpose()?;
+        let now_s = world.clock.civil_s();
         let (standing, schedule) = match &site {
             None => {
                 let honoured = Honoured::default();
                 (assembly.standing, Schedule::new(None, assembly.audit_days, honoured))
             }
-            Some(site) => {
-                let law = Arc::clone(assembly.standing.law());
-                let standing = Standing::new(law, &site.facts(now_s));
-                let schedule = site.schedule(assembly.audit_days)?;
-                (standing.map_err(UnlawfulError::from)?, schedule)
-            }
+            Some(site) => site.begin(assembly.standing.law(), assembly.audit_days, now_s)?,
         };
         let register = register(assembly.journal.as_deref())?;
         let folder = assembly.galleries.folder.clone();
@@ -447,7 +438,6 @@ impl Appliance {
             standing: RwLock::new(Arc::new(standing)),
             site,
             schedule: Mutex::new(schedule),
-            doubt_from,
             audit,
             trust: assembly.trust,
             world,
@@ -466,10 +456,6 @@ impl Appliance {
         Ok(appliance)
     }
 
-    /// Where a doubt begins, where the site knows one.
-    fn doubt_from(&self) -> Option<Score> {
-        self.doubt_from
-    }
 
     /// How embeddings become templates here.
     #[must_use]

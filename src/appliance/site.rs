@@ -25,14 +25,15 @@ use crate::{
         schedule::{Due, Schedule},
     },
     gallery::Enrolment,
-    policy::{LawError, Standing},
+    model::{Calibration, ThresholdError},
+    policy::{Law, LawError, Standing},
     profile::{Profile, ProfileError, Running, Step, Subject, civil::date_s},
     random::random_id,
     register::{Register, RegisterError},
     types::{
         Action, Attack, Caller, CallerFact, Circumstances, ConsentFact, GalleryFact, GalleryId,
-        Obligation, PersonFact, Purpose, Reason, Role, Selection, SiteFacts, Storage, SubjectId,
-        TemplateKind, TransactionId,
+        Obligation, PersonFact, Purpose, Reason, Role, Score, Selection, SiteFacts, Storage,
+        SubjectId, TemplateKind, TransactionId,
     },
 };
 pub use record::RecordError;
@@ -75,6 +76,9 @@ pub enum SiteError {
         /// As the profile has it.
         needed: u32,
     },
+    /// The calibration does not reach the rate at which a doubt begins.
+    #[error("capture.doubt_fmr: {0}")]
+    Doubt(#[from] ThresholdError),
     /// The law does not take the site's facts.
     #[error(transparent)]
     Law(#[from] LawError),
@@ -121,6 +125,8 @@ pub(super) struct Site {
     record: Mutex<Record>,
     kind: TemplateKind,
     fmr: f64,
+    /// Scores from here on leave a doubt.
+    doubt_from: Option<Score>,
     /// What the law was told last.
     told: Mutex<Option<SiteFacts>>,
 }
@@ -128,9 +134,11 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn open(
         place: SitePlace,
-        kind: TemplateKind,
+        calibration: &Calibration,
         fmr: f64,
     ) -> Result<Self, SiteError> {
+        let doubt_fmr = place.profile.capture.doubt_fmr;
+        let doubt_from = doubt_fmr.map(|fmr| calibration.threshold(fmr)).transpose()?;
         let (kept, record) = record::Kept::open(place.record)?;
         Ok(Self {
             profile: place.profile,
@@ -139,8 +147,9 @@ impl Site {
             people: place.people,
             kept,
             record: Mutex::new(record),
-            kind,
+            kind: calibration.kind(),
             fmr,
+            doubt_from: doubt_from.map(|threshold| threshold.score),
             told: Mutex::default(),
         })
     }
@@ -169,13 +178,24 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError::AuditDays`].
-    pub(super) fn schedule(&self, audit_days: u32) -> Result<Schedule, SiteError> {
+    fn schedule(&self, audit_days: u32) -> Result<Schedule, SiteError> {
         let needed = self.profile.retention.audit_days;
         if audit_days < needed {
             return Err(SiteError::AuditDays { held: audit_days, needed });
         }
         let daily = self.profile.hours().filter(|_| self.is_daily());
         Ok(Schedule::new(daily, audit_days, self.record().honoured))
+    }
+
+    /// The law as it stands here at the start, and what is due when.
+    pub(super) fn begin(
+        &self,
+        law: &Arc<Law>,
+        audit_days: u32,
+        now_s: i64,
+    ) -> Result<(Standing, Schedule), SiteError> {
+        let standing = Standing::new(Arc::clone(law), &self.facts(now_s))?;
+        Ok((standing, self.schedule(audit_days)?))
     }
 
     fn is_daily(&self) -> bool {
@@ -458,6 +478,11 @@ impl Appliance {
             one_person: true,
             third_country: false,
         })
+    }
+
+    /// Where a doubt begins that is in the guest's favour, where the site knows one.
+    pub(super) fn doubt_from(&self) -> Option<Score> {
+        self.site.as_ref().and_then(|site| site.doubt_from)
     }
 
     /// The site, or that there is none.
