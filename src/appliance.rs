@@ -34,7 +34,7 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -253,7 +253,7 @@ pub struct Assembly {
     /// What may be done here, and what is owed.
     pub standing: Standing,
     /// What the appliance is used as; `None` for the desk of `standing`.
-    pub site: Option<site::SitePlace>,
+    pub site: Option<SitePlace>,
     /// Where it is recorded.
     pub audit: Arc<dyn AuditSink>,
     /// Days that the audit is kept.
@@ -334,8 +334,8 @@ impl Appliance {
         world: World,
     ) -> Result<Self, StartError> {
         config.check()?;
-        let law = lawful::law(&lawful::own_texts(&config.policy.own_texts)?)?;
-        let standing = Standing::new(law, &lawful::evaluation_desk()).map_err(UnlawfulError::from)?;
+        let law = law(&own_texts(&config.policy.own_texts)?)?;
+        let standing = Standing::new(law, &evaluation_desk()).map_err(UnlawfulError::from)?;
         let audit = open_audit(config, environment, world.entropy.as_ref())?;
         let galleries = keeping::place(config, environment, &world)?;
         let holder_keys = keeping::holder_keys(config)?;

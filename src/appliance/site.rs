@@ -32,7 +32,7 @@ use crate::{
     register::{Register, RegisterError},
     types::{
         Action, Attack, Caller, CallerFact, Circumstances, ConsentFact, GalleryFact, GalleryId,
-        Obligation, PersonFact, Purpose, Reason, Role, Score, Selection, SiteFacts, Storage,
+        Obligation, PersonFact, Reason, Role, Score, Selection, SiteFacts, Storage,
         SubjectId, TemplateKind, TransactionId,
     },
 };

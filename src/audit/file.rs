@@ -123,8 +123,9 @@ impl FileAudit {
 
     /// The same audit with smaller files, for tests that see them change.
     #[must_use]
-    pub fn with_segment_bytes(self, segment_bytes_max: u64) -> Self {
-        Self { segment_bytes_max, ..self }
+    pub fn with_segment_bytes(mut self, segment_bytes_max: u64) -> Self {
+        self.segment_bytes_max = segment_bytes_max;
+        self
     }
 
     /// What verifies its checkpoints.

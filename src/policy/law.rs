@@ -410,10 +410,8 @@ impl Standing {
         let slice = &self.law.slices[action as usize];
         let ask = |texts| {
             let answer = self.authorizer.is_authorized(request, texts, &self.entities);
-            match answer.diagnostics().errors().next() {
-                Some(error) => Err(error.to_string()),
-                None => Ok(answer),
-            }
+            let error = answer.diagnostics().errors().next().map(ToString::to_string);
+            error.map_or(Ok(answer), Err)
         };
         let permission = ask(&slice.permission)?;
         let mut held: Vec<&Rule> = self.law.rules_of(&permission).collect();
