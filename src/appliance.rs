@@ -82,7 +82,7 @@ use watched::Watched;
 
 /// File name of the audit in the state folder.
 const AUDIT_FILE: &str = "audit.jsonl";
-/// File name of the audit's signing key in the state folder.
+/// File name of the audit's signing key, beside the audit.
 const AUDIT_KEY_FILE: &str = "audit.key";
 /// File name of the journal of transactions in the state folder.
 const JOURNAL_FILE: &str = "transactions.jsonl";
@@ -616,7 +616,7 @@ pub fn audit_signer(
     entropy: &dyn Entropy,
 ) -> Result<Signer, StartError> {
     let path = match config.audit.key.as_os_str().is_empty() {
-        true => environment.state_folder()?.join(AUDIT_KEY_FILE),
+        true => audit_path(config, environment)?.with_file_name(AUDIT_KEY_FILE),
         false => config.audit.key.clone(),
     };
     let folder = path.parent().unwrap_or(Path::new("."));

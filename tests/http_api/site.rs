@@ -554,7 +554,10 @@ fn gdpr_17_a_gallery_that_is_put_back_with_its_keys_brings_nobody_back() {
     let server = start();
     assert_eq!(server.delete(&format!("{path}/consent?purpose=access-control")).ok(200)["rows"], 1);
     drop(server);
-    both.map(|name| copy(&backup.path().join(name), &folder.path().join(name)));
+    for name in both {
+        std::fs::remove_dir_all(folder.path().join(name)).expect("removed");
+        copy(&backup.path().join(name), &folder.path().join(name));
+    }
     let server = start();
     let held = server.get(&format!("{path}?purpose=access-control")).ok(200);
     assert_eq!(held["references"], json!([]));
