@@ -73,8 +73,8 @@ use crate::{
 };
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
-pub use lawful::{UnlawfulError, evaluation_desk, law, own_texts};
 use keeping::HolderKeys;
+pub use lawful::{UnlawfulError, evaluation_desk, law, own_texts};
 use models::Models;
 use places::Places;
 use site::{Site, SitePlace};
@@ -116,7 +116,9 @@ pub enum StartError {
     #[error(transparent)]
     Law(#[from] UnlawfulError),
     /// Who was erased is in a gallery again, and could not be erased again.
-    #[error("a gallery holds somebody who was erased, and nothing is searched until it does not: {why}")]
+    #[error(
+        "a gallery holds somebody who was erased, and nothing is searched until it does not: {why}"
+    )]
     Buried {
         /// What was said.
         why: String,
@@ -455,7 +457,6 @@ impl Appliance {
         appliance.bury_again().map_err(|error| StartError::Buried { why: error.to_string() })?;
         Ok(appliance)
     }
-
 
     /// How embeddings become templates here.
     #[must_use]

@@ -35,6 +35,8 @@ mod jpeg2000;
 mod keeping;
 #[path = "http_api/lanes.rs"]
 mod lanes;
+#[path = "http_api/law.rs"]
+mod law;
 #[path = "http_api/pictures.rs"]
 mod pictures;
 #[path = "common/places.rs"]

@@ -11,6 +11,7 @@ mod document;
 mod fail;
 mod finder;
 mod gallery;
+mod law;
 mod networks;
 mod peer;
 mod picture;
@@ -50,6 +51,8 @@ enum What {
     Verify(verify::Options),
     /// The encrypted gallery on a disk: opening, enrolling, erasing, resident memory.
     Gallery(gallery::Options),
+    /// A decision of the law as text.
+    Law(law::Options),
     /// Matrix products of an embedder's sizes: our register blocks against faer, one thread.
     Products(Products),
     /// Exact 1:N search against FAISS, USearch and NumPy; sealed galleries; growth; 1:1.
@@ -136,6 +139,7 @@ fn main() -> ExitCode {
         What::Document(asked) => document::run(&asked).map_err(|why| why.to_string()),
         What::Start(asked) => start::run(&asked).map_err(|why| why.to_string()),
         What::Verify(asked) => verify::run(&asked).map_err(|why| why.to_string()),
+        What::Law(asked) => law::run(&asked).map_err(|why| why.to_string()),
         What::Gallery(asked) => gallery::run(&asked).map_err(|why| why.to_string()),
         What::Products(asked) => {
             products::products(&asked).map(|()| true).map_err(|why| why.to_string())

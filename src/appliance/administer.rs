@@ -18,8 +18,8 @@ use super::{
 use crate::{
     audit::{AuditEntry, AuditErasure},
     command::{
-        Answer, EncodedImage, Enrolment, Erased, FaceReport, GalleryDescription, KeptBy, Papers, Part,
-        Refusal,
+        Answer, EncodedImage, Enrolment, Erased, FaceReport, GalleryDescription, KeptBy, Papers,
+        Part, Refusal,
     },
     gallery::{Erasure, Gallery, GalleryError, Receipt, Residency},
     keys::holder::record::{HolderRecords, RecordId},
@@ -510,7 +510,12 @@ pub(super) fn nothing(
     }
 }
 
-pub(super) fn done(transaction: TransactionId, name: &GalleryId, meant: Meant, erasure: Erasure) -> Done {
+pub(super) fn done(
+    transaction: TransactionId,
+    name: &GalleryId,
+    meant: Meant,
+    erasure: Erasure,
+) -> Done {
     let receipt = erasure.receipt();
     let erased = Erased {
         transaction,

@@ -27,8 +27,8 @@ use crate::{
     },
     random::random_id,
     types::{
-        Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligations, Permission, Role, SubjectId,
-        Threshold, TransactionId,
+        Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligations,
+        Permission, Role, SubjectId, Threshold, TransactionId,
     },
 };
 

@@ -55,9 +55,12 @@ impl Appliance {
         reply: &Reply,
         admits: bool,
     ) -> Result<(), Reason> {
-        let Some(name) = errand.asked.gallery.as_ref().filter(|_| {
-            self.site.is_some() && errand.asked.action == Action::Identify
-        }) else {
+        let Some(name) = errand
+            .asked
+            .gallery
+            .as_ref()
+            .filter(|_| self.site.is_some() && errand.asked.action == Action::Identify)
+        else {
             return Ok(());
         };
         let best = reply.candidates.first().map(|best| best.subject);

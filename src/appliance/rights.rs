@@ -15,7 +15,9 @@ use super::{
 };
 use crate::{
     audit::{AuditSink, Entered},
-    command::{Answer, Consent, Enrolment, Given, Ground, Papers, Refusal, SubjectExport, TakenBack},
+    command::{
+        Answer, Consent, Enrolment, Given, Ground, Papers, Refusal, SubjectExport, TakenBack,
+    },
     gallery::GalleryError,
     keys::holder::record::RecordId,
     ops::score::score,
@@ -42,9 +44,8 @@ impl Appliance {
     /// Refuses a series that shows several persons: one of them was not asked.
     pub(super) fn is_one_person(&self, templates: &[Template]) -> Result<(), Refusal> {
         let Some((first, rest)) = templates.split_first() else { return Ok(()) };
-        let is_other = |held: &Template| {
-            score(first.values(), held.values()) < self.threshold.score
-        };
+        let is_other =
+            |held: &Template| score(first.values(), held.values()) < self.threshold.score;
         if self.site.is_some() && rest.iter().any(is_other) {
             let standing = self.standing();
             return Err(Self::forbidden(&standing, None, &[SEVERAL_PERSONS]));

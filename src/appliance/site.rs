@@ -32,12 +32,12 @@ use crate::{
     register::{Register, RegisterError},
     types::{
         Action, Attack, Caller, CallerFact, Circumstances, ConsentFact, GalleryFact, GalleryId,
-        Obligation, PersonFact, Reason, Role, Score, Selection, SiteFacts, Storage,
-        SubjectId, TemplateKind, TransactionId,
+        Obligation, PersonFact, Reason, Role, Score, Selection, SiteFacts, Storage, SubjectId,
+        TemplateKind, TransactionId,
     },
 };
-pub use record::RecordError;
 use record::Record;
+pub use record::RecordError;
 
 /// Names of what the custodian of a daily gallery is called.
 const IN_MEMORY: &str = "memory";
@@ -409,9 +409,8 @@ impl Appliance {
                 site.profile.retention.subjects_max,
             ),
             entry_grounded: expires
-                && grounded.is_some_and(|held| {
-                    is_filled(&held.reason) && is_filled(&held.authority)
-                }),
+                && grounded
+                    .is_some_and(|held| is_filled(&held.reason) && is_filled(&held.authority)),
         })
     }
 

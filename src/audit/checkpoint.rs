@@ -204,7 +204,9 @@ mod tests {
         }
         let foreign = note.replacen("gate-7", "gate-8", 1);
         assert!(matches!(verifier.open(&foreign), Err(CheckpointError::Origin { .. })));
-        for broken in ["", "gate-7/audit\n", "gate-7/audit\n012\nCQ==\n\n", "gate-7/audit\n1\n!\n\n"] {
+        for broken in
+            ["", "gate-7/audit\n", "gate-7/audit\n012\nCQ==\n\n", "gate-7/audit\n1\n!\n\n"]
+        {
             assert!(verifier.open(broken).is_err(), "{broken}");
         }
     }

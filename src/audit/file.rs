@@ -351,9 +351,9 @@ fn newest_checkpoint(path: &Path, key: &VerifierKey) -> Result<Option<Checkpoint
     file.take(CHECKPOINT_BYTES_MAX as u64 + 1)
         .read_to_string(&mut note)
         .map_err(|error| format!("its checkpoint cannot be read: {error}"))?;
-    let opened = key.open(&note).map_err(|error| {
-        format!("the checkpoint {} does not count: {error}", beside.display())
-    })?;
+    let opened = key
+        .open(&note)
+        .map_err(|error| format!("the checkpoint {} does not count: {error}", beside.display()))?;
     Ok(Some(opened))
 }
 

@@ -8,9 +8,7 @@ use super::{
     AuditEntry, Entered,
     tree::{Hash, hex},
 };
-use crate::types::{
-    Action, Attack, ClientId, Outcome, Purpose, Role, Selection, SubjectId,
-};
+use crate::types::{Action, Attack, ClientId, Outcome, Purpose, Role, Selection, SubjectId};
 
 #[derive(Serialize)]
 pub(super) struct Line<'a> {

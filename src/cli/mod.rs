@@ -21,6 +21,7 @@ mod eval_attack;
 mod finder;
 mod gallery;
 mod identify;
+mod law;
 mod local;
 mod models;
 mod serve;
@@ -124,6 +125,8 @@ enum Verb {
     Eval(eval::Arguments),
     /// Measure APCER and BPCER of the presentation attack detector on labelled pictures.
     EvalAttack(eval_attack::Arguments),
+    /// Print the law in force, row by row and rule by rule; checks rules of your own.
+    Law,
     /// Print the OpenAPI document of the API.
     Openapi,
     /// Print the default configuration, every key documented; with --check, check the one in force.
@@ -189,6 +192,7 @@ fn with_config(verb: Verb, mut scene: Scene<'_>) -> Outcome {
         Verb::Models(verb) => models::run(&verb, &scene),
         Verb::Calibrate(arguments) => calibrate::run(&arguments, &mut scene),
         Verb::Document(verb) => document::run(&verb, &scene),
+        Verb::Law => law::run(&scene),
         Verb::Eval(arguments) => eval::run(&arguments, &mut scene),
         Verb::EvalAttack(arguments) => eval_attack::run(&arguments, &scene),
         Verb::Openapi | Verb::Config(_) | Verb::Doctor => Ok(Ended::Done), // carried out above

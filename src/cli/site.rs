@@ -64,10 +64,9 @@ fn profiles(arguments: &ProfilesArguments, scene: &Scene<'_>) -> Outcome {
     if let Some(name) = &arguments.name {
         let found = SHIPPED.iter().find(|(held, _)| held == name);
         let Some((_, text)) = found else {
-            return Err(Profile::shipped(name).err().map_or_else(
-                || Failure::new("no such profile"),
-                Failure::from,
-            ));
+            return Err(Profile::shipped(name)
+                .err()
+                .map_or_else(|| Failure::new("no such profile"), Failure::from));
         };
         tell.raw(text);
         return Ok(Ended::Done);

@@ -60,7 +60,11 @@ pub(super) fn check(persons: &[PersonKeys]) -> Result<(), ConfigError> {
         keys.check()?;
         if persons[..at].iter().any(|held| held.client == keys.client) {
             let why = "this credential belongs to another [[person]] already".to_owned();
-            return Err(ConfigError::Value { key: "person.client", value: keys.client.clone(), why });
+            return Err(ConfigError::Value {
+                key: "person.client",
+                value: keys.client.clone(),
+                why,
+            });
         }
     }
     if persons.len() > PERSONS_MAX {

@@ -541,7 +541,14 @@ pub(super) fn enrol(gallery: GalleryId, form: Form) -> Result<(Purpose, Command)
         }
         Form::Multipart(mut fields) => {
             let known = [
-                "image", "purpose", "subject", "classes", "group", "notBefore", "expiry", "consent",
+                "image",
+                "purpose",
+                "subject",
+                "classes",
+                "group",
+                "notBefore",
+                "expiry",
+                "consent",
                 "ground",
             ];
             fields.only(&known)?;

@@ -123,9 +123,8 @@ pub fn tls(
             builder.with_client_cert_verifier(verifier.map_err(|error| wrong(error.to_string()))?)
         }
     };
-    let mut config = builder
-        .with_single_cert(chain, secret)
-        .map_err(|error| wrong_key(error.to_string()))?;
+    let mut config =
+        builder.with_single_cert(chain, secret).map_err(|error| wrong_key(error.to_string()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(RustlsConfig::from_config(Arc::new(config)))
 }

@@ -116,13 +116,13 @@ impl Job {
         calibration: &Calibration,
         reply: ReplyTo,
     ) -> Self {
-        let Order { transaction, asked, owed, probe, task, priority, lane, deadline_us, .. } = order;
+        let Order { transaction, asked, owed, probe, task, priority, lane, deadline_us, .. } =
+            order;
         let presentation = order.presentation;
         let (goal, references) = match task {
             Task::Verify { references, threshold } => (Goal::Verify { threshold }, references),
             Task::Identify { tiles, threshold, doubt_from, best, class_bits, group } => {
-                let goal =
-                    Goal::Identify { tiles, threshold, doubt_from, best, class_bits, group };
+                let goal = Goal::Identify { tiles, threshold, doubt_from, best, class_bits, group };
                 (goal, Vec::new())
             }
             Task::Template => (Goal::Template, Vec::new()),

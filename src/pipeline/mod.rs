@@ -75,8 +75,8 @@ use crate::{
     policy::Policy,
     time::Clock,
     types::{
-        Asked, Attack, Authenticity, Candidate, CaptureFact, Certificate, Obligations, Score, Template,
-        Threshold, TransactionId, Verdict,
+        Asked, Attack, Authenticity, Candidate, CaptureFact, Certificate, Obligations, Score,
+        Template, Threshold, TransactionId, Verdict,
     },
 };
 

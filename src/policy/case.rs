@@ -205,7 +205,8 @@ impl Case {
             fields.push(with("exemption", sound.into(), differences)?);
         }
         let context = Context::from_pairs(fields).map_err(|error| error.to_string())?;
-        let request = law.words.of_context(role, "someone", action, context, Some(&law.schema))?;
+        let request =
+            law.words.of_context(role, "someone", action, context, Some(law.schema.as_ref()))?;
         Ok((action, request))
     }
 }

@@ -6,9 +6,7 @@
 //! rule that admits and none that objects.
 
 use super::{Policy, guard};
-use crate::types::{
-    Facts, Obligation, Obligations, Outcome, Reason, Reasons, Verdict,
-};
+use crate::types::{Facts, Obligation, Obligations, Outcome, Reason, Reasons, Verdict};
 
 /// Score from which a presentation counts as a suspected attack where no other is set.
 pub const ATTACK_SCORE_SUSPECTED: f32 = 0.5;

@@ -167,9 +167,11 @@ impl Law {
         let slices = Action::ALL.iter().map(|&action| {
             let concerns = |text: &Text| concerns(text, words.action(action));
             let chosen = |duty: bool| {
-                let of = reading.texts.iter().enumerate().filter(|(at, text)| {
-                    reading.rules[*at].is_duty == duty && concerns(text)
-                });
+                let of = reading
+                    .texts
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, text)| reading.rules[*at].is_duty == duty && concerns(text));
                 PolicySet::from_policies(of.map(|(_, text)| text.clone()))
                     .map_err(|error| LawError::Validation { why: error.to_string() })
             };
@@ -227,7 +229,7 @@ impl Law {
     /// that every request fits.
     #[cfg(test)]
     pub(super) fn check_request(&self, asked: &Asked, about: &Circumstances) -> Result<(), String> {
-        self.words.request(asked, about, Some(&self.schema)).map(drop)
+        self.words.request(asked, about, Some(self.schema.as_ref())).map(drop)
     }
 
     fn rules_of(&self, response: &Response) -> impl Iterator<Item = &Rule> + use<'_> {
@@ -265,7 +267,8 @@ impl Reading {
         });
         for text in texts {
             let id = text.annotation("id").unwrap_or_else(|| text.id().as_ref()).to_owned();
-            let fault = |fault| LawError::Annotation { file: file.clone(), rule: id.clone(), fault };
+            let fault =
+                |fault| LawError::Annotation { file: file.clone(), rule: id.clone(), fault };
             if self.rules.iter().any(|rule| rule.id == id) {
                 return Err(fault("its id is taken by another rule"));
             }

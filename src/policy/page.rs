@@ -57,6 +57,22 @@ of the row's rules, then strikes out each rule, and each duty, and sees the case
 These texts are a reading of the law by engineers. They are no legal advice, and a site's own counsel
 and data protection officer decide what holds there. What the sources say was read as cited in each
 rule; the Danish opinion of 2009 is historical and no legal basis.
+
+## Rules of your own
+
+`policy.own_texts` names files of further rules in Cedar. They may forbid, and nothing else: no file
+beside the appliance can permit what the law refuses. `policies/schema.cedarschema` lists what a rule
+may ask about; a slip of the pen keeps the appliance from starting, with file and line. Each rule bears
+`@reason` with a code: one of the list at the end of this page, or a new one with its `@sentence`.
+`portcullis law` checks them and prints this page with them in it.
+
+```cedar
+@id(\"night\")
+@reason(\"CLOSED_AT_NIGHT\")
+@sentence(\"The gate is closed at night; the booth is open.\")
+forbid (principal, action == Action::\"verify\", resource)
+when { context.purpose == Purpose::\"access_control\" };
+```
 ";
 
 /// The page. Rows of [`rows`], rules of `law`.
@@ -79,9 +95,13 @@ macro_rules! line {
 
 fn requirements(page: &mut String, law: &Law, rows: &BTreeMap<String, Row>) {
     line!(page, "\n## Requirements\n");
-    line!(page, "| row | asks | refused by | duties | carried out by | tests |\n|--|--|--|--|--|--|");
+    line!(
+        page,
+        "| row | asks | refused by | duties | carried out by | tests |\n|--|--|--|--|--|--|"
+    );
     for (id, row) in rows {
-        let answering: Vec<&Rule> = law.rules().iter().filter(|rule| rule.rows.contains(id)).collect();
+        let answering: Vec<&Rule> =
+            law.rules().iter().filter(|rule| rule.rows.contains(id)).collect();
         let refusing = answering.iter().filter_map(|rule| {
             rule.reason.map(|reason| format!("`{}` ({})", rule.id, reason.code))
         });
@@ -92,8 +112,8 @@ fn requirements(page: &mut String, law: &Law, rows: &BTreeMap<String, Row>) {
                 false => format!("`{}` ({})", rule.id, names.join(", ")),
             }
         });
-        let own = (!answering.is_empty())
-            .then(|| format!("`src/policy/tests.rs::{}`", test_of(id)));
+        let own =
+            (!answering.is_empty()).then(|| format!("`src/policy/tests.rs::{}`", test_of(id)));
         let tests = own.into_iter().chain(row.tests.iter().map(|test| format!("`{test}`")));
         line!(
             page,

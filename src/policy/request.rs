@@ -101,21 +101,15 @@ impl Words {
             fields.push(record("consent", consent(given))?);
         }
         if let Some(invoked) = about.exemption {
-            let fields_of = [
-                truth("grounded", invoked.grounded),
-                truth("current", invoked.current),
-            ];
+            let fields_of =
+                [truth("grounded", invoked.grounded), truth("current", invoked.current)];
             fields.push(record("exemption", fields_of)?);
         }
         Context::from_pairs(fields).map_err(|error| LawError::Request { why: error.to_string() })
     }
 
     /// The site as the one entity that requests refer to; made anew when its facts change.
-    pub(super) fn entities(
-        &self,
-        site: &SiteFacts,
-        schema: &Schema,
-    ) -> Result<Entities, LawError> {
+    pub(super) fn entities(&self, site: &SiteFacts, schema: &Schema) -> Result<Entities, LawError> {
         self.entities_of(site_fields(site).into_iter().collect(), schema)
             .map_err(|why| LawError::Site { profile: site.profile.clone(), why })
     }

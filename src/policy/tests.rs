@@ -171,12 +171,9 @@ fn abouts() -> Vec<Circumstances> {
     ] {
         galleries.push(GalleryFact { storage, ..gallery });
     }
-    for provenance in [
-        Provenance::EnrolledHere,
-        Provenance::Authority,
-        Provenance::Scraped,
-        Provenance::Unknown,
-    ] {
+    for provenance in
+        [Provenance::EnrolledHere, Provenance::Authority, Provenance::Scraped, Provenance::Unknown]
+    {
         galleries.push(GalleryFact { provenance, ..gallery });
     }
     abouts.extend(galleries.into_iter().map(|held| Circumstances { gallery: Some(held), ..full }));
@@ -193,8 +190,9 @@ fn abouts() -> Vec<Circumstances> {
 
 /// Every word that a site may be described with.
 fn sites() -> Vec<SiteFacts> {
-    let mut sites: Vec<_> =
-        [Stage::Draft, Stage::Assessed, Stage::Active].map(|stage| SiteFacts { stage, ..site() }).into();
+    let mut sites: Vec<_> = [Stage::Draft, Stage::Assessed, Stage::Active]
+        .map(|stage| SiteFacts { stage, ..site() })
+        .into();
     for region in [Region::EuropeanUnion, Region::China, Region::Elsewhere] {
         sites.push(SiteFacts { region, ..site() });
     }

@@ -278,7 +278,10 @@ mod tests {
         blank(|p| p.controller.name.clear(), "controller.name");
         blank(|p| p.necessity.weighed.clear(), "necessity.weighed");
         blank(|p| p.notices.languages.truncate(1), "notices.languages");
-        blank(|p| p.notices.signage_attested_on = "2126-01-01".into(), "notices.signage_attested_on");
+        blank(
+            |p| p.notices.signage_attested_on = "2126-01-01".into(),
+            "notices.signage_attested_on",
+        );
         blank(|p| p.notices.pictogram.clear(), "notices.pictogram");
         blank(|p| p.assessment.transfer.clear(), "assessment.transfer");
         blank(|p| p.dpia.reference.clear(), "dpia.reference");

@@ -163,7 +163,9 @@ mod tests {
         assert_eq!(gap, [at("2026-03-29T01:30:00Z")]);
         let fold = night.closings_between(at("2026-10-24T12:00:00Z"), at("2026-10-25T12:00:00Z"));
         assert_eq!(fold, [at("2026-10-25T00:30:00Z")], "the first of the two");
-        assert!(night.is_open(at("2026-06-01T23:00:00Z")) && !night.is_open(at("2026-06-01T01:00:00Z")));
+        assert!(
+            night.is_open(at("2026-06-01T23:00:00Z")) && !night.is_open(at("2026-06-01T01:00:00Z"))
+        );
     }
 
     #[test]
@@ -173,7 +175,10 @@ mod tests {
         assert_eq!(hours.closings_between(since, now).len(), 4);
         assert_eq!(hours.closings_between(now, since), [0_i64; 0]);
         assert_eq!(hours.next_closing(now), Some(at("2026-06-05T21:00:00Z")));
-        assert_eq!(hours.next_closing(at("2026-06-05T21:00:00Z")), Some(at("2026-06-06T21:00:00Z")));
+        assert_eq!(
+            hours.next_closing(at("2026-06-05T21:00:00Z")),
+            Some(at("2026-06-06T21:00:00Z"))
+        );
         assert!(hours.is_open(now) && !hours.is_open(at("2026-06-05T21:00:00Z")));
         assert!(!hours.closings_between(i64::MIN, now).is_empty());
     }

@@ -176,16 +176,16 @@ mod tests {
         ] {
             assert_eq!(site.stage(&changed), Stage::Draft);
             assert!(site.is_outdated(&changed));
-            assert_eq!(site.clone().activate(&changed, "desk", now_s), Err(StepRefused::NotAssessed));
+            assert_eq!(
+                site.clone().activate(&changed, "desk", now_s),
+                Err(StepRefused::NotAssessed)
+            );
         }
         let finer = Subject { fmr: 1.2e-4, ..subject.clone() };
         assert_eq!(site.stage(&finer), Stage::Active, "the same class");
         let draft = complete_without_controller();
         let subject = Subject { profile: &draft, ..subject };
-        assert!(matches!(
-            site.assess(&subject, "dpo", now_s),
-            Err(StepRefused::Incomplete { .. })
-        ));
+        assert!(matches!(site.assess(&subject, "dpo", now_s), Err(StepRefused::Incomplete { .. })));
     }
 
     fn complete_without_controller() -> Profile {

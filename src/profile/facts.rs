@@ -6,8 +6,8 @@ use super::{Deployment, Profile, Subject, civil::date_s};
 use crate::{
     limits::AUDIT_DAYS_MIN,
     types::{
-        Assessment, Condition, EventImages, ExemptionFact, Necessity, Notices, Residents, SiteFacts,
-        Stage,
+        Assessment, Condition, EventImages, ExemptionFact, Necessity, Notices, Residents,
+        SiteFacts, Stage,
     },
 };
 
@@ -202,7 +202,9 @@ mod tests {
         ] {
             assert!(!leaves(inside), "{inside}");
         }
-        for outside in ["https://203.0.113.9/", "https://example.com", "http://a@10.0.0.1.example.org"] {
+        for outside in
+            ["https://203.0.113.9/", "https://example.com", "http://a@10.0.0.1.example.org"]
+        {
             assert!(leaves(outside), "{outside}");
         }
     }

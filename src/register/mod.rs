@@ -410,10 +410,7 @@ impl Register {
     ///
     /// # Errors
     /// [`RegisterError`].
-    pub fn forget(
-        &self,
-        meant: impl Fn(&Consent) -> bool,
-    ) -> Result<u64, RegisterError> {
+    pub fn forget(&self, meant: impl Fn(&Consent) -> bool) -> Result<u64, RegisterError> {
         if !self.consents()?.iter().any(&meant) {
             return Ok(0);
         }

@@ -29,7 +29,8 @@ fn nl_7_the_proof_of_a_past_consent_stays_after_its_withdrawal() {
     let folder = tempfile::tempdir().expect("a folder");
     let held = register(folder.path()).expect("a new register");
     held.keep(&tivoli(), somebody(1), &consent(1)).expect("kept");
-    let withdrawn = held.take_back(&tivoli(), somebody(1), TakenBack::Withdrawn, 5_000).expect("known");
+    let withdrawn =
+        held.take_back(&tivoli(), somebody(1), TakenBack::Withdrawn, 5_000).expect("known");
     assert_eq!(withdrawn.expect("there").withdrawn_s, Some(5_000));
     drop(held);
     let held = register(folder.path()).expect("the same register");
@@ -37,7 +38,11 @@ fn nl_7_the_proof_of_a_past_consent_stays_after_its_withdrawal() {
     assert_eq!((proof.given_s, proof.withdrawn_s), (1_000, Some(5_000)));
     assert_eq!(held.tombstone(&tivoli(), somebody(1)).expect("reads"), Some(5_000));
     assert_eq!(held.tombstone(&tivoli(), somebody(2)).expect("reads"), None);
-    assert!(held.take_back(&tivoli(), somebody(2), TakenBack::Objected, 6_000).expect("no consent").is_none());
+    assert!(
+        held.take_back(&tivoli(), somebody(2), TakenBack::Objected, 6_000)
+            .expect("no consent")
+            .is_none()
+    );
     assert_eq!(held.tombstone(&tivoli(), somebody(2)).expect("reads"), Some(6_000));
     held.unbury(&tivoli(), somebody(2)).expect("enrolled anew");
     assert_eq!(held.tombstone(&tivoli(), somebody(2)).expect("reads"), None);

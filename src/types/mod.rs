@@ -16,8 +16,8 @@ mod verdict;
 pub use candidate::{Candidate, Certificate};
 pub use circumstances::{
     Age, Assessment, Basis, CallerFact, Circumstances, Condition, ConsentFact, EventImages,
-    ExemptionFact, GalleryFact, Necessity, Notices, PersonFact, Place, Provenance, Region, Relation,
-    Residents, SiteFacts, Stage, Storage, UseOf,
+    ExemptionFact, GalleryFact, Necessity, Notices, PersonFact, Place, Provenance, Region,
+    Relation, Residents, SiteFacts, Stage, Storage, UseOf,
 };
 pub use document::{Authenticity, DocumentFault, Unchecked, Weakness};
 pub use facts::{

@@ -39,7 +39,7 @@ use portcullis::{
     random::SystemEntropy,
     register::Register,
     time::{Clock, SystemClock},
-    types::{Caller, Role},
+    types::{Caller, Role, SiteFacts},
 };
 use serde_json::Value;
 
@@ -66,6 +66,10 @@ pub struct Setup {
     pub lanes: Vec<LanePlan>,
     /// Where transactions of lanes are remembered; without it they are forgotten with the server.
     pub journal: Option<PathBuf>,
+    /// Where it stands, and what is known of the place.
+    pub site: SiteFacts,
+    /// Rules of the deployer's own.
+    pub own: Vec<(String, String)>,
     /// What the appliance's own presentation attack detector says of every face; without it there
     /// is none.
     pub attack_score: Option<f32>,
@@ -90,6 +94,8 @@ impl Default for Setup {
             trust: TrustStore::default(),
             lanes: Vec::new(),
             journal: None,
+            site: evaluation_desk(),
+            own: Vec::new(),
             attack_score: None,
             used_as: None,
             clock: None,
@@ -214,7 +220,8 @@ impl Server {
             calibration: parts.calibration,
             rules: parts.rules,
             policy: Arc::new(Guards::new(setup.attack).documents(setup.documents)),
-            standing: Standing::new(law(&[]).expect("the law"), &evaluation_desk()).expect("a site"),
+            standing: Standing::new(law(&setup.own).expect("the law"), &setup.site)
+                .expect("a site"),
             site: setup.used_as.map(|used_as| used_as.place(&galleries)),
             audit: setup.audit.clone().unwrap_or(parts.audit),
             audit_days: 365,

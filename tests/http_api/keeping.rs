@@ -172,6 +172,9 @@ fn a_gallery_that_does_not_open_is_refused_by_name_while_others_serve() {
     let asked = server.post_json("/v1/galleries/flight/identify", &probe);
     asked.problem(503, "GALLERY_UNAVAILABLE");
     server.get("/v1/galleries/flight?purpose=boarding").problem(503, "GALLERY_UNAVAILABLE");
+    // The other was made for boarding, and is searched for nothing else.
+    server.post_json("/v1/galleries/other/identify", &probe).problem(403, "FORBIDDEN");
+    let probe = json!({ "probe": image(&face(1)), "purpose": "boarding" });
     server.post_json("/v1/galleries/other/identify", &probe).ok(200);
     let metrics = String::from_utf8(server.get("/metrics").body).expect("text");
     assert!(metrics.contains("portcullis_galleries{state=\"unavailable\"} 1"), "{metrics}");

@@ -15,9 +15,7 @@ use portcullis::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::harness::{
-    Answer, Server, Setup, UsedAs, WallClock, caller, face, head, image,
-};
+use crate::harness::{Answer, Server, Setup, UsedAs, WallClock, caller, face, head, image};
 
 const HOUR_S: i64 = 3600;
 
@@ -156,7 +154,10 @@ fn se_1_nl_5_nobody_is_searched_for_before_the_site_is_assessed_and_in_use() {
     let step = json!({ "purpose": "access-control" });
     refused(&server.post_json("/v1/site/activation", &step), "NOT_ASSESSED");
     put_into_use(&server, "access-control");
-    assert_eq!(server.post_json(&format!("{TIVOLI}/identify"), &search).ok(200)["outcome"], "refer");
+    assert_eq!(
+        server.post_json(&format!("{TIVOLI}/identify"), &search).ok(200)["outcome"],
+        "refer"
+    );
     let other = json!({ "probe": image(&face(1)), "purpose": "boarding" });
     refused(&server.post_json(&format!("{TIVOLI}/identify"), &other), "PURPOSE_NOT_PERMITTED");
     let told = server.get("/v1/site").ok(200);
@@ -179,7 +180,10 @@ fn fv_3_fv_22_a_guest_is_erased_before_the_gate_is_told_and_a_stranger_leaves_no
     let entries = ledger.entries.lock().expect("no panic");
     let erased = entries.iter().rposition(|entry| entry.erasure.is_some()).expect("an erasure");
     let erasure = entries[erased].erasure.as_ref().expect("looked for");
-    assert_eq!((erasure.rows, entries[erased].subject.map(|id| id.to_string())), (Some(1), Some(id(1))));
+    assert_eq!(
+        (erasure.rows, entries[erased].subject.map(|id| id.to_string())),
+        (Some(1), Some(id(1)))
+    );
 }
 
 #[test]
@@ -255,9 +259,7 @@ fn fv_10_fv_20_at_closing_everybody_goes_also_when_the_clock_leapt() {
     let tivoli = Tivoli::open();
     tivoli.goes_out(1);
     tivoli.clock.set(at(23) - 1);
-    let stats = |tivoli: &Tivoli| {
-        tivoli.server.get(&format!("{TIVOLI}?purpose=access-control"))
-    };
+    let stats = |tivoli: &Tivoli| tivoli.server.get(&format!("{TIVOLI}?purpose=access-control"));
     refused(&stats(&tivoli), "SEALED_WINDOW");
     tivoli.clock.set(at(23));
     let closed = stats(&tivoli).ok(200);
@@ -286,7 +288,10 @@ fn nl_10_an_objection_erases_and_is_remembered() {
     let path = format!("{TIVOLI}/subjects/{}", id(1));
     let held = server.get(&format!("{path}?purpose=access-control")).ok(200);
     assert_eq!(held["references"].as_array().map(Vec::len), Some(1));
-    assert!(held["references"][0]["expiry"].as_i64().is_some(), "nobody is kept for ever: {held:#}");
+    assert!(
+        held["references"][0]["expiry"].as_i64().is_some(),
+        "nobody is kept for ever: {held:#}"
+    );
     let text = held.to_string();
     assert!(!text.contains("values") && !text.contains("image"), "{text}");
     let purpose = json!({ "purpose": "access-control" });
@@ -400,7 +405,10 @@ fn ai_14_5_ai_12_3_se_4_fv_11_two_different_trained_persons_confirm_a_hit() {
     let state = |client: &str| {
         ask(&server, client, "GET", &format!("{hit}?purpose=watchlist"), &Value::Null).ok(200)
     };
-    assert_eq!((&state("bo-1")["state"], &state("bo-1")["subject"]), (&json!("pending"), &json!(id(1))));
+    assert_eq!(
+        (&state("bo-1")["state"], &state("bo-1")["subject"]),
+        (&json!("pending"), &json!(id(1)))
+    );
     let vote = |client: &str, vote: &str| {
         let body = json!({ "purpose": "watchlist", "vote": vote });
         ask(&server, client, "POST", &format!("{hit}/votes"), &body)
@@ -411,7 +419,10 @@ fn ai_14_5_ai_12_3_se_4_fv_11_two_different_trained_persons_confirm_a_hit() {
     refused(&vote("anna-2", "confirm"), "SAME_PERSON_TWICE");
     refused(&vote("cem-1", "confirm"), "TRAINING_EXPIRED");
     let settled = vote("bo-1", "confirm").ok(200);
-    assert_eq!((&settled["state"], &settled["verifiedBy"]), (&json!("confirmed"), &json!(["badge-1", "badge-2"])));
+    assert_eq!(
+        (&settled["state"], &settled["verifiedBy"]),
+        (&json!("confirmed"), &json!(["badge-1", "badge-2"]))
+    );
     let ledger = server.audit.as_ref().expect("the scene's audit");
     let entries = ledger.entries.lock().expect("no panic");
     let logged = entries.iter().find(|entry| entry.reasons == ["USE_LOGGED"]).expect("a use");
@@ -506,7 +517,10 @@ fn se_5_steps_outlive_the_appliance_and_another_profile_opens_the_assessment_ane
     assert_eq!(stage(&server), "active");
     drop(server);
     let server = start(|profile| profile.text_hash = Hash256::from_bytes([7; 32]));
-    assert_eq!((stage(&server), server.get("/v1/site").ok(200)["outdated"].clone()), (json!("draft"), json!(true)));
+    assert_eq!(
+        (stage(&server), server.get("/v1/site").ok(200)["outdated"].clone()),
+        (json!("draft"), json!(true))
+    );
 }
 
 /// Copies the files of a folder, as a backup does.

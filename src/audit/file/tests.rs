@@ -6,8 +6,8 @@ use crate::{
     keys::SigningKey,
     random::SeededEntropy,
     types::{
-        Action, AtLane, Attack, Authenticity, Caller, DocumentFault, Hash256, Outcome, Purpose, Role,
-        Score, Selection, SubjectId, TransactionId,
+        Action, AtLane, Attack, Authenticity, Caller, DocumentFault, Hash256, Outcome, Purpose,
+        Role, Score, Selection, SubjectId, TransactionId,
     },
 };
 
@@ -102,8 +102,7 @@ fn an_attack_score_is_told_apart_from_none_at_all() {
 #[test]
 fn no_key_could_hold_a_face_or_a_name() {
     let line = serde_json::to_value(Line::of(0, &[0; 32], &entry())).expect("JSON");
-    let keys: Vec<&str> =
-        line.as_object().expect("an object").keys().map(String::as_str).collect();
+    let keys: Vec<&str> = line.as_object().expect("an object").keys().map(String::as_str).collect();
     let known = [
         "action",
         "at_s",
@@ -242,7 +241,10 @@ fn what_was_changed_is_not_written_on() {
         reopened(&path).err().expect("a refusal").why
     };
     assert!(told(&edited).contains("entry 3 does not follow"), "edit");
-    assert!(told(&join(&[lines[0], lines[2], lines[3]])).contains("entry 2 stands where"), "deletion");
+    assert!(
+        told(&join(&[lines[0], lines[2], lines[3]])).contains("entry 2 stands where"),
+        "deletion"
+    );
     assert!(told(&join(&[lines[1], lines[0], lines[2], lines[3]])).contains("belongs"), "order");
     assert!(told(&join(&lines[..3])).contains("changed or cut off"), "truncation");
     assert!(told("").contains("changed or cut off"), "emptied");

@@ -1,9 +1,6 @@
 //! `POST /v1/site/assessment`.
 
-use axum::{
-    Json,
-    extract::State,
-};
+use axum::{Json, extract::State};
 
 use crate::{
     command::{Answer, Command, SiteStep},

@@ -1,9 +1,6 @@
 //! `GET /v1/site`.
 
-use axum::{
-    Json,
-    extract::State,
-};
+use axum::{Json, extract::State};
 
 use crate::{
     command::Refusal,

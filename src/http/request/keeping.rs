@@ -231,7 +231,14 @@ pub(in crate::http) fn replace(
         }
         Form::Multipart(mut fields) => {
             let known = [
-                "image", "purpose", "classes", "group", "notBefore", "expiry", "consent", "ground",
+                "image",
+                "purpose",
+                "classes",
+                "group",
+                "notBefore",
+                "expiry",
+                "consent",
+                "ground",
             ];
             fields.only(&known)?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;

@@ -219,11 +219,7 @@ pub struct VoteBody {
 type Asked = Result<(Purpose, Command), Problem>;
 
 /// The purpose and command of recording a consent.
-pub(in crate::http) fn give_consent(
-    gallery: GalleryId,
-    subject: SubjectId,
-    form: &Form,
-) -> Asked {
+pub(in crate::http) fn give_consent(gallery: GalleryId, subject: SubjectId, form: &Form) -> Asked {
     let GiveConsentBody { purpose, consent } = super::keeping::plain(form)?;
     Ok((purpose.into(), Command::GiveConsent { gallery, subject, given: consent.into() }))
 }

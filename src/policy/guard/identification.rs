@@ -62,7 +62,9 @@ fn identify(facts: &Facts) -> Option<Finding> {
     Some(match (facts.asked.purpose, search.candidates) {
         (Purpose::Watchlist, 0) => NOT_LISTED,
         (Purpose::Watchlist, _) => LISTED,
-        (_, 0) if search.doubtful > 0 && facts.owed.contains(&Obligation::DoubtFavoursGuest) => DOUBT,
+        (_, 0) if search.doubtful > 0 && facts.owed.contains(&Obligation::DoubtFavoursGuest) => {
+            DOUBT
+        }
         (_, 0) => NOBODY,
         (Purpose::BorderControl, _) => BORDER,
         (Purpose::AccessControl | Purpose::Boarding | Purpose::Evaluation, _) => IDENTIFIED,
