@@ -289,6 +289,31 @@ fn template_code(error: &TemplateError) -> &'static str {
     }
 }
 
+fn gallery_code(error: &GalleryError) -> &'static str {
+    match error {
+        GalleryError::NoClass => "CLASSES_EMPTY",
+        GalleryError::NoTemplate => "IMAGES_COUNT",
+        GalleryError::Validity { .. } => "VALIDITY_EMPTY",
+        GalleryError::References { .. } => "SUBJECT_FULL",
+        GalleryError::Full { .. } => "GALLERY_FULL",
+        GalleryError::Kind(error) => template_code(error),
+        GalleryError::UnknownSubject { .. } => "SUBJECT_UNKNOWN",
+        GalleryError::Restricted { .. } => "SUBJECT_RESTRICTED",
+        GalleryError::NotValid { .. } => "SUBJECT_NOT_VALID",
+        GalleryError::NotDestroyed { .. } => "ERASURE_PENDING",
+        _ => "GALLERY_FAULT",
+    }
+}
+
+fn vote_code(refused: VoteRefused) -> &'static str {
+    match refused {
+        VoteRefused::Unknown => "HIT_UNKNOWN",
+        VoteRefused::SamePerson => "HIT_SAME_PERSON",
+        VoteRefused::Untrained => "HIT_UNTRAINED",
+        VoteRefused::Settled => "HIT_SETTLED",
+    }
+}
+
 fn push_code(refused: &PushRefused) -> &'static str {
     match refused {
         PushRefused::NotPushed { .. } => "LANE_NOT_PUSHED",
@@ -358,19 +383,7 @@ impl Refusal {
             Self::UnknownLane { .. } => "LANE_UNKNOWN",
             Self::Push(refused) => push_code(refused),
             Self::GalleryExists { .. } => "GALLERY_EXISTS",
-            Self::Gallery { error, .. } => match error {
-                GalleryError::NoClass => "CLASSES_EMPTY",
-                GalleryError::NoTemplate => "IMAGES_COUNT",
-                GalleryError::Validity { .. } => "VALIDITY_EMPTY",
-                GalleryError::References { .. } => "SUBJECT_FULL",
-                GalleryError::Full { .. } => "GALLERY_FULL",
-                GalleryError::Kind(error) => template_code(error),
-                GalleryError::UnknownSubject { .. } => "SUBJECT_UNKNOWN",
-                GalleryError::Restricted { .. } => "SUBJECT_RESTRICTED",
-                GalleryError::NotValid { .. } => "SUBJECT_NOT_VALID",
-                GalleryError::NotDestroyed { .. } => "ERASURE_PENDING",
-                _ => "GALLERY_FAULT",
-            },
+            Self::Gallery { error, .. } => gallery_code(error),
             Self::HolderRecord { error, .. } => match error {
                 RecordRefused::NotOpened => "HOLDER_UNOPENED",
                 RecordRefused::NotYetValid { .. } | RecordRefused::Expired { .. } => {
@@ -398,10 +411,7 @@ impl Refusal {
             Self::Step(StepRefused::Dated) => "ASSESSMENT_DATED",
             Self::Consents(crate::register::RegisterError::Full) => "REGISTER_FULL",
             Self::Consents(_) => "REGISTER_FAULT",
-            Self::Vote(VoteRefused::Unknown) => "HIT_UNKNOWN",
-            Self::Vote(VoteRefused::SamePerson) => "HIT_SAME_PERSON",
-            Self::Vote(VoteRefused::Untrained) => "HIT_UNTRAINED",
-            Self::Vote(VoteRefused::Settled) => "HIT_SETTLED",
+            Self::Vote(refused) => vote_code(*refused),
             Self::NotReferred { .. } => "TRANSACTION_NOT_REFERRED",
             Self::Forbidden(_) => "FORBIDDEN",
             Self::FmrReserved => "FMR_RESERVED",
