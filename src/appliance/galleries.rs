@@ -422,7 +422,7 @@ mod tests {
         let galleries = Galleries::open(place, calibration.kind(), calibration.layout());
         let galleries = galleries.expect("memory needs no folder");
         let name: GalleryId = "flight".parse().expect("a name");
-        galleries.create(&name, KeptBy::Custodian).expect("the first");
+        galleries.create(&name, KeptBy::Custodian, Purpose::Boarding).expect("the first");
         let searching = galleries.searchable(&name).expect("it can be searched");
         let gallery = Arc::downgrade(&searching);
         galleries.close();

@@ -32,8 +32,8 @@ use crate::{
     register::{Register, RegisterError},
     types::{
         Action, Attack, Caller, CallerFact, Circumstances, ConsentFact, GalleryFact, GalleryId,
-        Obligation, PersonFact, Reason, Role, Score, Selection, SiteFacts, Storage, SubjectId,
-        TemplateKind, TransactionId,
+        PersonFact, Reason, Role, Score, Selection, SiteFacts, Storage, SubjectId, TemplateKind,
+        TransactionId,
     },
 };
 use record::Record;
@@ -640,10 +640,5 @@ impl Appliance {
             }
         }
         Ok(())
-    }
-
-    /// Whether what follows from a request includes `obligation`, at a site.
-    pub(super) fn is_owed(&self, errand: &Errand, obligation: Obligation) -> bool {
-        self.site.is_some() && errand.owed.contains(&obligation)
     }
 }

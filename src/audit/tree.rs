@@ -7,7 +7,7 @@
 use sha2::{Digest, Sha256};
 
 /// A SHA-256 hash.
-pub type Hash = [u8; 32];
+pub(super) type Hash = [u8; 32];
 
 /// A hash as the audit's lines write it.
 pub(super) fn hex(hash: &Hash) -> String {

@@ -234,8 +234,8 @@ fn silent(job: &Job) -> Reply {
 mod tests {
     use super::*;
     use crate::types::{
-        Action, Asked, Caller, CaptureFact, ComparisonFact, DocumentFault, Purpose, Reasons, Role,
-        Score,
+        Action, Asked, Caller, CaptureFact, ComparisonFact, DocumentFault, Obligations, Purpose,
+        Reasons, Role, Score,
     };
 
     fn verdict(outcome: Outcome) -> Verdict {

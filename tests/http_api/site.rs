@@ -564,7 +564,9 @@ fn gdpr_17_a_gallery_that_is_put_back_with_its_keys_brings_nobody_back() {
     drop(server);
     // An operator who copies the key files, too, can open what was erased; the register still knows.
     let both = ["galleries", "keys"];
-    both.map(|name| copy(&folder.path().join(name), &backup.path().join(name)));
+    for name in both {
+        copy(&folder.path().join(name), &backup.path().join(name));
+    }
     let server = start();
     assert_eq!(server.delete(&format!("{path}/consent?purpose=access-control")).ok(200)["rows"], 1);
     drop(server);
