@@ -34,8 +34,8 @@ use portcullis::{
         register::Open,
     },
     types::{
-        Action, Asked, AtLane, Attack, Caller, CaptureFact, Outcome, Purpose, Role, Template,
-        Threshold, TransactionId,
+        Action, Asked, AtLane, Attack, Caller, CaptureFact, Obligations, Outcome, Purpose, Role,
+        Template, Threshold, TransactionId,
     },
 };
 use scene::{Dice, EDGE_PX, Scene, Shows};
@@ -199,9 +199,9 @@ impl Gate {
         let entropy = SeededEntropy::new(u64::from(self.dice.roll()));
         let around =
             Surroundings { judges: desk.as_ref(), clock: clock.as_ref(), entropy: &entropy };
-        let asked = self.asked(&open);
+        let granted = (self.asked(&open), Obligations::NONE);
         let mut passage =
-            Passage::new(Arc::clone(&open), terms, tap, Box::new(passport), asked, around);
+            Passage::new(Arc::clone(&open), terms, tap, Box::new(passport), granted, around);
         let closing = loop {
             next(self, &open);
             let turned_us = clock.monotonic_us();

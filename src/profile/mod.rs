@@ -132,21 +132,28 @@ pub(crate) mod tests {
         };
         let p = &mut profile;
         [&mut p.controller.name, &mut p.controller.contact, &mut p.controller.authority]
-            .map(filled);
-        [&mut p.legal.reference, &mut p.dpia.reference, &mut p.dpia.version].map(filled);
+            .into_iter()
+            .for_each(filled);
+        [&mut p.legal.reference, &mut p.dpia.reference, &mut p.dpia.version]
+            .into_iter()
+            .for_each(filled);
         [&mut p.assessment.retention, &mut p.assessment.transfer, &mut p.assessment.matching]
-            .map(filled);
+            .into_iter()
+            .for_each(filled);
         [&mut p.assessment.approver, &mut p.notices.signage_attested_by, &mut p.notices.handout]
-            .map(filled);
-        [&mut p.dpia.date, &mut p.assessment.date, &mut p.notices.signage_attested_on].map(day);
+            .into_iter()
+            .for_each(filled);
+        [&mut p.dpia.date, &mut p.assessment.date, &mut p.notices.signage_attested_on]
+            .into_iter()
+            .for_each(day);
         if p.retention.fnir_ppm_max > 0 {
             p.retention.fnir_ppm_measured = Some(p.retention.fnir_ppm_max / 2);
         }
         if let Some(list) = &mut p.watchlist {
-            [&mut list.statute, &mut list.authority].map(filled);
+            [&mut list.statute, &mut list.authority].into_iter().for_each(filled);
         }
         if let Some(home) = &mut p.residence {
-            [&mut home.agreement, &mut home.expenses_notice].map(filled);
+            [&mut home.agreement, &mut home.expenses_notice].into_iter().for_each(filled);
             (home.owners, home.approving) = (100, 51);
         }
         profile
