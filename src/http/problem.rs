@@ -314,6 +314,22 @@ mod tests {
         ]
     }
 
+    fn of_site() -> [Refusal; 10] {
+        use crate::{command::VoteRefused, profile::StepRefused};
+        [
+            Refusal::NoSite,
+            Refusal::Step(StepRefused::Incomplete { faults: Vec::new() }),
+            Refusal::Step(StepRefused::NotAssessed),
+            Refusal::Step(StepRefused::Dated),
+            Refusal::Consents(crate::register::RegisterError::Full),
+            Refusal::Consents(crate::register::RegisterError::Damaged { table: "consents" }),
+            Refusal::Vote(VoteRefused::Unknown),
+            Refusal::Vote(VoteRefused::Untrained),
+            Refusal::Vote(VoteRefused::Settled),
+            Refusal::NotReferred { transaction: TransactionId::from_bytes([0; 16]) },
+        ]
+    }
+
     fn pushes(lane: &LaneId) -> [PushRefused; 5] {
         [
             PushRefused::NotPushed { lane: lane.clone(), source_kind: "directory" },
@@ -368,6 +384,7 @@ mod tests {
             Refusal::WatchersFull { most: 1 },
         ];
         refusals.extend(registers(&lane).map(Refusal::from));
+        refusals.extend(of_site());
         refusals.extend(captures.map(|capture| Refusal::Capture { part, capture }));
         refusals.extend(documents().map(|error| Refusal::Document { part, error }));
         let errors = [
