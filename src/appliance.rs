@@ -5,8 +5,9 @@
 //! from an engine, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
 //! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
 //! decided, `transact.rs` what is decided at a lane, `hits.rs` what a search owes, `administer.rs`
-//! what is kept, `rights.rs` what a person may ask for, `carried.rs` what travellers carry. `site.rs`
-//! is what the appliance is used as. Here they are put together, from a configuration or, for tests and simulations, from parts.
+//! what is kept, `rights.rs` what a person may ask for, `carried.rs` what travellers carry.
+//! `site.rs` is what the appliance is used as. Here they are put together, from a configuration or,
+//! for tests and simulations, from parts.
 //!
 //! Invariant: no answer leaves that the audit does not hold. Beside the pipeline's own entries,
 //! every administrative act and every refused permission is recorded here.

@@ -322,8 +322,8 @@ impl Appliance {
         Ok(self.decision(errand, reply, threshold, Vec::new()))
     }
 
-    /// Staff see that somebody was found, and no list of whom (the Danish opinion of 2009, "the staff
-    /// cannot look at the images"): a hit of a watchlist is theirs to read by its own name.
+    /// Staff see that somebody was found, and no list of whom (the Danish opinion of 2009, "the
+    /// staff cannot look at the images"): a hit of a watchlist is theirs to read by its own name.
     fn decision(
         &self,
         errand: &Errand,

@@ -79,7 +79,8 @@ impl Appliance {
         }
     }
 
-    /// AI Act Art. 12(3): an entry of its own beside the decision's, whose time is the end of the use.
+    /// AI Act Art. 12(3): an entry of its own beside the decision's, whose time is the end of the
+    /// use.
     fn log_use(
         &self,
         errand: &Errand,
@@ -177,8 +178,8 @@ impl Appliance {
     }
 }
 
-/// Whether the input of a match is to be kept (AI Act Art. 12(3)(c)): its hash is, the picture itself
-/// stays with whoever sent it.
+/// Whether the input of a match is to be kept (AI Act Art. 12(3)(c)): its hash is, the picture
+/// itself stays with whoever sent it.
 fn is_kept(errand: &Errand) -> bool {
     errand.owed.contains(&Obligation::KeepMatchedInput)
 }

@@ -2,8 +2,8 @@
 //! what an authority may order: erasing and listing whom somebody entered.
 //!
 //! Order matters. A consent is kept before anything is made under it; what was taken back is marked
-//! in the register before the template goes, so that a crash between the two leaves a tombstone, and
-//! the next start erases again.
+//! in the register before the template goes, so that a crash between the two leaves a tombstone,
+//! and the next start erases again.
 
 use std::time::Duration;
 
@@ -53,8 +53,8 @@ impl Appliance {
         Ok(())
     }
 
-    /// Keeps what was handed over with an enrolment, and takes an old tombstone down. What the audit
-    /// is to note beside the enrolment.
+    /// Keeps what was handed over with an enrolment, and takes an old tombstone down. What the
+    /// audit is to note beside the enrolment.
     pub(super) fn enter(
         &self,
         errand: &Errand,
@@ -102,8 +102,8 @@ impl Appliance {
         Ok(Answer::ConsentKept { transaction: errand.transaction, subject })
     }
 
-    /// Takes a consent back: the template goes, the proof of the past consent stays. Somebody who is
-    /// enrolled without a consent, or not at all, is answered in the same way.
+    /// Takes a consent back: the template goes, the proof of the past consent stays. Somebody who
+    /// is enrolled without a consent, or not at all, is answered in the same way.
     pub(super) fn take_back(
         &self,
         errand: &Errand,

@@ -2,8 +2,8 @@
 //! it remembers, and what the law is told of all that.
 //!
 //! Without a profile there is none: an evaluation desk, with nobody enrolled for longer than a
-//! measurement. With one, every request is asked about under the facts of this moment, and the day's
-//! closing is honoured before the first request after it.
+//! measurement. With one, every request is asked about under the facts of this moment, and the
+//! day's closing is honoured before the first request after it.
 
 mod record;
 

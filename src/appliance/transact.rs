@@ -71,8 +71,9 @@ impl Appliance {
         Ok(Answer::Transaction(standing))
     }
 
-    /// A person lets the traveller in whom the machine referred (AI Act Art. 14(4); the Danish opinion
-    /// of 2009, "doubt benefits the guest"). No image is needed, and nobody can be kept out by it.
+    /// A person lets the traveller in whom the machine referred (AI Act Art. 14(4); the Danish
+    /// opinion of 2009, "doubt benefits the guest"). No image is needed, and nobody can be kept out
+    /// by it.
     fn override_referral(&self, errand: &Errand, at: &AtLane) -> Result<Answer, Refusal> {
         let transaction = at.transaction;
         let standing = self.register.standing(&at.lane, transaction)?;

@@ -20,8 +20,8 @@
 //! a line durable: some tens of microseconds on a server's SSD with power-loss protection, one to
 //! ten milliseconds on a plain one.
 //!
-//! Several processes may write one audit (an appliance, and a command line beside it): each takes the
-//! file's lock for an entry, and reads what others wrote before it writes.
+//! Several processes may write one audit (an appliance, and a command line beside it): each takes
+//! the file's lock for an entry, and reads what others wrote before it writes.
 //!
 //! Invariant: whoever is told `Ok` finds the entry after a crash; a file that was changed is not
 //! written on. Absent on purpose: an image, a template, a name, a document number.

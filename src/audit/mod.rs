@@ -1,10 +1,10 @@
 //! What happened, without a face in it. An entry is written before the reply leaves; if it cannot
 //! be written, the outcome is Refer.
 //!
-//! [`file`] keeps the entries: each names the hash of the one before it, so that a deletion, an edit
-//! or another order shows. [`checkpoint`] signs how many there are and the root of the tree over
-//! them, so that a tail that was cut off shows, too. [`verify`] finds all four, [`segment`] lets go
-//! of what is old enough.
+//! [`file`] keeps the entries: each names the hash of the one before it, so that a deletion, an
+//! edit or another order shows. [`checkpoint`] signs how many there are and the root of the tree
+//! over them, so that a tail that was cut off shows, too. [`verify`] finds all four, [`segment`]
+//! lets go of what is old enough.
 
 pub mod checkpoint;
 pub mod file;
@@ -121,8 +121,8 @@ pub struct AuditEntry {
     pub end: Option<AuditEnd>,
     /// A search, or what became of its hit.
     pub used: Option<AuditUse>,
-    /// Which person acted, where the caller acts for several; a name of the configuration, such as a
-    /// badge number.
+    /// Which person acted, where the caller acts for several; a name of the configuration, such as
+    /// a badge number.
     pub person: Option<ClientId>,
 }
 
@@ -168,7 +168,8 @@ pub trait AuditSink: Send + Sync {
         Ok(())
     }
 
-    /// Whom the audit knows to have been entered, each once. A sink that keeps nothing knows nobody.
+    /// Whom the audit knows to have been entered, each once. A sink that keeps nothing knows
+    /// nobody.
     ///
     /// # Errors
     /// [`AuditError`]: what was written cannot be read.

@@ -1,8 +1,8 @@
 //! Whether an audit is whole: nothing taken out, changed, moved or cut off.
 //!
 //! Each entry is held against the one before it, each file against the one before it, and the tree
-//! over all of them against signed checkpoints: the newest, which stands beside the audit, and those
-//! that left the machine. Who could write the folder *and* sign, and can also take back every
+//! over all of them against signed checkpoints: the newest, which stands beside the audit, and
+//! those that left the machine. Who could write the folder *and* sign, and can also take back every
 //! checkpoint that left, is not found; nothing on one machine can find them.
 
 use std::{

@@ -1,5 +1,5 @@
-//! `portcullis audit …`: whether the audit is whole, the key that says so, and a copy for whoever may
-//! ask for one.
+//! `portcullis audit …`: whether the audit is whole, the key that says so, and a copy for whoever
+//! may ask for one.
 
 use std::{fs, path::PathBuf};
 

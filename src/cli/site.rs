@@ -20,9 +20,11 @@ use crate::{
 /// What to do.
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// List the profiles that come with the appliance; with a name, print that one, to be filled in.
+    /// List the profiles that come with the appliance; with a name, print that one, to be filled
+    /// in.
     Profiles(ProfilesArguments),
-    /// Tell what a profile still lacks before it can be assessed; exit code 1 when it lacks anything.
+    /// Tell what a profile still lacks before it can be assessed; exit code 1 when it lacks
+    /// anything.
     Check(CheckArguments),
     /// Tell how far the site of a running appliance is.
     Show(Address),

@@ -1,8 +1,8 @@
 //! Two persons, separately: a hit of a watchlist is a question until both have answered (AI Act
 //! Art. 14(5)).
 //!
-//! Neither is told what the other said before both have. One who says no ends it: nothing is done to
-//! anybody. The same person under two credentials is one person; training that has expired, or a
+//! Neither is told what the other said before both have. One who says no ends it: nothing is done
+//! to anybody. The same person under two credentials is one person; training that has expired, or a
 //! credential that names no person, does not count.
 //!
 //! Invariant: pure; a hit that is not confirmed by as many different persons as it needs is never
@@ -95,8 +95,8 @@ pub struct Confirmations {
 }
 
 impl Confirmations {
-    /// A hit on `subject` begins to wait until `ends_s`; `needed` different persons confirm it (one,
-    /// where a law finds two disproportionate). Offering it again changes nothing.
+    /// A hit on `subject` begins to wait until `ends_s`; `needed` different persons confirm it
+    /// (one, where a law finds two disproportionate). Offering it again changes nothing.
     ///
     /// # Errors
     /// [`TooManyHits`].

@@ -39,8 +39,8 @@ pub enum Due {
         /// Civil time in seconds, UTC.
         before_s: i64,
     },
-    /// Forget consents that were over before: their proof has been kept as long as the audit. Once a
-    /// day.
+    /// Forget consents that were over before: their proof has been kept as long as the audit. Once
+    /// a day.
     ForgetConsents {
         /// Civil time in seconds, UTC.
         before_s: i64,
@@ -62,7 +62,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule that goes on from `honoured`. `hours` for a site whose galleries end with the day.
+    /// A schedule that goes on from `honoured`. `hours` for a site whose galleries end with the
+    /// day.
     #[must_use]
     pub fn new(hours: Option<Hours>, audit_days: u32, honoured: Honoured) -> Self {
         Self { hours, audit_days, honoured, last: None, rests_until_us: 0, forgot_on: None }

@@ -87,8 +87,8 @@ pub fn bind(listen: SocketAddr) -> Result<TcpListener, ServerError> {
     Ok(listener)
 }
 
-/// Certificate chain and key, ready to serve; with `client_ca`, to clients that present a certificate
-/// and to those that do not. Whose certificate is known is the token file's to say.
+/// Certificate chain and key, ready to serve; with `client_ca`, to clients that present a
+/// certificate and to those that do not. Whose certificate is known is the token file's to say.
 ///
 /// # Errors
 /// [`ServerError::Tls`], naming the file.

@@ -5,10 +5,10 @@
 //! # sha256 of the token                                            role     client   expiry (UTC)
 //! 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 gate     lane-7   1893456000
 //! ```
-//! A caller that presents a client certificate (mutual TLS) is known by the hash of that certificate,
-//! on a line of the same form. A token itself is 32 to 256 printable characters of the caller's choosing; only its hash is
-//! kept. Every entry is compared in constant time, and all of them are, so that the time of a
-//! refusal tells nothing.
+//! A caller that presents a client certificate (mutual TLS) is known by the hash of that
+//! certificate, on a line of the same form. A token itself is 32 to 256 printable characters of the
+//! caller's choosing; only its hash is kept. Every entry is compared in constant time, and all of
+//! them are, so that the time of a refusal tells nothing.
 
 use std::{fmt, path::Path};
 

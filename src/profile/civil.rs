@@ -1,9 +1,9 @@
 //! Civil time: what a clock on the wall of the site shows, and when its day ends.
 //!
 //! A closing is an instant, found anew from the civil date each time, so that summer time moves it
-//! as it moves the clock on the wall. Whoever carries duties out asks which closings lie between the
-//! last one that was honoured and now ([`Hours::closings_between`]): a job that was late, a machine
-//! that was off and a clock that leapt forward all find every closing that they missed.
+//! as it moves the clock on the wall. Whoever carries duties out asks which closings lie between
+//! the last one that was honoured and now ([`Hours::closings_between`]): a job that was late, a
+//! machine that was off and a clock that leapt forward all find every closing that they missed.
 //!
 //! Invariant: pure; the time comes in as seconds, the rules of the zones are part of the program.
 

@@ -2,8 +2,8 @@
 //! ways in. A profile is text (`profiles/*.toml`); a deployer copies one and fills it in.
 //!
 //! [`Profile::parse`] refuses what no profile may say; [`Profile::faults`] tells what one still
-//! lacks before it can be assessed; [`Profile::site`] is what the policy's texts are told. How far a
-//! site is (draft, assessed, active) is [`deployment`]; when its day ends is [`civil`].
+//! lacks before it can be assessed; [`Profile::site`] is what the policy's texts are told. How far
+//! a site is (draft, assessed, active) is [`deployment`]; when its day ends is [`civil`].
 //!
 //! Invariant: pure; a profile decides nothing: it is facts for the law.
 

@@ -8,16 +8,17 @@
 //! tombstones   SHA-256 of gallery and subject             second of the erasure, 8 bytes
 //! records      a name, such as "deployment"               nonce ‖ tag ‖ sealed JSON
 //! ```
-//! A tombstone outlives what it stands for: a gallery that was restored from an older backup is held
-//! against all of them before anybody is searched for. The register itself cannot be restored behind
-//! the back of the tombstones: its stand is recorded with the custodian, and an older one is refused
-//! by name ([`RegisterError::RolledBack`]).
+//! A tombstone outlives what it stands for: a gallery that was restored from an older backup is
+//! held against all of them before anybody is searched for. The register itself cannot be restored
+//! behind the back of the tombstones: its stand is recorded with the custodian, and an older one is
+//! refused by name ([`RegisterError::RolledBack`]).
 //!
 //! Taking a consent out for good ([`Register::forget`]) seals what is left under a new epoch's key
-//! and has the custodian destroy the old one, as a gallery does: older copies of the file are noise.
+//! and has the custodian destroy the old one, as a gallery does: older copies of the file are
+//! noise.
 //!
-//! Invariant: no value is in the file but sealed; no key of a table tells whom it is about to whoever
-//! does not know the opaque name already; what was committed is never forgotten silently.
+//! Invariant: no value is in the file but sealed; no key of a table tells whom it is about to
+//! whoever does not know the opaque name already; what was committed is never forgotten silently.
 
 mod consent;
 mod sealed;

@@ -1,5 +1,5 @@
-//! The systems that an appliance can be, from the first step to the last erasure, over HTTP and by a
-//! clock that the test sets. Names of tests bear the rows of requirements that they show.
+//! The systems that an appliance can be, from the first step to the last erasure, over HTTP and by
+//! a clock that the test sets. Names of tests bear the rows of requirements that they show.
 
 use std::{path::Path, sync::Arc};
 
@@ -562,7 +562,8 @@ fn gdpr_17_a_gallery_that_is_put_back_with_its_keys_brings_nobody_back() {
     server.post_json(&format!("{TIVOLI}/subjects"), &enrol).ok(201);
     let path = format!("{TIVOLI}/subjects/{}", id(1));
     drop(server);
-    // An operator who copies the key files, too, can open what was erased; the register still knows.
+    // An operator who copies the key files, too, can open what was erased; the register still
+    // knows.
     let both = ["galleries", "keys"];
     for name in both {
         copy(&folder.path().join(name), &backup.path().join(name));

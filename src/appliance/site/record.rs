@@ -1,5 +1,5 @@
-//! What a site remembers between two runs: how far it is, and which closings were honoured. Nothing about
-//! a person, so that it may outlive every key.
+//! What a site remembers between two runs: how far it is, and which closings were honoured. Nothing
+//! about a person, so that it may outlive every key.
 //!
 //! The file is JSON, replaced as a whole: an interrupted write leaves the old one.
 

@@ -14,7 +14,8 @@ use crate::{
     },
 };
 
-/// Record that the site was assessed: profile, purpose, model and class of threshold as they are now.
+/// Record that the site was assessed: profile, purpose, model and class of threshold as they are
+/// now.
 ///
 /// Refused while the profile lacks anything; `GET /v1/site` lists what.
 #[utoipa::path(

@@ -17,7 +17,8 @@ use crate::{
     },
 };
 
-/// Record a consent, in the place of an earlier one: who, when, which text, how, and that it was free.
+/// Record a consent, in the place of an earlier one: who, when, which text, how, and that it was
+/// free.
 #[utoipa::path(
     put,
     path = "/v1/galleries/{gallery}/subjects/{subject}/consent",

@@ -17,7 +17,8 @@ use crate::{
     },
 };
 
-/// Let a traveller in whom the machine referred, on a person's word. There is no call for the reverse.
+/// Let a traveller in whom the machine referred, on a person's word. There is no call for the
+/// reverse.
 #[utoipa::path(
     post,
     path = "/v1/lanes/{lane}/transactions/{transaction}/override",
@@ -28,7 +29,7 @@ use crate::{
     ),
     request_body = PurposeBody,
     responses(
-        (status = 200, description = "Let in; the audit holds who did it.", body = OverriddenAnswer),
+        (status = 200, description = "Let in; the audit says by whom.", body = OverriddenAnswer),
         (status = "default", description = "A problem document.",
             body = ProblemDocument, content_type = "application/problem+json"),
     )

@@ -55,8 +55,8 @@ impl From<RelationName> for RelationClass {
     }
 }
 
-/// A consent, as it was given. One that is bundled, conditional or a general authorisation counts as
-/// none; so does one whose purposes are others than exactly `face`.
+/// A consent, as it was given. One that is bundled, conditional or a general authorisation counts
+/// as none; so does one whose purposes are others than exactly `face`.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ConsentBody {
