@@ -27,7 +27,7 @@ use portcullis::{
     pipeline::{Reference, Task},
     policy::{AttackRule, Guards, Policy},
     time::{Clock, SimulatedClock},
-    types::{Action, Asked, Facts, FrameView, Outcome, Permission, Verdict},
+    types::{Action, Facts, FrameView, Outcome, Verdict},
 };
 use scene::{EDGE_PX, PICTURE_BYTES, Scene, Shows, detections, paint, picture};
 
@@ -109,10 +109,6 @@ impl Network for Still {
 struct Noting(Guards);
 
 impl Policy for Noting {
-    fn authorise(&self, asked: &Asked) -> Permission {
-        self.0.authorise(asked)
-    }
-
     fn decide(&self, facts: &Facts) -> Verdict {
         let verdict = self.0.decide(facts);
         AT_VERDICT.with(|at| at.set(counted()));

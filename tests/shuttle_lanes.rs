@@ -29,8 +29,8 @@ use portcullis::{
         register::Open,
     },
     types::{
-        Action, Asked, Attack, Caller, CaptureFact, Outcome, Purpose, Reason, Role, TransactionId,
-        Verdict,
+        Action, Asked, Attack, Caller, CaptureFact, Obligations, Outcome, Purpose, Reason, Role,
+        TransactionId, Verdict,
     },
 };
 use shuttle::{
@@ -170,7 +170,8 @@ impl Site {
         let entropy = SeededEntropy::new(1);
         let around = Surroundings { judges: line, clock: &YieldingClock, entropy: &entropy };
         let against = Box::new(Anything);
-        let passage = Passage::new(Arc::clone(open), terms, tap, against, asked, around);
+        let granted = (asked, Obligations::NONE);
+        let passage = Passage::new(Arc::clone(open), terms, tap, against, granted, around);
         // Nothing but the bell may be waited for: time stands still.
         let closing = passage.run(&|_| parker.sleep());
         assert!(!self.lane.status().tapped, "the tap is closed before anybody is told");

@@ -132,6 +132,7 @@ fn refer(reason: Reason) -> Verdict {
 fn guarded(verdict: Verdict, facts: &Facts, attack_required: bool) -> Verdict {
     let documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
     let mut false_documents = documents.filter(|held| matches!(held, Authenticity::Invalid(_)));
+    let attack_required = attack_required || facts.owed.contains(&Obligation::TestForAttacks);
     match verdict.outcome {
         _ if verdict.reasons.is_empty() => refer(POLICY_FAILED),
         Outcome::Admit if facts.engine != EngineFact::Sound => refer(ADMIT_WITHHELD),

@@ -120,14 +120,14 @@ pub struct Rule {
 }
 
 /// The rules that one action can meet.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Slice {
     permission: PolicySet,
     duties: PolicySet,
 }
 
 /// The checked texts. A clone shares them.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Law {
     pub(super) words: Words,
     pub(super) schema: Arc<Schema>,
@@ -413,8 +413,8 @@ impl Standing {
         let slice = &self.law.slices[action as usize];
         let ask = |texts| {
             let answer = self.authorizer.is_authorized(request, texts, &self.entities);
-            let error = answer.diagnostics().errors().next().map(ToString::to_string);
-            error.map_or(Ok(answer), Err)
+            let failed = answer.diagnostics().errors().next().map(ToString::to_string);
+            failed.map_or(Ok(answer), Err)
         };
         let permission = ask(&slice.permission)?;
         let mut held: Vec<&Rule> = self.law.rules_of(&permission).collect();

@@ -24,7 +24,7 @@ use crate::types::{
 pub(super) type Field = (String, RestrictedExpression);
 
 /// Names that every request needs.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Words {
     roles: [EntityTypeName; 6],
     actions: Vec<EntityUid>,
