@@ -199,7 +199,8 @@ impl Gate {
         let entropy = SeededEntropy::new(u64::from(self.dice.roll()));
         let around =
             Surroundings { judges: desk.as_ref(), clock: clock.as_ref(), entropy: &entropy };
-        let granted = (self.asked(&open), Obligations::NONE);
+        let asked = self.asked(&open);
+        let granted = (asked, Obligations::NONE);
         let mut passage =
             Passage::new(Arc::clone(&open), terms, tap, Box::new(passport), granted, around);
         let closing = loop {

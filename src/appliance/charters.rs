@@ -1,8 +1,8 @@
 //! What each gallery was made for, in a small file beside its own: `<gallery>.charter`.
 //!
 //! A request states a purpose, and the law holds it against the one that the gallery was made for
-//! (GDPR Art. 5(1)(b)). A gallery that an appliance makes has a charter; for one that was brought as
-//! a file an operator writes it. A charter that is absent or not understood records nothing, and
+//! (GDPR Art. 5(1)(b)). A gallery that an appliance makes has a charter; for one that was brought
+//! as a file an operator writes it. A charter that is absent or not understood records nothing, and
 //! the law says what then holds. There is nobody's data in it, and it is no secret.
 
 use std::{
@@ -49,7 +49,8 @@ impl Charters {
             match read(&path) {
                 Ok((name, purpose)) => drop(held.insert(name, purpose)),
                 Err(why) => {
-                    tracing::warn!(path = %path.display(), why, "not a charter; nothing is recorded");
+                    let path = path.display();
+                    tracing::warn!(%path, why, "not a charter; nothing is recorded");
                 }
             }
         }

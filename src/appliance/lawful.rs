@@ -56,7 +56,8 @@ pub enum UnlawfulError {
 /// # Errors
 /// [`UnlawfulError`], which says where.
 pub fn law(own: &[(String, String)]) -> Result<Arc<Law>, UnlawfulError> {
-    // The tables show what the texts of the house say; a deployer's forbid may well object to a case.
+    // The tables show what the texts of the house say; a deployer's forbid may well object to a
+    // case.
     let house = house()?;
     if own.is_empty() { Ok(house) } else { Ok(Arc::new(Law::new(SOURCES, own)?)) }
 }
@@ -158,8 +159,8 @@ impl Appliance {
         Ok(())
     }
 
-    /// What the law asks about a request, as far as this appliance keeps a record of it. What it does
-    /// not know it does not claim: a rule that needs a consent finds none.
+    /// What the law asks about a request, as far as this appliance keeps a record of it. What it
+    /// does not know it does not claim: a rule that needs a consent finds none.
     pub(super) fn circumstances(&self, request: &Request) -> Circumstances {
         if let Some(site) = &self.site {
             return self.circumstances_at(site, request);

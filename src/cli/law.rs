@@ -3,13 +3,13 @@
 use super::{Ended, Outcome, Scene};
 use crate::{
     appliance::{law, own_texts},
-    policy::{page, rows},
+    policy::page,
 };
 
 pub(super) fn run(scene: &Scene<'_>) -> Outcome {
     let law = law(&own_texts(&scene.config.policy.own_texts)?)?;
     if !scene.tell.json {
-        scene.tell.raw(&page(&law, &rows()?));
+        scene.tell.raw(&page(&law)?);
         return Ok(Ended::Done);
     }
     let rules = law.rules().iter().map(|rule| {

@@ -1,8 +1,8 @@
 //! The tables of cases beside the texts: who asks what, of which site, and what the rules must say.
 //!
-//! A case starts from a site, a gallery, a person and a consent with which nothing is wrong, and names
-//! what is different, in the words of `policies/schema.cedarschema`. The tables are run when the
-//! appliance starts: an appliance whose law does not say what its tables say is not ready.
+//! A case starts from a site, a gallery, a person and a consent with which nothing is wrong, and
+//! names what is different, in the words of `policies/schema.cedarschema`. The tables are run when
+//! the appliance starts: an appliance whose law does not say what its tables say is not ready.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -140,8 +140,8 @@ impl Case {
         self.compare(&permission, about).map(|()| about.is_some())
     }
 
-    /// `held` is the rule that the case is about, where it holds. What is owed is asked of that rule:
-    /// another may owe the same.
+    /// `held` is the rule that the case is about, where it holds. What is owed is asked of that
+    /// rule: another may owe the same.
     fn compare(&self, permission: &Permission, held: Option<&Rule>) -> Result<(), String> {
         let told = match permission {
             Permission::Granted(_) => None,

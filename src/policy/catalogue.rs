@@ -1,7 +1,7 @@
 //! Reason codes and what they mean to people: the sentence in five languages, and the article.
 //!
-//! A code is the contract; the sentence may be improved. Every code that a rule names has a sentence
-//! in every language, or the appliance does not start.
+//! A code is the contract; the sentence may be improved. Every code that a rule names has a
+//! sentence in every language, or the appliance does not start.
 
 use std::collections::BTreeMap;
 
@@ -125,7 +125,8 @@ impl Catalogue {
         self.0.get(code)
     }
 
-    /// What stands behind a reason; where it is in no language but its own, that one stands in for all.
+    /// What stands behind a reason; where it is in no language but its own, that one stands in for
+    /// all.
     #[must_use]
     pub fn explain(&self, reason: Reason) -> Ruling {
         self.ruling(reason.code).copied().unwrap_or_else(|| Ruling::plain(reason))

@@ -48,7 +48,8 @@ impl Finding {
     }
 }
 
-/// The guards. What they demand is what the site sets or the law's texts owe, whichever is stricter.
+/// The guards. What they demand is what the site sets or the law's texts owe, whichever is
+/// stricter.
 #[derive(Debug, Clone, Copy)]
 pub struct Guards {
     attack: AttackRule,
@@ -126,8 +127,8 @@ fn verdict(facts: &Facts, outcome: Outcome, reasons: Reasons) -> Verdict {
     Verdict { outcome, reasons, obligations }
 }
 
-/// Whoever matched is erased when the gate opens; whoever did not is discarded when it does not. At a
-/// list a hit is what is referred, so input of matches and confirmation belong to Refer.
+/// Whoever matched is erased when the gate opens; whoever did not is discarded when it does not. At
+/// a list a hit is what is referred, so input of matches and confirmation belong to Refer.
 fn falls_due(owed: Obligation, outcome: Outcome) -> bool {
     match owed {
         Obligation::EraseOnMatch | Obligation::SendEntryEvent => outcome == Outcome::Admit,

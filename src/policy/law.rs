@@ -1,13 +1,13 @@
 //! The law as text: parsed, checked against the schema, cut by action, applied to a site.
 //!
-//! A text holds three kinds of rule. A `permit` says who may do what; a `forbid` bears the code that
-//! a refusal names (`@reason`); a `permit` with `@obligation` permits nothing and says what is owed.
-//! The obligations are kept in a set of their own, so that no duty can open anything.
+//! A text holds three kinds of rule. A `permit` says who may do what; a `forbid` bears the code
+//! that a refusal names (`@reason`); a `permit` with `@obligation` permits nothing and says what is
+//! owed. The obligations are kept in a set of their own, so that no duty can open anything.
 //!
 //! Rules are cut by action when the appliance starts: a request meets the few that can concern it.
 //!
-//! Invariant: a rule that errs refuses. Cedar leaves out a forbid that cannot be evaluated, and would
-//! then permit; so any error in an answer is a refusal of its own.
+//! Invariant: a rule that errs refuses. Cedar leaves out a forbid that cannot be evaluated, and
+//! would then permit; so any error in an answer is a refusal of its own.
 
 use std::{collections::HashMap, str::FromStr, sync::Arc};
 
@@ -225,8 +225,8 @@ impl Law {
         &self.catalogue
     }
 
-    /// Holds a request against the schema, which [`Standing::authorise`] does not: a test shows once
-    /// that every request fits.
+    /// Holds a request against the schema, which [`Standing::authorise`] does not: a test shows
+    /// once that every request fits.
     #[cfg(test)]
     pub(super) fn check_request(&self, asked: &Asked, about: &Circumstances) -> Result<(), String> {
         self.words.request(asked, about, Some(self.schema.as_ref())).map(drop)

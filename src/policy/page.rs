@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{
     Law, Rule, SOURCES,
     case::{Covered, covered},
-    source::ROWS,
+    source::{DUTIES, ROWS},
 };
 
 /// A requirement that the law puts to the appliance.
@@ -34,6 +34,26 @@ pub struct Row {
 /// When the table is not well-formed.
 pub fn rows() -> Result<BTreeMap<String, Row>, toml::de::Error> {
     toml::from_str(ROWS)
+}
+
+/// What carries a duty out.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carried {
+    /// What; empty where nothing does yet.
+    #[serde(default)]
+    pub by: String,
+    /// Tests of that, as `file` or `file::function`.
+    #[serde(default)]
+    pub tests: Vec<String>,
+}
+
+/// What carries each duty out, by the duty's name.
+///
+/// # Errors
+/// When the table is not well-formed.
+pub fn duties() -> Result<BTreeMap<String, Carried>, toml::de::Error> {
+    toml::from_str(DUTIES)
 }
 
 /// The name of a row's test: its id as a name of Rust.
@@ -75,15 +95,18 @@ when { context.purpose == Purpose::\"access_control\" };
 ```
 ";
 
-/// The page. Rows of [`rows`], rules of `law`.
-#[must_use]
-pub fn page(law: &Arc<Law>, rows: &BTreeMap<String, Row>) -> String {
+/// The page about `law`.
+///
+/// # Errors
+/// When a table of rows or duties is not well-formed.
+pub fn page(law: &Arc<Law>) -> Result<String, toml::de::Error> {
     let mut page = HEAD.to_owned();
-    requirements(&mut page, law, rows);
+    requirements(&mut page, law, &rows()?);
+    carried(&mut page, &duties()?);
     let cases = SOURCES.iter().flat_map(|source| covered(law, source.cases)).collect();
     rules(&mut page, law, &cases);
     reasons(&mut page, law);
-    page
+    Ok(page)
 }
 
 /// Writing to a string does not fail.
@@ -124,6 +147,20 @@ fn requirements(page: &mut String, law: &Law, rows: &BTreeMap<String, Row>) {
             row.by,
             tests.collect::<Vec<_>>().join(", "),
         );
+    }
+}
+
+fn carried(page: &mut String, duties: &BTreeMap<String, Carried>) {
+    line!(page, "\n## Duties\n");
+    line!(
+        page,
+        "What carries each duty out. Where nothing does yet, a site that owes it needs a profile of \
+         its own, and there are none so far.\n\n| duty | carried out by | tests |\n|--|--|--|"
+    );
+    for (duty, Carried { by, tests }) in duties {
+        let by = if by.is_empty() { "**nothing yet**" } else { by };
+        let tests: Vec<String> = tests.iter().map(|test| format!("`{test}`")).collect();
+        line!(page, "| {duty} | {by} | {} |", tests.join(", "));
     }
 }
 

@@ -50,8 +50,8 @@ impl Words {
         &self.actions[action as usize]
     }
 
-    /// The request. At a gate it is not checked against the schema: tests show that these words fit,
-    /// and a rule that errs refuses.
+    /// The request. At a gate it is not checked against the schema: tests show that these words
+    /// fit, and a rule that errs refuses.
     pub(super) fn request(
         &self,
         asked: &Asked,

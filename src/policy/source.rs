@@ -43,5 +43,8 @@ pub(super) const SCHEMA: &str = include_str!("../../policies/schema.cedarschema"
 /// What is asked of the appliance, row by row.
 pub(super) const ROWS: &str = include_str!("../../policies/rows.toml");
 
+/// What carries each duty out.
+pub(super) const DUTIES: &str = include_str!("../../policies/duties.toml");
+
 /// The sentence of each reason, in every language.
 pub(super) const REASONS: &str = include_str!("../../policies/reasons.toml");

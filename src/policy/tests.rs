@@ -1,5 +1,5 @@
-//! Each requirement has a test that bears its id: the cases of its rules hold, and none of its rules
-//! and duties can be struck out without a case that fails.
+//! Each requirement has a test that bears its id: the cases of its rules hold, and none of its
+//! rules and duties can be struck out without a case that fails.
 
 use std::{
     collections::BTreeSet,
@@ -49,12 +49,17 @@ fn row(id: &str) {
     for rule in answering {
         needed(rule);
     }
-    for test in &row.tests {
+    are_there(id, &row.tests);
+}
+
+/// The tests that are named for `what` are in the repository.
+fn are_there(what: &str, tests: &[String]) {
+    for test in tests {
         let (file, function) = test.split_once("::").unwrap_or((test, ""));
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(!text.is_empty(), "{id}: {file} is not there");
-        assert!(text.contains(&format!("fn {function}")), "{id}: {file} has no test {function}");
+        assert!(!text.is_empty(), "{what}: {file} is not there");
+        assert!(text.contains(&format!("fn {function}")), "{what}: {file} has no test {function}");
     }
 }
 
@@ -118,17 +123,22 @@ fn every_rule_has_a_case_in_which_it_holds_and_one_in_which_it_is_silent() {
 }
 
 #[test]
-fn every_duty_is_owed_by_some_rule() {
+fn every_duty_is_owed_by_some_rule_and_the_page_says_what_carries_it_out() {
+    let mut duties = duties().expect("the duties are well-formed");
     for &duty in Obligation::ALL {
-        let by_guards = duty == Obligation::NotifyOfficer;
         let owed = LAW.rules().iter().any(|rule| rule.owed.contains(&duty));
-        assert!(owed || by_guards, "no rule owes {}", duty.name());
+        assert!(owed, "no rule owes {}", duty.name());
+        let carried = duties.remove(duty.name());
+        let carried = carried.unwrap_or_else(|| panic!("duties.toml lacks {}", duty.name()));
+        assert_eq!(carried.by.is_empty(), carried.tests.is_empty(), "{}", duty.name());
+        are_there(duty.name(), &carried.tests);
     }
+    assert!(duties.is_empty(), "no duties: {duties:?}");
 }
 
 #[test]
 fn the_page_in_the_repository_is_the_one_that_the_texts_give() {
-    let written = page(&LAW, &rows().expect("the rows are well-formed"));
+    let written = page(&LAW).expect("the tables are well-formed");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/law.md");
     let held = std::fs::read_to_string(path).unwrap_or_default();
     let differs = held.lines().zip(written.lines()).find(|(held, written)| held != written);

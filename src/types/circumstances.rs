@@ -1,8 +1,9 @@
-//! What the law asks about before anything is computed: the site, the caller, the gallery, the person.
+//! What the law asks about before anything is computed: the site, the caller, the gallery, the
+//! person.
 //!
-//! The appliance gathers these from profile, consent register and galleries; the policy's texts read
-//! them by the names that `policies/schema.cedarschema` gives them. Nothing here names a person: who
-//! consented to what lies in the register, and only its answers come here.
+//! The appliance gathers these from profile, consent register and galleries; the policy's texts
+//! read them by the names that `policies/schema.cedarschema` gives them. Nothing here names a
+//! person: who consented to what lies in the register, and only its answers come here.
 
 /// Where the site stands. Skipping a step is refused by the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,9 +1,10 @@
-//! Duties that follow from the law and that the appliance itself carries out.
+//! Duties that follow from the law.
 
 /// Names an obligation as the policy texts do (`@obligation("erase-on-match")`).
 macro_rules! obligations {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
-        /// A duty that the appliance itself carries out. The policy's texts say when it is owed.
+        /// A duty that follows from the law. The policy's texts say when it is owed, and
+        /// `policies/duties.toml` what carries it out.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum Obligation {
