@@ -4,9 +4,10 @@
 //! frame slots, `lanes.rs` makes lanes of their configuration, `standby.rs` knows who takes over
 //! from an engine, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
 //! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
-//! decided, `transact.rs` what is decided at a lane, `administer.rs` what is kept, `carried.rs`
-//! what travellers carry. Here they are put
-//! together, from a configuration or, for tests and simulations, from parts.
+//! decided, `transact.rs` what is decided at a lane, `hits.rs` what a search owes, `administer.rs`
+//! what is kept, `rights.rs` what a person may ask for, `carried.rs` what travellers carry.
+//! `site.rs` is what the appliance is used as. Here they are put together, from a configuration or,
+//! for tests and simulations, from parts.
 //!
 //! Invariant: no answer leaves that the audit does not hold. Beside the pipeline's own entries,
 //! every administrative act and every refused permission is recorded here.
@@ -16,12 +17,15 @@ mod carried;
 mod charters;
 mod execute;
 mod galleries;
+mod hits;
 pub mod keeping;
 mod lanes;
 mod lawful;
 pub mod models;
 pub mod offline;
 mod places;
+mod rights;
+pub mod site;
 mod standby;
 mod transact;
 pub mod trust;
@@ -31,13 +35,13 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, RwLock,
+        Arc, Mutex, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use crate::{
-    audit::{AuditError, AuditSink, file::FileAudit},
+    audit::{AuditError, AuditSink, FileAudit, Signer},
     backend::{
         Backend, BackendError, Description, Engine, FACTORIES, Plaintext, Unavailable, Wish,
         fpga::Fpga,
@@ -46,21 +50,23 @@ use crate::{
         lane::LaneSet,
         runner::{LanePlan, Lanes, failures},
     },
-    command::{Answer, Readiness, Refusal, Request, Service, Version},
+    command::{Answer, Readiness, Refusal, Request, Service, SiteDescription, Version},
     config::{
         AttackDetection, ComputeClass, Config, ConfigError, DocumentAuthentication, EngineName,
         Environment, FaceRulesName, PolicyChoice, SearchEngine,
     },
     document::authentication::TrustStore,
+    duty::schedule::{Honoured, Schedule},
     face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
     gallery::Gallery,
-    keys::process,
+    keys::{SigningKey, process, signing::SigningKeyError},
     limits::{LANE_SLOTS, SLOT_BYTES, SLOTS, TRANSACTIONS_REMEMBERED},
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
     pipeline::{self, Parts, Pipeline, Standby, slot::SlotPool},
     policy::{AttackRule, DocumentRule, Guards, Policy, Standing},
     random::Entropy,
+    register::Register as ConsentRegister,
     time::Clock,
     transaction::{
         Register,
@@ -75,12 +81,20 @@ use keeping::HolderKeys;
 pub use lawful::{UnlawfulError, evaluation_desk, law, own_texts};
 use models::Models;
 use places::Places;
+use site::{Site, SitePlace};
 use watched::Watched;
 
 /// File name of the audit in the state folder.
 const AUDIT_FILE: &str = "audit.jsonl";
+/// File name of the audit's signing key, beside the audit.
+const AUDIT_KEY_FILE: &str = "audit.key";
 /// File name of the journal of transactions in the state folder.
 const JOURNAL_FILE: &str = "transactions.jsonl";
+
+/// File name of the site's record in the state folder.
+const SITE_FILE: &str = "site.json";
+/// File name of the register of consents in the state folder.
+const REGISTER_FILE: &str = "register.redb";
 
 /// Why the appliance did not start. The operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -96,9 +110,23 @@ pub enum StartError {
         /// Where it was looked for.
         path: String,
     },
+    /// The site is not at hand.
+    #[error(transparent)]
+    Site(#[from] site::SiteError),
+    /// The audit's signing key is not usable.
+    #[error(transparent)]
+    AuditKey(#[from] SigningKeyError),
     /// The law cannot be applied.
     #[error(transparent)]
     Law(#[from] UnlawfulError),
+    /// Who was erased is in a gallery again, and could not be erased again.
+    #[error(
+        "a gallery holds somebody who was erased, and nothing is searched until it does not: {why}"
+    )]
+    Buried {
+        /// What was said.
+        why: String,
+    },
     /// The country certificates are not all there.
     #[error(transparent)]
     Trust(#[from] trust::TrustError),
@@ -230,8 +258,12 @@ pub struct Assembly {
     pub policy: Arc<dyn Policy>,
     /// What may be done here, and what is owed.
     pub standing: Standing,
+    /// What the appliance is used as; `None` for the desk of `standing`.
+    pub site: Option<SitePlace>,
     /// Where it is recorded.
     pub audit: Arc<dyn AuditSink>,
+    /// Days that the audit is kept.
+    pub audit_days: u32,
     /// What remembers the transactions of lanes; `None` for nothing that outlives the process.
     pub journal: Option<PathBuf>,
     /// Attempts of one traveller at a lane.
@@ -284,6 +316,8 @@ pub struct Appliance {
     calibration: Arc<Calibration>,
     holder_keys: HolderKeys,
     standing: RwLock<Arc<Standing>>,
+    site: Option<Site>,
+    schedule: Mutex<Schedule>,
     audit: Arc<Watched>,
     trust: TrustStore,
     world: World,
@@ -309,7 +343,7 @@ impl Appliance {
         config.check()?;
         let law = law(&own_texts(&config.policy.own_texts)?)?;
         let standing = Standing::new(law, &evaluation_desk()).map_err(UnlawfulError::from)?;
-        let audit = open_audit(config, environment)?;
+        let audit = open_audit(config, environment, world.entropy.as_ref())?;
         let galleries = keeping::place(config, environment, &world)?;
         let holder_keys = keeping::holder_keys(config)?;
         let trust = trust::trust_store([config.documents.trust_store.as_path()])?;
@@ -333,7 +367,9 @@ impl Appliance {
             },
             policy: Arc::new(policy(&config.policy)?),
             standing,
+            site: site_place(config, environment, &galleries)?,
             audit: Arc::new(audit),
+            audit_days: config.audit.retention_days,
             // Without a lane there is no transaction to remember.
             journal: match config.lane.is_empty() {
                 true => None,
@@ -364,6 +400,16 @@ impl Appliance {
         let attack_detection = assembly.attack.is_some();
         let slots = SlotPool::new(SLOTS + LANE_SLOTS * assembly.lanes.len(), SLOT_BYTES);
         let audit = Arc::new(Watched::new(assembly.audit));
+        let open = |place| Site::open(place, &calibration, assembly.fmr);
+        let site = assembly.site.map(open).transpose()?;
+        let now_s = world.clock.civil_s();
+        let (standing, schedule) = match &site {
+            None => {
+                let honoured = Honoured::default();
+                (assembly.standing, Schedule::new(None, assembly.audit_days, honoured))
+            }
+            Some(site) => site.begin(assembly.standing.law(), assembly.audit_days, now_s)?,
+        };
         let register = register(assembly.journal.as_deref())?;
         let folder = assembly.galleries.folder.clone();
         let (kind, layout) = (calibration.kind(), calibration.layout());
@@ -386,7 +432,7 @@ impl Appliance {
             standby: assembly.standby,
         });
         let lanes = Lanes::start(assembly.lanes, &slots, &world.clock, &world.meter);
-        Ok(Self {
+        let appliance = Self {
             lanes,
             pipeline,
             places: Places::new(SLOTS),
@@ -396,7 +442,9 @@ impl Appliance {
             attempts: assembly.attempts,
             calibration,
             holder_keys: assembly.holder_keys,
-            standing: RwLock::new(Arc::new(assembly.standing)),
+            standing: RwLock::new(Arc::new(standing)),
+            site,
+            schedule: Mutex::new(schedule),
             audit,
             trust: assembly.trust,
             world,
@@ -407,7 +455,12 @@ impl Appliance {
             deadline_ms: assembly.deadline_ms,
             drain_ms: assembly.drain_ms,
             stopping: AtomicBool::new(false),
-        })
+        };
+        // Before anybody is searched for: what ended while the machine was off, and who was erased
+        // in a gallery that was put back from an older copy.
+        appliance.honour_duties();
+        appliance.bury_again().map_err(|error| StartError::Buried { why: error.to_string() })?;
+        Ok(appliance)
     }
 
     /// How embeddings become templates here.
@@ -489,11 +542,18 @@ impl Service for Appliance {
         }
     }
 
+    fn site(&self) -> Option<SiteDescription> {
+        self.site.as_ref().map(|site| site.describe(self.world.clock.civil_s()))
+    }
+
     fn housekeep(&self) {
         self.audit.catch_up();
         self.galleries.reopen();
         self.settle();
-        self.expire();
+        if let Err(error) = self.audit.seal() {
+            tracing::error!(%error, "audit: no checkpoint");
+        }
+        self.honour_duties();
         self.measure();
     }
 
@@ -554,14 +614,71 @@ fn register(journal: Option<&Path>) -> Result<Register, StartError> {
     Ok(Register::new(journal, remembered))
 }
 
-fn open_audit(config: &Config, environment: &Environment) -> Result<FileAudit, StartError> {
+/// What signs the audit's checkpoints; its key is made at the first start.
+///
+/// # Errors
+/// [`StartError::Config`] or [`StartError::AuditKey`].
+pub fn audit_signer(
+    config: &Config,
+    environment: &Environment,
+    entropy: &dyn Entropy,
+) -> Result<Signer, StartError> {
+    let path = match config.audit.key.as_os_str().is_empty() {
+        true => audit_path(config, environment)?.with_file_name(AUDIT_KEY_FILE),
+        false => config.audit.key.clone(),
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|error: io::Error| StartError::AuditFolder {
+        path: path.display().to_string(),
+        why: error.to_string(),
+    })?;
+    Ok(Signer::new(&config.audit.name, SigningKey::at(&path, entropy)?))
+}
+
+/// What the configuration says that the appliance is used as.
+fn site_place(
+    config: &Config,
+    environment: &Environment,
+    galleries: &GalleryPlace,
+) -> Result<Option<SitePlace>, StartError> {
+    let named = config.site.profile.as_path();
+    if named.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let of_state = |configured: &Path, name: &str| match configured.as_os_str().is_empty() {
+        true => environment.state_folder().map(|folder| folder.join(name)),
+        false => Ok(configured.to_owned()),
+    };
+    let (custodian, entropy) = (Arc::clone(&galleries.means.custodian), &galleries.means.entropy);
+    let register = match galleries.folder {
+        // What is sealed with keys that end with the process is not kept beyond it.
+        None => ConsentRegister::in_memory(custodian, Arc::clone(entropy)),
+        Some(_) => {
+            let path = of_state(&config.site.register, REGISTER_FILE)?;
+            ConsentRegister::open(&path, custodian, Arc::clone(entropy))
+        }
+    };
+    Ok(Some(SitePlace {
+        profile: site::profile(named)?,
+        record: Some(of_state(&config.site.record, SITE_FILE)?),
+        register: register.map_err(site::SiteError::from)?,
+        people: config.person.clone(),
+    }))
+}
+
+fn open_audit(
+    config: &Config,
+    environment: &Environment,
+    entropy: &dyn Entropy,
+) -> Result<FileAudit, StartError> {
     let path = audit_path(config, environment)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|error: io::Error| StartError::AuditFolder {
         path: path.display().to_string(),
         why: error.to_string(),
     })?;
-    FileAudit::open(&path).map_err(StartError::Audit)
+    let signer = audit_signer(config, environment, entropy)?;
+    FileAudit::open(&path, signer).map_err(StartError::Audit)
 }
 
 /// What the configuration says of an engine, asked for by its name or not.

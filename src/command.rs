@@ -11,6 +11,7 @@ mod encoded;
 mod keeping;
 mod refusal;
 mod service;
+mod site;
 mod transact;
 
 use std::fmt;
@@ -21,6 +22,10 @@ pub use keeping::{
 };
 pub use refusal::Refusal;
 pub use service::{Readiness, Service, Version};
+pub use site::{
+    AgeClass, Consent, Entered, Given, Ground, HitStanding, Papers, Record, RelationClass,
+    SiteDescription, SiteStep, Stand, SubjectExport, TakenBack, Vote, VoteRefused,
+};
 pub use transact::{
     Against, AtLane, Display, DisplayText, Ended, LaneCommand, Listener, RegisterError, Standing,
     display_texts,
@@ -150,6 +155,8 @@ pub enum Command {
         images: Vec<EncodedImage>,
         /// Classes, group, validity.
         terms: Terms,
+        /// Consent, or the ground of an entry.
+        papers: Papers,
     },
     /// Add a record that only its holder's secret opens, and that no search finds.
     EnrolHolder {
@@ -159,6 +166,8 @@ pub enum Command {
         image: EncodedImage,
         /// When it may be used. Classes and groups are for searches, and none finds it.
         terms: Terms,
+        /// Consent.
+        papers: Papers,
     },
     /// Remove a subject, or a holder's record.
     Erase {
@@ -167,12 +176,33 @@ pub enum Command {
         /// Who.
         subject: SubjectId,
     },
+    /// Remove everybody whom somebody entered, such as one operator in one week.
+    EraseEntered {
+        /// Who.
+        entered: Entered,
+    },
     /// Remove everybody who is meant.
     EraseSelected {
         /// Where.
         gallery: GalleryId,
         /// Who.
         selection: Selection,
+    },
+    /// Tell a person what is held about that person.
+    ExportSubject {
+        /// Where.
+        gallery: GalleryId,
+        /// Who.
+        subject: SubjectId,
+    },
+    /// Record a consent.
+    GiveConsent {
+        /// For which gallery.
+        gallery: GalleryId,
+        /// Whose.
+        subject: SubjectId,
+        /// What was given.
+        given: Given,
     },
     /// Search, 1:N.
     Identify {
@@ -193,6 +223,8 @@ pub enum Command {
         not_before_s: Option<i64>,
         /// First second at which it is not accepted any more.
         expiry_s: i64,
+        /// Consent.
+        papers: Papers,
     },
     /// Do something with a transaction of a lane.
     Lane {
@@ -200,6 +232,11 @@ pub enum Command {
         at: AtLane,
         /// What.
         command: LaneCommand,
+    },
+    /// List whom somebody entered, for telling them.
+    ListAffected {
+        /// Who.
+        entered: Entered,
     },
     /// Hand a frame of a lane over.
     PushFrame {
@@ -209,6 +246,11 @@ pub enum Command {
         frame: EncodedImage,
         /// What the detector named in the lane's configuration said of it.
         external_attack: Option<f32>,
+    },
+    /// Tell how a hit of a watchlist stands.
+    ReadHit {
+        /// The search's name in the audit.
+        hit: TransactionId,
     },
     /// Move a subject to another group.
     Regroup {
@@ -229,6 +271,8 @@ pub enum Command {
         images: Vec<EncodedImage>,
         /// Classes, group, validity.
         terms: Terms,
+        /// Consent, or the ground of an entry.
+        papers: Papers,
     },
     /// Keep a subject out of every search and comparison, or lift that again.
     Restrict {
@@ -239,6 +283,17 @@ pub enum Command {
         /// Whether it is kept out.
         restricted: bool,
     },
+    /// Take a step of the deployment.
+    Step(SiteStep),
+    /// Take a consent back: what is enrolled under it goes with it.
+    TakeBack {
+        /// For which gallery.
+        gallery: GalleryId,
+        /// Whose.
+        subject: SubjectId,
+        /// By withdrawal or objection.
+        how: TakenBack,
+    },
     /// Compare, 1:1 with each reference.
     Verify {
         /// The live capture.
@@ -247,6 +302,13 @@ pub enum Command {
         references: Vec<ReferenceSource>,
         /// An administrator's own false match rate.
         fmr: Option<f64>,
+    },
+    /// Confirm or reject a hit of a watchlist.
+    Vote {
+        /// The search's name in the audit.
+        hit: TransactionId,
+        /// Which.
+        vote: Vote,
     },
 }
 
@@ -260,7 +322,11 @@ impl Command {
             Self::DescribeGallery { .. } => Action::DescribeGallery,
             Self::Embed { .. } => Action::Embed,
             Self::Enrol { .. } | Self::EnrolHolder { .. } => Action::Enrol,
-            Self::Erase { .. } | Self::EraseSelected { .. } => Action::Erase,
+            Self::Erase { .. } | Self::EraseEntered { .. } | Self::EraseSelected { .. } => {
+                Action::Erase
+            }
+            Self::ExportSubject { .. } => Action::ExportSubject,
+            Self::GiveConsent { .. } => Action::GiveConsent,
             Self::Identify { .. } => Action::Identify,
             Self::IssueToken { .. } => Action::IssueToken,
             Self::Lane { command, .. } => match command {
@@ -270,12 +336,20 @@ impl Command {
                 | LaneCommand::Watch(_)
                 | LaneCommand::Cancel
                 | LaneCommand::Left => Action::FollowTransaction,
+                LaneCommand::Override => Action::Override,
             },
+            Self::ListAffected { .. } => Action::ListAffected,
             Self::PushFrame { .. } => Action::PushFrame,
+            Self::ReadHit { .. } => Action::FollowTransaction,
             Self::Regroup { .. } => Action::Regroup,
             Self::Replace { .. } => Action::Replace,
             Self::Restrict { .. } => Action::Restrict,
+            Self::Step(SiteStep::Assess) => Action::Assess,
+            Self::Step(SiteStep::Activate) => Action::Activate,
+            Self::TakeBack { how: TakenBack::Withdrawn, .. } => Action::WithdrawConsent,
+            Self::TakeBack { how: TakenBack::Objected, .. } => Action::Object,
             Self::Verify { .. } => Action::Verify,
+            Self::Vote { .. } => Action::Confirm,
         }
     }
 
@@ -290,10 +364,16 @@ impl Command {
             | Self::EnrolHolder { gallery, .. }
             | Self::Erase { gallery, .. }
             | Self::EraseSelected { gallery, .. }
+            | Self::ExportSubject { gallery, .. }
+            | Self::GiveConsent { gallery, .. }
             | Self::Identify { gallery, .. }
             | Self::Regroup { gallery, .. }
             | Self::Replace { gallery, .. }
-            | Self::Restrict { gallery, .. } => Some(gallery),
+            | Self::Restrict { gallery, .. }
+            | Self::TakeBack { gallery, .. } => Some(gallery),
+            Self::EraseEntered { entered } | Self::ListAffected { entered } => {
+                Some(&entered.gallery)
+            }
             Self::Verify { references, .. } => gallery_of(references),
             Self::Lane { command: LaneCommand::Open { against, .. }, .. } => match against {
                 Against::References(references) => gallery_of(references),
@@ -302,7 +382,10 @@ impl Command {
             Self::Embed { .. }
             | Self::IssueToken { .. }
             | Self::Lane { .. }
-            | Self::PushFrame { .. } => None,
+            | Self::PushFrame { .. }
+            | Self::ReadHit { .. }
+            | Self::Step(_)
+            | Self::Vote { .. } => None,
         }
     }
 
@@ -469,6 +552,31 @@ pub enum Answer {
     Gallery(GalleryDescription),
     /// How a transaction of a lane stands.
     Transaction(Standing),
+    /// A consent was recorded.
+    ConsentKept {
+        /// Its name in the audit.
+        transaction: TransactionId,
+        /// Whose.
+        subject: SubjectId,
+    },
+    /// What is held about a person.
+    Export(Box<SubjectExport>),
+    /// Whom somebody entered.
+    Affected {
+        /// Its name in the audit.
+        transaction: TransactionId,
+        /// Each once.
+        subjects: Vec<SubjectId>,
+    },
+    /// What the site is, after a step.
+    Site(Box<SiteDescription>),
+    /// How a hit stands.
+    Hit(HitStanding),
+    /// A traveller was let in whom the machine referred.
+    Overridden {
+        /// The lane's transaction.
+        transaction: TransactionId,
+    },
     /// A lane has the frame.
     FrameTaken {
         /// The lane.

@@ -12,6 +12,7 @@ mod document;
 mod engine;
 mod environment;
 mod lane;
+mod site;
 
 use std::{
     net::SocketAddr,
@@ -25,6 +26,7 @@ pub use attack::{AttackChoice, AttackDetectorName, AttackNetworkFile};
 pub use engine::{ComputeClass, EngineChoice, EngineName, SearchEngine};
 pub use environment::Environment;
 pub use lane::{FormatName, LaneKeys, SourceName};
+pub use site::{PersonKeys, SiteChoice};
 
 /// The documented defaults, as `portcullis config` prints them.
 pub const DEFAULT_TEXT: &str = include_str!("config.default.toml");
@@ -97,6 +99,8 @@ pub enum ConfigError {
 pub struct Config {
     /// Cameras and gates; none where the gates' controllers send whole requests.
     pub lane: Vec<LaneKeys>,
+    /// Persons behind credentials; none where nobody's training is asked for.
+    pub person: Vec<PersonKeys>,
     /// The API.
     pub server: Server,
     /// Model files.
@@ -109,6 +113,8 @@ pub struct Config {
     pub policy: PolicyChoice,
     /// Whose documents are genuine.
     pub documents: Documents,
+    /// What the appliance is used as.
+    pub site: SiteChoice,
     /// Where decisions are written.
     pub audit: Audit,
     /// Who is enrolled, and who keeps the keys.
@@ -131,6 +137,8 @@ pub struct Server {
     pub tls_certificate: PathBuf,
     /// PEM private key; empty for none.
     pub tls_key: PathBuf,
+    /// PEM certificates of who signs clients' certificates; empty for none.
+    pub tls_client_ca: PathBuf,
     /// Token file; empty for none.
     pub tokens: PathBuf,
     /// Roles without a token file.
@@ -184,13 +192,19 @@ pub struct Documents {
 }
 
 /// `[audit]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Audit {
     /// The file; empty for the default one.
     pub path: PathBuf,
     /// The journal of transactions; empty for the default one.
     pub journal: PathBuf,
+    /// The key that signs checkpoints; empty for the default one.
+    pub key: PathBuf,
+    /// Name of the log in its checkpoints.
+    pub name: String,
+    /// Days that entries are kept.
+    pub retention_days: u32,
 }
 
 /// `[gallery]`.
@@ -372,6 +386,7 @@ impl Default for Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 8460)),
             tls_certificate: PathBuf::new(),
             tls_key: PathBuf::new(),
+            tls_client_ca: PathBuf::new(),
             tokens: PathBuf::new(),
             local_roles: vec![RoleName::Operator, RoleName::Gate, RoleName::Administrator],
         }
@@ -398,6 +413,14 @@ impl Default for PolicyChoice {
             embed_enabled: false,
             own_texts: Vec::new(),
         }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        let name = "portcullis/audit".to_owned();
+        let none = PathBuf::new;
+        Self { path: none(), journal: none(), key: none(), name, retention_days: 365 }
     }
 }
 
@@ -546,6 +569,14 @@ impl Config {
             return refuse("policy.attempts", attempts.to_string(), &why);
         }
         self.policy.weaknesses_accepted()?;
+        let kept = self.audit.retention_days;
+        if kept < limits::AUDIT_DAYS_MIN {
+            let why = format!("at least {} (six months)", limits::AUDIT_DAYS_MIN);
+            return refuse("audit.retention_days", kept.to_string(), &why);
+        }
+        if self.audit.name.trim().is_empty() {
+            return refuse("audit.name", String::new(), "checkpoints bear the log's name");
+        }
         self.engine.check()?;
         let held = &self.limits;
         let bounds = [
@@ -570,7 +601,15 @@ impl Config {
             let why = "tls_certificate and tls_key belong together: set both or neither";
             return refuse("server.tls_certificate", tls.0.display().to_string(), why);
         }
+        let clients = &self.server.tls_client_ca;
+        let has_tokens = !self.server.tokens.as_os_str().is_empty();
+        if !clients.as_os_str().is_empty() && (tls.0.as_os_str().is_empty() || !has_tokens) {
+            let why = "needs tls_certificate, and server.tokens, which says whose certificates are \
+                       known";
+            return refuse("server.tls_client_ca", clients.display().to_string(), why);
+        }
         lane::check(&self.lane)?;
+        site::check(&self.person)?;
         self.attack.check()?;
         self.gallery.check()?;
         self.check_exposure()
@@ -667,6 +706,7 @@ mod tests {
             ("PORTCULLIS_MODELS_DETECT_PX", "100", "a multiple of 32"),
             ("PORTCULLIS_LIMITS_BODY_BYTES", "99999999999", "lowered, not raised"),
             ("PORTCULLIS_POLICY_ATTEMPTS", "0", "1 to 5"),
+            ("PORTCULLIS_AUDIT_RETENTION_DAYS", "183", "at least 184"),
             ("PORTCULLIS_POLICY_ATTACK_THRESHOLD", "0", "above 0 and at most 1"),
             ("PORTCULLIS_ATTACK_DETECTOR", "eyes", "unknown variant `eyes`"),
             ("PORTCULLIS_ATTACK_DETECTOR", "listed", "[[attack.network]]"),

@@ -14,15 +14,18 @@ pub mod face;
 pub mod model;
 pub mod ops;
 pub mod policy;
+pub mod profile;
 
 // Layer 2: how. The only unsafe islands.
 pub mod audit;
 pub mod backend;
 pub mod gallery;
 pub mod keys;
+pub mod register;
 
 // Layer 3: flow.
 pub mod capture;
+pub mod duty;
 pub mod pipeline;
 pub mod transaction;
 

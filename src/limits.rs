@@ -175,6 +175,20 @@ pub const TRUST_TRIES_MAX: usize = 16;
 /// Longest that a device may take to answer, in milliseconds, before it counts as lost: many times
 /// what the slowest of them needs for a batch.
 pub const DEVICE_WAIT_MS_MAX: u64 = 120_000;
+/// Days that the audit is kept at least: six months (AI Act Art. 19 and 26(6)).
+pub const AUDIT_DAYS_MIN: u32 = 184;
+/// Zones (camera groups) of one site; the largest that the source documents name has 12 entrances.
+pub const SITE_ZONES_MAX: usize = 64;
+/// Largest profile that is read, in bytes.
+pub const PROFILE_BYTES_MAX: u64 = 256 * 1024;
+/// Consents that are held at most.
+pub const CONSENTS_MAX: u64 = 1_000_000;
+/// Persons behind credentials.
+pub const PERSONS_MAX: usize = 1_024;
+/// Time in which a hit of a watchlist must be confirmed, in seconds.
+pub const HIT_WAIT_S: i64 = 15 * 60;
+/// Hits of a watchlist that wait for their confirmations.
+pub const HITS_MAX: usize = 1_024;
 /// Compute threads of one engine.
 pub const ENGINE_THREADS_MAX: usize = 64;
 

@@ -216,8 +216,9 @@ fn a_port_in_use_and_an_open_door_are_refused() {
 }
 
 /// A certificate of its own for 127.0.0.1, where openssl is at hand.
-fn certificate(home: &Home, test: &str) -> Option<[PathBuf; 2]> {
-    let (certificate, key) = (home.path("certificate.pem"), home.path("key.pem"));
+fn certificate(home: &Home, test: &str, name: &str) -> Option<[PathBuf; 2]> {
+    let (certificate, key) =
+        (home.path(&format!("{name}.pem")), home.path(&format!("{name}-key.pem")));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"])
         .args(["-subj", "/CN=gate", "-addext", "subjectAltName=IP:127.0.0.1"])
@@ -231,8 +232,13 @@ fn certificate(home: &Home, test: &str) -> Option<[PathBuf; 2]> {
     None
 }
 
-/// One request over TLS, trusting `certificate` alone.
-fn over_tls(address: &str, certificate: &Path, request: &str) -> String {
+/// One request over TLS, trusting `certificate` alone; with a certificate and key of the client's.
+fn over_tls(
+    address: &str,
+    certificate: &Path,
+    client: Option<&[PathBuf; 2]>,
+    request: &str,
+) -> String {
     let mut roots = rustls::RootCertStore::empty();
     let trusted = CertificateDer::from_pem_file(certificate).expect("a certificate");
     roots.add(trusted).expect("a root");
@@ -240,8 +246,15 @@ fn over_tls(address: &str, certificate: &Path, request: &str) -> String {
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match client {
+        None => config.with_no_client_auth(),
+        Some([certificate, key]) => {
+            let chain = vec![CertificateDer::from_pem_file(certificate).expect("a certificate")];
+            let key = rustls::pki_types::PrivateKeyDer::from_pem_file(key).expect("a key");
+            config.with_client_auth_cert(chain, key).expect("a pair")
+        }
+    };
     let name = "127.0.0.1".try_into().expect("an address");
     let session = rustls::ClientConnection::new(Arc::new(config), name).expect("a session");
     let socket = TcpStream::connect(address).expect("it listens");
@@ -256,14 +269,22 @@ fn over_tls(address: &str, certificate: &Path, request: &str) -> String {
 fn beyond_loopback_it_speaks_tls_to_those_with_a_token() {
     let test = "beyond_loopback_it_speaks_tls_to_those_with_a_token";
     let Some(home) = Home::new().with_models(test) else { return };
-    let Some([certificate, key]) = certificate(&home, test) else { return };
+    let Some([certificate, key]) = certificate(&home, test, "server") else { return };
+    let Some(lane) = self::certificate(&home, test, "lane") else { return };
+    let Some(stranger) = self::certificate(&home, test, "stranger") else { return };
     let token = "0123456789abcdef0123456789abcdef";
     let line = format!("{} operator desk 9999999999\n", portcullis::model::hash(token.as_bytes()));
+    let of_lane = CertificateDer::from_pem_file(&lane[0]).expect("a certificate");
+    let line = format!("{line}{} gate lane-7 9999999999\n", portcullis::model::hash(&of_lane));
     let tokens = home.write("tokens", line);
+    let both: Vec<String> = [&lane, &stranger]
+        .map(|[certificate, _]| fs::read_to_string(certificate).expect("a certificate"))
+        .to_vec();
+    let clients = home.write("clients.pem", both.concat());
     let text = |key: &Path| {
         format!(
             "[server]\nlisten = \"0.0.0.0:0\"\ntls_certificate = {certificate:?}\n\
-             tls_key = {key:?}\ntokens = {tokens:?}\n"
+             tls_key = {key:?}\ntokens = {tokens:?}\ntls_client_ca = {clients:?}\n"
         )
     };
     let wrong = home.write("wrong.toml", text(&tokens));
@@ -274,12 +295,15 @@ fn beyond_loopback_it_speaks_tls_to_those_with_a_token() {
     let port = serving.url.rsplit(':').next().expect("a port").to_owned();
     assert!(serving.url.starts_with("https"), "{}", serving.url);
     let address = format!("127.0.0.1:{port}");
-    let ask = |header: &str| {
+    let ask = |client: Option<&[PathBuf; 2]>, header: &str| {
         let head = "GET /v1/version HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n";
-        over_tls(&address, &certificate, &format!("{head}{header}\r\n"))
+        over_tls(&address, &certificate, client, &format!("{head}{header}\r\n"))
     };
-    assert!(ask("").starts_with("HTTP/1.1 401"), "without a token");
-    let answer = ask(&format!("Authorization: Bearer {token}\r\n"));
+    assert!(ask(None, "").starts_with("HTTP/1.1 401"), "without a token");
+    // SE-3: a certificate that the token file does not know is as good as none.
+    assert!(ask(Some(&stranger), "").contains("TOKEN_UNKNOWN"), "not in the token file");
+    assert!(ask(Some(&lane), "").starts_with("HTTP/1.1 200"), "known by its certificate");
+    let answer = ask(None, &format!("Authorization: Bearer {token}\r\n"));
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("calibration"), "{answer}");
     assert_eq!(serving.stop(), Some(0));
 }

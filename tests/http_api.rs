@@ -47,6 +47,8 @@ mod png;
 mod real;
 #[path = "scene/mod.rs"]
 mod scene;
+#[path = "http_api/site.rs"]
+mod site;
 #[path = "http_api/steady.rs"]
 mod steady;
 #[path = "http_api/telemetry.rs"]

@@ -275,7 +275,7 @@ impl Sim {
     fn identify(&self) -> Task {
         let threshold = self.scene.calibration.threshold(1e-4).expect("a row");
         let tiles = self.gallery.source();
-        Task::Identify { tiles, threshold, best: 5, class_bits: 1, group: None }
+        Task::Identify { tiles, threshold, doubt_from: None, best: 5, class_bits: 1, group: None }
     }
 
     /// Somebody to be found in the gallery; false when no slot is free.

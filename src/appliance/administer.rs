@@ -18,8 +18,8 @@ use super::{
 use crate::{
     audit::{AuditEntry, AuditErasure},
     command::{
-        Answer, EncodedImage, Enrolment, Erased, FaceReport, GalleryDescription, KeptBy, Part,
-        Refusal,
+        Answer, EncodedImage, Enrolment, Erased, FaceReport, GalleryDescription, KeptBy, Papers,
+        Part, Refusal,
     },
     gallery::{Erasure, Gallery, GalleryError, Receipt, Residency},
     keys::holder::record::{HolderRecords, RecordId},
@@ -37,15 +37,27 @@ const HOLDER_LEAVES: &str = "a copy of the file made before, together with the t
 /// Whom an erasure concerns.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Meant {
-    subject: Option<SubjectId>,
-    selection: Option<Selection>,
+    pub(super) subject: Option<SubjectId>,
+    pub(super) selection: Option<Selection>,
+}
+
+impl From<&Receipt> for AuditErasure {
+    fn from(receipt: &Receipt) -> Self {
+        Self {
+            rows: Some(receipt.rows),
+            generation: receipt.generation,
+            epoch_destroyed: Some(receipt.epoch_destroyed),
+            custodian: receipt.custodian.to_owned(),
+            at_s: receipt.at_s,
+        }
+    }
 }
 
 /// What an erasure destroyed, before anybody has waited for it.
-struct Done {
-    erased: Erased,
+pub(super) struct Done {
+    pub(super) erased: Erased,
     /// `None` where nothing could be held by a search.
-    erasure: Option<Erasure>,
+    pub(super) erasure: Option<Erasure>,
 }
 
 impl Appliance {
@@ -126,15 +138,18 @@ impl Appliance {
         name: &GalleryId,
         subject: Option<SubjectId>,
         images: &[EncodedImage],
-        terms: Enrolment,
+        (terms, papers): (Enrolment, Papers),
     ) -> Result<Answer, Refusal> {
         let gallery = self.galleries.searchable(name)?;
         let (templates, faces) = self.templates(errand, images)?;
+        self.is_one_person(&templates)?;
         let random = || SubjectId::from_bytes(random_id(self.world.entropy.as_ref()));
         let subject = subject.unwrap_or_else(random);
         // Recorded before it is searchable: an entry without its row is harmless, a row that nobody
         // recorded is not.
-        self.record(errand, Some(subject), vec!["ENROLLED"])?;
+        let terms = self.within_site(terms);
+        let noted = self.enter(errand, name, subject, papers)?;
+        self.record(errand, Some(subject), [&["ENROLLED"][..], &noted].concat())?;
         let generation = gallery
             .enrol(subject, templates, terms)
             .map_err(|error| Refusal::of_gallery(name, error))?;
@@ -166,12 +181,15 @@ impl Appliance {
         name: &GalleryId,
         subject: SubjectId,
         images: &[EncodedImage],
-        terms: Enrolment,
+        (terms, papers): (Enrolment, Papers),
     ) -> Result<Answer, Refusal> {
         let gallery = self.galleries.searchable(name)?;
         // Before its pictures are looked at: who is not there cannot be replaced.
         gallery.records_of(subject).map_err(|error| Refusal::of_gallery(name, error))?;
         let (templates, faces) = self.templates(errand, images)?;
+        self.is_one_person(&templates)?;
+        let terms = self.within_site(terms);
+        self.enter(errand, name, subject, papers)?;
         let meant = Meant { subject: Some(subject), selection: None };
         let done = self.in_audit(errand, meant, || {
             let erasure = gallery.replace(subject, templates, terms);
@@ -219,10 +237,23 @@ impl Appliance {
         name: &GalleryId,
         subject: SubjectId,
     ) -> Result<Answer, Refusal> {
-        let kept = self.galleries.kept(name)?;
         let meant = Meant { subject: Some(subject), selection: None };
-        let done = self.in_audit(errand, meant, || match &kept {
+        self.galleries.kept(name)?; // before anything is ordered
+        let done = self.in_audit(errand, meant, || self.erase_one(errand, name, subject))?;
+        self.settled(errand, done).map(Answer::Erased)
+    }
+
+    /// One subject; the audit holds the order already.
+    pub(super) fn erase_one(
+        &self,
+        errand: &Errand,
+        name: &GalleryId,
+        subject: SubjectId,
+    ) -> Result<Done, Refusal> {
+        let meant = Meant { subject: Some(subject), selection: None };
+        match &self.galleries.kept(name)? {
             Kept::Searchable(gallery) => {
+                self.bury(name, &[subject])?;
                 let erasure = gallery.erase(subject);
                 let erasure = erasure.map_err(|error| Refusal::of_gallery(name, error))?;
                 Ok(done(errand.transaction, name, meant, erasure))
@@ -236,8 +267,7 @@ impl Appliance {
                 Ok(self.zeroed(errand.transaction, name, meant, 1))
             }
             Kept::Unavailable(why) => Err(unavailable(name, why)),
-        })?;
-        self.settled(errand, done).map(Answer::Erased)
+        }
     }
 
     pub(super) fn erase_selected(
@@ -274,7 +304,10 @@ impl Appliance {
             Some(Selection::Everybody) | None => gallery.erase_all().map(Some),
         };
         match erasure.map_err(|error| Refusal::of_gallery(name, error))? {
-            Some(erasure) => Ok(done(transaction, name, meant, erasure)),
+            Some(erasure) => {
+                self.bury(name, &erasure.receipt().subjects)?;
+                Ok(done(transaction, name, meant, erasure))
+            }
             None => {
                 let (generation, custodian) = (gallery.stats().generation, self.custodian());
                 let mut erased = nothing(transaction, name, meant, now_s, custodian);
@@ -398,7 +431,7 @@ impl Appliance {
     }
 
     /// The order into the audit, the act, its result into the audit.
-    fn in_audit(
+    pub(super) fn in_audit(
         &self,
         errand: &Errand,
         meant: Meant,
@@ -465,11 +498,13 @@ impl Appliance {
             }),
             at_lane: None,
             end: None,
+            used: None,
+            person: None,
         }
     }
 
     /// Waits until no search holds what was erased.
-    fn settled(&self, errand: &Errand, done: Done) -> Result<Erased, Refusal> {
+    pub(super) fn settled(&self, errand: &Errand, done: Done) -> Result<Erased, Refusal> {
         if let Some(erasure) = done.erasure {
             let wait = Duration::from_millis(errand.deadline_ms);
             let waited = erasure.wait(wait);
@@ -478,12 +513,12 @@ impl Appliance {
         Ok(done.erased)
     }
 
-    fn custodian(&self) -> String {
+    pub(super) fn custodian(&self) -> String {
         self.galleries.place().means.custodian.describe().name.to_owned()
     }
 
     /// The receipt of records that were overwritten: their keys were never here.
-    fn zeroed(
+    pub(super) fn zeroed(
         &self,
         transaction: TransactionId,
         name: &GalleryId,
@@ -498,7 +533,7 @@ impl Appliance {
 }
 
 /// The receipt of an erasure that found nobody.
-fn nothing(
+pub(super) fn nothing(
     transaction: TransactionId,
     name: &GalleryId,
     meant: Meant,
@@ -517,7 +552,12 @@ fn nothing(
     }
 }
 
-fn done(transaction: TransactionId, name: &GalleryId, meant: Meant, erasure: Erasure) -> Done {
+pub(super) fn done(
+    transaction: TransactionId,
+    name: &GalleryId,
+    meant: Meant,
+    erasure: Erasure,
+) -> Done {
     let erased = receipted(transaction, name, meant, erasure.receipt());
     Done { erased, erasure: Some(erasure) }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::{Appliance, execute::Errand, galleries::Kept};
 use crate::{
-    command::{Answer, EncodedImage, Enrolment, HolderSecret, Part, PresentedToken, Refusal},
+    command::{
+        Answer, EncodedImage, Enrolment, HolderSecret, Papers, Part, PresentedToken, Refusal,
+    },
     gallery::Gallery,
     keys::holder::{
         Validity,
@@ -29,8 +31,9 @@ impl Appliance {
         errand: &Errand,
         name: &GalleryId,
         image: &EncodedImage,
-        terms: Enrolment,
+        (terms, papers): (Enrolment, Papers),
     ) -> Result<Answer, Refusal> {
+        let terms = self.within_site(terms);
         let records = self.galleries.by_holders(name)?;
         let (template, face) = self.template(errand, image, Part::Image(0))?;
         // The file makes the id: one entry before it names the act, one after it the record.
@@ -39,6 +42,10 @@ impl Appliance {
             .enrol(&template, terms.not_before_s, terms.expiry_s)
             .map_err(|error| Refusal::of_records(name, error))?;
         let subject = SubjectId::from_bytes(*id.as_bytes());
+        if let Err(refusal) = self.enter(errand, name, subject, papers) {
+            records.erase(id).map_err(|error| Refusal::of_records(name, error))?;
+            return Err(refusal);
+        }
         if let Err(refusal) = self.record(errand, Some(subject), vec!["HOLDER_RECORD_KEPT"]) {
             // Nobody was given the secret: the record is nobody's, and goes.
             records.erase(id).map_err(|error| Refusal::of_records(name, error))?;

@@ -28,8 +28,8 @@ use crate::{
     },
     random::random_id,
     types::{
-        Asked, Attack, Authenticity, Caller, CaptureFact, GalleryId, Obligations, Permission, Role,
-        SubjectId, Threshold, TransactionId,
+        Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligations,
+        Permission, Role, SubjectId, Threshold, TransactionId,
     },
 };
 
@@ -66,6 +66,7 @@ impl Appliance {
         if self.stopping.load(Ordering::SeqCst) {
             return Err(Refusal::NotReady { why: STOPPING });
         }
+        self.close_in_time();
         let errand = self.permit(&request)?;
         match request.command {
             Command::CreateGallery { gallery, kept_by } => {
@@ -74,40 +75,54 @@ impl Appliance {
             Command::DeleteGallery { gallery } => self.delete_gallery(&errand, &gallery),
             Command::DescribeGallery { gallery } => self.describe_gallery(&errand, &gallery),
             Command::Embed { image } => self.embed(&errand, &image),
-            Command::Enrol { gallery, subject, images, terms } => {
-                self.enrol(&errand, &gallery, subject, &images, self.from_now(terms))
+            Command::Enrol { gallery, subject, images, terms, papers } => {
+                self.enrol(&errand, &gallery, subject, &images, (self.from_now(terms), papers))
             }
-            Command::EnrolHolder { gallery, image, terms } => {
-                self.enrol_holder(&errand, &gallery, &image, self.from_now(terms))
+            Command::EnrolHolder { gallery, image, terms, papers } => {
+                self.enrol_holder(&errand, &gallery, &image, (self.from_now(terms), papers))
             }
             Command::Erase { gallery, subject } => self.erase(&errand, &gallery, subject),
+            Command::EraseEntered { entered } => self.erase_entered(&errand, &entered),
             Command::EraseSelected { gallery, selection } => {
                 self.erase_selected(&errand, &gallery, selection)
+            }
+            Command::ExportSubject { gallery, subject } => {
+                self.export_subject(&errand, &gallery, subject)
+            }
+            Command::GiveConsent { gallery, subject, given } => {
+                self.give_consent(&errand, &gallery, subject, given)
             }
             Command::Identify { gallery, probe, scope, fmr } => {
                 let threshold = self.threshold_for(fmr)?;
                 self.identify(&errand, &gallery, &probe, scope, threshold)
             }
-            Command::IssueToken { image, not_before_s, expiry_s } => {
+            Command::IssueToken { image, not_before_s, expiry_s, papers: _ } => {
                 self.issue_token(&errand, &image, (not_before_s, expiry_s))
             }
             Command::Lane { at, command } => self.at_lane(&errand, &at, command),
+            Command::ListAffected { entered } => self.list_affected(&errand, &entered),
             Command::PushFrame { lane, frame, external_attack } => {
                 self.push_frame(&lane, frame, external_attack)
             }
+            Command::ReadHit { hit } => self.read_hit(&errand, hit),
             Command::Regroup { gallery, subject, group } => {
                 self.regroup(&errand, &gallery, subject, group)
             }
-            Command::Replace { gallery, subject, images, terms } => {
-                self.replace(&errand, &gallery, subject, &images, self.from_now(terms))
+            Command::Replace { gallery, subject, images, terms, papers } => {
+                self.replace(&errand, &gallery, subject, &images, (self.from_now(terms), papers))
             }
             Command::Restrict { gallery, subject, restricted } => {
                 self.restrict(&errand, &gallery, subject, restricted)
+            }
+            Command::Step(step) => self.step(&errand, step),
+            Command::TakeBack { gallery, subject, how } => {
+                self.take_back(&errand, &gallery, subject, how)
             }
             Command::Verify { probe, references, fmr } => {
                 let threshold = self.threshold_for(fmr)?;
                 self.verify(&errand, &probe, references, threshold)
             }
+            Command::Vote { hit, vote } => self.vote(&errand, hit, vote),
         }
     }
 
@@ -136,11 +151,17 @@ impl Appliance {
             Command::Identify { fmr: Some(_), .. } | Command::Verify { fmr: Some(_), .. }
         );
         let heard = |caller: &&Caller| !names_rate || caller.role == Role::Administrator;
-        let (standing, circumstances) = (self.standing(), self.circumstances(request));
+        let (standing, circumstances) = (self.standing_now(), self.circumstances(request));
+        let elsewhere = self.is_for(request).err();
         let mut refused = None;
         for caller in request.callers.iter().filter(heard) {
             let asked = request.asked(caller);
-            match standing.authorise(&asked, &circumstances) {
+            if let Some(reason) = elsewhere {
+                refused = Some((asked, vec![reason], Obligations::NONE));
+                break;
+            }
+            let caller = self.caller_fact(&request.command, caller);
+            match standing.authorise(&asked, &Circumstances { caller, ..circumstances }) {
                 Permission::Granted(owed) => {
                     let withheld = matches!(request.command, Command::Embed { .. });
                     if withheld && !self.embed_enabled {
@@ -200,6 +221,8 @@ impl Appliance {
             erasure: None,
             at_lane: errand.asked.at_lane.clone(),
             end: None,
+            used: None,
+            person: None,
         }
     }
 
@@ -230,7 +253,7 @@ impl Appliance {
                 matched: comparison.matched,
             })
             .collect();
-        Ok(self.decision(reply, threshold, comparisons))
+        Ok(self.decision(errand, reply, threshold, comparisons))
     }
 
     fn references(
@@ -291,19 +314,31 @@ impl Appliance {
         }
         let gallery = self.to_search(gallery)?;
         let prepared = self.prepare(errand, Priority::Gate, 1)?;
-        let probe = self.picture(errand, probe, Part::Probe)?;
+        let captured = self.picture(errand, probe, Part::Probe)?;
         let task = Task::Identify {
             tiles: gallery.source(),
             threshold: threshold.clone(),
+            doubt_from: self.doubt_from(),
             best: scope.best,
             class_bits: scope.class_bits,
             group: scope.group,
         };
-        let reply = self.decide(errand, prepared, probe, task)?;
-        Ok(self.decision(reply, threshold, Vec::new()))
+        let began_s = self.world.clock.civil_s();
+        let mut reply = self.decide(errand, prepared, captured, task)?;
+        self.after_search(errand, began_s, Some(probe.bytes()), &mut reply);
+        Ok(self.decision(errand, reply, threshold, Vec::new()))
     }
 
-    fn decision(&self, reply: Reply, threshold: Threshold, comparisons: Vec<Compared>) -> Answer {
+    /// Staff see that somebody was found, and no list of whom (the Danish opinion of 2009, "the
+    /// staff cannot look at the images"): a hit of a watchlist is theirs to read by its own name.
+    fn decision(
+        &self,
+        errand: &Errand,
+        reply: Reply,
+        threshold: Threshold,
+        comparisons: Vec<Compared>,
+    ) -> Answer {
+        let is_staff = matches!(errand.asked.caller.role, Role::Officer | Role::Operator);
         Answer::Decision(Box::new(Decision {
             transaction: reply.transaction,
             verdict: reply.verdict,
@@ -313,7 +348,7 @@ impl Appliance {
             threshold,
             scale: self.calibration.scale(),
             comparisons,
-            candidates: reply.candidates,
+            candidates: if is_staff { Vec::new() } else { reply.candidates },
             certificate: reply.certificate,
             spent: reply.spent,
         }))

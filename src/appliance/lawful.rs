@@ -162,6 +162,9 @@ impl Appliance {
     /// What the law asks about a request, as far as this appliance keeps a record of it. What it
     /// does not know it does not claim: a rule that needs a consent finds none.
     pub(super) fn circumstances(&self, request: &Request) -> Circumstances {
+        if let Some(site) = &self.site {
+            return self.circumstances_at(site, request);
+        }
         Circumstances {
             gallery: self.gallery_fact(request),
             person: presented(&request.command).then_some(SOMEBODY_WITH_A_CARD),
@@ -291,7 +294,7 @@ mod tests {
                 "do not fit the schema",
             ),
         ] {
-            let error = own(text).expect_err("no rule of a deployer").to_string();
+            let error = own(text).err().expect("no rule of a deployer").to_string();
             assert!(error.contains(told), "{text}: {error}");
         }
         fs::write(&path, "/".repeat(OWN_TEXT_BYTES_MAX + 1)).expect("written");

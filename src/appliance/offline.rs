@@ -124,7 +124,7 @@ impl Offline {
         let place = keeping::place(config, environment, &world)?;
         let folder = keeping::gallery_folder(config, environment)?;
         private_folder(&folder).map_err(|error| KeepingError::folder(Some(&folder), &error))?;
-        let audit = Arc::new(super::open_audit(config, environment)?);
+        let audit = Arc::new(super::open_audit(config, environment, world.entropy.as_ref())?);
         let calibration = models::calibration(&config.models)?;
         Ok(Self { place, folder, audit, world, calibration })
     }
@@ -260,6 +260,8 @@ impl Offline {
             erasure: None,
             at_lane: None,
             end: None,
+            used: None,
+            person: None,
         };
         self.audit.record(slice::from_ref(&entry)).map_err(|_| OfflineError::Audit)?;
         Ok(Ordered { entry })
@@ -270,13 +272,7 @@ impl Offline {
     /// # Errors
     /// [`OfflineError::Unaudited`]; what was done stays done.
     pub fn done(&self, ordered: Ordered, receipt: Option<&Receipt>) -> Result<(), OfflineError> {
-        let erasure = receipt.map(|receipt| AuditErasure {
-            rows: Some(receipt.rows),
-            generation: receipt.generation,
-            epoch_destroyed: Some(receipt.epoch_destroyed),
-            custodian: receipt.custodian.to_owned(),
-            at_s: receipt.at_s,
-        });
+        let erasure = receipt.map(AuditErasure::from);
         let entry = AuditEntry {
             at_s: self.now_s(),
             reasons: vec!["OFFLINE_DONE"],

@@ -66,8 +66,27 @@ impl Appliance {
             LaneCommand::Watch(listener) => watch(known()?, listener)?,
             LaneCommand::Cancel => self.tell(errand, known()?, Told::Cancel)?,
             LaneCommand::Left => self.tell(errand, known()?, Told::Left)?,
+            LaneCommand::Override => return self.override_referral(errand, at),
         };
         Ok(Answer::Transaction(standing))
+    }
+
+    /// A person lets the traveller in whom the machine referred (AI Act Art. 14(4); the Danish
+    /// opinion of 2009, "doubt benefits the guest"). No image is needed, and nobody can be kept out
+    /// by it.
+    fn override_referral(&self, errand: &Errand, at: &AtLane) -> Result<Answer, Refusal> {
+        let transaction = at.transaction;
+        let standing = self.register.standing(&at.lane, transaction)?;
+        if standing.outcome != Some(Outcome::Refer) {
+            return Err(Refusal::NotReferred { transaction });
+        }
+        let person = self.site.as_ref().and_then(|site| site.voter(&errand.asked.caller));
+        self.write(&AuditEntry {
+            outcome: Some(Outcome::Admit),
+            person: person.map(|voter| voter.person),
+            ..self.entry(errand, None, vec!["OVERRIDDEN_BY_STAFF"])
+        })?;
+        Ok(Answer::Overridden { transaction })
     }
 
     /// Time that a lane's transaction has where its request names none.
@@ -102,11 +121,20 @@ impl Appliance {
         if let Some(Listener(listener)) = listener {
             open.watch(listener);
         }
+        let began_s = self.world.clock.civil_s();
         // Unwind safety: the passage is dropped with all that it holds, and nothing of it is used.
         let ended =
             catch_unwind(AssertUnwindSafe(|| self.pass(errand, lane, &open, against, &parker)));
-        let closing =
+        let mut closing =
             ended.unwrap_or_else(|_| Closing::refer(Ended::Interrupted, "TRANSACTION_FAILED"));
+        let admits = closing.outcome == Outcome::Admit;
+        let owed = closing
+            .chosen
+            .as_deref()
+            .map(|reply| self.carry_out_owed(errand, (began_s, None), reply, admits));
+        if let Some(Err(reason)) = owed {
+            closing = Closing::refer(closing.ended, reason.code);
+        }
         Ok(self.conclude(errand, &open, closing))
     }
 
@@ -396,7 +424,8 @@ impl transaction::passage::Against for Searched<'_> {
     fn task(&mut self) -> Result<Task, &'static str> {
         let gallery = self.appliance.to_search(&self.gallery).map_err(|refusal| refusal.code())?;
         let Scope { class_bits, group, best } = self.scope;
-        let threshold = self.threshold.clone();
-        Ok(Task::Identify { tiles: gallery.source(), threshold, best, class_bits, group })
+        let (tiles, threshold) = (gallery.source(), self.threshold.clone());
+        let doubt_from = self.appliance.doubt_from();
+        Ok(Task::Identify { tiles, threshold, doubt_from, best, class_bits, group })
     }
 }

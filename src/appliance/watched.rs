@@ -10,8 +10,9 @@ use std::{
 };
 
 use crate::{
-    audit::{AuditEntry, AuditError, AuditSink},
+    audit::{AuditEntry, AuditError, AuditSink, Entered},
     limits::AUDIT_OWED_MAX,
+    types::SubjectId,
 };
 
 /// Writes through to another sink.
@@ -81,6 +82,18 @@ impl AuditSink for Watched {
         drop(owed);
         self.pass_on(entries)
     }
+
+    fn seal(&self) -> Result<(), AuditError> {
+        self.sink.seal()
+    }
+
+    fn entered(&self, meant: &Entered) -> Result<Vec<SubjectId>, AuditError> {
+        self.sink.entered(meant)
+    }
+
+    fn prune(&self, before_s: i64) -> Result<(), AuditError> {
+        self.sink.prune(before_s)
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +137,8 @@ mod tests {
             erasure: None,
             at_lane: None,
             end: None,
+            used: None,
+            person: None,
         }
     }
 

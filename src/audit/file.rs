@@ -1,9 +1,9 @@
 //! The audit as a plain file: one JSON object per line, appended and synchronised before the reply.
 //!
 //! ```text
-//! {"transaction":"…","at_s":1700000000,"role":"gate","client":"lane-1","action":"verify",
-//!  "purpose":"border_control","outcome":"admit","reasons":["ALL_REFERENCES_MATCH"],
-//!  "attack":"not_performed",
+//! {"n":41,"previous":"5e88…","transaction":"…","at_s":1700000000,"role":"gate",
+//!  "client":"lane-1","action":"verify","purpose":"border_control","outcome":"admit",
+//!  "reasons":["ALL_REFERENCES_MATCH"],"attack":"not_performed",
 //!  "comparisons":[{"score":9000,"threshold":6860,"fmr":0.0001}]}            (one line)
 //! ```
 //! Each judged frame of a lane's transaction is an entry of its own, with `lane` and
@@ -11,56 +11,85 @@
 //! the transaction. What does not apply is left out, except `attack`: that no detector ran is a
 //! fact as well.
 //!
+//! `previous` is the hash of the entry before it, and the leaves of the tree that checkpoints sign
+//! are the same hashes ([`super::segment`] for files, [`super::checkpoint`] for signatures). The
+//! newest checkpoint stands beside the file and goes to the log, so that whoever collects the log
+//! holds one that nobody on this machine can take back.
+//!
 //! What is decided together is one `write` and one `fdatasync`, so a batch of answers costs what
 //! the medium takes to make a line durable: some tens of microseconds on a server's SSD with
 //! power-loss protection, one to ten milliseconds on a plain one.
 //!
-//! Invariant: whoever is told `Ok` finds the entry after a crash. Absent on purpose: an image, a
-//! template, a name, a document number; there is no field for one.
+//! Several processes may write one audit (an appliance, and a command line beside it): each takes
+//! the file's lock for an entry, and reads what others wrote before it writes.
+//!
+//! Invariant: whoever is told `Ok` finds the entry after a crash; a file that was changed is not
+//! written on. Absent on purpose: an image, a template, a name, a document number.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use serde::Serialize;
-
-use super::{AuditEntry, AuditError, AuditSink};
-use crate::types::{Attack, Outcome, Purpose, Role, Selection};
+use super::{
+    AuditEntry, AuditError, AuditSink, Entered,
+    checkpoint::{Checkpoint, Signer, VerifierKey},
+    line::Line,
+    segment::{
+        Break, SEGMENT_BYTES_MAX, State, checkpoint_path, next_path, old_files, old_path, walk,
+        walk_on,
+    },
+};
+use crate::{audit::checkpoint::CHECKPOINT_BYTES_MAX, types::SubjectId};
 
 /// Room for a verification with every reference; longer entries grow the buffer once.
 const LINE_BYTES: usize = 2048;
+/// Entries after which a checkpoint is signed without being asked for.
+const CHECKPOINT_ENTRIES: u64 = 256;
 
-/// An append-only file of its own.
+/// An append-only, hash-chained, signed file of its own.
 pub struct FileAudit {
     path: PathBuf,
+    signer: Signer,
+    segment_bytes_max: u64,
     writer: Mutex<Writer>,
 }
 
 struct Writer {
     file: File,
+    bytes: u64,
     lines: Vec<u8>,
     /// The file may end in the middle of a line: after a crash, or after a write that failed.
     torn: bool,
+    state: State,
+    /// Entries that the newest checkpoint covers; `None` before the first one.
+    signed: Option<u64>,
 }
 
 impl FileAudit {
     /// Opens `path` for appending; makes it, readable by its owner only, where it is missing.
+    /// `signer` signs its checkpoints.
     ///
     /// # Errors
-    /// [`AuditError`] when it cannot be opened, or is anything but a plain file. A symbolic link is
-    /// refused: it would let whoever may write the folder send the audit somewhere else.
-    pub fn open(path: &Path) -> Result<Self, AuditError> {
+    /// [`AuditError`] when it cannot be opened, is anything but a plain file, or does not fit
+    /// together with itself and its newest checkpoint. A symbolic link is refused: it would let
+    /// whoever may write the folder send the audit somewhere else.
+    pub fn open(path: &Path, signer: Signer) -> Result<Self, AuditError> {
         let refuse = |why: String| AuditError { place: path.display().to_string(), why };
         let said = |error: io::Error| refuse(error.to_string());
+        resume(path).map_err(said)?;
         let is_new = match fs::symlink_metadata(path) {
             Ok(found) if !found.is_file() => return Err(refuse(not_plain(&found))),
             Ok(_) => false,
             Err(error) if error.kind() == io::ErrorKind::NotFound => true,
             Err(error) => return Err(said(error)),
         };
+        if is_new && !old_files(path).map_err(said)?.is_empty() {
+            return Err(refuse(MISSING.to_owned()));
+        }
         let mut file = options().open(path).map_err(said)?;
         // Between the look and the opening somebody may have put something else there.
         let (held, found) =
@@ -71,19 +100,179 @@ impl FileAudit {
         if is_new {
             sync_folder(path).map_err(said)?;
         }
-        let torn = ends_torn(&mut file).map_err(said)?;
-        let writer = Writer { file, lines: Vec::with_capacity(LINE_BYTES), torn };
-        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer) })
+        // From here on nobody else writes: a command line beside a running appliance waits.
+        file.lock().map_err(said)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(said)?;
+        let signed = newest_checkpoint(path, &signer.verifier()).map_err(refuse)?;
+        let (state, ends_torn) = continued(&text, signed.as_ref()).map_err(refuse)?;
+        let writer = Writer {
+            file,
+            bytes: text.len() as u64,
+            lines: Vec::with_capacity(LINE_BYTES),
+            torn: ends_torn,
+            state,
+            signed: signed.map(|checkpoint| checkpoint.size),
+        };
+        writer.file.unlock().map_err(said)?;
+        let (path, writer) = (path.to_owned(), Mutex::new(writer));
+        let opened = Self { path, signer, segment_bytes_max: SEGMENT_BYTES_MAX, writer };
+        opened.seal()?;
+        Ok(opened)
+    }
+
+    /// The same audit with smaller files, for tests that see them change.
+    #[must_use]
+    pub fn with_segment_bytes(mut self, segment_bytes_max: u64) -> Self {
+        self.segment_bytes_max = segment_bytes_max;
+        self
+    }
+
+    /// What verifies its checkpoints.
+    #[must_use]
+    pub fn verifier(&self) -> VerifierKey {
+        self.signer.verifier()
+    }
+
+    /// The newest checkpoint as a signed note, of everything that was written until now.
+    ///
+    /// # Errors
+    /// [`AuditError`] when it cannot be written.
+    pub fn checkpoint(&self) -> Result<String, AuditError> {
+        self.alone(|writer| self.sign(writer)).map_err(|error| self.refuse(&error))
+    }
+
+    /// Does something while no other process writes, after taking in what others wrote: several
+    /// share one audit, such as an appliance and a command line beside it.
+    fn alone<T>(&self, work: impl FnOnce(&mut Writer) -> io::Result<T>) -> io::Result<T> {
+        let mut writer = self.writer();
+        writer.file.lock()?;
+        let done = self.catch_up(&mut writer).and_then(|()| work(&mut writer));
+        let freed = writer.file.unlock();
+        let done = done?;
+        freed.map(|()| done)
+    }
+
+    fn catch_up(&self, writer: &mut Writer) -> io::Result<()> {
+        let changed = |fault: Break| io::Error::other(format!("{fault}; {EVIDENCE}"));
+        while !is_same(&writer.file.metadata()?, &fs::symlink_metadata(&self.path)?) {
+            // Another process began a new file; its head says what the old one came to.
+            writer.file = options().open(&self.path)?;
+            writer.file.lock()?;
+            (writer.bytes, writer.signed) = (0, None);
+        }
+        let length = writer.file.metadata()?.len();
+        if length == writer.bytes {
+            return Ok(());
+        }
+        let mut news = Vec::new();
+        writer.file.seek(SeekFrom::Start(writer.bytes))?;
+        writer.file.read_to_end(&mut news)?;
+        let walked = match writer.bytes {
+            0 => walk(&news, None, |_| {}),
+            _ if length < writer.bytes => Err(Break::Line { after: writer.state.tree.size() }),
+            _ => walk_on(&news, writer.state.clone()),
+        };
+        let walked = walked.map_err(changed)?;
+        let newest_s = walked.state.newest_s.max(writer.state.newest_s);
+        writer.state = State { newest_s, ..walked.state };
+        (writer.bytes, writer.torn) = (length, walked.ends_torn);
+        Ok(())
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refuse(&self, error: &io::Error) -> AuditError {
+        AuditError { place: self.path.display().to_string(), why: error.to_string() }
+    }
+
+    fn sign(&self, writer: &mut Writer) -> io::Result<String> {
+        let (size, root) = (writer.state.tree.size(), writer.state.tree.root());
+        let note = self.signer.sign(&Checkpoint { size, root });
+        if writer.signed != Some(size) {
+            replace(&checkpoint_path(&self.path), note.as_bytes())?;
+            writer.signed = Some(size);
+            tracing::info!(size, checkpoint = note.replace('\n', "|"), "audit checkpoint");
+        }
+        Ok(note)
+    }
+
+    /// Begins a new file where this one is large enough.
+    fn turn_over(&self, writer: &mut Writer) -> io::Result<()> {
+        if writer.bytes < self.segment_bytes_max {
+            return Ok(());
+        }
+        let next = next_path(&self.path);
+        let head = writer.state.head();
+        replace(&next, &head)?;
+        fs::rename(&self.path, old_path(&self.path, first_of(&self.path)?))?;
+        fs::rename(&next, &self.path)?;
+        sync_folder(&self.path)?;
+        writer.file = options().open(&self.path)?;
+        writer.file.lock()?;
+        (writer.bytes, writer.torn) = (head.len() as u64, false);
+        Ok(())
     }
 }
 
 impl AuditSink for FileAudit {
     fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.append(entries).map_err(|error| AuditError {
-            place: self.path.display().to_string(),
-            why: error.to_string(),
-        })
+        let recorded = self.alone(|writer| {
+            writer.append(entries)?;
+            // The entries stand whatever becomes of these two; they are tried again with the next.
+            let unsigned = writer.state.tree.size() - writer.signed.unwrap_or(0);
+            let is_signed = unsigned < CHECKPOINT_ENTRIES || self.sign(writer).is_ok();
+            if !is_signed || self.turn_over(writer).is_err() {
+                tracing::error!(path = %self.path.display(), "audit: no checkpoint or no new file");
+            }
+            Ok(())
+        });
+        recorded.map_err(|error| self.refuse(&error))
+    }
+
+    fn seal(&self) -> Result<(), AuditError> {
+        self.checkpoint().map(drop)
+    }
+
+    fn entered(&self, meant: &Entered) -> Result<Vec<SubjectId>, AuditError> {
+        // The lock is not held: what was written before is complete, and a change of files leaves
+        // every old one where it is found.
+        let read = || -> io::Result<Vec<SubjectId>> {
+            let mut found = BTreeSet::new();
+            for path in old_files(&self.path)?.iter().chain([&self.path]) {
+                for line in fs::read(path)?.split(|&byte| byte == b'\n') {
+                    found.extend(super::line::entered(line, meant));
+                }
+            }
+            Ok(found.into_iter().collect())
+        };
+        read().map_err(|error| self.refuse(&error))
+    }
+
+    fn prune(&self, before_s: i64) -> Result<(), AuditError> {
+        let prune = |_: &mut Writer| -> io::Result<()> {
+            for old in old_files(&self.path)? {
+                let walked = walk(&fs::read(&old)?, None, |_| {});
+                let is_old = walked.is_ok_and(|walked| walked.state.newest_s < before_s);
+                if !is_old {
+                    return Ok(()); // later ones are younger; a damaged one stays as evidence
+                }
+                fs::remove_file(&old)?;
+                tracing::info!(path = %old.display(), "audit: kept as long as it had to be");
+            }
+            sync_folder(&self.path)
+        };
+        self.alone(prune).map_err(|error| self.refuse(&error))
+    }
+}
+
+impl Drop for FileAudit {
+    fn drop(&mut self) {
+        if let Err(error) = self.seal() {
+            tracing::error!(%error, "audit: the last checkpoint");
+        }
     }
 }
 
@@ -91,17 +280,112 @@ impl Writer {
     fn append(&mut self, entries: &[AuditEntry]) -> io::Result<()> {
         self.lines.clear();
         if self.torn {
-            self.lines.push(b'\n'); // the broken line stands alone, those that follow are whole
+            // The broken line stands alone, those that follow are whole; nothing that ends so is
+            // JSON, also where only the end of the line is missing.
+            self.lines.extend(b"~\n");
         }
+        let mut state = self.state.clone();
         for entry in entries {
-            serde_json::to_writer(&mut self.lines, &Line::of(entry))?;
+            let from = self.lines.len();
+            let line = Line::of(state.tree.size(), &state.previous, entry);
+            serde_json::to_writer(&mut self.lines, &line)?;
+            state.follow(&self.lines[from..], entry.at_s);
             self.lines.push(b'\n');
         }
         self.torn = true;
         self.file.write_all(&self.lines)?;
         self.torn = false;
+        self.bytes += self.lines.len() as u64;
+        // They are in the file now, durable or not: the next entry follows them.
+        self.state = state;
         self.file.sync_data()
     }
+}
+
+const EVIDENCE: &str = "keep the file as evidence and set audit.path to a new place; `portcullis \
+                        audit verify` tells more";
+const MISSING: &str = "the file is missing and older ones stand beside it: put it back, or set \
+                       audit.path to a new place and keep these as evidence";
+
+/// A change of files that a crash interrupted is finished.
+fn resume(path: &Path) -> io::Result<()> {
+    let next = next_path(path);
+    match (path.exists(), next.exists()) {
+        (false, true) => fs::rename(&next, path),
+        (true, true) => fs::remove_file(&next),
+        (_, false) => Ok(()),
+    }
+}
+
+/// What the file says, if its newest checkpoint says the same.
+fn continued(text: &[u8], signed: Option<&Checkpoint>) -> Result<(State, bool), String> {
+    let mut is_borne_out = signed.is_none_or(|checkpoint| checkpoint.size == 0);
+    let mut first = None;
+    let walked = walk(text, None, |state| {
+        first.get_or_insert(state.tree.size());
+        let covers = signed.is_some_and(|checkpoint| checkpoint.size == state.tree.size());
+        is_borne_out |= covers && signed.is_some_and(|it| it.root == state.tree.root());
+    });
+    let walked = walked.map_err(|fault| format!("{fault}; {EVIDENCE}"))?;
+    let size = walked.state.tree.size();
+    if signed.is_none() && size > 0 {
+        return Err(format!("its checkpoint is missing, so that a cut would not show; {EVIDENCE}"));
+    }
+    // A checkpoint of an older file was borne out when this one was begun.
+    let is_older = signed.is_some_and(|it| first.is_some_and(|first| it.size < first));
+    if !is_borne_out && !is_older {
+        let signed = signed.map_or(0, |checkpoint| checkpoint.size);
+        return Err(format!(
+            "it holds {size} entries and its checkpoint signs {signed} others: entries were \
+             changed or cut off; {EVIDENCE}"
+        ));
+    }
+    Ok((walked.state, walked.ends_torn))
+}
+
+fn newest_checkpoint(path: &Path, key: &VerifierKey) -> Result<Option<Checkpoint>, String> {
+    let beside = checkpoint_path(path);
+    let file = match File::open(&beside) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("its checkpoint cannot be read: {error}")),
+    };
+    let mut note = String::new();
+    file.take(CHECKPOINT_BYTES_MAX as u64 + 1)
+        .read_to_string(&mut note)
+        .map_err(|error| format!("its checkpoint cannot be read: {error}"))?;
+    let opened = key
+        .open(&note)
+        .map_err(|error| format!("the checkpoint {} does not count: {error}", beside.display()))?;
+    Ok(Some(opened))
+}
+
+/// Number of a file's first entry, from its head.
+fn first_of(path: &Path) -> io::Result<u64> {
+    let mut first = None;
+    let text = fs::read(path)?;
+    let end = text.iter().position(|&byte| byte == b'\n').map_or(text.len(), |at| at + 1);
+    let walked = walk(&text[..end], None, |state| {
+        first.get_or_insert(state.tree.size());
+    });
+    walked.map_err(io::Error::other)?;
+    Ok(first.unwrap_or(0))
+}
+
+/// Puts `bytes` in the place of what `path` held, durably and at once.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    let part = PathBuf::from(name);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&part, path)?;
+    sync_folder(path)
 }
 
 fn options() -> OpenOptions {
@@ -140,344 +424,5 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn ends_torn(file: &mut File) -> io::Result<bool> {
-    if file.metadata()?.len() == 0 {
-        return Ok(false);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    transaction: String,
-    at_s: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<&'a str>,
-    action: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    purpose: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gallery: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    selection: Option<LineSelection>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'static str>,
-    reasons: &'a [&'static str],
-    attack: LineAttack,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    comparisons: Vec<LineComparison>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    candidates: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    erasure: Option<LineErasure<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lane: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lane_transaction: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    end: Option<LineEnd>,
-}
-
-#[derive(Serialize)]
-struct LineEnd {
-    ended: &'static str,
-    attempt: u8,
-    timeout_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    frame: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum LineSelection {
-    Everybody,
-    Classes(u64),
-    EnrolledBefore(i64),
-    Expired,
-    Group(u32),
-}
-
-#[derive(Serialize)]
-struct LineErasure<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rows: Option<u64>,
-    generation: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    epoch_destroyed: Option<u64>,
-    custodian: &'a str,
-    at_s: i64,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum LineAttack {
-    Score(f32),
-    Word(&'static str),
-}
-
-#[derive(Serialize)]
-struct LineComparison {
-    /// `VALID`, or the verdict with its reason: `INVALID (DG2_HASH_MISMATCH)`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    document: Option<String>,
-    score: Option<i32>,
-    threshold: i32,
-    fmr: f64,
-}
-
-impl<'a> Line<'a> {
-    fn of(entry: &'a AuditEntry) -> Self {
-        let comparisons = entry.comparisons.iter().map(|comparison| LineComparison {
-            document: comparison.document.map(|document| document.to_string()),
-            score: comparison.score.map(|score| score.0),
-            threshold: comparison.threshold.0,
-            fmr: comparison.fmr,
-        });
-        Self {
-            transaction: entry.transaction.to_string(),
-            at_s: entry.at_s,
-            role: entry.caller.as_ref().map(|caller| role(caller.role)),
-            client: entry.caller.as_ref().map(|caller| caller.client.as_str()),
-            action: entry.action.name(),
-            purpose: entry.purpose.map(Purpose::name),
-            gallery: entry.gallery.as_ref().map(|gallery| gallery.as_str()),
-            subject: entry.subject.map(|subject| subject.to_string()),
-            selection: entry.selection.map(selection),
-            outcome: entry.outcome.map(outcome),
-            reasons: &entry.reasons,
-            attack: attack(entry.attack),
-            comparisons: comparisons.collect(),
-            candidates: entry.candidates,
-            erasure: entry.erasure.as_ref().map(|erasure| LineErasure {
-                rows: erasure.rows,
-                generation: erasure.generation,
-                epoch_destroyed: erasure.epoch_destroyed,
-                custodian: &erasure.custodian,
-                at_s: erasure.at_s,
-            }),
-            lane: entry.at_lane.as_ref().map(|at| at.lane.as_str()),
-            lane_transaction: entry.at_lane.as_ref().map(|at| at.transaction.to_string()),
-            end: entry.end.as_ref().map(|end| LineEnd {
-                ended: end.ended,
-                attempt: end.attempt,
-                timeout_ms: end.timeout_ms,
-                frame: end.frame.map(|frame| frame.to_string()),
-            }),
-        }
-    }
-}
-
-fn selection(selection: Selection) -> LineSelection {
-    match selection {
-        Selection::Everybody => LineSelection::Everybody,
-        Selection::Classes(bits) => LineSelection::Classes(bits),
-        Selection::EnrolledBefore(at_s) => LineSelection::EnrolledBefore(at_s),
-        Selection::Expired => LineSelection::Expired,
-        Selection::Group(group) => LineSelection::Group(group),
-    }
-}
-
-/// JSON has no NaN: it would read as `null`, as if no detector had run.
-fn attack(attack: Attack) -> LineAttack {
-    match attack {
-        Attack::NotPerformed => LineAttack::Word("not_performed"),
-        Attack::Score(score) if score.is_finite() => LineAttack::Score(score),
-        Attack::Score(_) => LineAttack::Word("invalid"),
-    }
-}
-
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::Administrator => "administrator",
-        Role::Auditor => "auditor",
-        Role::DataProtectionOfficer => "data_protection_officer",
-        Role::Gate => "gate",
-        Role::Officer => "officer",
-        Role::Operator => "operator",
-    }
-}
-
-fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Admit => "admit",
-        Outcome::Retry => "retry",
-        Outcome::Refer => "refer",
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        audit::{AuditComparison, AuditEnd, AuditErasure},
-        types::{
-            Action, AtLane, Authenticity, Caller, DocumentFault, Score, SubjectId, TransactionId,
-        },
-    };
-
-    fn entry() -> AuditEntry {
-        AuditEntry {
-            transaction: TransactionId::from_bytes([7; 16]),
-            at_s: 1_700_000_000,
-            caller: Some(Caller { role: Role::Gate, client: "lane-1".parse().expect("a name") }),
-            action: Action::Verify,
-            purpose: Some(Purpose::BorderControl),
-            gallery: Some("kl-0893".parse().expect("a name")),
-            subject: Some(SubjectId::from_bytes([9; 16])),
-            selection: Some(Selection::Group(7)),
-            outcome: Some(Outcome::Refer),
-            reasons: vec!["SCORE_BELOW_THRESHOLD"],
-            attack: Attack::NotPerformed,
-            comparisons: vec![AuditComparison {
-                document: Some(Authenticity::Invalid(DocumentFault::Dg2HashMismatch)),
-                score: Some(Score(41)),
-                threshold: Score(6860),
-                fmr: 1e-4,
-            }],
-            candidates: Some(0),
-            erasure: Some(AuditErasure {
-                rows: Some(2),
-                generation: 4,
-                epoch_destroyed: Some(3),
-                custodian: "file".to_owned(),
-                at_s: 1_700_000_000,
-            }),
-            at_lane: Some(AtLane {
-                lane: "gate-1".parse().expect("a name"),
-                transaction: TransactionId::from_bytes([8; 16]),
-            }),
-            end: Some(AuditEnd {
-                ended: "decided",
-                attempt: 1,
-                timeout_ms: 8_000,
-                frame: Some(TransactionId::from_bytes([7; 16])),
-            }),
-        }
-    }
-
-    fn lines(path: &Path) -> Vec<Result<serde_json::Value, String>> {
-        let text = fs::read_to_string(path).expect("the audit");
-        text.lines().map(|line| serde_json::from_str(line).map_err(|_| line.to_owned())).collect()
-    }
-
-    #[test]
-    fn an_entry_is_one_line_and_reopening_appends() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("audit.jsonl");
-        for _ in 0..2 {
-            let audit = FileAudit::open(&path).expect("a plain file");
-            audit.record(&[entry()]).expect("room");
-        }
-        let lines = lines(&path);
-        assert_eq!(lines.len(), 2);
-        let line = lines[1].as_ref().expect("JSON");
-        assert_eq!(line["outcome"], "refer");
-        assert_eq!(line["comparisons"][0]["score"], 41);
-        assert_eq!(line["attack"], "not_performed");
-        assert_eq!(line["comparisons"][0]["document"], "INVALID (DG2_HASH_MISMATCH)");
-    }
-
-    #[test]
-    fn an_attack_score_is_told_apart_from_none_at_all() {
-        let told = |attack| {
-            let entry = AuditEntry { attack, ..entry() };
-            serde_json::to_value(Line::of(&entry)).expect("JSON")["attack"].to_string()
-        };
-        assert_eq!(told(Attack::Score(0.25)), "0.25");
-        assert_eq!(told(Attack::Score(f32::NAN)), "\"invalid\"");
-        assert_eq!(told(Attack::NotPerformed), "\"not_performed\"");
-    }
-
-    #[test]
-    fn no_key_could_hold_a_face_or_a_name() {
-        let line = serde_json::to_value(Line::of(&entry())).expect("JSON");
-        let keys: Vec<&str> =
-            line.as_object().expect("an object").keys().map(String::as_str).collect();
-        let known = [
-            "action",
-            "at_s",
-            "attack",
-            "candidates",
-            "client",
-            "comparisons",
-            "end",
-            "erasure",
-            "gallery",
-            "lane",
-            "lane_transaction",
-            "outcome",
-            "purpose",
-            "reasons",
-            "role",
-            "selection",
-            "subject",
-            "transaction",
-        ];
-        let mut sorted = keys;
-        sorted.sort_unstable();
-        assert_eq!(sorted, known, "a new key needs a look: the audit holds no biometric data");
-        let comparison = line["comparisons"][0].as_object().expect("an object");
-        assert_eq!(comparison.len(), 4, "document, score, threshold, fmr");
-        let end = line["end"].as_object().expect("an object");
-        assert_eq!(end.len(), 4, "ended, attempt, timeout_ms, frame");
-    }
-
-    #[test]
-    fn a_torn_line_stands_alone() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("audit.jsonl");
-        fs::write(&path, "{\"transaction\":\"07").expect("a torn file");
-        FileAudit::open(&path).expect("a plain file").record(&[entry()]).expect("room");
-        let lines = lines(&path);
-        assert_eq!(lines[0], Err("{\"transaction\":\"07".to_owned()));
-        assert_eq!((lines.len(), lines[1].is_ok()), (2, true));
-    }
-
-    #[test]
-    fn a_folder_or_a_missing_place_is_refused_by_name() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let refused = FileAudit::open(folder.path()).err().expect("a refusal");
-        assert_eq!(refused.place, folder.path().display().to_string());
-        assert_eq!(refused.why, "it is a folder; name a plain file");
-        let missing = folder.path().join("none/audit.jsonl");
-        assert!(FileAudit::open(&missing).is_err());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_link_is_refused_and_a_new_file_is_the_owners_alone() {
-        use std::os::unix::fs::{PermissionsExt, symlink};
-        let folder = tempfile::tempdir().expect("a folder");
-        let (path, link) = (folder.path().join("audit.jsonl"), folder.path().join("link"));
-        FileAudit::open(&path).expect("a plain file");
-        let mode = fs::metadata(&path).expect("the audit").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        symlink(&path, &link).expect("a link");
-        let refused = FileAudit::open(&link).err().expect("a refusal");
-        assert_eq!(refused.why, "it is a symbolic link; name a plain file");
-        symlink(folder.path().join("elsewhere"), folder.path().join("dangling")).expect("a link");
-        assert!(FileAudit::open(&folder.path().join("dangling")).is_err());
-        assert!(!folder.path().join("elsewhere").exists());
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_full_medium_is_an_error_with_its_place() {
-        let refused = FileAudit::open(Path::new("/dev/full")).err().expect("a refusal");
-        assert_eq!(refused.why, "it is a device, pipe or socket; name a plain file");
-
-        let file = OpenOptions::new().append(true).open("/dev/full").expect("the device");
-        let writer = Writer { file, lines: Vec::new(), torn: false };
-        let audit = FileAudit { path: "/dev/full".into(), writer: Mutex::new(writer) };
-        let refused = audit.record(&[entry()]).unwrap_err();
-        assert_eq!(refused.place, "/dev/full");
-        assert!(refused.to_string().contains("nothing is answered until it can"), "{refused}");
-    }
-}
+mod tests;

@@ -1,11 +1,24 @@
 //! What happened, without a face in it. An entry is written before the reply leaves; if it cannot
 //! be written, the outcome is Refer.
+//!
+//! [`file`] keeps the entries: each names the hash of the one before it, so that a deletion, an
+//! edit or another order shows. [`checkpoint`] signs how many there are and the root of the tree
+//! over them, so that a tail that was cut off shows, too. [`verify`] finds all four, [`segment`]
+//! lets go of what is old enough.
 
+pub mod checkpoint;
 pub mod file;
+mod line;
+pub mod segment;
+mod tree;
+pub mod verify;
+
+pub use checkpoint::{Checkpoint, CheckpointError, Signer, VerifierKey};
+pub use file::FileAudit;
 
 use crate::types::{
-    Action, AtLane, Attack, Authenticity, Caller, GalleryId, Outcome, Purpose, Score, Selection,
-    SubjectId, TransactionId,
+    Action, AtLane, Attack, Authenticity, Caller, ClientId, GalleryId, Hash256, Outcome, Purpose,
+    Score, Selection, SubjectId, TransactionId,
 };
 
 /// One comparison, as evidence: the score, what it was held against, and what that means.
@@ -50,6 +63,27 @@ pub struct AuditEnd {
     pub frame: Option<TransactionId>,
 }
 
+/// One use of remote biometric identification, as AI Act Art. 12(3) wants it recorded; its end is
+/// the entry's own time, its reference database the entry's gallery.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditUse {
+    /// Civil time of its beginning in seconds, UTC.
+    pub began_s: i64,
+    /// Generation of the gallery that was searched.
+    pub generation: u64,
+    /// The threshold.
+    pub threshold: Score,
+    /// The calibrated false match rate at that threshold.
+    pub fmr: f64,
+    /// Best score at or above the threshold.
+    pub best: Option<Score>,
+    /// SHA-256 of the picture that was searched for; for a match alone. The picture itself, where a
+    /// law has it kept, lies sealed elsewhere.
+    pub matched_input: Option<Hash256>,
+    /// Who verified the result, in the order in which they did.
+    pub verified_by: Vec<ClientId>,
+}
+
 /// One thing that happened. Identifiers are opaque; there is no image, no template, no name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
@@ -85,6 +119,27 @@ pub struct AuditEntry {
     pub at_lane: Option<AtLane>,
     /// That transaction's end: its outcome is the gate's.
     pub end: Option<AuditEnd>,
+    /// A search, or what became of its hit.
+    pub used: Option<AuditUse>,
+    /// Which person acted, where the caller acts for several; a name of the configuration, such as
+    /// a badge number.
+    pub person: Option<ClientId>,
+}
+
+/// Whom somebody put into a gallery, as the audit knows it: for erasing what one operator entered
+/// (IMY DI-2020-2719, measures) and for telling those concerned (GDPR Art. 34).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entered {
+    /// Into which gallery.
+    pub gallery: GalleryId,
+    /// By whom; `None` for anybody.
+    pub by: Option<ClientId>,
+    /// For which purpose; `None` for any.
+    pub purpose: Option<Purpose>,
+    /// From this second on, UTC.
+    pub from_s: i64,
+    /// Before this second.
+    pub until_s: i64,
 }
 
 /// Why an entry was not written.
@@ -106,4 +161,31 @@ pub trait AuditSink: Send + Sync {
     /// # Errors
     /// [`AuditError`]: none of them may be relied on; the caller must then answer Refer to all.
     fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError>;
+
+    /// Signs what was written so far. A sink that signs nothing has nothing to do.
+    ///
+    /// # Errors
+    /// [`AuditError`]; the entries stand all the same.
+    fn seal(&self) -> Result<(), AuditError> {
+        Ok(())
+    }
+
+    /// Whom the audit knows to have been entered, each once. A sink that keeps nothing knows
+    /// nobody.
+    ///
+    /// # Errors
+    /// [`AuditError`]: what was written cannot be read.
+    fn entered(&self, meant: &Entered) -> Result<Vec<SubjectId>, AuditError> {
+        let _nothing_kept = meant;
+        Ok(Vec::new())
+    }
+
+    /// Lets go of whole files whose newest entry is older than `before_s`.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    fn prune(&self, before_s: i64) -> Result<(), AuditError> {
+        let _nothing_old = before_s;
+        Ok(())
+    }
 }

@@ -151,6 +151,10 @@ impl Client {
         self.ask("POST", path, "application/json", body.to_string().as_bytes())
     }
 
+    pub(super) fn get(&self, path: &str) -> Result<Value, ClientError> {
+        self.ask("GET", path, "application/json", b"")
+    }
+
     pub(super) fn delete(&self, path: &str) -> Result<Value, ClientError> {
         self.ask("DELETE", path, "application/json", b"")
     }

@@ -9,7 +9,7 @@ use super::{
     tell::{Ink, Tell},
 };
 use crate::{
-    command::{Answer, Command, Decision, KeptBy, Request, Scope, Service, Terms},
+    command::{Answer, Command, Decision, KeptBy, Papers, Request, Scope, Service, Terms},
     http::answer::DecisionAnswer,
     types::{GalleryId, Purpose, SubjectId},
 };
@@ -63,6 +63,7 @@ fn in_folder(arguments: &Arguments, folder: &std::path::Path, scene: &Scene<'_>)
             subject: None,
             images: vec![local::image(&file)?],
             terms: Terms::default(),
+            papers: Papers::default(),
         };
         let request = Request {
             callers: local::callers(scene, "command-line"),

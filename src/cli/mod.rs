@@ -6,6 +6,7 @@
 //! Exit codes: 0 a match, or done; 1 no match; 2 an error, which is told in one sentence with what
 //! to do next.
 
+mod audit;
 mod calibrate;
 mod check_config;
 mod client;
@@ -24,6 +25,7 @@ mod law;
 mod local;
 mod models;
 mod serve;
+mod site;
 mod table;
 mod tell;
 mod token;
@@ -99,6 +101,12 @@ enum Verb {
     /// Make and look at the keys of holder tokens.
     #[command(subcommand)]
     Token(token::Verb),
+    /// Check, copy and name the key of the audit.
+    #[command(subcommand)]
+    Audit(audit::Verb),
+    /// Look at profiles, and take the steps of a deployment.
+    #[command(subcommand)]
+    Site(site::Verb),
     /// Run the appliance.
     Serve(serve::Arguments),
     /// Run the appliance with a synthetic gallery and two simulated lanes.
@@ -177,6 +185,8 @@ fn with_config(verb: Verb, mut scene: Scene<'_>) -> Outcome {
         Verb::Erase(arguments) => erase::run(&arguments, &scene),
         Verb::Gallery(verb) => gallery::run(&verb, &scene),
         Verb::Token(verb) => token::run(&verb, &scene),
+        Verb::Audit(verb) => audit::run(&verb, &scene),
+        Verb::Site(verb) => site::run(&verb, &scene),
         Verb::Serve(arguments) => serve::run(&arguments, &mut scene),
         Verb::Demo(arguments) => demo::run(&arguments, &mut scene),
         Verb::Models(verb) => models::run(&verb, &scene),

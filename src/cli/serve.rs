@@ -49,7 +49,11 @@ impl Host {
         let access = access(scene)?;
         let tls = match config.server.tls_certificate.as_path() {
             none if none == Path::new("") => None,
-            certificate => Some(server::tls(certificate, &config.server.tls_key)?),
+            certificate => {
+                let clients = config.server.tls_client_ca.as_path();
+                let clients = Some(clients).filter(|path| !path.as_os_str().is_empty());
+                Some(server::tls(certificate, &config.server.tls_key, clients)?)
+            }
         };
         let listener = server::bind(config.server.listen)?;
         let address = listener.local_addr()?;

@@ -1,6 +1,6 @@
 //! Why nothing was decided: every refusal with its text and its stable code.
 
-use super::{Part, PushRefused, RegisterError};
+use super::{Part, PushRefused, RegisterError, VoteRefused};
 use crate::{
     document::{error::DocumentError, image::ImageError},
     gallery::GalleryError,
@@ -9,7 +9,8 @@ use crate::{
         record::{RecordRefused, RecordsError},
     },
     policy::Ruling,
-    types::{CaptureFact, GalleryId, LaneId, TemplateError},
+    profile::StepRefused,
+    types::{CaptureFact, GalleryId, LaneId, TemplateError, TransactionId},
 };
 
 /// Why nothing was decided. Each has one stable code ([`Refusal::code`]).
@@ -182,6 +183,26 @@ pub enum Refusal {
     /// The policy does not allow it.
     #[error("not permitted: {}", rulings_text(.0))]
     Forbidden(Vec<Ruling>),
+    /// What was asked for belongs to a profile.
+    #[error(
+        "this appliance is used as an evaluation desk; the operator may choose a profile (site.profile)"
+    )]
+    NoSite,
+    /// The step of the deployment is not taken.
+    #[error(transparent)]
+    Step(#[from] StepRefused),
+    /// The register of consents.
+    #[error(transparent)]
+    Consents(#[from] crate::register::RegisterError),
+    /// The vote does not count.
+    #[error(transparent)]
+    Vote(#[from] VoteRefused),
+    /// It ended in the traveller's favour, or has not ended.
+    #[error("{transaction} was not referred: there is nothing to override")]
+    NotReferred {
+        /// The lane's transaction.
+        transaction: TransactionId,
+    },
     /// Only administrators choose a rate.
     #[error(
         "only an administrator may name a false match rate; leave `fmr` out to use the configured \
@@ -268,6 +289,31 @@ fn template_code(error: &TemplateError) -> &'static str {
     }
 }
 
+fn gallery_code(error: &GalleryError) -> &'static str {
+    match error {
+        GalleryError::NoClass => "CLASSES_EMPTY",
+        GalleryError::NoTemplate => "IMAGES_COUNT",
+        GalleryError::Validity { .. } => "VALIDITY_EMPTY",
+        GalleryError::References { .. } => "SUBJECT_FULL",
+        GalleryError::Full { .. } => "GALLERY_FULL",
+        GalleryError::Kind(error) => template_code(error),
+        GalleryError::UnknownSubject { .. } => "SUBJECT_UNKNOWN",
+        GalleryError::Restricted { .. } => "SUBJECT_RESTRICTED",
+        GalleryError::NotValid { .. } => "SUBJECT_NOT_VALID",
+        GalleryError::NotDestroyed { .. } => "ERASURE_PENDING",
+        _ => "GALLERY_FAULT",
+    }
+}
+
+fn vote_code(refused: VoteRefused) -> &'static str {
+    match refused {
+        VoteRefused::Unknown => "HIT_UNKNOWN",
+        VoteRefused::SamePerson => "HIT_SAME_PERSON",
+        VoteRefused::Untrained => "HIT_UNTRAINED",
+        VoteRefused::Settled => "HIT_SETTLED",
+    }
+}
+
 fn push_code(refused: &PushRefused) -> &'static str {
     match refused {
         PushRefused::NotPushed { .. } => "LANE_NOT_PUSHED",
@@ -337,19 +383,7 @@ impl Refusal {
             Self::UnknownLane { .. } => "LANE_UNKNOWN",
             Self::Push(refused) => push_code(refused),
             Self::GalleryExists { .. } => "GALLERY_EXISTS",
-            Self::Gallery { error, .. } => match error {
-                GalleryError::NoClass => "CLASSES_EMPTY",
-                GalleryError::NoTemplate => "IMAGES_COUNT",
-                GalleryError::Validity { .. } => "VALIDITY_EMPTY",
-                GalleryError::References { .. } => "SUBJECT_FULL",
-                GalleryError::Full { .. } => "GALLERY_FULL",
-                GalleryError::Kind(error) => template_code(error),
-                GalleryError::UnknownSubject { .. } => "SUBJECT_UNKNOWN",
-                GalleryError::Restricted { .. } => "SUBJECT_RESTRICTED",
-                GalleryError::NotValid { .. } => "SUBJECT_NOT_VALID",
-                GalleryError::NotDestroyed { .. } => "ERASURE_PENDING",
-                _ => "GALLERY_FAULT",
-            },
+            Self::Gallery { error, .. } => gallery_code(error),
             Self::HolderRecord { error, .. } => match error {
                 RecordRefused::NotOpened => "HOLDER_UNOPENED",
                 RecordRefused::NotYetValid { .. } | RecordRefused::Expired { .. } => {
@@ -371,6 +405,14 @@ impl Refusal {
                 RegisterError::Journal(_) => "JOURNAL_UNAVAILABLE",
             },
             Self::WatchersFull { .. } => "WATCHERS_FULL",
+            Self::NoSite => "SITE_NONE",
+            Self::Step(StepRefused::Incomplete { .. }) => "PROFILE_INCOMPLETE",
+            Self::Step(StepRefused::NotAssessed) => "SITE_NOT_ASSESSED",
+            Self::Step(StepRefused::Dated) => "ASSESSMENT_DATED",
+            Self::Consents(crate::register::RegisterError::Full) => "REGISTER_FULL",
+            Self::Consents(_) => "REGISTER_FAULT",
+            Self::Vote(refused) => vote_code(*refused),
+            Self::NotReferred { .. } => "TRANSACTION_NOT_REFERRED",
             Self::Forbidden(_) => "FORBIDDEN",
             Self::FmrReserved => "FMR_RESERVED",
             Self::EmbedDisabled => "EMBED_DISABLED",

@@ -1,6 +1,6 @@
 //! What carries out requests, and how it is.
 
-use super::{Answer, Refusal, Request};
+use super::{Answer, Refusal, Request, SiteDescription};
 use crate::types::TemplateKind;
 
 /// How far the appliance is.
@@ -42,6 +42,11 @@ pub trait Service: Send + Sync + 'static {
 
     /// What runs.
     fn version(&self) -> Version;
+
+    /// What it is used as; `None` without a profile.
+    fn site(&self) -> Option<SiteDescription> {
+        None
+    }
 
     /// Does what is due without being asked: erases what has expired. Called about once a minute.
     fn housekeep(&self);

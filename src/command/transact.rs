@@ -57,4 +57,6 @@ pub enum LaneCommand {
     Cancel,
     /// End it: nobody stands there any more.
     Left,
+    /// Let the traveller in on a person's word, although the machine referred; never the reverse.
+    Override,
 }

@@ -206,6 +206,18 @@ impl Gallery {
         self.erase_chosen(&Choice::BegunBefore(second))
     }
 
+    /// Everybody whom the newest generation holds, each once.
+    ///
+    /// # Errors
+    /// [`GalleryError::Tile`].
+    pub fn subjects(&self) -> Result<Vec<SubjectId>, GalleryError> {
+        let held = self.chosen(&Choice::Everybody)?;
+        let mut subjects: Vec<SubjectId> = held.into_iter().map(|(subject, _)| subject).collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        Ok(subjects)
+    }
+
     fn erase_chosen(&self, choice: &Choice) -> Result<Option<Erasure>, GalleryError> {
         let mut writer = self.shelf.writer();
         self.settle_by(&mut writer)?;

@@ -2,6 +2,7 @@
 
 mod keeping;
 mod lane;
+mod site;
 mod transaction;
 
 use base64::Engine;
@@ -12,6 +13,10 @@ pub use keeping::{
     ChangedAnswer, ErasedAnswer, HolderEnrolledAnswer, ReplacedAnswer, TokenIssuedAnswer,
 };
 pub use lane::FrameTakenAnswer;
+pub use site::{
+    AffectedAnswer, ConsentAnswer, ConsentHeldAnswer, ExportAnswer, HitAnswer, OverriddenAnswer,
+    RecordAnswer, SiteAnswer,
+};
 pub use transaction::{
     DisplayName, DisplayTextAnswer, DisplayTextsAnswer, TransactionAnswer, TransactionState,
 };

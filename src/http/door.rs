@@ -13,7 +13,7 @@ use super::{
     body::drain,
     problem::{Counted, Problem},
 };
-use crate::types::Caller;
+use crate::types::{Caller, Hash256};
 
 /// Paths that a prober reads without a credential: they tell whether, never what.
 const OPEN_PATHS: [&str; 3] = ["/livez", "/readyz", "/startupz"];
@@ -21,6 +21,11 @@ const OPEN_PATHS: [&str; 3] = ["/livez", "/readyz", "/startupz"];
 /// Who the door found, left on the request for its handler.
 #[derive(Debug, Clone)]
 pub(super) struct Known(pub(super) Vec<Caller>);
+
+/// SHA-256 of the certificate that the connection's client presented; its key was proved by the
+/// handshake, and who signed it was checked there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Presented(pub(super) Hash256);
 
 /// Catches panics and counts problems; the outermost layer.
 pub(super) async fn net(State(api): State<Api>, request: Request, next: Next) -> Response {
@@ -44,7 +49,8 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
     if OPEN_PATHS.contains(&request.uri().path()) {
         return next.run(request).await;
     }
-    let callers = match identify(&api, request.headers()) {
+    let presented = request.extensions().get::<Presented>().copied();
+    let callers = match identify(&api, request.headers(), presented) {
         Ok(callers) => callers,
         Err(problem) => return refuse(&api, request, problem).await,
     };
@@ -63,12 +69,20 @@ pub(super) async fn refuse(api: &Api, request: Request, problem: Problem) -> Res
     problem.into_response()
 }
 
-fn identify(api: &Api, headers: &HeaderMap) -> Result<Vec<Caller>, Problem> {
+fn identify(
+    api: &Api,
+    headers: &HeaderMap,
+    certificate: Option<Presented>,
+) -> Result<Vec<Caller>, Problem> {
     match api.access.as_ref() {
         Access::Loopback(callers) => Ok(callers.clone()),
         Access::Tokens(tokens) => {
             let presented = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-            let caller = tokens.caller(presented, api.clock.civil_s());
+            let now_s = api.clock.civil_s();
+            let caller = match (presented, certificate) {
+                (None, Some(Presented(hash))) => tokens.caller_of(&hash, now_s),
+                (presented, _) => tokens.caller(presented, now_s),
+            };
             caller.map(|caller| vec![caller]).map_err(|refused| {
                 use crate::keys::secret::TokenRefused;
                 let code = match refused {

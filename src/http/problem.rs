@@ -24,6 +24,7 @@ const RETRY_AFTER_S: u64 = 1;
 
 /// Every code of the API: code, status, title. Codes are never reused.
 pub const PROBLEMS: &[(&str, u16, &str)] = &[
+    ("ASSESSMENT_DATED", 409, "The assessment lies after its use"),
     ("ATTACK_DETECTOR_UNKNOWN", 409, "The lane has no attack detector of its own"),
     ("ATTACK_SCORE_INVALID", 422, "Not an attack score"),
     ("AUDIT_UNAVAILABLE", 503, "The audit cannot be written"),
@@ -70,6 +71,10 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("GALLERY_KIND", 409, "The gallery keeps another kind of record"),
     ("GALLERY_UNAVAILABLE", 503, "The gallery is not served"),
     ("GALLERY_UNKNOWN", 404, "No such gallery"),
+    ("HIT_SAME_PERSON", 409, "This person has answered"),
+    ("HIT_SETTLED", 409, "The hit is settled"),
+    ("HIT_UNKNOWN", 404, "No such hit"),
+    ("HIT_UNTRAINED", 403, "No training that counts"),
     ("HOLDER_TOKEN_REFUSED", 422, "The holder token is refused"),
     ("HOLDER_UNOPENED", 404, "No record opens"),
     ("IDENTIFIER_INVALID", 400, "Not an identifier"),
@@ -95,11 +100,16 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("METHOD_NOT_ALLOWED", 405, "Method not allowed"),
     ("MULTIPART_INVALID", 400, "Not the multipart form that this endpoint takes"),
     ("NOT_READY", 503, "Not ready"),
+    ("PROFILE_INCOMPLETE", 409, "The profile is not complete"),
     ("PURPOSE_MISSING", 400, "A purpose is needed"),
     ("REFERENCES_COUNT", 422, "Not a number of references"),
     ("REFERENCE_INVALID", 400, "Not a reference"),
+    ("REGISTER_FAULT", 500, "The register failed"),
+    ("REGISTER_FULL", 409, "No room in the register"),
     ("RETRY_NOT_OFFERED", 409, "No further attempt"),
     ("ROUTE_UNKNOWN", 404, "No such route"),
+    ("SITE_NONE", 409, "No profile is chosen"),
+    ("SITE_NOT_ASSESSED", 409, "The site was not assessed"),
     ("SUBJECT_FULL", 409, "No room for another reference"),
     ("SUBJECT_NOT_VALID", 409, "The subject is outside its validity"),
     ("SUBJECT_RESTRICTED", 409, "The subject is restricted"),
@@ -112,6 +122,7 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("TOKEN_EXPIRED", 401, "The token has expired"),
     ("TOKEN_MISSING", 401, "A token is needed"),
     ("TOKEN_UNKNOWN", 401, "The token is not known"),
+    ("TRANSACTION_NOT_REFERRED", 409, "Nothing to override"),
     ("TRANSACTION_OTHER_LANE", 409, "The transaction is another lane's"),
     ("TRANSACTION_UNKNOWN", 404, "No such transaction"),
     ("VALIDITY_EMPTY", 422, "The validity is empty"),
@@ -303,6 +314,22 @@ mod tests {
         ]
     }
 
+    fn of_site() -> [Refusal; 10] {
+        use crate::{command::VoteRefused, profile::StepRefused};
+        [
+            Refusal::NoSite,
+            Refusal::Step(StepRefused::Incomplete { faults: Vec::new() }),
+            Refusal::Step(StepRefused::NotAssessed),
+            Refusal::Step(StepRefused::Dated),
+            Refusal::Consents(crate::register::RegisterError::Full),
+            Refusal::Consents(crate::register::RegisterError::Damaged { table: "consents" }),
+            Refusal::Vote(VoteRefused::Unknown),
+            Refusal::Vote(VoteRefused::Untrained),
+            Refusal::Vote(VoteRefused::Settled),
+            Refusal::NotReferred { transaction: TransactionId::from_bytes([0; 16]) },
+        ]
+    }
+
     fn pushes(lane: &LaneId) -> [PushRefused; 5] {
         [
             PushRefused::NotPushed { lane: lane.clone(), source_kind: "directory" },
@@ -357,6 +384,7 @@ mod tests {
             Refusal::WatchersFull { most: 1 },
         ];
         refusals.extend(registers(&lane).map(Refusal::from));
+        refusals.extend(of_site());
         refusals.extend(captures.map(|capture| Refusal::Capture { part, capture }));
         refusals.extend(documents().map(|error| Refusal::Document { part, error }));
         let errors = [

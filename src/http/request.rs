@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 mod keeping;
 mod lane;
+mod site;
 mod transact;
 
 pub use keeping::{
@@ -17,6 +18,12 @@ pub use keeping::{
 pub(super) use keeping::{enrol_holder, erase_selected, issue_token, regroup, replace, restrict};
 pub use lane::{PushFrameBody, PushFrameForm};
 pub(super) use lane::{lane_id, push_frame, push_picture};
+pub use site::{
+    AffectedBody, AgeName, ConsentBody, EnteredBody, GiveConsentBody, GroundBody, PurposeBody,
+    RelationName, VoteBody, VoteName,
+};
+pub(super) use site::{give_consent, list_affected, object, purpose, vote};
+use site::{papers, papers_of};
 pub use transact::TransactBody;
 pub(super) use transact::{transact, transaction_id};
 
@@ -60,6 +67,18 @@ impl From<PurposeName> for Purpose {
             PurposeName::BorderControl => Self::BorderControl,
             PurposeName::Evaluation => Self::Evaluation,
             PurposeName::Watchlist => Self::Watchlist,
+        }
+    }
+}
+
+impl From<Purpose> for PurposeName {
+    fn from(purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::AccessControl => Self::AccessControl,
+            Purpose::Boarding => Self::Boarding,
+            Purpose::BorderControl => Self::BorderControl,
+            Purpose::Evaluation => Self::Evaluation,
+            Purpose::Watchlist => Self::Watchlist,
         }
     }
 }
@@ -340,6 +359,12 @@ pub struct EnrolBody<'a> {
     /// First second (UTC) at which it may not be found any more; without it, never.
     #[serde(default)]
     expiry: Option<i64>,
+    /// The person's consent, where it is given with the enrolment.
+    #[serde(default)]
+    consent: Option<ConsentBody>,
+    /// Why the person is put on a list, where it is one.
+    #[serde(default)]
+    ground: Option<GroundBody>,
 }
 
 /// `POST /v1/galleries`.
@@ -502,7 +527,7 @@ pub(super) fn identify(gallery: GalleryId, form: Form) -> Result<(Purpose, Comma
 
 /// The purpose and command of an enrolment into `gallery`.
 pub(super) fn enrol(gallery: GalleryId, form: Form) -> Result<(Purpose, Command), Problem> {
-    let (purpose, images, subject, classes, group, not_before, expiry) = match form {
+    let (purpose, images, subject, classes, group, (not_before, expiry), papers) = match form {
         Form::Json(bytes) => {
             let body: EnrolBody<'_> = json(&bytes)?;
             let decoded = body.images.iter().enumerate();
@@ -510,10 +535,22 @@ pub(super) fn enrol(gallery: GalleryId, form: Form) -> Result<(Purpose, Command)
                 decoded.map(|(at, image)| image.decode(&format!("images[{at}].image"))).collect();
             let subject = body.subject.as_deref().map(subject_id).transpose()?;
             let purpose = body.purpose;
-            (purpose, images?, subject, body.classes, body.group, body.not_before, body.expiry)
+            let (validity, papers) =
+                ((body.not_before, body.expiry), papers(body.consent, body.ground));
+            (purpose, images?, subject, body.classes, body.group, validity, papers)
         }
         Form::Multipart(mut fields) => {
-            let known = ["image", "purpose", "subject", "classes", "group", "notBefore", "expiry"];
+            let known = [
+                "image",
+                "purpose",
+                "subject",
+                "classes",
+                "group",
+                "notBefore",
+                "expiry",
+                "consent",
+                "ground",
+            ];
             fields.only(&known)?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;
             let images = fields.images("image");
@@ -521,7 +558,8 @@ pub(super) fn enrol(gallery: GalleryId, form: Form) -> Result<(Purpose, Command)
             let group = fields.parsed("group", "a number")?;
             let not_before = fields.parsed("notBefore", "seconds UTC")?;
             let expiry = fields.parsed("expiry", "seconds UTC")?;
-            (purpose, images, subject, classes(&fields)?, group, not_before, expiry)
+            let (validity, papers) = ((not_before, expiry), papers_of(&fields)?);
+            (purpose, images, subject, classes(&fields)?, group, validity, papers)
         }
     };
     let terms = Terms {
@@ -530,7 +568,7 @@ pub(super) fn enrol(gallery: GalleryId, form: Form) -> Result<(Purpose, Command)
         not_before_s: not_before,
         expiry_s: expiry.unwrap_or(i64::MAX),
     };
-    Ok((purpose.into(), Command::Enrol { gallery, subject, images, terms }))
+    Ok((purpose.into(), Command::Enrol { gallery, subject, images, terms, papers }))
 }
 
 /// The purpose and command of making a gallery.

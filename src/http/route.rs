@@ -46,7 +46,17 @@ fn rows() -> OpenApiRouter<Api> {
             endpoint::delete_gallery::delete_gallery
         ))
         .routes(routes!(endpoint::enrol::enrol))
-        .routes(routes!(endpoint::erase::erase, endpoint::replace::replace))
+        .routes(routes!(
+            endpoint::erase::erase,
+            endpoint::export_subject::export_subject,
+            endpoint::replace::replace
+        ))
+        .routes(routes!(
+            endpoint::give_consent::give_consent,
+            endpoint::withdraw_consent::withdraw_consent
+        ))
+        .routes(routes!(endpoint::object::object))
+        .routes(routes!(endpoint::list_affected::list_affected))
         .routes(routes!(endpoint::erase_selected::erase_selected))
         .routes(routes!(endpoint::restrict::restrict))
         .routes(routes!(endpoint::regroup::regroup))
@@ -61,6 +71,12 @@ fn rows() -> OpenApiRouter<Api> {
             endpoint::cancel_transaction::cancel_transaction
         ))
         .routes(routes!(endpoint::traveller_left::traveller_left))
+        .routes(routes!(endpoint::override_transaction::override_transaction))
+        .routes(routes!(endpoint::read_hit::read_hit))
+        .routes(routes!(endpoint::vote_on_hit::vote_on_hit))
+        .routes(routes!(endpoint::describe_site::describe_site))
+        .routes(routes!(endpoint::assess_site::assess_site))
+        .routes(routes!(endpoint::activate_site::activate_site))
         .routes(routes!(endpoint::watch_transaction::watch_transaction))
         .routes(routes!(endpoint::display_texts::display_texts))
         .routes(routes!(endpoint::version::version))
@@ -99,7 +115,7 @@ mod tests {
             serde_json::from_str(&document()).expect("the document is JSON");
         assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 24, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 33, "{:?}", paths.keys());
         for (path, item) in paths {
             for (method, operation) in item.as_object().expect("operations") {
                 assert!(operation["summary"].is_string(), "{method} {path} has no summary");

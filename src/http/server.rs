@@ -11,24 +11,29 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Extension, Router};
 use axum_server::{
     Handle,
     accept::Accept,
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
 use hyper_util::rt::TokioTimer;
-use rustls::pki_types::{
-    CertificateDer, PrivateKeyDer,
-    pem::{self, PemObject},
+use rustls::{
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+    server::WebPkiClientVerifier,
 };
+use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use crate::{config, limits::HEAD_MS_MAX};
+use super::door::Presented;
+use crate::{config, limits::HEAD_MS_MAX, types::Hash256};
 
 /// Why the API is not served. The operator must act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,11 +87,16 @@ pub fn bind(listen: SocketAddr) -> Result<TcpListener, ServerError> {
     Ok(listener)
 }
 
-/// Certificate chain and key, ready to serve.
+/// Certificate chain and key, ready to serve; with `client_ca`, to clients that present a
+/// certificate and to those that do not. Whose certificate is known is the token file's to say.
 ///
 /// # Errors
 /// [`ServerError::Tls`], naming the file.
-pub fn tls(certificate: &Path, key: &Path) -> Result<RustlsConfig, ServerError> {
+pub fn tls(
+    certificate: &Path,
+    key: &Path,
+    client_ca: Option<&Path>,
+) -> Result<RustlsConfig, ServerError> {
     let refuse = |name, path: &Path, why: String| ServerError::Tls {
         key: name,
         path: path.display().to_string(),
@@ -94,23 +104,36 @@ pub fn tls(certificate: &Path, key: &Path) -> Result<RustlsConfig, ServerError> 
     };
     let wrong_chain = |why: String| refuse("server.tls_certificate", certificate, why);
     let wrong_key = |why: String| refuse("server.tls_key", key, why);
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate)
-        .map_err(|error| wrong_chain(pem_text(&error)))?
-        .collect();
-    let chain = chain.map_err(|error| wrong_chain(pem_text(&error)))?;
-    if chain.is_empty() {
-        return Err(wrong_chain("no certificate in PEM form".to_owned()));
-    }
+    let chain = certificates(certificate).map_err(wrong_chain)?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong_key(pem_text(&error)))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| wrong_chain(error.to_string()))?
-        .with_no_client_auth()
-        .with_single_cert(chain, secret)
-        .map_err(|error| wrong_key(error.to_string()))?;
+        .map_err(|error| wrong_chain(error.to_string()))?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let wrong = |why: String| refuse("server.tls_client_ca", path, why);
+            let mut roots = rustls::RootCertStore::empty();
+            for root in certificates(path).map_err(wrong)? {
+                roots.add(root).map_err(|error| wrong(error.to_string()))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = verifier.allow_unauthenticated().build();
+            builder.with_client_cert_verifier(verifier.map_err(|error| wrong(error.to_string()))?)
+        }
+    };
+    let mut config =
+        builder.with_single_cert(chain, secret).map_err(|error| wrong_key(error.to_string()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(RustlsConfig::from_config(Arc::new(config)))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain = CertificateDer::pem_file_iter(path).map_err(|error| pem_text(&error))?;
+    let chain: Result<Vec<_>, _> = chain.collect();
+    let chain = chain.map_err(|error| pem_text(&error))?;
+    if chain.is_empty() { Err("no certificate in PEM form".to_owned()) } else { Ok(chain) }
 }
 
 fn pem_text(error: &pem::Error) -> String {
@@ -167,10 +190,36 @@ pub async fn serve(
             let acceptor = RustlsAcceptor::new(config)
                 .handshake_timeout(Duration::from_millis(HEAD_MS_MAX))
                 .acceptor(bounded);
-            server.acceptor(acceptor).http1_only().serve(service).await
+            server.acceptor(Certified(acceptor)).http1_only().serve(service).await
         }
     };
     served.map_err(stopped)
+}
+
+/// Hands each request of a connection the hash of the certificate that its client presented.
+#[derive(Clone)]
+struct Certified(RustlsAcceptor<Bounded>);
+
+type Encrypted = <RustlsAcceptor<Bounded> as Accept<TcpStream, Router>>::Stream;
+
+impl Accept<TcpStream, Router> for Certified {
+    type Stream = Encrypted;
+    type Service = Router;
+    type Future = Pin<Box<dyn Future<Output = io::Result<(Encrypted, Router)>> + Send>>;
+
+    fn accept(&self, stream: TcpStream, router: Router) -> Self::Future {
+        let acceptor = self.0.clone();
+        Box::pin(async move {
+            let (stream, router) = acceptor.accept(stream, router).await?;
+            let presented = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let hash = presented.map(|held| Hash256::from_bytes(Sha256::digest(held).into()));
+            let router = match hash {
+                Some(hash) => router.layer(Extension(Presented(hash))),
+                None => router,
+            };
+            Ok((stream, router))
+        })
+    }
 }
 
 /// Accepts a connection when there is a place for it, and closes it at once when there is none.

@@ -6,7 +6,7 @@
 //! [`custodian`] keeps the key of each epoch of a gallery, and destroys it for ever.
 //! [`holder`] is for what the traveller keeps instead of the appliance.
 //! [`process`] keeps core dumps and other processes out.
-//! [`secret`] holds what a caller proves itself with.
+//! [`secret`] holds what a caller proves itself with, [`signing`] what the audit is signed with.
 //!
 //! Invariant: nothing here can be printed; a bearer token is kept only as its SHA-256.
 
@@ -17,9 +17,11 @@ pub mod memory;
 pub mod phrase;
 pub mod process;
 pub mod secret;
+pub mod signing;
 pub mod wipe;
 
 pub use custodian::{Custodian, CustodyError, Stand, Standing};
 pub use holder::{HolderRecords, HolderSecret, IssuerKey, ReaderKey};
 pub use memory::{Key, KeyArena, KeySlot, LockError};
 pub use phrase::Phrase;
+pub use signing::SigningKey;

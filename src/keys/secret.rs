@@ -5,9 +5,10 @@
 //! # sha256 of the token                                            role     client   expiry (UTC)
 //! 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 gate     lane-7   1893456000
 //! ```
-//! The token itself is 32 to 256 printable characters of the caller's choosing; only its hash is
-//! kept. Every entry is compared in constant time, and all of them are, so that the time of a
-//! refusal tells nothing.
+//! A caller that presents a client certificate (mutual TLS) is known by the hash of that
+//! certificate, on a line of the same form. A token itself is 32 to 256 printable characters of the
+//! caller's choosing; only its hash is kept. Every entry is compared in constant time, and all of
+//! them are, so that the time of a refusal tells nothing.
 
 use std::{fmt, path::Path};
 
@@ -60,10 +61,10 @@ pub enum TokenRefused {
     #[error("this appliance wants a bearer token: send `Authorization: Bearer <token>`")]
     Missing,
     /// Not a token that is known here.
-    #[error("the bearer token is not known here")]
+    #[error("the bearer token, or the client's certificate, is not known here")]
     Unknown,
     /// It was known until it expired.
-    #[error("the bearer token has expired; ask the operator for a new one")]
+    #[error("the credential has expired; ask the operator for a new one")]
     Expired,
 }
 
@@ -126,7 +127,15 @@ impl Tokens {
         if !(TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&token.len()) {
             return Err(TokenRefused::Unknown);
         }
-        let presented: [u8; 32] = Sha256::digest(token).into();
+        self.caller_of(&Hash256::from_bytes(Sha256::digest(token).into()), now_s)
+    }
+
+    /// Whose hash `presented` is, of a token or of a client's certificate, at civil time `now_s`.
+    ///
+    /// # Errors
+    /// [`TokenRefused`].
+    pub fn caller_of(&self, presented: &Hash256, now_s: i64) -> Result<Caller, TokenRefused> {
+        let presented = presented.as_bytes();
         let mut found = u32::MAX;
         for (at, entry) in self.0.iter().enumerate() {
             let equal = presented.ct_eq(entry.hash.as_bytes());

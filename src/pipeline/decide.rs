@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-const AUDIT_UNAVAILABLE: Reason = Reason {
+pub(crate) const AUDIT_UNAVAILABLE: Reason = Reason {
     code: "AUDIT_UNAVAILABLE",
     text: "What happened could not be recorded, so nothing is decided here.",
 };
@@ -214,6 +214,8 @@ fn entry(job: &Job, verdict: &Verdict, now_s: i64) -> AuditEntry {
         erasure: None,
         at_lane: asked.at_lane.clone(),
         end: None,
+        used: None,
+        person: None,
     }
 }
 

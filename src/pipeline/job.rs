@@ -38,6 +38,7 @@ pub(super) enum Goal {
     Identify {
         tiles: Arc<dyn TileSource>,
         threshold: Threshold,
+        doubt_from: Option<Score>,
         best: usize,
         class_bits: u64,
         group: Option<u32>,
@@ -71,6 +72,8 @@ pub(super) struct Found {
     pub(super) candidates: Vec<Candidate>,
     /// Subjects at or above the threshold among the best rows, also beyond those asked for.
     pub(super) subjects: u32,
+    /// Subjects below it who leave a doubt, among the best rows.
+    pub(super) doubtful: u32,
     pub(super) certificate: Certificate,
     pub(super) current: bool,
 }
@@ -119,8 +122,9 @@ impl Job {
         let presentation = order.presentation;
         let (goal, references) = match task {
             Task::Verify { references, threshold } => (Goal::Verify { threshold }, references),
-            Task::Identify { tiles, threshold, best, class_bits, group } => {
-                (Goal::Identify { tiles, threshold, best, class_bits, group }, Vec::new())
+            Task::Identify { tiles, threshold, doubt_from, best, class_bits, group } => {
+                let goal = Goal::Identify { tiles, threshold, doubt_from, best, class_bits, group };
+                (goal, Vec::new())
             }
             Task::Template => (Goal::Template, Vec::new()),
             Task::Reference => (Goal::Reference, Vec::new()),
@@ -184,8 +188,8 @@ impl Job {
         }));
         self.facts.probe = self.samples[0].capture.unwrap_or(CaptureFact::NoFace);
         self.facts.identification = self.found.as_ref().map(|found| {
-            let (candidates, current) = (found.subjects, found.current);
-            IdentificationFact { candidates, doubtful: 0, current }
+            let &Found { subjects: candidates, doubtful, current, .. } = found;
+            IdentificationFact { candidates, doubtful, current }
         });
         self.facts.attack = self.attack;
         self.facts.engine = self.engine;

@@ -59,6 +59,7 @@ pub mod slot;
 mod standby;
 
 pub use attack::{AttackDetection, Presentation};
+pub(crate) use decide::AUDIT_UNAVAILABLE;
 pub use desk::{Desk, Refused};
 pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
@@ -99,6 +100,8 @@ pub enum Task {
         tiles: Arc<dyn TileSource>,
         /// Scores at or above it are candidates.
         threshold: Threshold,
+        /// Scores below that and at or above this leave a doubt; `None` where the law knows none.
+        doubt_from: Option<Score>,
         /// Candidates returned at most.
         best: usize,
         /// Only rows that share a class bit.

@@ -156,7 +156,7 @@ fn disguised(source: &dyn TileSource, jobs: &[&mut Job]) -> Result<Vec<Template>
 }
 
 fn probe(job: &Job, now_s: i64) -> Option<Probe<'_>> {
-    let Goal::Identify { threshold, best, class_bits, group, .. } = &job.goal else {
+    let Goal::Identify { threshold, doubt_from, best, class_bits, group, .. } = &job.goal else {
         return None;
     };
     // One subject may fill as many rows as it has references. At least one row is asked for: the
@@ -164,7 +164,7 @@ fn probe(job: &Job, now_s: i64) -> Option<Probe<'_>> {
     let best = (*best).max(1).saturating_mul(REFERENCES_PER_SUBJECT_MAX).min(CANDIDATES_MAX);
     Some(Probe {
         template: job.probe().template.as_ref()?,
-        threshold: threshold.score,
+        threshold: doubt_from.map_or(threshold.score, |from| from.min(threshold.score)),
         best,
         class_bits: *class_bits,
         group: *group,
@@ -172,11 +172,12 @@ fn probe(job: &Job, now_s: i64) -> Option<Probe<'_>> {
     })
 }
 
-/// Rows to subjects: the best row speaks, so the order stays score descending, row ascending.
+/// Rows to subjects: the best row speaks, so the order stays score descending, row ascending. Who
+/// leaves a doubt is counted and not named.
 fn fold(goal: &Goal, hits: &RowHits, current: bool) -> Found {
-    let wanted = match goal {
-        Goal::Identify { best, .. } => *best,
-        Goal::Template | Goal::Reference | Goal::Verify { .. } => 0,
+    let (wanted, from) = match goal {
+        Goal::Identify { best, threshold, .. } => (*best, threshold.score),
+        Goal::Template | Goal::Reference | Goal::Verify { .. } => (0, Score(i32::MAX)),
     };
     let mut candidates: Vec<Candidate> = Vec::with_capacity(hits.hits.len());
     for hit in &hits.hits {
@@ -185,9 +186,12 @@ fn fold(goal: &Goal, hits: &RowHits, current: bool) -> Found {
             candidates.push(Candidate { subject, row: hit.row, score: hit.score });
         }
     }
-    let subjects = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+    let found = candidates.len();
+    candidates.retain(|candidate| candidate.score >= from);
+    let count = |held: usize| u32::try_from(held).unwrap_or(u32::MAX);
+    let (subjects, doubtful) = (count(candidates.len()), count(found - candidates.len()));
     candidates.truncate(wanted);
-    Found { candidates, subjects, certificate: hits.certificate, current }
+    Found { candidates, subjects, doubtful, certificate: hits.certificate, current }
 }
 
 #[cfg(test)]
@@ -207,6 +211,7 @@ mod tests {
         Goal::Identify {
             tiles: crate::gallery::Gallery::in_memory(kind, layout).source(),
             threshold,
+            doubt_from: None,
             best,
             class_bits: 1,
             group: None,

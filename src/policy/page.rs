@@ -154,8 +154,8 @@ fn carried(page: &mut String, duties: &BTreeMap<String, Carried>) {
     line!(page, "\n## Duties\n");
     line!(
         page,
-        "What carries each duty out. Where nothing does yet, a site that owes it needs a profile of \
-         its own, and there are none so far.\n\n| duty | carried out by | tests |\n|--|--|--|"
+        "What carries each duty out. Where nothing does yet, whoever runs a site that owes it has \
+         to.\n\n| duty | carried out by | tests |\n|--|--|--|"
     );
     for (duty, Carried { by, tests }) in duties {
         let by = if by.is_empty() { "**nothing yet**" } else { by };

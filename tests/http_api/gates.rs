@@ -243,7 +243,13 @@ fn whoever_does_not_wait_follows_reads_and_ends_it() {
     let open = server.get(&path(1, "")).ok(200);
     assert_eq!((&open["outcome"], &open["display"]), (&Value::Null, &json!("look-at-camera")));
     server.post_json(GATE, &opening(2, 1)).problem(409, "LANE_OCCUPIED");
+    let (on_a_word, body) =
+        (format!("{GATE}/{}/override", id(1)), json!({ "purpose": "boarding" }));
+    server.post_json(&on_a_word, &body).problem(409, "TRANSACTION_NOT_REFERRED");
     is(&server.delete(&path(1, "")).ok(200), "cancelled", "refer", "ask-officer");
+    // FV-5, AI Act Art. 14(4): a person lets in whom the machine referred, and sees nothing for it.
+    let let_in = server.post_json(&on_a_word, &body).ok(200);
+    assert_eq!(let_in, json!({ "transactionId": id(1), "outcome": "admit" }));
     // The lane is free again, and the next traveller leaves.
     assert_eq!(send_async(&server, 2, 1).status, 202);
     let left = server.exchange(&post(&path(2, "/left"), "application/json", b""));

@@ -8,7 +8,10 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,11 +19,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis::{
     appliance::{
         Appliance, Assembly, GalleryPlace, World, evaluation_desk, keeping::HolderKeys, law,
+        site::SitePlace,
     },
     audit::AuditSink,
     capture::runner::LanePlan,
     command::Service,
-    config,
+    config::{self, PersonKeys},
     document::authentication::TrustStore,
     gallery::{Means, Residency},
     http::{Access, Api, route, server},
@@ -31,7 +35,9 @@ use portcullis::{
     },
     meter::Meter,
     policy::{AttackRule, DocumentRule, Guards, Standing},
+    profile::Profile,
     random::SystemEntropy,
+    register::Register,
     time::{Clock, SystemClock},
     types::{Caller, Role, SiteFacts},
 };
@@ -67,6 +73,10 @@ pub struct Setup {
     /// What the appliance's own presentation attack detector says of every face; without it there
     /// is none.
     pub attack_score: Option<f32>,
+    /// What it is used as; without it, as `site` says.
+    pub used_as: Option<UsedAs>,
+    /// The clock on the wall, where a test sets it.
+    pub clock: Option<Arc<WallClock>>,
 }
 
 impl Default for Setup {
@@ -87,6 +97,8 @@ impl Default for Setup {
             site: evaluation_desk(),
             own: Vec::new(),
             attack_score: None,
+            used_as: None,
+            clock: None,
         }
     }
 }
@@ -123,6 +135,57 @@ impl Setup {
     }
 }
 
+/// What an appliance is used as.
+pub struct UsedAs {
+    pub profile: Profile,
+    pub people: Vec<PersonKeys>,
+    /// Where its steps and its consents are kept; without it, in memory.
+    pub folder: Option<PathBuf>,
+}
+
+impl UsedAs {
+    fn place(self, galleries: &GalleryPlace) -> SitePlace {
+        let (custodian, entropy) =
+            (Arc::clone(&galleries.means.custodian), Arc::clone(&galleries.means.entropy));
+        let register = match &self.folder {
+            Some(folder) => Register::open(&folder.join("register.redb"), custodian, entropy),
+            None => Register::in_memory(custodian, entropy),
+        };
+        SitePlace {
+            profile: self.profile,
+            record: self.folder.map(|folder| folder.join("site.json")),
+            register: register.expect("a register"),
+            people: self.people,
+        }
+    }
+}
+
+/// The clock on the wall, which a test sets; time itself runs as it does.
+pub struct WallClock {
+    running: SystemClock,
+    civil_s: AtomicI64,
+}
+
+impl WallClock {
+    pub fn at(civil_s: i64) -> Arc<Self> {
+        Arc::new(Self { running: SystemClock::start(), civil_s: AtomicI64::new(civil_s) })
+    }
+
+    pub fn set(&self, civil_s: i64) {
+        self.civil_s.store(civil_s, Ordering::SeqCst);
+    }
+}
+
+impl Clock for WallClock {
+    fn monotonic_us(&self) -> u64 {
+        self.running.monotonic_us()
+    }
+
+    fn civil_s(&self) -> i64 {
+        self.civil_s.load(Ordering::SeqCst)
+    }
+}
+
 /// A server; it stops when it is dropped.
 pub struct Server {
     pub address: SocketAddr,
@@ -134,7 +197,10 @@ pub struct Server {
 impl Server {
     /// With the product's own appliance over scripted networks.
     pub fn start(setup: Setup) -> Self {
-        let world = world();
+        let mut world = world();
+        if let Some(clock) = &setup.clock {
+            world.clock = Arc::clone(clock) as Arc<dyn Clock>;
+        }
         let (scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), Arc::new(|| {}));
         let (galleries, holder_keys) = (setup.place(&world), setup.holder_keys(&world));
         let mut engine = parts.engine;
@@ -156,7 +222,9 @@ impl Server {
             policy: Arc::new(Guards::new(setup.attack).documents(setup.documents)),
             standing: Standing::new(law(&setup.own).expect("the law"), &setup.site)
                 .expect("a site"),
+            site: setup.used_as.map(|used_as| used_as.place(&galleries)),
             audit: setup.audit.clone().unwrap_or(parts.audit),
+            audit_days: 365,
             galleries,
             holder_keys,
             trust: setup.trust,

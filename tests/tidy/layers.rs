@@ -8,9 +8,9 @@ use super::{
 /// The layers, lowest first, and the modules of each.
 pub(crate) const LAYERS: [&[&str]; 5] = [
     &["types", "limits", "time", "random", "meter"],
-    &["ops", "model", "face", "document", "policy", "accuracy"],
-    &["backend", "gallery", "keys", "audit"],
-    &["pipeline", "capture", "transaction"],
+    &["ops", "model", "face", "document", "policy", "accuracy", "profile"],
+    &["backend", "gallery", "keys", "audit", "register"],
+    &["pipeline", "capture", "transaction", "duty"],
     &["command", "http", "config", "cli", "appliance"],
 ];
 
@@ -20,6 +20,8 @@ pub(crate) const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("model", "ops", "a network file becomes an `ops::Program`"),
     ("face", "ops", "an aligned face is what `ops::warp` makes of a frame"),
     ("gallery", "keys", "its keys lie in locked memory, and custodians keep those of its epochs"),
+    ("audit", "keys", "its checkpoints are signed with a key in locked memory"),
+    ("register", "keys", "its values are sealed with keys of the gallery's custodian"),
     ("capture", "pipeline", "what is captured lies in one of the pipeline's slots"),
     ("transaction", "capture", "it looks at a lane through its tap"),
     ("transaction", "pipeline", "frames are judged there"),

@@ -10,7 +10,7 @@ use clap::Args;
 use super::{Bench, Ended, Failure, Outcome, Scene, Target, templates};
 use crate::{
     cli::local,
-    command::{Answer, Command, Refusal, Request, Service, Terms},
+    command::{Answer, Command, Papers, Refusal, Request, Service, Terms},
     limits::REFERENCES_PER_SUBJECT_MAX,
     types::{Action, Purpose},
 };
@@ -135,6 +135,7 @@ fn from_images(arguments: &Arguments, folder: &Path, bench: Bench<'_>) -> Outcom
             subject: None,
             images: images?,
             terms: arguments.terms(),
+            papers: Papers::default(),
         };
         let callers = local::callers(bench.scene, "command-line");
         let purpose = Purpose::Evaluation;

@@ -1,22 +1,31 @@
 //! One handler per file; each turns a request into a command and its answer into a document.
 
+pub(super) mod activate_site;
+pub(super) mod assess_site;
 pub(super) mod cancel_transaction;
 pub(super) mod create_gallery;
 pub(super) mod delete_gallery;
 pub(super) mod describe_gallery;
+pub(super) mod describe_site;
 pub(super) mod display_texts;
 pub(super) mod embed;
 pub(super) mod enrol;
 pub(super) mod enrol_holder;
 pub(super) mod erase;
 pub(super) mod erase_selected;
+pub(super) mod export_subject;
+pub(super) mod give_consent;
 pub(super) mod identify;
 pub(super) mod issue_token;
+pub(super) mod list_affected;
 pub(super) mod livez;
 pub(super) mod metrics;
+pub(super) mod object;
 pub(super) mod open_transaction;
 pub(super) mod openapi;
+pub(super) mod override_transaction;
 pub(super) mod push_frame;
+pub(super) mod read_hit;
 pub(super) mod read_transaction;
 pub(super) mod readyz;
 pub(super) mod regroup;
@@ -26,7 +35,9 @@ pub(super) mod startupz;
 pub(super) mod traveller_left;
 pub(super) mod verify;
 pub(super) mod version;
+pub(super) mod vote_on_hit;
 pub(super) mod watch_transaction;
+pub(super) mod withdraw_consent;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 

@@ -8,11 +8,12 @@ use utoipa::ToSchema;
 use super::{
     Command, EncodedImage, Fields, Form, GalleryId, ImageBody, Problem, Purpose, PurposeName,
     SubjectId, Terms, base64, class_bits, classes, json,
+    site::{ConsentBody, EnteredBody, GroundBody, papers, papers_of},
 };
 use crate::types::Selection;
 
 /// `POST /v1/galleries/{gallery}/erase`: exactly one of `group`, `classes`, `enrolledBefore`,
-/// `expired` and `everybody`.
+/// `expired`, `everybody` and `entered`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct EraseBody {
@@ -33,6 +34,9 @@ pub struct EraseBody {
     /// The whole gallery, which stays and is empty; `true`.
     #[serde(default)]
     everybody: Option<bool>,
+    /// Whom somebody entered, as the audit knows it.
+    #[serde(default)]
+    entered: Option<EnteredBody>,
 }
 
 /// `PUT /v1/galleries/{gallery}/subjects/{subject}/restriction`.
@@ -77,6 +81,12 @@ pub struct ReplaceBody<'a> {
     /// First second (UTC) at which it may not be found any more; without it, never.
     #[serde(default)]
     expiry: Option<i64>,
+    /// A new consent, where the one that is held does not cover the new pictures.
+    #[serde(default)]
+    consent: Option<ConsentBody>,
+    /// Why the person is on a list, where it is one.
+    #[serde(default)]
+    ground: Option<GroundBody>,
 }
 
 /// `POST /v1/galleries/{gallery}/holders`.
@@ -95,6 +105,9 @@ pub struct EnrolHolderBody<'a> {
     /// First second (UTC) at which it may not be used any more; without it, never.
     #[serde(default)]
     expiry: Option<i64>,
+    /// The holder's consent.
+    #[serde(default)]
+    consent: Option<ConsentBody>,
 }
 
 /// `POST /v1/holder-tokens`.
@@ -113,10 +126,13 @@ pub struct IssueTokenBody<'a> {
     /// First second (UTC) at which it is not accepted any more: a token cannot be called back, so
     /// it always ends.
     expiry: i64,
+    /// The holder's consent.
+    #[serde(default)]
+    consent: Option<ConsentBody>,
 }
 
 /// A form of plain fields.
-fn plain<T: serde::de::DeserializeOwned>(form: &Form) -> Result<T, Problem> {
+pub(super) fn plain<T: serde::de::DeserializeOwned>(form: &Form) -> Result<T, Problem> {
     match form {
         Form::Json(bytes) => json(bytes),
         Form::Multipart(_) => {
@@ -131,9 +147,10 @@ pub(in crate::http) fn erase_selected(
     gallery: GalleryId,
     form: &Form,
 ) -> Result<(Purpose, Command), Problem> {
-    let body: EraseBody = plain(form)?;
+    let mut body: EraseBody = plain(form)?;
+    let entered = body.entered.take();
     let classes = body.classes.as_deref().map(|held| class_bits(Some(held), 0)).transpose()?;
-    let mut meant = [
+    let meant = [
         body.group.map(Selection::Group),
         classes.map(Selection::Classes),
         body.enrolled_before.map(Selection::EnrolledBefore),
@@ -142,6 +159,11 @@ pub(in crate::http) fn erase_selected(
     ]
     .into_iter()
     .flatten();
+    if let (Some(entered), None) = (&entered, meant.clone().next()) {
+        let entered = entered.clone().decode(gallery, body.purpose)?;
+        return Ok((body.purpose.into(), Command::EraseEntered { entered }));
+    }
+    let mut meant = meant.filter(|_| entered.is_none());
     match (meant.next(), meant.next()) {
         (Some(Selection::Classes(0)), None) => {
             Err(Problem::new("CLASSES_EMPTY", "classes names none, so that nobody is meant"))
@@ -155,7 +177,7 @@ pub(in crate::http) fn erase_selected(
         }
         _ => {
             let detail = "say who is meant by exactly one of group, classes, enrolledBefore, \
-                          \"expired\": true, \"everybody\": true";
+                          \"expired\": true, \"everybody\": true, entered";
             Err(Problem::new("FIELD_INVALID", detail))
         }
     }
@@ -192,25 +214,37 @@ pub(in crate::http) fn replace(
     subject: SubjectId,
     form: Form,
 ) -> Result<(Purpose, Command), Problem> {
-    let (purpose, images, named, group, from, until) = match form {
+    let (purpose, images, named, group, (from, until), papers) = match form {
         Form::Json(bytes) => {
             let body: ReplaceBody<'_> = json(&bytes)?;
             let decoded = body.images.iter().enumerate();
             let images: Result<Vec<_>, _> =
                 decoded.map(|(at, image)| image.decode(&format!("images[{at}].image"))).collect();
-            (body.purpose, images?, body.classes, body.group, body.not_before, body.expiry)
+            let (validity, papers) =
+                ((body.not_before, body.expiry), papers(body.consent, body.ground));
+            (body.purpose, images?, body.classes, body.group, validity, papers)
         }
         Form::Multipart(mut fields) => {
-            fields.only(&["image", "purpose", "classes", "group", "notBefore", "expiry"])?;
+            let known = [
+                "image",
+                "purpose",
+                "classes",
+                "group",
+                "notBefore",
+                "expiry",
+                "consent",
+                "ground",
+            ];
+            fields.only(&known)?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;
             let images = fields.images("image");
             let group = fields.parsed("group", "a number")?;
-            let (from, until) = validity(&fields)?;
-            (purpose, images, classes(&fields)?, group, from, until)
+            let (validity, papers) = (validity(&fields)?, papers_of(&fields)?);
+            (purpose, images, classes(&fields)?, group, validity, papers)
         }
     };
     let terms = terms(class_bits(named.as_deref(), 1)?, group.unwrap_or(0), from, until);
-    Ok((purpose.into(), Command::Replace { gallery, subject, images, terms }))
+    Ok((purpose.into(), Command::Replace { gallery, subject, images, terms, papers }))
 }
 
 fn validity(fields: &Fields) -> Result<(Option<i64>, Option<i64>), Problem> {
@@ -223,43 +257,45 @@ pub(in crate::http) fn enrol_holder(
     gallery: GalleryId,
     form: Form,
 ) -> Result<(Purpose, Command), Problem> {
-    let (purpose, image, from, until) = match form {
+    let (purpose, image, (from, until), papers) = match form {
         Form::Json(bytes) => {
             let body: EnrolHolderBody<'_> = json(&bytes)?;
             let image = EncodedImage::new(base64("image", &body.image)?);
-            (body.purpose, image, body.not_before, body.expiry)
+            (body.purpose, image, (body.not_before, body.expiry), papers(body.consent, None))
         }
         Form::Multipart(mut fields) => {
-            fields.only(&["image", "purpose", "notBefore", "expiry"])?;
+            fields.only(&["image", "purpose", "notBefore", "expiry", "consent"])?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;
-            let (from, until) = validity(&fields)?;
-            (purpose, fields.image("image")?, from, until)
+            let (validity, papers) = (validity(&fields)?, papers_of(&fields)?);
+            (purpose, fields.image("image")?, validity, papers)
         }
     };
     let terms = terms(1, 0, from, until);
-    Ok((purpose.into(), Command::EnrolHolder { gallery, image, terms }))
+    Ok((purpose.into(), Command::EnrolHolder { gallery, image, terms, papers }))
 }
 
 /// The purpose and command of issuing a token.
 pub(in crate::http) fn issue_token(form: Form) -> Result<(Purpose, Command), Problem> {
-    let (purpose, image, from, expiry_s) = match form {
+    let (purpose, image, from, expiry_s, papers) = match form {
         Form::Json(bytes) => {
             let body: IssueTokenBody<'_> = json(&bytes)?;
             let image = EncodedImage::new(base64("image", &body.image)?);
-            (body.purpose, image, body.not_before, body.expiry)
+            (body.purpose, image, body.not_before, body.expiry, papers(body.consent, None))
         }
         Form::Multipart(mut fields) => {
-            fields.only(&["image", "purpose", "notBefore", "expiry"])?;
+            fields.only(&["image", "purpose", "notBefore", "expiry", "consent"])?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;
             let (from, until) = validity(&fields)?;
             let needed = || {
                 let detail = "`expiry` is needed: a token cannot be called back, so it must end";
                 Problem::new("FIELD_INVALID", detail)
             };
-            (purpose, fields.image("image")?, from, until.ok_or_else(needed)?)
+            let papers = papers_of(&fields)?;
+            (purpose, fields.image("image")?, from, until.ok_or_else(needed)?, papers)
         }
     };
-    Ok((purpose.into(), Command::IssueToken { image, not_before_s: from, expiry_s }))
+    let not_before_s = from;
+    Ok((purpose.into(), Command::IssueToken { image, not_before_s, expiry_s, papers }))
 }
 
 #[cfg(test)]

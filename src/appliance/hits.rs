@@ -1,0 +1,201 @@
+//! What a search owes beyond its answer: erasing whoever came back, a record of the use, and a hit
+//! that waits for two persons. And what persons do about it: vote, read, override.
+//!
+//! Invariant: nobody hears Admit of a search that owes an erasure before the erasure is durable; a
+//! duty that cannot be carried out makes the answer Refer.
+
+use sha2::{Digest, Sha256};
+
+use super::{Appliance, administer::Meant, execute::Errand};
+use crate::{
+    audit::{AuditEntry, AuditSink, AuditUse},
+    command::{Answer, HitStanding, Refusal, Stand, Vote, VoteRefused},
+    duty::confirmation::Confirmations,
+    limits::HIT_WAIT_S,
+    pipeline::{AUDIT_UNAVAILABLE, Reply},
+    types::{
+        Action, GalleryId, Hash256, Obligation, Outcome, Reason, SubjectId, TransactionId, Verdict,
+    },
+};
+
+/// Persons who confirm a hit where no law finds two disproportionate (AI Act Art. 14(5)).
+const PERSONS: usize = 2;
+
+const NOT_ERASED: Reason = Reason {
+    code: "NOT_ERASED",
+    text: "What was stored of the guest could not be erased; the staff lets the guest in.",
+};
+const TOO_MANY_HITS: Reason = Reason {
+    code: "HITS_FULL",
+    text: "Too many hits wait for confirmation; an officer decides at once.",
+};
+
+impl Appliance {
+    /// Carries out what a search owes, before its answer leaves. `input` is the picture that was
+    /// searched for, where it was handed over with the request.
+    pub(super) fn after_search(
+        &self,
+        errand: &Errand,
+        began_s: i64,
+        input: Option<&[u8]>,
+        reply: &mut Reply,
+    ) {
+        let admits = reply.verdict.outcome == Outcome::Admit;
+        if let Err(reason) = self.carry_out_owed(errand, (began_s, input), reply, admits) {
+            reply.verdict = referred(&reply.verdict, reason);
+            reply.candidates = Vec::new();
+        }
+    }
+
+    /// The same for a lane's transaction; why it is Refer instead.
+    pub(super) fn carry_out_owed(
+        &self,
+        errand: &Errand,
+        (began_s, input): (i64, Option<&[u8]>),
+        reply: &Reply,
+        admits: bool,
+    ) -> Result<(), Reason> {
+        let Some(name) = errand
+            .asked
+            .gallery
+            .as_ref()
+            .filter(|_| self.site.is_some() && errand.asked.action == Action::Identify)
+        else {
+            return Ok(());
+        };
+        let best = reply.candidates.first().map(|best| best.subject);
+        let is_hit = errand.owed.contains(&Obligation::ConfirmByTwo) && best.is_some();
+        if errand.owed.contains(&Obligation::LogUse) {
+            let input = input.filter(|_| best.is_some() && is_kept(errand));
+            self.log_use(errand, began_s, input, reply)?;
+        }
+        if let (true, Some(subject)) = (is_hit, best) {
+            self.open_hit(reply.transaction, subject)?;
+        }
+        let erases = admits && errand.owed.contains(&Obligation::EraseOnMatch);
+        match best.filter(|_| erases) {
+            Some(subject) => self.erase_matched(errand, name, subject),
+            None => Ok(()),
+        }
+    }
+
+    /// AI Act Art. 12(3): an entry of its own beside the decision's, whose time is the end of the
+    /// use.
+    fn log_use(
+        &self,
+        errand: &Errand,
+        began_s: i64,
+        input: Option<&[u8]>,
+        reply: &Reply,
+    ) -> Result<(), Reason> {
+        let generation = reply.certificate.map_or(0, |certificate| certificate.generation);
+        let matched_input = input.map(|held| Hash256::from_bytes(Sha256::digest(held).into()));
+        let used = AuditUse {
+            began_s,
+            generation,
+            threshold: self.threshold.score,
+            fmr: self.threshold.fmr,
+            best: reply.candidates.first().map(|best| best.score),
+            matched_input,
+            verified_by: Vec::new(),
+        };
+        let entry = AuditEntry {
+            transaction: reply.transaction,
+            used: Some(used),
+            ..self.entry(errand, None, vec!["USE_LOGGED"])
+        };
+        self.audit.record(std::slice::from_ref(&entry)).map_err(|_| AUDIT_UNAVAILABLE)
+    }
+
+    fn open_hit(&self, hit: TransactionId, subject: SubjectId) -> Result<(), Reason> {
+        let Some(site) = &self.site else { return Ok(()) };
+        let now_s = self.world.clock.civil_s();
+        let needed = PERSONS.max(site.profile.officers.confirmations as usize);
+        let opened = site.hits().open((hit, subject), needed, now_s + HIT_WAIT_S, now_s);
+        opened.map_err(|_| TOO_MANY_HITS)
+    }
+
+    /// The guest is back: template and record go before the gate is told.
+    fn erase_matched(
+        &self,
+        errand: &Errand,
+        name: &GalleryId,
+        subject: SubjectId,
+    ) -> Result<(), Reason> {
+        let meant = Meant { subject: Some(subject), selection: None };
+        let erased = self.in_audit(errand, meant, || self.erase_one(errand, name, subject));
+        let settled = erased.and_then(|done| self.settled(errand, done));
+        settled.map(drop).map_err(|refusal| {
+            tracing::error!(%refusal, "a guest who came back is not erased");
+            NOT_ERASED
+        })
+    }
+
+    pub(super) fn vote(
+        &self,
+        errand: &Errand,
+        hit: TransactionId,
+        vote: Vote,
+    ) -> Result<Answer, Refusal> {
+        let (site, now_s) = (self.at_site()?, self.world.clock.civil_s());
+        let voter = site.voter(&errand.asked.caller).ok_or(VoteRefused::Untrained)?;
+        // The lock is held until the audit has the vote: two last votes cannot both settle it.
+        let mut hits = site.hits();
+        let stand = hits.vote(hit, &voter, vote, now_s)?;
+        let code = match vote {
+            Vote::Confirm => "HIT_CONFIRMED_BY_ONE",
+            Vote::Reject => "HIT_REJECTED",
+        };
+        let settled = (stand == Stand::Confirmed).then_some("HIT_CONFIRMED");
+        let used = AuditUse {
+            began_s: now_s,
+            generation: 0,
+            threshold: self.threshold.score,
+            fmr: self.threshold.fmr,
+            best: None,
+            matched_input: None,
+            verified_by: hits.verified_by(hit, now_s),
+        };
+        let codes = [code].into_iter().chain(settled).collect();
+        let entry = AuditEntry {
+            transaction: hit,
+            person: Some(voter.person.clone()),
+            used: Some(used),
+            ..self.entry(errand, hits.subject(hit), codes)
+        };
+        if let Err(refusal) = self.write(&entry) {
+            hits.unvote(hit, &voter.person);
+            return Err(refusal);
+        }
+        told(&hits, hit, now_s)
+    }
+
+    pub(super) fn read_hit(&self, errand: &Errand, hit: TransactionId) -> Result<Answer, Refusal> {
+        let (site, now_s) = (self.at_site()?, self.world.clock.civil_s());
+        let standing = told(&site.hits(), hit, now_s)?;
+        self.record(errand, None, vec!["HIT_READ"])?;
+        Ok(standing)
+    }
+}
+
+/// Whether the input of a match is to be kept (AI Act Art. 12(3)(c)): its hash is, the picture
+/// itself stays with whoever sent it.
+fn is_kept(errand: &Errand) -> bool {
+    errand.owed.contains(&Obligation::KeepMatchedInput)
+}
+
+fn told(hits: &Confirmations, hit: TransactionId, now_s: i64) -> Result<Answer, Refusal> {
+    let found = hits.stand(hit, now_s).zip(hits.subject(hit));
+    let (stand, subject) = found.ok_or(VoteRefused::Unknown)?;
+    let verified_by = hits.verified_by(hit, now_s);
+    Ok(Answer::Hit(HitStanding { hit, subject, stand, verified_by }))
+}
+
+/// The verdict of a duty that failed.
+fn referred(verdict: &Verdict, reason: Reason) -> Verdict {
+    Verdict {
+        outcome: Outcome::Refer,
+        reasons: [reason].into_iter().collect(),
+        obligations: verdict.obligations,
+    }
+}

@@ -1,0 +1,255 @@
+//! The audit's file, whole and changed.
+
+use super::*;
+use crate::{
+    audit::{AuditComparison, AuditEnd, AuditErasure, AuditUse},
+    keys::SigningKey,
+    random::SeededEntropy,
+    types::{
+        Action, AtLane, Attack, Authenticity, Caller, DocumentFault, Hash256, Outcome, Purpose,
+        Role, Score, Selection, SubjectId, TransactionId,
+    },
+};
+
+fn signer() -> Signer {
+    let key = SigningKey::random(&SeededEntropy::new(9)).expect("a page can be locked");
+    Signer::new("test/audit", key)
+}
+
+fn entry() -> AuditEntry {
+    AuditEntry {
+        transaction: TransactionId::from_bytes([7; 16]),
+        at_s: 1_700_000_000,
+        caller: Some(Caller { role: Role::Gate, client: "lane-1".parse().expect("a name") }),
+        action: Action::Verify,
+        purpose: Some(Purpose::BorderControl),
+        gallery: Some("kl-0893".parse().expect("a name")),
+        subject: Some(SubjectId::from_bytes([9; 16])),
+        selection: Some(Selection::Group(7)),
+        outcome: Some(Outcome::Refer),
+        reasons: vec!["SCORE_BELOW_THRESHOLD"],
+        attack: Attack::NotPerformed,
+        comparisons: vec![AuditComparison {
+            document: Some(Authenticity::Invalid(DocumentFault::Dg2HashMismatch)),
+            score: Some(Score(41)),
+            threshold: Score(6860),
+            fmr: 1e-4,
+        }],
+        candidates: Some(0),
+        erasure: Some(AuditErasure {
+            rows: Some(2),
+            generation: 4,
+            epoch_destroyed: Some(3),
+            custodian: "file".to_owned(),
+            at_s: 1_700_000_000,
+        }),
+        at_lane: Some(AtLane {
+            lane: "gate-1".parse().expect("a name"),
+            transaction: TransactionId::from_bytes([8; 16]),
+        }),
+        end: Some(AuditEnd {
+            ended: "decided",
+            attempt: 1,
+            timeout_ms: 8_000,
+            frame: Some(TransactionId::from_bytes([7; 16])),
+        }),
+        used: Some(AuditUse {
+            began_s: 1_699_999_999,
+            generation: 4,
+            threshold: Score(6860),
+            fmr: 1e-4,
+            best: Some(Score(7000)),
+            matched_input: Some(Hash256::from_bytes([3; 32])),
+            verified_by: vec!["officer-1".parse().expect("a name")],
+        }),
+        person: Some("badge-12".parse().expect("a name")),
+    }
+}
+
+fn lines(path: &Path) -> Vec<Result<serde_json::Value, String>> {
+    let text = fs::read_to_string(path).expect("the audit");
+    text.lines().map(|line| serde_json::from_str(line).map_err(|_| line.to_owned())).collect()
+}
+
+#[test]
+fn an_entry_is_one_line_and_reopening_appends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.jsonl");
+    for _ in 0..2 {
+        let audit = FileAudit::open(&path, signer()).expect("a plain file");
+        audit.record(&[entry()]).expect("room");
+    }
+    let lines = lines(&path);
+    assert_eq!(lines.len(), 2);
+    let line = lines[1].as_ref().expect("JSON");
+    assert_eq!(line["outcome"], "refer");
+    assert_eq!(line["comparisons"][0]["score"], 41);
+    assert_eq!(line["attack"], "not_performed");
+    assert_eq!(line["comparisons"][0]["document"], "INVALID (DG2_HASH_MISMATCH)");
+}
+
+#[test]
+fn an_attack_score_is_told_apart_from_none_at_all() {
+    let told = |attack| {
+        let entry = AuditEntry { attack, ..entry() };
+        serde_json::to_value(Line::of(0, &[0; 32], &entry)).expect("JSON")["attack"].to_string()
+    };
+    assert_eq!(told(Attack::Score(0.25)), "0.25");
+    assert_eq!(told(Attack::Score(f32::NAN)), "\"invalid\"");
+    assert_eq!(told(Attack::NotPerformed), "\"not_performed\"");
+}
+
+#[test]
+fn no_key_could_hold_a_face_or_a_name() {
+    let line = serde_json::to_value(Line::of(0, &[0; 32], &entry())).expect("JSON");
+    let keys: Vec<&str> = line.as_object().expect("an object").keys().map(String::as_str).collect();
+    let known = [
+        "action",
+        "at_s",
+        "attack",
+        "candidates",
+        "client",
+        "comparisons",
+        "end",
+        "erasure",
+        "gallery",
+        "lane",
+        "lane_transaction",
+        "n",
+        "outcome",
+        "person",
+        "previous",
+        "purpose",
+        "reasons",
+        "role",
+        "selection",
+        "subject",
+        "transaction",
+        "use",
+    ];
+    let mut sorted = keys;
+    sorted.sort_unstable();
+    assert_eq!(sorted, known, "a new key needs a look: the audit holds no biometric data");
+    let comparison = line["comparisons"][0].as_object().expect("an object");
+    assert_eq!(comparison.len(), 4, "document, score, threshold, fmr");
+    let end = line["end"].as_object().expect("an object");
+    assert_eq!(end.len(), 4, "ended, attempt, timeout_ms, frame");
+    let used = line["use"].as_object().expect("an object");
+    assert_eq!(used.len(), 7, "began, generation, threshold, fmr, best, matched input, verified");
+}
+
+#[test]
+fn a_torn_line_stands_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.jsonl");
+    fs::write(&path, "{\"transaction\":\"07").expect("a torn file");
+    FileAudit::open(&path, signer()).expect("a plain file").record(&[entry()]).expect("room");
+    let lines = lines(&path);
+    assert_eq!(lines[0], Err("{\"transaction\":\"07~".to_owned()));
+    assert_eq!((lines.len(), lines[1].is_ok()), (2, true));
+}
+
+#[test]
+fn a_folder_or_a_missing_place_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = FileAudit::open(folder.path(), signer()).err().expect("a refusal");
+    assert_eq!(refused.place, folder.path().display().to_string());
+    assert_eq!(refused.why, "it is a folder; name a plain file");
+    let missing = folder.path().join("none/audit.jsonl");
+    assert!(FileAudit::open(&missing, signer()).is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_refused_and_a_new_file_is_the_owners_alone() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, link) = (folder.path().join("audit.jsonl"), folder.path().join("link"));
+    FileAudit::open(&path, signer()).expect("a plain file");
+    let mode = fs::metadata(&path).expect("the audit").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    symlink(&path, &link).expect("a link");
+    let refused = FileAudit::open(&link, signer()).err().expect("a refusal");
+    assert_eq!(refused.why, "it is a symbolic link; name a plain file");
+    symlink(folder.path().join("elsewhere"), folder.path().join("dangling")).expect("a link");
+    assert!(FileAudit::open(&folder.path().join("dangling"), signer()).is_err());
+    assert!(!folder.path().join("elsewhere").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_medium_is_an_error_with_its_place() {
+    let refused = FileAudit::open(Path::new("/dev/full"), signer()).err().expect("a refusal");
+    assert_eq!(refused.why, "it is a device, pipe or socket; name a plain file");
+
+    let file = OpenOptions::new().append(true).open("/dev/full").expect("the device");
+    let state = State::default();
+    let writer = Writer { file, bytes: 0, line: Vec::new(), torn: false, state, signed: Some(0) };
+    let audit = FileAudit {
+        path: "/dev/full".into(),
+        signer: signer(),
+        segment_bytes_max: SEGMENT_BYTES_MAX,
+        writer: Mutex::new(writer),
+    };
+    let refused = audit.record(&[entry()]).unwrap_err();
+    assert_eq!(refused.place, "/dev/full");
+    assert!(refused.to_string().contains("nothing is answered until it can"), "{refused}");
+}
+
+fn reopened(path: &Path) -> Result<FileAudit, AuditError> {
+    FileAudit::open(path, signer())
+}
+
+#[test]
+fn entries_follow_each_other_over_files_and_old_ones_go_when_their_time_has_come() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.jsonl");
+    let audit = reopened(&path).expect("a plain file").with_segment_bytes(2_000);
+    for at_s in 0..20 {
+        audit.record(&AuditEntry { at_s, ..entry() }).expect("room");
+    }
+    let old = old_files(&path).expect("the folder");
+    assert!(old.len() > 2, "{old:?}");
+    assert!(old[0].display().to_string().ends_with(".0000000000000000"));
+    drop(audit);
+    let audit = reopened(&path).expect("it continues");
+    assert_eq!(audit.writer().state.tree.size(), 20);
+    let report = crate::audit::verify::verify(&path, &audit.verifier(), None).expect("whole");
+    assert_eq!((report.entries, report.first, report.unsigned), (20, 0, 0));
+    audit.prune(5).expect("a folder");
+    let left = old_files(&path).expect("the folder");
+    assert!(left.len() < old.len() && !left.is_empty());
+    let report = crate::audit::verify::verify(&path, &audit.verifier(), None).expect("whole");
+    assert!(report.first > 0 && report.entries + report.first == 20);
+}
+
+#[test]
+fn what_was_changed_is_not_written_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.jsonl");
+    let audit = reopened(&path).expect("a plain file");
+    for at_s in 0..4 {
+        audit.record(&AuditEntry { at_s, ..entry() }).expect("room");
+    }
+    drop(audit);
+    let whole = fs::read_to_string(&path).expect("the audit");
+    let lines: Vec<&str> = whole.lines().collect();
+    let join = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let edited = whole.replacen("\"at_s\":2", "\"at_s\":3", 1);
+    let told = |text: &str| {
+        fs::write(&path, text).expect("written");
+        reopened(&path).err().expect("a refusal").why
+    };
+    assert!(told(&edited).contains("entry 3 does not follow"), "edit");
+    assert!(
+        told(&join(&[lines[0], lines[2], lines[3]])).contains("entry 2 stands where"),
+        "deletion"
+    );
+    assert!(told(&join(&[lines[1], lines[0], lines[2], lines[3]])).contains("belongs"), "order");
+    assert!(told(&join(&lines[..3])).contains("changed or cut off"), "truncation");
+    assert!(told("").contains("changed or cut off"), "emptied");
+    fs::write(&path, &whole).expect("written");
+    reopened(&path).expect("whole again");
+    fs::remove_file(checkpoint_path(&path)).expect("it was there");
+    assert!(told(&whole).contains("checkpoint is missing"));
+}

@@ -1,0 +1,119 @@
+//! What the site is, who consented to what, and what became of a hit.
+
+use crate::types::{
+    ClientId, Condition, GalleryId, Purpose, Region, Stage, SubjectId, TransactionId,
+};
+pub use crate::{
+    audit::Entered,
+    duty::confirmation::{Stand, Vote, VoteRefused},
+    gallery::Record,
+    register::{AgeClass, Consent, Given, RelationClass, TakenBack},
+};
+
+/// What is handed over with an enrolment, beside pictures.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Papers {
+    /// The person's consent, where it is given with the enrolment.
+    pub consent: Option<Given>,
+    /// Why the person is put on a list.
+    pub ground: Option<Ground>,
+}
+
+/// Why somebody is on a list, and who says so (EDPB Guidelines 05/2022).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ground {
+    /// The decision that put the person there; a reference, no narrative.
+    pub reason: String,
+    /// Who took it.
+    pub authority: String,
+}
+
+/// A step of a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SiteStep {
+    /// It was assessed.
+    Assess,
+    /// It is put into use.
+    Activate,
+}
+
+/// What the site is, as anybody may know it: also the text of its notice (GDPR Art. 13) and its row
+/// in the record of processing (Art. 30).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteDescription {
+    /// Name of the profile.
+    pub profile: String,
+    /// One sentence.
+    pub title: String,
+    /// Kept to show how a system worked; no basis under the GDPR.
+    pub historical: bool,
+    /// How far it is.
+    pub stage: Stage,
+    /// What was assessed is not what would be used now.
+    pub is_outdated: bool,
+    /// Which law.
+    pub region: Region,
+    /// Who answers for it, where questions go first, where complaints go.
+    pub controller: [String; 3],
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Basis and condition, with what they rest on.
+    pub basis: &'static str,
+    /// Of Art. 9(2).
+    pub condition: Condition,
+    /// What they rest on.
+    pub reference: String,
+    /// Each step of the processing with its own purpose.
+    pub steps: Vec<&'static str>,
+    /// Longest that anybody is kept, in hours.
+    pub kept_hours: u32,
+    /// How long the audit is kept, in days.
+    pub audit_days: u32,
+    /// Languages of the notices.
+    pub languages: Vec<String>,
+    /// The text to hand out.
+    pub handout: String,
+    /// Ways in without a face.
+    pub alternatives: Vec<String>,
+    /// Who is told.
+    pub recipients: Vec<String>,
+    /// The operating window is open, and what is stored is sealed.
+    pub sealed: bool,
+    /// When the day ends next, in seconds UTC.
+    pub closes_s: Option<i64>,
+    /// What the profile lacks before it can be assessed.
+    pub missing: Vec<String>,
+}
+
+/// What is held about one person (GDPR Art. 15 and 20); nobody else's data, and no template.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubjectExport {
+    /// Its name in the audit.
+    pub transaction: TransactionId,
+    /// Where.
+    pub gallery: GalleryId,
+    /// Who.
+    pub subject: SubjectId,
+    /// Each reference, without its template.
+    pub records: Vec<Record>,
+    /// The consent, a withdrawn one included.
+    pub consent: Option<Consent>,
+    /// Why the person is on a list.
+    pub ground: Option<Ground>,
+    /// Controller, purposes, recipients, retention, rights' addresses.
+    pub site: SiteDescription,
+}
+
+/// How a hit stands, as far as anybody is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HitStanding {
+    /// The search's name in the audit.
+    pub hit: TransactionId,
+    /// The entry of the list, by its opaque name.
+    pub subject: SubjectId,
+    /// How.
+    pub stand: Stand,
+    /// Who verified it, once it is settled.
+    pub verified_by: Vec<ClientId>,
+}

@@ -1,0 +1,244 @@
+//! Two persons, separately: a hit of a watchlist is a question until both have answered (AI Act
+//! Art. 14(5)).
+//!
+//! Neither is told what the other said before both have. One who says no ends it: nothing is done
+//! to anybody. The same person under two credentials is one person; training that has expired, or a
+//! credential that names no person, does not count.
+//!
+//! Invariant: pure; a hit that is not confirmed by as many different persons as it needs is never
+//! [`Stand::Confirmed`], whatever the order of calls; and it ends by itself.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    limits::HITS_MAX,
+    types::{ClientId, SubjectId, TransactionId},
+};
+
+/// What one person says of a hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vote {
+    /// It is the person on the list.
+    Confirm,
+    /// It is not.
+    Reject,
+}
+
+/// How a hit stands, as far as anybody is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stand {
+    /// Somebody has still to answer. How many have is not told, nor what they said.
+    Pending,
+    /// As many different persons as it needs confirmed it.
+    Confirmed,
+    /// Somebody rejected it.
+    Rejected,
+    /// Nobody answered in time: nothing is done.
+    Lapsed,
+}
+
+/// Who votes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voter {
+    /// The person: a name of the configuration, such as a badge number.
+    pub person: ClientId,
+    /// First second at which the training does not count any more; `None` for none at all.
+    pub trained_until_s: Option<i64>,
+}
+
+/// Why a vote does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum VoteRefused {
+    /// No such hit, or it was forgotten.
+    #[error("no hit of that transaction waits here")]
+    Unknown,
+    /// The same person has voted.
+    #[error("this person has already answered; another one must")]
+    SamePerson,
+    /// No training, or it has expired.
+    #[error("the training of this person has expired or was never recorded")]
+    Untrained,
+    /// It is decided.
+    #[error("this hit is decided already")]
+    Settled,
+}
+
+/// As many hits wait as may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{HITS_MAX} hits wait for their confirmations; more are referred to an officer at once")]
+pub struct TooManyHits;
+
+#[derive(Debug)]
+struct Hit {
+    subject: SubjectId,
+    needed: usize,
+    ends_s: i64,
+    votes: Vec<(ClientId, Vote)>,
+}
+
+impl Hit {
+    fn stand(&self, now_s: i64) -> Stand {
+        if self.votes.iter().any(|(_, vote)| *vote == Vote::Reject) {
+            return Stand::Rejected;
+        }
+        if self.votes.len() >= self.needed {
+            return Stand::Confirmed;
+        }
+        if now_s >= self.ends_s { Stand::Lapsed } else { Stand::Pending }
+    }
+}
+
+/// Hits that wait for their confirmations.
+#[derive(Debug, Default)]
+pub struct Confirmations {
+    hits: BTreeMap<TransactionId, Hit>,
+}
+
+impl Confirmations {
+    /// A hit on `subject` begins to wait until `ends_s`; `needed` different persons confirm it
+    /// (one, where a law finds two disproportionate). Offering it again changes nothing.
+    ///
+    /// # Errors
+    /// [`TooManyHits`].
+    pub fn open(
+        &mut self,
+        (hit, subject): (TransactionId, SubjectId),
+        needed: usize,
+        ends_s: i64,
+        now_s: i64,
+    ) -> Result<(), TooManyHits> {
+        self.hits.retain(|_, held| held.ends_s > now_s || held.stand(now_s) == Stand::Pending);
+        if self.hits.len() >= HITS_MAX && !self.hits.contains_key(&hit) {
+            return Err(TooManyHits);
+        }
+        let fresh = Hit { subject, needed: needed.max(1), ends_s, votes: Vec::new() };
+        self.hits.entry(hit).or_insert(fresh);
+        Ok(())
+    }
+
+    /// One person answers.
+    ///
+    /// # Errors
+    /// [`VoteRefused`]; nothing has changed then.
+    pub fn vote(
+        &mut self,
+        hit: TransactionId,
+        voter: &Voter,
+        vote: Vote,
+        now_s: i64,
+    ) -> Result<Stand, VoteRefused> {
+        let held = self.hits.get_mut(&hit).ok_or(VoteRefused::Unknown)?;
+        if held.votes.iter().any(|(person, _)| *person == voter.person) {
+            return Err(VoteRefused::SamePerson);
+        }
+        if voter.trained_until_s.is_none_or(|until_s| now_s >= until_s) {
+            return Err(VoteRefused::Untrained);
+        }
+        if held.stand(now_s) != Stand::Pending {
+            return Err(VoteRefused::Settled);
+        }
+        held.votes.push((voter.person.clone(), vote));
+        Ok(held.stand(now_s))
+    }
+
+    /// Whether that person has answered already.
+    #[must_use]
+    pub fn has_voted(&self, hit: TransactionId, person: &ClientId) -> bool {
+        let held = self.hits.get(&hit);
+        held.is_some_and(|held| held.votes.iter().any(|(voter, _)| voter == person))
+    }
+
+    /// The entry of the list that the hit is about.
+    #[must_use]
+    pub fn subject(&self, hit: TransactionId) -> Option<SubjectId> {
+        self.hits.get(&hit).map(|held| held.subject)
+    }
+
+    /// How a hit stands.
+    #[must_use]
+    pub fn stand(&self, hit: TransactionId, now_s: i64) -> Option<Stand> {
+        self.hits.get(&hit).map(|held| held.stand(now_s))
+    }
+
+    /// Who verified a hit, once it is settled; nobody while it is not.
+    #[must_use]
+    pub fn verified_by(&self, hit: TransactionId, now_s: i64) -> Vec<ClientId> {
+        let Some(held) = self.hits.get(&hit) else { return Vec::new() };
+        match held.stand(now_s) {
+            Stand::Pending => Vec::new(),
+            Stand::Confirmed | Stand::Rejected | Stand::Lapsed => {
+                held.votes.iter().map(|(person, _)| person.clone()).collect()
+            }
+        }
+    }
+
+    /// Takes a vote back that could not be written down: it was never given.
+    pub fn unvote(&mut self, hit: TransactionId, person: &ClientId) {
+        if let Some(held) = self.hits.get_mut(&hit) {
+            held.votes.retain(|(voter, _)| voter != person);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HIT: TransactionId = TransactionId::from_bytes([1; 16]);
+
+    fn voter(at: u8) -> Voter {
+        let person = format!("badge-{at}").parse().expect("a name");
+        Voter { person, trained_until_s: Some(1_000) }
+    }
+
+    fn waiting() -> Confirmations {
+        let mut held = Confirmations::default();
+        held.open((HIT, SubjectId::from_bytes([2; 16])), 2, 500, 0).expect("room");
+        held
+    }
+
+    #[test]
+    fn art_14_5_two_different_trained_persons_confirm_and_the_first_vote_is_not_told() {
+        let mut held = waiting();
+        assert_eq!(held.vote(HIT, &voter(1), Vote::Confirm, 10), Ok(Stand::Pending));
+        assert_eq!(held.verified_by(HIT, 10), []);
+        assert_eq!(held.vote(HIT, &voter(1), Vote::Confirm, 11), Err(VoteRefused::SamePerson));
+        let untrained = Voter { trained_until_s: None, ..voter(2) };
+        assert_eq!(held.vote(HIT, &untrained, Vote::Confirm, 12), Err(VoteRefused::Untrained));
+        let expired = Voter { trained_until_s: Some(12), ..voter(2) };
+        assert_eq!(held.vote(HIT, &expired, Vote::Confirm, 12), Err(VoteRefused::Untrained));
+        assert_eq!(held.vote(HIT, &voter(2), Vote::Confirm, 13), Ok(Stand::Confirmed));
+        assert_eq!(held.verified_by(HIT, 14).len(), 2);
+        assert_eq!(held.vote(HIT, &voter(3), Vote::Reject, 15), Err(VoteRefused::Settled));
+    }
+
+    #[test]
+    fn art_14_4_a_no_and_silence_end_it() {
+        let mut held = waiting();
+        assert_eq!(held.vote(HIT, &voter(1), Vote::Reject, 10), Ok(Stand::Rejected));
+        let mut held = waiting();
+        assert_eq!(held.stand(HIT, 500), Some(Stand::Lapsed));
+        assert_eq!(held.vote(HIT, &voter(1), Vote::Confirm, 500), Err(VoteRefused::Settled));
+    }
+
+    proptest! {
+        #[test]
+        fn no_sequence_confirms_with_fewer_than_two_persons(
+            calls in prop::collection::vec((0..3_u8, any::<bool>(), 0..600_i64), 0..20),
+        ) {
+            let mut held = waiting();
+            let (mut yes, mut no) = (std::collections::BTreeSet::new(), 0);
+            for (person, confirms, now_s) in calls {
+                let vote = if confirms { Vote::Confirm } else { Vote::Reject };
+                if held.vote(HIT, &voter(person), vote, now_s).is_ok() {
+                    if confirms { yes.insert(person); } else { no += 1; }
+                }
+                if held.stand(HIT, now_s) == Some(Stand::Confirmed) {
+                    prop_assert!(yes.len() >= 2 && no == 0);
+                }
+            }
+        }
+    }
+}

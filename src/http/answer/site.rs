@@ -1,0 +1,299 @@
+//! What is answered about the site, its consents and its hits.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    command::{Consent, HitStanding, Record, SiteDescription, Stand, SubjectExport},
+    http::request::PurposeName,
+    types::{Condition, Region, Stage, SubjectId, TransactionId},
+};
+
+/// What the site is: who answers for it, on which basis, for how long, and which other ways there
+/// are. The same makes the notice (GDPR Art. 13) and the record of processing (Art. 30).
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteAnswer {
+    /// Name of the profile.
+    pub profile: String,
+    /// One sentence.
+    pub title: String,
+    /// Kept to show how a system worked; no basis under the GDPR.
+    pub historical: bool,
+    /// `draft`, `assessed` or `active`.
+    pub stage: &'static str,
+    /// What was assessed is not what would be used now: assess anew.
+    pub outdated: bool,
+    /// `european-union`, `china` or `elsewhere`.
+    pub region: &'static str,
+    /// Who answers for it.
+    pub controller: String,
+    /// Where questions go first.
+    pub contact: String,
+    /// Where complaints go.
+    pub authority: String,
+    /// What it is for.
+    pub purpose: PurposeName,
+    /// GDPR Art. 6.
+    pub basis: &'static str,
+    /// GDPR Art. 9(2).
+    pub condition: &'static str,
+    /// What they rest on.
+    pub reference: String,
+    /// Each step of the processing, with a purpose of its own.
+    pub steps: Vec<&'static str>,
+    /// Longest that anybody is kept, in hours.
+    pub kept_hours: u32,
+    /// How long the audit is kept, in days.
+    pub audit_days: u32,
+    /// Languages of the notices.
+    pub languages: Vec<String>,
+    /// The text to hand out.
+    pub handout: String,
+    /// Ways in without a face, with the same rights.
+    pub alternatives: Vec<String>,
+    /// Who is told of what happens.
+    pub recipients: Vec<String>,
+    /// The operating window is open: what is stored is sealed.
+    pub sealed: bool,
+    /// When the day ends next, in seconds UTC.
+    pub closes: Option<i64>,
+    /// What the profile still lacks.
+    pub missing: Vec<String>,
+}
+
+impl From<&SiteDescription> for SiteAnswer {
+    fn from(held: &SiteDescription) -> Self {
+        let [controller, contact, authority] = held.controller.clone();
+        Self {
+            profile: held.profile.clone(),
+            title: held.title.clone(),
+            historical: held.historical,
+            stage: match held.stage {
+                Stage::Draft => "draft",
+                Stage::Assessed => "assessed",
+                Stage::Active => "active",
+            },
+            outdated: held.is_outdated,
+            region: match held.region {
+                Region::EuropeanUnion => "european-union",
+                Region::China => "china",
+                Region::Elsewhere => "elsewhere",
+            },
+            controller,
+            contact,
+            authority,
+            purpose: held.purpose.into(),
+            basis: held.basis,
+            condition: match held.condition {
+                Condition::None => "none",
+                Condition::ExplicitConsent => "explicit-consent",
+                Condition::PublicInterest => "public-interest",
+                Condition::Permission => "permission",
+            },
+            reference: held.reference.clone(),
+            steps: held.steps.clone(),
+            kept_hours: held.kept_hours,
+            audit_days: held.audit_days,
+            languages: held.languages.clone(),
+            handout: held.handout.clone(),
+            alternatives: held.alternatives.clone(),
+            recipients: held.recipients.clone(),
+            sealed: held.sealed,
+            closes: held.closes_s,
+            missing: held.missing.clone(),
+        }
+    }
+}
+
+/// A consent was recorded.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ConsentAnswer {
+    /// Its name in the audit.
+    pub transaction: String,
+    /// Whose.
+    pub subject: String,
+}
+
+impl ConsentAnswer {
+    /// The document of a consent that is kept.
+    #[must_use]
+    pub fn new(transaction: TransactionId, subject: SubjectId) -> Self {
+        Self { transaction: transaction.to_string(), subject: subject.to_string() }
+    }
+}
+
+/// One reference of an enrolled person, without its template.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordAnswer {
+    /// Classes, 0 to 63.
+    pub classes: Vec<u8>,
+    /// Group, such as a flight; 0 for none.
+    pub group: u32,
+    /// First second (UTC) at which it may be found; null for since ever.
+    pub not_before: Option<i64>,
+    /// First second (UTC) at which it may not be found any more; null for never.
+    pub expiry: Option<i64>,
+    /// Kept, and not used.
+    pub restricted: bool,
+}
+
+impl From<&Record> for RecordAnswer {
+    fn from(held: &Record) -> Self {
+        let terms = held.enrolment;
+        Self {
+            classes: (0..64).filter(|class| terms.class_bits & (1 << class) != 0).collect(),
+            group: terms.group,
+            not_before: (terms.not_before_s != i64::MIN).then_some(terms.not_before_s),
+            expiry: (terms.expiry_s != i64::MAX).then_some(terms.expiry_s),
+            restricted: held.restricted,
+        }
+    }
+}
+
+/// A consent as the register holds it: what the person gave, and what became of it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsentHeldAnswer {
+    /// When it was given, in seconds UTC.
+    pub given: i64,
+    /// Version of the text that was shown.
+    pub text_version: String,
+    /// SHA-256 of that text.
+    pub text_hash: String,
+    /// Language that it was shown in.
+    pub language: String,
+    /// Where.
+    pub channel: String,
+    /// What for.
+    pub purposes: Vec<String>,
+    /// Reference of the guardian's consent.
+    pub guardian: Option<String>,
+    /// When it was withdrawn.
+    pub withdrawn: Option<i64>,
+    /// When the person objected.
+    pub objected: Option<i64>,
+    /// Until when it holds.
+    pub expiry: Option<i64>,
+}
+
+impl From<&Consent> for ConsentHeldAnswer {
+    fn from(held: &Consent) -> Self {
+        let given = &held.given;
+        Self {
+            given: held.given_s,
+            text_version: given.text_version.clone(),
+            text_hash: given.text_hash.clone(),
+            language: given.language.clone(),
+            channel: given.channel.clone(),
+            purposes: given.purposes.clone(),
+            guardian: given.guardian.clone(),
+            withdrawn: held.withdrawn_s,
+            objected: held.objected_s,
+            expiry: given.expiry_s,
+        }
+    }
+}
+
+/// What is held about one person (GDPR Art. 15), in a form that can be taken elsewhere (Art. 20).
+/// Nobody else's data are in it, and no template.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExportAnswer {
+    /// Its name in the audit.
+    pub transaction: String,
+    /// Where.
+    pub gallery: String,
+    /// Who.
+    pub subject: String,
+    /// Each reference.
+    pub references: Vec<RecordAnswer>,
+    /// The consent, a withdrawn one included.
+    pub consent: Option<ConsentHeldAnswer>,
+    /// The decision that put the person on a list, and who took it.
+    pub ground: Option<[String; 2]>,
+    /// Controller, purpose, basis, recipients, retention.
+    pub site: SiteAnswer,
+}
+
+impl From<&SubjectExport> for ExportAnswer {
+    fn from(held: &SubjectExport) -> Self {
+        let ground = held.ground.as_ref();
+        Self {
+            transaction: held.transaction.to_string(),
+            gallery: held.gallery.to_string(),
+            subject: held.subject.to_string(),
+            references: held.records.iter().map(RecordAnswer::from).collect(),
+            consent: held.consent.as_ref().map(ConsentHeldAnswer::from),
+            ground: ground.map(|held| [held.reason.clone(), held.authority.clone()]),
+            site: SiteAnswer::from(&held.site),
+        }
+    }
+}
+
+/// Whom somebody entered, by reference.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AffectedAnswer {
+    /// Its name in the audit.
+    pub transaction: String,
+    /// Each once.
+    pub subjects: Vec<String>,
+}
+
+impl AffectedAnswer {
+    /// The document of a list.
+    #[must_use]
+    pub fn new(transaction: TransactionId, subjects: &[SubjectId]) -> Self {
+        let subjects = subjects.iter().map(ToString::to_string).collect();
+        Self { transaction: transaction.to_string(), subjects }
+    }
+}
+
+/// How a hit stands. What one person said is not told before everybody has.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HitAnswer {
+    /// The search's name in the audit.
+    pub hit: String,
+    /// The entry of the list, by its opaque name.
+    pub subject: String,
+    /// `pending`, `confirmed`, `rejected` or `lapsed`.
+    pub state: &'static str,
+    /// Who verified it, once it is settled.
+    pub verified_by: Vec<String>,
+}
+
+impl From<&HitStanding> for HitAnswer {
+    fn from(held: &HitStanding) -> Self {
+        Self {
+            hit: held.hit.to_string(),
+            subject: held.subject.to_string(),
+            state: match held.stand {
+                Stand::Pending => "pending",
+                Stand::Confirmed => "confirmed",
+                Stand::Rejected => "rejected",
+                Stand::Lapsed => "lapsed",
+            },
+            verified_by: held.verified_by.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// A traveller was let in on a person's word.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OverriddenAnswer {
+    /// The lane's transaction.
+    pub transaction_id: String,
+    /// `admit`; there is no other.
+    pub outcome: &'static str,
+}
+
+impl OverriddenAnswer {
+    /// The document of an override.
+    #[must_use]
+    pub fn new(transaction: TransactionId) -> Self {
+        Self { transaction_id: transaction.to_string(), outcome: "admit" }
+    }
+}

@@ -1,0 +1,292 @@
+//! What a profile may not say, and what it still lacks.
+
+use super::{
+    Profile, Step,
+    civil::{Hours, HoursError, date_s},
+    text::{BasisWord, ConditionWord, StorageWord},
+};
+use crate::limits::{AUDIT_DAYS_MIN, SITE_ZONES_MAX};
+
+/// Hours of the longest day: one on which summer time ends.
+const DAY_HOURS_MAX: u32 = 25;
+/// Hours that a gallery of an operator's own key may keep anybody after boarding.
+const BOARDING_HOURS_MAX: u32 = 48;
+/// Persons who confirm a hit, at least (AI Act Art. 14(5)).
+const CONFIRMATIONS_MIN: u32 = 2;
+
+/// What is wrong with a profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A key that must be filled in is empty.
+    #[error("{key} is empty: {what}")]
+    Empty {
+        /// The key.
+        key: &'static str,
+        /// What belongs there.
+        what: &'static str,
+    },
+    /// A day that is none, or lies in the future.
+    #[error("{key} = \"{value}\" is no day up to today; write it as 2026-01-31")]
+    Day {
+        /// The key.
+        key: &'static str,
+        /// What stands there.
+        value: String,
+    },
+    /// A number outside what the law allows.
+    #[error("{key} = {value}: {why}")]
+    Number {
+        /// The key.
+        key: &'static str,
+        /// What stands there.
+        value: u32,
+        /// What is allowed.
+        why: String,
+    },
+    /// Opening hours that are none.
+    #[error("window: {0}")]
+    Hours(HoursError),
+    /// Two things that exclude each other.
+    #[error("{0}")]
+    Contradiction(&'static str),
+}
+
+fn number(key: &'static str, value: u32, why: impl Into<String>) -> Option<Fault> {
+    Some(Fault::Number { key, value, why: why.into() })
+}
+
+impl Profile {
+    /// What no profile may say, whoever approves it: a configuration error.
+    pub(super) fn forbidden(&self) -> Option<Fault> {
+        let kept = &self.retention;
+        if kept.audit_days < AUDIT_DAYS_MIN {
+            let why = format!("at least {AUDIT_DAYS_MIN} (six months; AI Act Art. 19 and 26(6))");
+            return number("retention.audit_days", kept.audit_days, why);
+        }
+        if kept.kept_hours > kept.kept_hours_max {
+            let why = format!("at most kept_hours_max = {}", kept.kept_hours_max);
+            return number("retention.kept_hours", kept.kept_hours, why);
+        }
+        let daily = kept.storage == Some(StorageWord::MemoryKeyDaily);
+        if daily && kept.kept_hours_max > DAY_HOURS_MAX {
+            let why = "nobody is kept beyond the closing of the day";
+            return number("retention.kept_hours_max", kept.kept_hours_max, why);
+        }
+        let boards = kept.storage == Some(StorageWord::OperatorKey)
+            && self.legal.purpose == super::text::PurposeWord::Boarding;
+        if boards && kept.kept_hours_max > BOARDING_HOURS_MAX {
+            let why = "erased at take-off, and after 48 hours at the latest";
+            return number("retention.kept_hours_max", kept.kept_hours_max, why);
+        }
+        if daily && self.window.is_none() {
+            return Some(Fault::Contradiction(
+                "storage = \"memory-key-daily\" ends with the day: [window] says when that is",
+            ));
+        }
+        if let Some(window) = &self.window {
+            if let Err(error) = Hours::new(&window.zone, &window.opens, &window.closes) {
+                return Some(Fault::Hours(error));
+            }
+        }
+        let zones = self.capture.enrol_zones.len() + self.capture.match_zones.len();
+        if zones > SITE_ZONES_MAX {
+            let held = u32::try_from(zones).unwrap_or(u32::MAX);
+            return number("capture.zones", held, format!("at most {SITE_ZONES_MAX}"));
+        }
+        let consents = self.legal.basis == BasisWord::Consent
+            || self.legal.condition == ConditionWord::ExplicitConsent;
+        if consents && self.capture.unattended {
+            return Some(Fault::Contradiction(
+                "a consent cannot be had where nobody stands: capture.unattended and a basis of \
+                 consent exclude each other",
+            ));
+        }
+        None
+    }
+
+    /// What it still lacks before it can be assessed, or everything that is wrong with it.
+    #[must_use]
+    pub fn faults(&self, now_s: i64) -> Vec<Fault> {
+        let mut found: Vec<Fault> = self.forbidden().into_iter().collect();
+        for (key, value, what) in self.required() {
+            if value.trim().is_empty() {
+                found.push(Fault::Empty { key, what });
+            }
+        }
+        let days = [
+            ("dpia.date", &self.dpia.date),
+            ("assessment.date", &self.assessment.date),
+            ("notices.signage_attested_on", &self.notices.signage_attested_on),
+        ];
+        for (key, value) in days {
+            if date_s(value).is_none_or(|day_s| day_s > now_s) {
+                found.push(Fault::Day { key, value: value.clone() });
+            }
+        }
+        found.extend(self.counted());
+        found
+    }
+
+    fn required(&self) -> Vec<(&'static str, &str, &'static str)> {
+        let mut keys: Vec<(&'static str, &str, &'static str)> = vec![
+            ("controller.name", &self.controller.name, "who answers for the site"),
+            ("controller.contact", &self.controller.contact, "where questions go first"),
+            ("controller.authority", &self.controller.authority, "where complaints go"),
+            ("legal.reference", &self.legal.reference, "the statute, permission or consent text"),
+            ("dpia.reference", &self.dpia.reference, "where the impact assessment is filed"),
+            ("dpia.version", &self.dpia.version, "its version"),
+            ("assessment.retention", &self.assessment.retention, "how long data are kept, and why"),
+            ("assessment.transfer", &self.assessment.transfer, "whether data leave, and where to"),
+            ("assessment.matching", &self.assessment.matching, "how matching works"),
+            ("assessment.approver", &self.assessment.approver, "who approved the assessment"),
+            ("notices.pictogram", &self.notices.pictogram, "the signs' pictogram"),
+            ("notices.handout", &self.notices.handout, "the text to hand out or read aloud"),
+            (
+                "notices.signage_attested_by",
+                &self.notices.signage_attested_by,
+                "who saw that nobody reaches a camera without having met the signs",
+            ),
+        ];
+        if let Some(list) = &self.watchlist {
+            keys.push(("watchlist.statute", &list.statute, "what orders the list"));
+            keys.push(("watchlist.authority", &list.authority, "who answers for it"));
+        }
+        if let Some(home) = &self.residence {
+            let contract = "the clause of the property contract, or the consultation's record";
+            keys.push(("residence.agreement", &home.agreement, contract));
+            let published = "where the expenses were published";
+            keys.push(("residence.expenses_notice", &home.expenses_notice, published));
+        }
+        keys
+    }
+
+    fn counted(&self) -> Vec<Fault> {
+        let mut found = Vec::new();
+        let languages = u32::try_from(self.notices.languages.len()).unwrap_or(u32::MAX);
+        if languages < self.notices.languages_min.max(1) {
+            let why = format!("signs in at least {} languages", self.notices.languages_min.max(1));
+            found.extend(number("notices.languages", languages, why));
+        }
+        let most = self.retention.fnir_ppm_max;
+        if most > 0 && self.retention.fnir_ppm_measured.is_none_or(|held| held > most) {
+            let held = self.retention.fnir_ppm_measured.unwrap_or(0);
+            let why = format!("measure FNIR at the gallery's size; it may be at most {most}");
+            found.extend(number("retention.fnir_ppm_measured", held, why));
+        }
+        if self.necessity.weighed.is_empty() {
+            let why = "weigh at least one alternative, and say why it does not do";
+            found.extend(number("necessity.weighed", 0, why));
+        }
+        let is_reasoned = self.necessity.weighed.iter().all(|weighed| {
+            !weighed.means.trim().is_empty() && !weighed.fails_because.trim().is_empty()
+        });
+        if !is_reasoned {
+            let (key, what) = ("necessity.weighed", "each alternative and why it fails");
+            found.push(Fault::Empty { key, what });
+        }
+        if self.alternatives.routes.is_empty() {
+            found.extend(number("alternatives.routes", 0, "at least one way in without a face"));
+        }
+        for step in [Step::Capture, Step::Template, Step::Match] {
+            if !self.legal.steps.contains(&step) {
+                found.push(Fault::Contradiction(
+                    "legal.steps names capture, template and match, each with its own purpose",
+                ));
+                break;
+            }
+        }
+        if self.watchlist.is_some()
+            && self.legal.two_person_exemption.is_empty()
+            && self.officers.confirmations < CONFIRMATIONS_MIN
+        {
+            let why = "two different persons confirm (AI Act Art. 14(5)), or name the law that \
+                       finds it disproportionate in legal.two_person_exemption";
+            found.extend(number("officers.confirmations", self.officers.confirmations, why));
+        }
+        if let Some(home) = &self.residence {
+            // More than half, so that exactly half is not enough; no product that could overflow.
+            if home.approving > home.owners || home.approving <= home.owners / 2 {
+                let why = format!("more than half of {} owners", home.owners);
+                found.extend(number("residence.approving", home.approving, why));
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::complete, *};
+    use crate::profile::ProfileError;
+
+    const NOW_S: i64 = 1_800_000_000;
+
+    fn fails(profile: &Profile, key: &str) {
+        let faults = profile.faults(NOW_S);
+        let told = faults.iter().any(|fault| fault.to_string().starts_with(key));
+        assert!(told, "{key}: {faults:?}");
+    }
+
+    #[test]
+    fn an_audit_of_less_than_six_months_is_a_configuration_error() {
+        let (name, text) = crate::profile::SHIPPED[0];
+        let short = text.replacen("audit_days = 365", "audit_days = 182", 1);
+        assert_ne!(short, text);
+        let refused = Profile::parse(&short, name).expect_err("too short");
+        assert!(matches!(
+            refused,
+            ProfileError::Forbidden { fault: Fault::Number { value: 182, .. }, .. }
+        ));
+    }
+
+    #[test]
+    fn fv_20_nobody_is_kept_beyond_closing() {
+        let mut profile = complete("reentry-daily");
+        profile.retention.kept_hours_max = 26;
+        fails(&profile, "retention.kept_hours_max");
+        profile.retention.kept_hours_max = 24;
+        profile.window = None;
+        fails(&profile, "storage = \"memory-key-daily\"");
+    }
+
+    #[test]
+    fn fv_17_consent_and_nobody_there_exclude_each_other() {
+        let mut profile = complete("residence");
+        profile.capture.unattended = true;
+        fails(&profile, "a consent cannot be had");
+    }
+
+    #[test]
+    fn ra_7_exactly_half_of_the_owners_is_not_enough() {
+        let mut profile = complete("residence");
+        for (owners, approving, is_enough) in
+            [(100, 50, false), (100, 51, true), (101, 50, false), (101, 51, true), (0, 0, false)]
+        {
+            let home = profile.residence.as_mut().expect("a residence");
+            (home.owners, home.approving) = (owners, approving);
+            assert_eq!(profile.faults(NOW_S).is_empty(), is_enough, "{approving} of {owners}");
+        }
+    }
+
+    #[test]
+    fn fv_1_fv_12_fv_13_fv_21_se_1_what_is_missing_is_named() {
+        let blank = |change: fn(&mut Profile), key: &str| {
+            let mut profile = complete("reentry-daily");
+            change(&mut profile);
+            fails(&profile, key);
+        };
+        blank(|p| p.controller.name.clear(), "controller.name");
+        blank(|p| p.necessity.weighed.clear(), "necessity.weighed");
+        blank(|p| p.notices.languages.truncate(1), "notices.languages");
+        blank(
+            |p| p.notices.signage_attested_on = "2126-01-01".into(),
+            "notices.signage_attested_on",
+        );
+        blank(|p| p.notices.pictogram.clear(), "notices.pictogram");
+        blank(|p| p.assessment.transfer.clear(), "assessment.transfer");
+        blank(|p| p.dpia.reference.clear(), "dpia.reference");
+        blank(|p| p.alternatives.routes.clear(), "alternatives.routes");
+        blank(|p| p.legal.steps.truncate(2), "legal.steps");
+        blank(|p| p.retention.fnir_ppm_measured = None, "retention.fnir_ppm_measured");
+    }
+}
