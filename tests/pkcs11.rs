@@ -81,7 +81,7 @@ fn pin(text: &str) -> Phrase {
 }
 
 fn open(library: &Path, label: &str, digits: &str) -> Result<Pkcs11Custodian, CustodyError> {
-    let locks = std::env::temp_dir().join(format!("portcullis-pkcs11-{}", std::process::id()));
+    let locks = env::temp_dir().join(format!("portcullis-pkcs11-{}", std::process::id()));
     let (library, label) = (library.to_owned(), label.to_owned());
     let address = TokenAddress { library, label, locks };
     Pkcs11Custodian::open(&address, pin(digits), Arc::new(SystemEntropy))

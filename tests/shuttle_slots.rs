@@ -254,7 +254,15 @@ fn a_search_that_runs_does_not_hold_up_the_next() {
                 let probe = picture(&scene.slots, Shows::Face, traveller).expect("a slot");
                 let (tiles, best) = (gallery.source(), 1);
                 let threshold = scene.calibration.threshold(1e-4).expect("a row");
-                let task = Task::Identify { tiles, threshold, best, class_bits: 1, group: None };
+                let doubt_from = None;
+                let task = Task::Identify {
+                    tiles,
+                    threshold,
+                    doubt_from,
+                    best,
+                    class_bits: 1,
+                    group: None,
+                };
                 let order = scene.order(Action::Identify, probe, task, u64::MAX);
                 let counted = Arc::clone(&answered);
                 let taken = desk.submit(order, move |_| {

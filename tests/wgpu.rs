@@ -117,7 +117,9 @@ fn weights_in_half_precision_are_exact_unpacked_or_emulated() {
         buffers: vec![Shape { h: 1, w: 1, c: INPUTS }, Shape { h: 1, w: 1, c: halves.len() }],
         weights: vec![Arc::from(weights), Arc::from(vec![0.0; halves.len()])],
         steps: vec![Step { op: dense, inputs: vec![BufferId(0)], output: BufferId(1) }],
-        ..program(Shape { h: 1, w: 1, c: 3 })
+        input: BufferId(0),
+        channels: ChannelOrder::Rgb,
+        outputs: vec![Output { name: "out".to_owned(), buffer: BufferId(1) }],
     };
     for emulate in [false, true] {
         let Some(backend) = device(test, &Options { emulate, ..Options::default() }) else {

@@ -76,10 +76,10 @@ impl Appliance {
             Command::DescribeGallery { gallery } => self.describe_gallery(&errand, &gallery),
             Command::Embed { image } => self.embed(&errand, &image),
             Command::Enrol { gallery, subject, images, terms, papers } => {
-                self.enrol(&errand, &gallery, subject, &images, (self.from_now(terms), papers))
+                self.enrol(&errand, &gallery, subject, &images, (self.dated(terms), papers))
             }
             Command::EnrolHolder { gallery, image, terms, papers } => {
-                self.enrol_holder(&errand, &gallery, &image, (self.from_now(terms), papers))
+                self.enrol_holder(&errand, &gallery, &image, (self.dated(terms), papers))
             }
             Command::Erase { gallery, subject } => self.erase(&errand, &gallery, subject),
             Command::EraseEntered { entered } => self.erase_entered(&errand, &entered),
@@ -109,7 +109,7 @@ impl Appliance {
                 self.regroup(&errand, &gallery, subject, group)
             }
             Command::Replace { gallery, subject, images, terms, papers } => {
-                self.replace(&errand, &gallery, subject, &images, (self.from_now(terms), papers))
+                self.replace(&errand, &gallery, subject, &images, (self.dated(terms), papers))
             }
             Command::Restrict { gallery, subject, restricted } => {
                 self.restrict(&errand, &gallery, subject, restricted)
@@ -126,7 +126,7 @@ impl Appliance {
         }
     }
 
-    fn from_now(&self, terms: Terms) -> Enrolment {
+    fn dated(&self, terms: Terms) -> Enrolment {
         terms.at(self.world.clock.civil_s())
     }
 

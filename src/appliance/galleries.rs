@@ -533,7 +533,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name| path(&folder.path().join("galleries"), &named(name), KeptBy::Custodian);
         let galleries = galleries_in(folder.path());
-        galleries.create(&named("staff"), KeptBy::Custodian).expect("made");
+        galleries.create(&named("staff"), KeptBy::Custodian, Purpose::Evaluation).expect("made");
         galleries.close();
         drop(galleries);
         fs::copy(path("staff"), path("copy")).expect("copied");
@@ -566,7 +566,7 @@ mod tests {
         let calibration = Calibration::sface_128();
         let galleries = Galleries::open(place, calibration.kind(), calibration.layout());
         let galleries = galleries.expect("a folder");
-        galleries.create(&named("staff"), KeptBy::Custodian).expect("made");
+        galleries.create(&named("staff"), KeptBy::Custodian, Purpose::Evaluation).expect("made");
         let gallery = galleries.searchable(&named("staff")).expect("served");
         custodian.commits.store(true, Ordering::SeqCst);
         assert!(matches!(gallery.rotate(), Err(GalleryError::Unknown { .. })));

@@ -294,7 +294,7 @@ mod tests {
                 "do not fit the schema",
             ),
         ] {
-            let error = own(text).err().expect("no rule of a deployer").to_string();
+            let error = own(text).expect_err("no rule of a deployer").to_string();
             assert!(error.contains(told), "{text}: {error}");
         }
         fs::write(&path, "/".repeat(OWN_TEXT_BYTES_MAX + 1)).expect("written");

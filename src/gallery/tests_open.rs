@@ -56,7 +56,7 @@ fn finds(gallery: &Gallery, number: u8) -> bool {
 #[test]
 fn a_gallery_is_the_same_after_it_was_closed() {
     let (media, means, gallery) = made(7);
-    gallery.erase(subject(3)).expect("enrolled").wait(std::time::Duration::ZERO).expect("free");
+    gallery.erase(subject(3)).expect("enrolled").wait(Duration::ZERO).expect("free");
     gallery.restrict(subject(5), true).expect("enrolled");
     gallery.regroup(subject(6), 77).expect("enrolled");
     let (before, stats) = (rows(gallery.source().as_ref()), gallery.stats());
@@ -80,7 +80,7 @@ fn a_copy_of_an_open_gallery_is_refused_and_destroys_nothing() {
         let entropy = Arc::new(SystemEntropy);
         let keys = folder.path().join("keys");
         let custodian = FileCustodian::open(&keys, None, Arc::clone(&entropy) as _).expect("keys");
-        Means { custodian: Arc::new(custodian), entropy, ..tests::means() }
+        Means { custodian: Arc::new(custodian), entropy, ..means() }
     };
     let media = Arc::new(FileMedia::create(&path).expect("created"));
     let gallery = Gallery::create(media, means(), kind(), LAYOUT, Settings::default());

@@ -199,7 +199,8 @@ mod tests {
     }
 
     fn enrol(gallery: &Gallery, number: u8) {
-        let template = Template::new([number.cast_signed(), 1, 2, 3].into(), KIND).expect("a template");
+        let template =
+            Template::new([number.cast_signed(), 1, 2, 3].into(), KIND).expect("a template");
         gallery
             .enrol(subject(number), vec![template], Enrolment::default())
             .expect("there is room");

@@ -83,10 +83,10 @@ impl Profile {
                 "storage = \"memory-key-daily\" ends with the day: [window] says when that is",
             ));
         }
-        if let Some(window) = &self.window {
-            if let Err(error) = Hours::new(&window.zone, &window.opens, &window.closes) {
-                return Some(Fault::Hours(error));
-            }
+        if let Some(window) = &self.window
+            && let Err(error) = Hours::new(&window.zone, &window.opens, &window.closes)
+        {
+            return Some(Fault::Hours(error));
         }
         let zones = self.capture.enrol_zones.len() + self.capture.match_zones.len();
         if zones > SITE_ZONES_MAX {

@@ -482,7 +482,6 @@ fn stand_bytes(stand: Stand) -> [u8; 16] {
     bytes
 }
 
-#[expect(clippy::result_large_err, reason = "the database's own error, boxed by nobody")]
 fn read_head(database: &Database) -> Result<Option<Head>, redb::Error> {
     let reading = database.begin_read()?;
     let table = match reading.open_table(HEAD) {

@@ -184,7 +184,7 @@ fn a_full_medium_is_an_error_with_its_place() {
 
     let file = OpenOptions::new().append(true).open("/dev/full").expect("the device");
     let state = State::default();
-    let writer = Writer { file, bytes: 0, line: Vec::new(), torn: false, state, signed: Some(0) };
+    let writer = Writer { file, bytes: 0, lines: Vec::new(), torn: false, state, signed: Some(0) };
     let audit = FileAudit {
         path: "/dev/full".into(),
         signer: signer(),
@@ -206,7 +206,7 @@ fn entries_follow_each_other_over_files_and_old_ones_go_when_their_time_has_come
     let path = folder.path().join("audit.jsonl");
     let audit = reopened(&path).expect("a plain file").with_segment_bytes(2_000);
     for at_s in 0..20 {
-        audit.record(&AuditEntry { at_s, ..entry() }).expect("room");
+        audit.record(&[AuditEntry { at_s, ..entry() }]).expect("room");
     }
     let old = old_files(&path).expect("the folder");
     assert!(old.len() > 2, "{old:?}");
@@ -229,7 +229,7 @@ fn what_was_changed_is_not_written_on() {
     let path = folder.path().join("audit.jsonl");
     let audit = reopened(&path).expect("a plain file");
     for at_s in 0..4 {
-        audit.record(&AuditEntry { at_s, ..entry() }).expect("room");
+        audit.record(&[AuditEntry { at_s, ..entry() }]).expect("room");
     }
     drop(audit);
     let whole = fs::read_to_string(&path).expect("the audit");

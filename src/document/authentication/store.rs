@@ -273,9 +273,9 @@ impl TrustStore {
 
     /// Takes the revocation lists that an anchor of their name has signed; of several the newest.
     fn take_lists(&mut self, lists: &[Box<[u8]>]) {
-        let read = lists.iter().filter_map(|bytes| {
-            Element::whole(bytes).and_then(RevocationList::read).ok()
-        });
+        let read = lists
+            .iter()
+            .filter_map(|bytes| Element::whole(bytes).and_then(RevocationList::read).ok());
         let mut signed: Vec<_> = read.filter(|list| self.is_signed(list)).collect();
         self.refused.lists += lists.len() - signed.len();
         signed.sort_by_key(|list| list.this_update_s);
