@@ -9,10 +9,10 @@
 //! ```
 //!
 //! Everything is checked against the time that the caller hands in. The order of the checks is that
-//! of the Frontex guidelines: EF.SOD and its signature, the signer's chain, validity, revocation and
-//! usage, then the data groups' hashes, then the country and the type of document. The first fault
-//! found is the verdict's reason. What could not be asked (no revocation list of the issuer, no
-//! EF.DG1 to compare the country with) is a weakness, not silence.
+//! of the Frontex guidelines: EF.SOD and its signature, the signer's chain, validity, revocation
+//! and usage, then the data groups' hashes, then the country and the type of document. The first
+//! fault found is the verdict's reason. What could not be asked (no revocation list of the issuer,
+//! no EF.DG1 to compare the country with) is a weakness, not silence.
 //!
 //! What a byte flip can change without changing the verdict, because no signature covers it and
 //! nothing uses it: unsigned attributes, further certificates and further signers beside the one

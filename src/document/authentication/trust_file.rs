@@ -181,8 +181,8 @@ impl Found {
     }
 
     /// LDIF (RFC 2849): only the attributes that hold certificates, lists and master lists. A value
-    /// that cannot be used is left out and counted, as one state's mistake must not take the others'
-    /// certificates away; base64 that is none is an error.
+    /// that cannot be used is left out and counted, as one state's mistake must not take the
+    /// others' certificates away; base64 that is none is an error.
     fn read_ldif(&mut self, text: &str) -> Result<(), TrustFileError> {
         let mut value: Option<(usize, Kind, String)> = None;
         for (line, row) in (1..).zip(text.lines()) {
