@@ -90,7 +90,7 @@ impl Cache {
         let image = make()?;
         if let Err(error) = write(folder, &path, key, &image) {
             let path = path.display();
-            tracing::warn!(%path, %error, "a compiled kernel is not kept; it is compiled each time");
+            tracing::warn!(%path, %error, "a compiled kernel is not kept: it is made each time");
         }
         Ok(image)
     }

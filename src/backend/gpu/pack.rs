@@ -18,7 +18,7 @@ pub(in crate::backend) const PIECE_ROWS_MAX: usize = 1024;
 /// Rows of a piece where everything is divided finely.
 const PIECE_ROWS_TIGHT: usize = 8;
 
-/// `Facts` of shaders/shared/gallery.wgsl and of the kernels: what is asked about a row. No subject.
+/// `Facts` of shaders/shared/gallery.wgsl and of the kernels: what is asked about a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(in crate::backend) struct Facts {
