@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::tree::Tree;
 
 const DIRECT_DEPENDENCIES_MAX: usize = 64;
-/// The lock file lists optional parts, too: some 50 that wgpu would need on systems that nobody builds
-/// here for, and some 70 that come by way of `serde_with`, which the policy engine takes.
+/// The lock file lists optional parts, too: some 50 that wgpu would need on systems that nobody
+/// builds here for, and some 70 by way of `serde_with`, which the policy engine takes.
 const LOCKED_PACKAGES_MAX: usize = 600;
 const README_LINES_MAX: usize = 200;
 
