@@ -215,6 +215,9 @@ fn a_read_that_fails_while_it_opens_gives_up_no_generation() {
         refused += 1;
     };
     assert!(refused > 5, "{refused} reads were refused");
+    // The medium that fails its next read would fail the search's.
+    drop(gallery);
+    let gallery = Gallery::open(Arc::new(media), means, Settings::default()).expect("opened");
     assert!(!finds(&gallery, 1), "the erasure was durable, and stands");
     assert_eq!(gallery.epoch(), 2);
 }
