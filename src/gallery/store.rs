@@ -148,8 +148,8 @@ impl Gallery {
         self.shelf.unknown()
     }
 
-    /// Destroys the key that an erasure could not destroy ([`GalleryError::NotDestroyed`]), if there
-    /// is one, and hands over the receipts that became due by that since the last call.
+    /// Destroys the key that an erasure could not destroy ([`GalleryError::NotDestroyed`]), if
+    /// there is one, and hands over the receipts that became due by that since the last call.
     ///
     /// # Errors
     /// [`GalleryError::NotDestroyed`]: it still exists.

@@ -153,8 +153,8 @@ fn erase_subjects(bench: &Bench<'_>, gallery: &Gallery, subjects: &[SubjectId]) 
     )))
 }
 
-/// Erases one subject and keeps the receipt, also where the audit cannot; false where nobody of that
-/// id is enrolled.
+/// Erases one subject and keeps the receipt, also where the audit cannot; false where nobody of
+/// that id is enrolled.
 fn erase_subject(
     bench: &Bench<'_>,
     gallery: &Gallery,
