@@ -28,8 +28,8 @@ use crate::{
     },
     random::random_id,
     types::{
-        Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligations, Outcome,
-        Permission, Role, SubjectId, Threshold, TransactionId,
+        Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligations,
+        Outcome, Permission, Role, SubjectId, Threshold, TransactionId,
     },
 };
 
