@@ -5,7 +5,8 @@
 //! from an engine, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
 //! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
 //! decided, `transact.rs` what is decided at a lane, `hits.rs` what a search owes, `administer.rs`
-//! what is kept, `rights.rs` what a person may ask for, `carried.rs` what travellers carry.
+//! what is kept, `rights.rs` what a person may ask for, `carried.rs` what travellers carry,
+//! `entries.rs` who is told that somebody came in.
 //! `site.rs` is what the appliance is used as. Here they are put together, from a configuration or,
 //! for tests and simulations, from parts.
 //!
@@ -15,6 +16,7 @@
 mod administer;
 mod carried;
 mod charters;
+mod entries;
 mod execute;
 mod galleries;
 mod hits;
@@ -74,6 +76,7 @@ use crate::{
         machine::Told,
     },
     types::{GalleryId, Hash256, Threshold},
+    webhook::Sender,
 };
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
@@ -400,7 +403,7 @@ impl Appliance {
         let attack_detection = assembly.attack.is_some();
         let slots = SlotPool::new(SLOTS + LANE_SLOTS * assembly.lanes.len(), SLOT_BYTES);
         let audit = Arc::new(Watched::new(assembly.audit));
-        let open = |place| Site::open(place, &calibration, assembly.fmr);
+        let open = |place| Site::open(place, &calibration, assembly.fmr, &world);
         let site = assembly.site.map(open).transpose()?;
         let now_s = world.clock.civil_s();
         let (standing, schedule) = match &site {
@@ -529,6 +532,7 @@ impl Service for Appliance {
         }
         let mut why = self.galleries.unavailable();
         why.extend(failures(self.lanes.set()));
+        why.extend(self.sender().and_then(Sender::trouble));
         if why.is_empty() { Readiness::Ready } else { Readiness::Degraded(why) }
     }
 
@@ -562,6 +566,9 @@ impl Service for Appliance {
         self.galleries.count(meter);
         let (slots, free) = (self.slots.slots(), self.slots.free());
         meter.slots(slots.saturating_sub(free) as u64, free as u64);
+        if let Some(Ok(events)) = self.sender().map(Sender::waiting) {
+            meter.entry_events_waiting(events);
+        }
         if let Some(bytes) = process::resident_bytes() {
             meter.memory_bytes(bytes);
         }
@@ -663,6 +670,7 @@ fn site_place(
         record: Some(of_state(&config.site.record, SITE_FILE)?),
         register: register.map_err(site::SiteError::from)?,
         people: config.person.clone(),
+        webhook_ca: Some(config.site.webhook_ca.clone()).filter(|at| !at.as_os_str().is_empty()),
     }))
 }
 

@@ -28,6 +28,7 @@ pub mod capture;
 pub mod duty;
 pub mod pipeline;
 pub mod transaction;
+pub mod webhook;
 
 // Layer 4: edges.
 pub mod appliance;

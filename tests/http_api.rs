@@ -19,6 +19,8 @@ mod dg2;
 mod documents;
 #[path = "http_api/door.rs"]
 mod door;
+#[path = "http_api/entries.rs"]
+mod entries;
 #[path = "http_api/galleries.rs"]
 mod galleries;
 #[path = "http_api/gates.rs"]

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Appliance, execute::Errand, galleries::Kept};
+use super::{Appliance, World, execute::Errand, galleries::Kept};
 use crate::{
     audit::{AuditEntry, AuditSink},
     command::{
@@ -27,7 +27,7 @@ use crate::{
     gallery::Enrolment,
     model::{Calibration, ThresholdError},
     policy::{Law, LawError, Standing},
-    profile::{Profile, ProfileError, Running, Step, Subject, civil::date_s},
+    profile::{Address, Profile, ProfileError, Running, Step, Subject, civil::date_s},
     random::random_id,
     register::{Register, RegisterError},
     types::{
@@ -35,6 +35,7 @@ use crate::{
         PersonFact, Reason, Role, Score, Selection, SiteFacts, Storage, SubjectId, TemplateKind,
         TransactionId,
     },
+    webhook::{Receiver, ReceiverError, Sender, Surroundings},
 };
 use record::Record;
 pub use record::RecordError;
@@ -79,6 +80,12 @@ pub enum SiteError {
     /// The calibration does not reach the rate at which a doubt begins.
     #[error("capture.doubt_fmr: {0}")]
     Doubt(#[from] ThresholdError),
+    /// Nobody can be told of entries.
+    #[error(transparent)]
+    Receiver(#[from] ReceiverError),
+    /// The system has no thread that tells of them.
+    #[error("no thread to send entry events: {0}")]
+    Sender(std::io::Error),
     /// The law does not take the site's facts.
     #[error(transparent)]
     Law(#[from] LawError),
@@ -94,6 +101,8 @@ pub struct SitePlace {
     pub register: Register,
     /// Whose credentials there are.
     pub people: Vec<PersonKeys>,
+    /// Who signs the certificate of whoever is told of entries; `None` where that is this machine.
+    pub webhook_ca: Option<PathBuf>,
 }
 
 /// The profile that `named` means: one that comes with the appliance, or a file.
@@ -118,8 +127,10 @@ pub fn profile(named: &Path) -> Result<Profile, SiteError> {
 /// The site, at work.
 pub(super) struct Site {
     pub(super) profile: Profile,
-    pub(super) register: Register,
+    pub(super) register: Arc<Register>,
     pub(super) hits: Mutex<Confirmations>,
+    /// Tells of entries, where the profile says whom.
+    pub(super) sender: Option<Sender>,
     people: Vec<PersonKeys>,
     kept: record::Kept,
     record: Mutex<Record>,
@@ -136,14 +147,19 @@ impl Site {
         place: SitePlace,
         calibration: &Calibration,
         fmr: f64,
+        world: &World,
     ) -> Result<Self, SiteError> {
+        let register = Arc::new(place.register);
+        let webhook_ca = place.webhook_ca.as_deref();
+        let sender = sender(&place.profile, webhook_ca, &register, world)?;
         let doubt_fmr = place.profile.capture.doubt_fmr;
         let doubt_from = doubt_fmr.map(|fmr| calibration.threshold(fmr)).transpose()?;
         let (kept, record) = record::Kept::open(place.record)?;
         Ok(Self {
             profile: place.profile,
-            register: place.register,
+            register,
             hits: Mutex::default(),
+            sender,
             people: place.people,
             kept,
             record: Mutex::new(record),
@@ -288,6 +304,25 @@ impl Site {
             }
         }
     }
+}
+
+/// What tells of entries, where the profile says whom.
+fn sender(
+    profile: &Profile,
+    ca: Option<&Path>,
+    register: &Arc<Register>,
+    world: &World,
+) -> Result<Option<Sender>, SiteError> {
+    let webhook = profile.events.as_ref().map_or("", |events| events.webhook.as_str());
+    // An address that is none was refused with its profile.
+    let Ok(address) = Address::parse(webhook) else { return Ok(None) };
+    let around = Surroundings {
+        register: Arc::clone(register),
+        receiver: Receiver::new(address, ca)?,
+        clock: Arc::clone(&world.clock),
+        meter: Arc::clone(&world.meter),
+    };
+    Sender::start(around).map(Some).map_err(SiteError::Sender)
 }
 
 /// What the register, or the request itself, says of a consent.

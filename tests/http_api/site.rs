@@ -20,12 +20,12 @@ use crate::harness::{Answer, Server, Setup, UsedAs, WallClock, caller, face, hea
 const HOUR_S: i64 = 3600;
 
 /// A time of the first of July 2026 in Copenhagen, which is two hours ahead.
-fn at(hour: i64) -> i64 {
+pub(crate) fn at(hour: i64) -> i64 {
     date_s("2026-07-01").expect("a day") + (hour - 2) * HOUR_S
 }
 
 /// A profile that comes with the appliance, with everything filled in that a deployer fills in.
-fn complete(name: &str) -> Profile {
+pub(crate) fn complete(name: &str) -> Profile {
     let (_, text) = SHIPPED.iter().find(|(held, _)| *held == name).expect("it is shipped");
     let mut filled = String::new();
     for line in text.lines() {
@@ -49,11 +49,11 @@ fn complete(name: &str) -> Profile {
     Profile::parse(&filled, name).expect("a profile")
 }
 
-fn used_as(name: &str) -> UsedAs {
+pub(crate) fn used_as(name: &str) -> UsedAs {
     UsedAs { profile: complete(name), people: Vec::new(), folder: None }
 }
 
-fn everybody() -> Access {
+pub(crate) fn everybody() -> Access {
     let roles = [
         Role::Operator,
         Role::Gate,
@@ -74,17 +74,17 @@ fn site(name: &str, clock: &Arc<WallClock>) -> Server {
     })
 }
 
-fn put_into_use(server: &Server, purpose: &str) {
+pub(crate) fn put_into_use(server: &Server, purpose: &str) {
     let body = json!({ "purpose": purpose });
     assert_eq!(server.post_json("/v1/site/assessment", &body).ok(200)["stage"], "assessed");
     assert_eq!(server.post_json("/v1/site/activation", &body).ok(200)["stage"], "active");
 }
 
-fn id(number: u8) -> String {
+pub(crate) fn id(number: u8) -> String {
     format!("{number:02x}").repeat(16)
 }
 
-fn consent() -> Value {
+pub(crate) fn consent() -> Value {
     json!({
         "textVersion": "3", "textHash": "ab".repeat(32), "language": "da", "channel": "desk",
         "purposes": ["face"], "affirmative": true, "alternativeOffered": true, "age": "adult",
@@ -92,7 +92,7 @@ fn consent() -> Value {
 }
 
 #[track_caller]
-fn refused(answer: &Answer, code: &str) {
+pub(crate) fn refused(answer: &Answer, code: &str) {
     answer.problem(403, "FORBIDDEN");
     let document = answer.json();
     let reasons = document["reasons"].as_array().expect("reasons");

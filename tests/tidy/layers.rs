@@ -10,7 +10,7 @@ pub(crate) const LAYERS: [&[&str]; 5] = [
     &["types", "limits", "time", "random", "meter"],
     &["ops", "model", "face", "document", "policy", "accuracy", "profile"],
     &["backend", "gallery", "keys", "audit", "register"],
-    &["pipeline", "capture", "transaction", "duty"],
+    &["pipeline", "capture", "transaction", "duty", "webhook"],
     &["command", "http", "config", "cli", "appliance"],
 ];
 
