@@ -222,6 +222,7 @@ impl Appliance {
             at_lane: errand.asked.at_lane.clone(),
             end: None,
             used: None,
+            strangers: None,
             person: None,
         }
     }

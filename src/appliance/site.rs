@@ -646,6 +646,7 @@ impl Appliance {
             at_lane: None,
             end: None,
             used: None,
+            strangers: None,
             person: None,
         }
     }
