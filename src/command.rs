@@ -300,6 +300,8 @@ pub enum Command {
         probe: EncodedImage,
         /// 1 to [`crate::limits::REFERENCES_MAX`] references.
         references: Vec<ReferenceSource>,
+        /// At a border: the traveller is a third-country national.
+        third_country: bool,
         /// An administrator's own false match rate.
         fmr: Option<f64>,
     },

@@ -12,7 +12,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Appliance, World, execute::Errand, galleries::Kept};
+use super::{
+    Appliance, World,
+    execute::Errand,
+    galleries::Kept,
+    lawful::{has_second, is_third_country},
+};
 use crate::{
     audit::{AuditEntry, AuditSink},
     command::{
@@ -344,7 +349,7 @@ fn papers_of(command: &Command) -> Option<(Option<SubjectId>, Option<&Papers>)> 
     }
 }
 
-fn references_of(command: &Command) -> Option<&[ReferenceSource]> {
+pub(super) fn references_of(command: &Command) -> Option<&[ReferenceSource]> {
     match command {
         Command::Verify { references, .. }
         | Command::Lane {
@@ -510,7 +515,8 @@ impl Appliance {
             presented,
             // Whether several pictures show one person is seen when they are compared.
             one_person: true,
-            third_country: false,
+            third_country: is_third_country(command),
+            second_reference: references.is_some_and(has_second),
         })
     }
 
