@@ -36,9 +36,10 @@ fn ground_of(gallery: &GalleryId, subject: SubjectId) -> String {
 
 impl Appliance {
     /// The times of an enrolment, within what the site's profile allows.
-    pub(super) fn within_site(&self, terms: Enrolment) -> Enrolment {
+    pub(super) fn within_site(&self, errand: &Errand, terms: Enrolment) -> Enrolment {
         let now_s = self.world.clock.civil_s();
-        self.site.as_ref().map_or(terms, |site| site.within(terms, now_s))
+        let is_minor = errand.owed.contains(&Obligation::ProtectMinor);
+        self.site.as_ref().map_or(terms, |site| site.within(terms, is_minor, now_s))
     }
 
     /// Refuses a series that shows several persons: one of them was not asked.

@@ -240,10 +240,11 @@ impl Site {
     }
 
     /// The times of an enrolment, within what the profile allows: nobody is kept for longer, and
-    /// nobody beyond the closing of a day that ends everything.
-    pub(super) fn within(&self, terms: Enrolment, now_s: i64) -> Enrolment {
-        let kept_s = i64::from(self.profile.retention.kept_hours) * HOUR_S;
-        let mut expiry_s = terms.expiry_s.min(now_s.saturating_add(kept_s));
+    /// nobody beyond the closing of a day that ends everything; a minor for the shortest.
+    pub(super) fn within(&self, terms: Enrolment, is_minor: bool, now_s: i64) -> Enrolment {
+        let kept = &self.profile.retention;
+        let hours = kept.minor_kept_hours.filter(|_| is_minor).unwrap_or(kept.kept_hours);
+        let mut expiry_s = terms.expiry_s.min(now_s.saturating_add(i64::from(hours) * HOUR_S));
         if let Some(hours) = self.profile.hours().filter(|_| self.is_daily()) {
             expiry_s = hours.next_closing(now_s).map_or(expiry_s, |end_s| expiry_s.min(end_s));
         }
@@ -273,6 +274,7 @@ impl Site {
             reference: held.legal.reference.clone(),
             steps: held.legal.steps.iter().map(step).collect(),
             kept_hours: held.retention.kept_hours,
+            minor_kept_hours: held.retention.minor_kept_hours,
             audit_days: held.retention.audit_days,
             languages: held.notices.languages.clone(),
             handout: held.notices.handout.clone(),

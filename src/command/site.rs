@@ -68,6 +68,8 @@ pub struct SiteDescription {
     pub steps: Vec<&'static str>,
     /// Longest that anybody is kept, in hours.
     pub kept_hours: u32,
+    /// Longest that a minor is kept, in hours, where that is shorter.
+    pub minor_kept_hours: Option<u32>,
     /// How long the audit is kept, in days.
     pub audit_days: u32,
     /// Languages of the notices.

@@ -44,6 +44,8 @@ pub struct SiteAnswer {
     pub steps: Vec<&'static str>,
     /// Longest that anybody is kept, in hours.
     pub kept_hours: u32,
+    /// Longest that a minor is kept, in hours; null for as long as anybody.
+    pub minor_kept_hours: Option<u32>,
     /// How long the audit is kept, in days.
     pub audit_days: u32,
     /// Languages of the notices.
@@ -94,6 +96,7 @@ impl From<&SiteDescription> for SiteAnswer {
             reference: held.reference.clone(),
             steps: held.steps.clone(),
             kept_hours: held.kept_hours,
+            minor_kept_hours: held.minor_kept_hours,
             audit_days: held.audit_days,
             languages: held.languages.clone(),
             handout: held.handout.clone(),
