@@ -23,7 +23,7 @@ pub use keeping::{
 pub use refusal::Refusal;
 pub use service::{Readiness, Service, Stranger, Version};
 pub use site::{
-    AgeClass, Consent, Entered, Given, Ground, HitStanding, Papers, Record, RelationClass,
+    AgeClass, Consent, DatedDuty, Entered, Given, Ground, HitStanding, Papers, Record, RelationClass,
     SiteDescription, SiteStep, Stand, SubjectExport, TakenBack, Vote, VoteRefused,
 };
 pub use transact::{

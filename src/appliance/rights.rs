@@ -73,6 +73,12 @@ impl Appliance {
             site.register.keep_record(&ground_of(gallery, subject), &ground)?;
         }
         site.register.unbury(gallery, subject)?;
+        if errand.owed.contains(&Obligation::FileWithAuthority) {
+            site.owes_filing(now_s).map_err(|error| {
+                tracing::error!(%error, "the filing that is owed");
+                Refusal::Fault { what: "the record of the site cannot be written" }
+            })?;
+        }
         let noted = [
             (Obligation::ProtectMinor, "MINOR"),
             (Obligation::RecordExemption, "EXEMPTION_USED"),

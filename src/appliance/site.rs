@@ -21,8 +21,8 @@ use super::{
 use crate::{
     audit::{AuditEntry, AuditSink},
     command::{
-        Against, Answer, Command, KeptBy, LaneCommand, Papers, ReferenceSource, Refusal, Request,
-        SiteDescription, SiteStep,
+        Against, Answer, Command, DatedDuty, KeptBy, LaneCommand, Papers, ReferenceSource, Refusal,
+        Request, SiteDescription, SiteStep,
     },
     config::PersonKeys,
     duty::{
@@ -32,7 +32,10 @@ use crate::{
     gallery::Enrolment,
     model::{Calibration, ThresholdError},
     policy::{Law, LawError, Standing},
-    profile::{Address, Profile, ProfileError, Running, Step, Subject, civil::date_s},
+    profile::{
+        Address, Profile, ProfileError, Running, Step, Subject,
+        civil::{date_s, day_at, due_day},
+    },
     random::random_id,
     register::{Register, RegisterError},
     types::{
@@ -48,6 +51,10 @@ pub use record::RecordError;
 /// Names of what the custodian of a daily gallery is called.
 const IN_MEMORY: &str = "memory";
 const HOUR_S: i64 = 3600;
+/// Whose calendar a filing follows, and within how many of its working days it is made (CAC and
+/// MPS, Measures on facial recognition, 2025).
+const FILING_ZONE: &str = "Asia/Shanghai";
+const FILING_WORKING_DAYS: u32 = 30;
 
 const OTHER_PURPOSE: Reason = Reason {
     code: "PURPOSE_NOT_PERMITTED",
@@ -283,7 +290,32 @@ impl Site {
             sealed: facts.sealed,
             closes_s: held.hours().and_then(|hours| hours.next_closing(now_s)),
             missing: held.faults(now_s).iter().map(ToString::to_string).collect(),
+            duties: self.filing(now_s).into_iter().collect(),
         }
+    }
+
+    /// The filing that falls due when a site holds as many persons as the measures of CAC and MPS
+    /// name; made, it stands in the profile.
+    fn filing(&self, now_s: i64) -> Option<DatedDuty> {
+        let since_s = self.record().filing_since_s?;
+        if !self.profile.legal.filing.trim().is_empty() {
+            return None;
+        }
+        let due = due_day(FILING_ZONE, since_s, FILING_WORKING_DAYS)?;
+        let is_overdue = day_at(FILING_ZONE, now_s).is_none_or(|today| today > due);
+        Some(DatedDuty { code: "FILING_REQUIRED", since_s, due, is_overdue })
+    }
+
+    /// Remembers since when the filing is owed; a site that shrinks again owes it all the same.
+    pub(super) fn owes_filing(&self, now_s: i64) -> Result<(), RecordError> {
+        let mut held = self.record();
+        if held.filing_since_s.is_some() {
+            return Ok(());
+        }
+        let record = Record { filing_since_s: Some(now_s), ..held.clone() };
+        self.kept.keep(&record)?;
+        *held = record;
+        Ok(())
     }
 
     fn consent_fact(&self, gallery: &GalleryId, subject: SubjectId, now_s: i64) -> ConsentLooked {
@@ -684,5 +716,54 @@ impl Appliance {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        keys::custodian::MemoryCustodian, meter::Meter, random::SystemEntropy, time::SimulatedClock,
+    };
+
+    fn residence(folder: &Path, filing: &str) -> Site {
+        let entropy = Arc::new(SystemEntropy);
+        let custodian = Arc::new(MemoryCustodian::new(entropy.clone()));
+        let mut profile = Profile::shipped("residence").expect("it comes with the appliance");
+        filing.clone_into(&mut profile.legal.filing);
+        let place = SitePlace {
+            profile,
+            record: Some(folder.join("site.json")),
+            register: Register::in_memory(custodian, entropy.clone()).expect("a register"),
+            people: Vec::new(),
+            webhook_ca: None,
+        };
+        let clock = Arc::new(SimulatedClock::at(0));
+        let world = World { clock, entropy, meter: Arc::new(Meter::new()) };
+        Site::open(place, &Calibration::sface_128(), 1e-4, &world).expect("a site")
+    }
+
+    #[test]
+    fn cac_1_a_filing_is_due_within_thirty_working_days_until_it_is_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let site = residence(folder.path(), "");
+        let (day_s, noon_s) = (24 * HOUR_S, date_s("2026-07-01").expect("a day") + 4 * HOUR_S);
+        assert_eq!(site.describe(noon_s).duties, [], "not before so many are kept");
+        site.owes_filing(noon_s).expect("kept");
+        site.owes_filing(noon_s + 9 * day_s).expect("kept");
+        drop(site);
+        let site = residence(folder.path(), "");
+        let due = |is_overdue| DatedDuty {
+            code: "FILING_REQUIRED",
+            since_s: noon_s,
+            due: "2026-08-12".to_owned(),
+            is_overdue,
+        };
+        let last_s = date_s("2026-08-12").expect("a day") + 4 * HOUR_S;
+        assert_eq!(site.describe(last_s).duties, [due(false)], "from the first, after a restart");
+        assert_eq!(site.describe(last_s + day_s).duties, [due(true)]);
+        drop(site);
+        let made = residence(folder.path(), "filing 12/2026");
+        assert_eq!(made.describe(last_s + day_s).duties, []);
     }
 }

@@ -86,6 +86,21 @@ pub struct SiteDescription {
     pub closes_s: Option<i64>,
     /// What the profile lacks before it can be assessed.
     pub missing: Vec<String>,
+    /// What is due, and until when.
+    pub duties: Vec<DatedDuty>,
+}
+
+/// Something that the site owes an authority by a day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatedDuty {
+    /// Its code, such as `FILING_REQUIRED`.
+    pub code: &'static str,
+    /// Since when it is owed, in seconds UTC.
+    pub since_s: i64,
+    /// Last day on which it is in time, as `2026-08-12`.
+    pub due: String,
+    /// That day has passed.
+    pub is_overdue: bool,
 }
 
 /// What is held about one person (GDPR Art. 15 and 20); nobody else's data, and no template.

@@ -196,6 +196,9 @@ pub struct Legal {
     /// The basis covers camera surveillance alone.
     #[serde(default)]
     pub surveillance_only: bool,
+    /// Where the filing with the authority is recorded, once it is made; empty before.
+    #[serde(default)]
+    pub filing: String,
     /// Each step with a purpose of its own.
     pub steps: Vec<Step>,
     /// A document must be shown here anyway.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    command::{Consent, HitStanding, Record, SiteDescription, Stand, SubjectExport},
+    command::{Consent, DatedDuty, HitStanding, Record, SiteDescription, Stand, SubjectExport},
     http::request::PurposeName,
     types::{Condition, Region, Stage, SubjectId, TransactionId},
 };
@@ -62,6 +62,28 @@ pub struct SiteAnswer {
     pub closes: Option<i64>,
     /// What the profile still lacks.
     pub missing: Vec<String>,
+    /// What the site owes an authority by a day.
+    pub duties: Vec<DutyAnswer>,
+}
+
+/// Something that the site owes an authority by a day.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DutyAnswer {
+    /// Its code, such as `FILING_REQUIRED`.
+    pub code: &'static str,
+    /// Since when it is owed, in seconds UTC.
+    pub since: i64,
+    /// Last day on which it is in time, as `2026-08-12`.
+    pub due: String,
+    /// That day has passed.
+    pub overdue: bool,
+}
+
+impl From<&DatedDuty> for DutyAnswer {
+    fn from(held: &DatedDuty) -> Self {
+        let DatedDuty { code, since_s, due, is_overdue } = held;
+        Self { code, since: *since_s, due: due.clone(), overdue: *is_overdue }
+    }
 }
 
 impl From<&SiteDescription> for SiteAnswer {
@@ -105,6 +127,7 @@ impl From<&SiteDescription> for SiteAnswer {
             sealed: held.sealed,
             closes: held.closes_s,
             missing: held.missing.clone(),
+            duties: held.duties.iter().map(DutyAnswer::from).collect(),
         }
     }
 }
