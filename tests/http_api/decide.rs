@@ -71,11 +71,12 @@ fn bsi_tcn_a_third_country_national_is_compared_with_a_second_reference_too() {
     assert_eq!(ask(&[same.clone()], false).ok(200)["outcome"], "admit");
     assert_eq!(ask(&[same.clone(), same.clone()], true).ok(200)["outcome"], "admit");
     let differs = ask(&[same.clone(), other], true).ok(200);
-    assert_eq!((&differs["outcome"], &differs["comparisons"][1]["decision"]), (
-        &json!("refer"),
-        &json!("no-match"),
-    ));
-    let (probe, said) = (face(1), [("purpose", "border-control"), ("thirdCountryNational", "true")]);
+    assert_eq!(
+        (&differs["outcome"], &differs["comparisons"][1]["decision"]),
+        (&json!("refer"), &json!("no-match"),)
+    );
+    let (probe, said) =
+        (face(1), [("purpose", "border-control"), ("thirdCountryNational", "true")]);
     let said = said.map(|(name, value)| (name, value.as_bytes()));
     let form = [("probe", &probe[..]), ("reference", &probe), said[0], said[1]];
     refused(&server.post_form("/v1/verify", &form), "SECOND_REFERENCE_MISSING");

@@ -346,8 +346,7 @@ fn cn_6_a_minor_is_kept_for_a_shorter_time_and_flagged() {
     assert_ne!(comes(2).status, 200, "a minor is not");
     let ledger = server.audit.as_ref().expect("the scene's audit");
     let entries = ledger.entries.lock().expect("no panic");
-    let flagged: Vec<_> =
-        entries.iter().filter(|entry| entry.reasons.contains(&"MINOR")).collect();
+    let flagged: Vec<_> = entries.iter().filter(|entry| entry.reasons.contains(&"MINOR")).collect();
     assert_eq!(flagged.len(), 1, "the enrolment of the minor");
     assert_eq!(flagged[0].subject.map(|subject| subject.to_string()), Some(id(2)));
 }
