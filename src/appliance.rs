@@ -6,7 +6,8 @@
 //! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
 //! decided, `transact.rs` what is decided at a lane, `hits.rs` what a search owes, `administer.rs`
 //! what is kept, `rights.rs` what a person may ask for, `carried.rs` what travellers carry,
-//! `entries.rs` who is told that somebody came in.
+//! `entries.rs` who is told that somebody came in, `strangers.rs` what is told of those without a
+//! credential.
 //! `site.rs` is what the appliance is used as. Here they are put together, from a configuration or,
 //! for tests and simulations, from parts.
 //!
@@ -29,6 +30,7 @@ mod places;
 mod rights;
 pub mod site;
 mod standby;
+mod strangers;
 mod transact;
 pub mod trust;
 mod watched;
@@ -52,13 +54,16 @@ use crate::{
         lane::LaneSet,
         runner::{LanePlan, Lanes, failures},
     },
-    command::{Answer, Readiness, Refusal, Request, Service, SiteDescription, Version},
+    command::{Answer, Readiness, Refusal, Request, Service, SiteDescription, Stranger, Version},
     config::{
         AttackDetection, ComputeClass, Config, ConfigError, DocumentAuthentication, EngineName,
         Environment, FaceRulesName, PolicyChoice, SearchEngine,
     },
     document::authentication::TrustStore,
-    duty::schedule::{Honoured, Schedule},
+    duty::{
+        schedule::{Honoured, Schedule},
+        strangers::Strangers,
+    },
     face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
     gallery::Gallery,
     keys::{SigningKey, process, signing::SigningKeyError},
@@ -321,6 +326,7 @@ pub struct Appliance {
     standing: RwLock<Arc<Standing>>,
     site: Option<Site>,
     schedule: Mutex<Schedule>,
+    strangers: Mutex<Strangers>,
     audit: Arc<Watched>,
     trust: TrustStore,
     world: World,
@@ -448,6 +454,7 @@ impl Appliance {
             standing: RwLock::new(Arc::new(standing)),
             site,
             schedule: Mutex::new(schedule),
+            strangers: Mutex::default(),
             audit,
             trust: assembly.trust,
             world,
@@ -501,6 +508,7 @@ impl Appliance {
         self.register.tell_all(Told::Stop);
         let is_drained = self.pipeline.stop(self.drain_ms);
         self.lanes.stop();
+        self.tell_of_strangers(u64::MAX);
         self.galleries.close();
         tracing::info!(is_drained, "stopped: nothing is in flight, and keys are zeroed");
     }
@@ -550,8 +558,13 @@ impl Service for Appliance {
         self.site.as_ref().map(|site| site.describe(self.world.clock.civil_s()))
     }
 
+    fn turned_away(&self, who: Stranger) {
+        self.hear_of(who);
+    }
+
     fn housekeep(&self) {
         self.audit.catch_up();
+        self.tell_of_strangers(self.world.clock.monotonic_us());
         self.galleries.reopen();
         self.settle();
         if let Err(error) = self.audit.seal() {

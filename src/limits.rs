@@ -194,6 +194,9 @@ pub const WEBHOOK_RETRY_US_MAX: u64 = 300_000_000;
 pub const WEBHOOK_CONNECT_MS: u64 = 3_000;
 /// Longest that it may take to answer, in milliseconds.
 pub const WEBHOOK_ANSWER_MS: u64 = 10_000;
+/// Time in which callers without a credential that counts are counted before they stand in the
+/// audit once more, in microseconds.
+pub const STRANGERS_INTERVAL_US: u64 = 60_000_000;
 /// Persons behind credentials.
 pub const PERSONS_MAX: usize = 1_024;
 /// Time in which a hit of a watchlist must be confirmed, in seconds.

@@ -306,6 +306,10 @@ fn beyond_loopback_it_speaks_tls_to_those_with_a_token() {
     let answer = ask(None, &format!("Authorization: Bearer {token}\r\n"));
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("calibration"), "{answer}");
     assert_eq!(serving.stop(), Some(0));
+    let audit = fs::read_to_string(home.path(".local/state/portcullis/audit.jsonl")).expect("kept");
+    for kind in ["TOKEN_MISSING", "CERTIFICATE_UNKNOWN"] {
+        assert!(audit.contains(&format!("\"reasons\":[\"{kind}\"]")), "{kind}: {audit}");
+    }
 }
 
 #[test]

@@ -147,7 +147,7 @@ impl Appliance {
         let subject = subject.unwrap_or_else(random);
         // Recorded before it is searchable: an entry without its row is harmless, a row that nobody
         // recorded is not.
-        let terms = self.within_site(terms);
+        let terms = self.within_site(errand, terms);
         let noted = self.enter(errand, name, subject, papers)?;
         self.record(errand, Some(subject), [&["ENROLLED"][..], &noted].concat())?;
         let generation = gallery
@@ -188,7 +188,7 @@ impl Appliance {
         gallery.records_of(subject).map_err(|error| Refusal::of_gallery(name, error))?;
         let (templates, faces) = self.templates(errand, images)?;
         self.is_one_person(&templates)?;
-        let terms = self.within_site(terms);
+        let terms = self.within_site(errand, terms);
         self.enter(errand, name, subject, papers)?;
         let meant = Meant { subject: Some(subject), selection: None };
         let done = self.in_audit(errand, meant, || {
@@ -499,6 +499,7 @@ impl Appliance {
             at_lane: None,
             end: None,
             used: None,
+            strangers: None,
             person: None,
         }
     }

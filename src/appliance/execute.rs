@@ -118,7 +118,7 @@ impl Appliance {
             Command::TakeBack { gallery, subject, how } => {
                 self.take_back(&errand, &gallery, subject, how)
             }
-            Command::Verify { probe, references, fmr } => {
+            Command::Verify { probe, references, fmr, third_country: _ } => {
                 let threshold = self.threshold_for(fmr)?;
                 self.verify(&errand, &probe, references, threshold)
             }
@@ -222,6 +222,7 @@ impl Appliance {
             at_lane: errand.asked.at_lane.clone(),
             end: None,
             used: None,
+            strangers: None,
             person: None,
         }
     }

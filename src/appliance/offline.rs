@@ -261,6 +261,7 @@ impl Offline {
             at_lane: None,
             end: None,
             used: None,
+            strangers: None,
             person: None,
         };
         self.audit.record(slice::from_ref(&entry)).map_err(|_| OfflineError::Audit)?;

@@ -12,12 +12,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Appliance, World, execute::Errand, galleries::Kept};
+use super::{
+    Appliance, World,
+    execute::Errand,
+    galleries::Kept,
+    lawful::{has_second, is_third_country},
+};
 use crate::{
     audit::{AuditEntry, AuditSink},
     command::{
-        Against, Answer, Command, KeptBy, LaneCommand, Papers, ReferenceSource, Refusal, Request,
-        SiteDescription, SiteStep,
+        Against, Answer, Command, DatedDuty, KeptBy, LaneCommand, Papers, ReferenceSource, Refusal,
+        Request, SiteDescription, SiteStep,
     },
     config::PersonKeys,
     duty::{
@@ -27,7 +32,10 @@ use crate::{
     gallery::Enrolment,
     model::{Calibration, ThresholdError},
     policy::{Law, LawError, Standing},
-    profile::{Address, Profile, ProfileError, Running, Step, Subject, civil::date_s},
+    profile::{
+        Address, Profile, ProfileError, Running, Step, Subject,
+        civil::{date_s, day_at, due_day},
+    },
     random::random_id,
     register::{Register, RegisterError},
     types::{
@@ -43,6 +51,10 @@ pub use record::RecordError;
 /// Names of what the custodian of a daily gallery is called.
 const IN_MEMORY: &str = "memory";
 const HOUR_S: i64 = 3600;
+/// Whose calendar a filing follows, and within how many of its working days it is made (CAC and
+/// MPS, Measures on facial recognition, 2025).
+const FILING_ZONE: &str = "Asia/Shanghai";
+const FILING_WORKING_DAYS: u32 = 30;
 
 const OTHER_PURPOSE: Reason = Reason {
     code: "PURPOSE_NOT_PERMITTED",
@@ -235,10 +247,11 @@ impl Site {
     }
 
     /// The times of an enrolment, within what the profile allows: nobody is kept for longer, and
-    /// nobody beyond the closing of a day that ends everything.
-    pub(super) fn within(&self, terms: Enrolment, now_s: i64) -> Enrolment {
-        let kept_s = i64::from(self.profile.retention.kept_hours) * HOUR_S;
-        let mut expiry_s = terms.expiry_s.min(now_s.saturating_add(kept_s));
+    /// nobody beyond the closing of a day that ends everything; a minor for the shortest.
+    pub(super) fn within(&self, terms: Enrolment, is_minor: bool, now_s: i64) -> Enrolment {
+        let kept = &self.profile.retention;
+        let hours = kept.minor_kept_hours.filter(|_| is_minor).unwrap_or(kept.kept_hours);
+        let mut expiry_s = terms.expiry_s.min(now_s.saturating_add(i64::from(hours) * HOUR_S));
         if let Some(hours) = self.profile.hours().filter(|_| self.is_daily()) {
             expiry_s = hours.next_closing(now_s).map_or(expiry_s, |end_s| expiry_s.min(end_s));
         }
@@ -268,6 +281,7 @@ impl Site {
             reference: held.legal.reference.clone(),
             steps: held.legal.steps.iter().map(step).collect(),
             kept_hours: held.retention.kept_hours,
+            minor_kept_hours: held.retention.minor_kept_hours,
             audit_days: held.retention.audit_days,
             languages: held.notices.languages.clone(),
             handout: held.notices.handout.clone(),
@@ -276,7 +290,32 @@ impl Site {
             sealed: facts.sealed,
             closes_s: held.hours().and_then(|hours| hours.next_closing(now_s)),
             missing: held.faults(now_s).iter().map(ToString::to_string).collect(),
+            duties: self.filing(now_s).into_iter().collect(),
         }
+    }
+
+    /// The filing that falls due when a site holds as many persons as the measures of CAC and MPS
+    /// name; made, it stands in the profile.
+    fn filing(&self, now_s: i64) -> Option<DatedDuty> {
+        let since_s = self.record().filing_since_s?;
+        if !self.profile.legal.filing.trim().is_empty() {
+            return None;
+        }
+        let due = due_day(FILING_ZONE, since_s, FILING_WORKING_DAYS)?;
+        let is_overdue = day_at(FILING_ZONE, now_s).is_none_or(|today| today > due);
+        Some(DatedDuty { code: "FILING_REQUIRED", since_s, due, is_overdue })
+    }
+
+    /// Remembers since when the filing is owed; a site that shrinks again owes it all the same.
+    pub(super) fn owes_filing(&self, now_s: i64) -> Result<(), RecordError> {
+        let mut held = self.record();
+        if held.filing_since_s.is_some() {
+            return Ok(());
+        }
+        let record = Record { filing_since_s: Some(now_s), ..held.clone() };
+        self.kept.keep(&record)?;
+        *held = record;
+        Ok(())
     }
 
     fn consent_fact(&self, gallery: &GalleryId, subject: SubjectId, now_s: i64) -> ConsentLooked {
@@ -344,7 +383,7 @@ fn papers_of(command: &Command) -> Option<(Option<SubjectId>, Option<&Papers>)> 
     }
 }
 
-fn references_of(command: &Command) -> Option<&[ReferenceSource]> {
+pub(super) fn references_of(command: &Command) -> Option<&[ReferenceSource]> {
     match command {
         Command::Verify { references, .. }
         | Command::Lane {
@@ -510,7 +549,8 @@ impl Appliance {
             presented,
             // Whether several pictures show one person is seen when they are compared.
             one_person: true,
-            third_country: false,
+            third_country: is_third_country(command),
+            second_reference: references.is_some_and(has_second),
         })
     }
 
@@ -646,6 +686,7 @@ impl Appliance {
             at_lane: None,
             end: None,
             used: None,
+            strangers: None,
             person: None,
         }
     }
@@ -675,5 +716,54 @@ impl Appliance {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        keys::custodian::MemoryCustodian, meter::Meter, random::SystemEntropy, time::SimulatedClock,
+    };
+
+    fn residence(folder: &Path, filing: &str) -> Site {
+        let entropy = Arc::new(SystemEntropy);
+        let custodian = Arc::new(MemoryCustodian::new(entropy.clone()));
+        let mut profile = Profile::shipped("residence").expect("it comes with the appliance");
+        filing.clone_into(&mut profile.legal.filing);
+        let place = SitePlace {
+            profile,
+            record: Some(folder.join("site.json")),
+            register: Register::in_memory(custodian, entropy.clone()).expect("a register"),
+            people: Vec::new(),
+            webhook_ca: None,
+        };
+        let clock = Arc::new(SimulatedClock::at(0));
+        let world = World { clock, entropy, meter: Arc::new(Meter::new()) };
+        Site::open(place, &Calibration::sface_128(), 1e-4, &world).expect("a site")
+    }
+
+    #[test]
+    fn cac_1_a_filing_is_due_within_thirty_working_days_until_it_is_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let site = residence(folder.path(), "");
+        let (day_s, noon_s) = (24 * HOUR_S, date_s("2026-07-01").expect("a day") + 4 * HOUR_S);
+        assert_eq!(site.describe(noon_s).duties, [], "not before so many are kept");
+        site.owes_filing(noon_s).expect("kept");
+        site.owes_filing(noon_s + 9 * day_s).expect("kept");
+        drop(site);
+        let site = residence(folder.path(), "");
+        let due = |is_overdue| DatedDuty {
+            code: "FILING_REQUIRED",
+            since_s: noon_s,
+            due: "2026-08-12".to_owned(),
+            is_overdue,
+        };
+        let last_s = date_s("2026-08-12").expect("a day") + 4 * HOUR_S;
+        assert_eq!(site.describe(last_s).duties, [due(false)], "from the first, after a restart");
+        assert_eq!(site.describe(last_s + day_s).duties, [due(true)]);
+        drop(site);
+        let made = residence(folder.path(), "filing 12/2026");
+        assert_eq!(made.describe(last_s + day_s).duties, []);
     }
 }

@@ -58,7 +58,7 @@ impl Appliance {
         let lane = lane.ok_or_else(|| Refusal::UnknownLane { lane: at.lane.clone() })?;
         let known = || self.register.at(&at.lane, at.transaction);
         let standing = match command {
-            LaneCommand::Open { against, retry_of, listener } => {
+            LaneCommand::Open { against, retry_of, listener, third_country: _ } => {
                 let wish = Wish { against, retry_of, listener };
                 self.transact(errand, &lane, at, wish)?
             }

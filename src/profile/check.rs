@@ -73,6 +73,10 @@ impl Profile {
             let why = format!("at most kept_hours_max = {}", kept.kept_hours_max);
             return number("retention.kept_hours", kept.kept_hours, why);
         }
+        if let Some(minor) = kept.minor_kept_hours.filter(|&minor| minor > kept.kept_hours) {
+            let why = format!("at most kept_hours = {}: minors the shortest", kept.kept_hours);
+            return number("retention.minor_kept_hours", minor, why);
+        }
         let daily = kept.storage == Some(StorageWord::MemoryKeyDaily);
         if daily && kept.kept_hours_max > DAY_HOURS_MAX {
             let why = "nobody is kept beyond the closing of the day";
@@ -263,6 +267,15 @@ mod tests {
         profile.retention.kept_hours_max = 24;
         profile.window = None;
         fails(&profile, "storage = \"memory-key-daily\"");
+    }
+
+    #[test]
+    fn cn_6_no_minor_is_kept_for_longer_than_an_adult() {
+        let mut profile = complete("residence");
+        profile.retention.minor_kept_hours = Some(profile.retention.kept_hours + 1);
+        fails(&profile, "retention.minor_kept_hours");
+        profile.retention.minor_kept_hours = Some(profile.retention.kept_hours);
+        assert_eq!(profile.faults(NOW_S), []);
     }
 
     #[test]

@@ -303,6 +303,54 @@ fn nl_10_an_objection_erases_and_is_remembered() {
     server.get(&nobody).problem(404, "SUBJECT_UNKNOWN");
 }
 
+#[test]
+fn cn_6_a_minor_is_kept_for_a_shorter_time_and_flagged() {
+    let clock = WallClock::at(at(8));
+    let server = site("residence", &clock);
+    put_into_use(&server, "access-control");
+    let body = json!({ "gallery": "tivoli", "purpose": "access-control" });
+    server.post_json("/v1/galleries", &body).ok(201);
+    let kept_hours = |number: u8| {
+        let path = format!("{TIVOLI}/subjects/{}?purpose=access-control", id(number));
+        let held = server.get(&path).ok(200);
+        let expiry = held["references"][0]["expiry"].as_i64();
+        expiry.map(|expiry| (expiry - at(8)) / HOUR_S)
+    };
+    let entered = |number: u8, age: &str| {
+        let mut given = consent();
+        (given["age"], given["guardian"]) = (json!(age), json!("G-7"));
+        json!({
+            "images": [image(&face(number))], "purpose": "access-control", "subject": id(number),
+            "consent": given,
+        })
+    };
+    for (number, age) in [(1, "adult"), (2, "minor")] {
+        server.post_json(&format!("{TIVOLI}/subjects"), &entered(number, age)).ok(201);
+    }
+    assert_eq!((kept_hours(1), kept_hours(2)), (Some(8784), Some(4392)));
+    assert_eq!(server.get("/v1/site").ok(200)["minorKeptHours"], 4392);
+    // New pictures give no more time than the first did.
+    let mut again = entered(2, "minor");
+    again.as_object_mut().expect("an object").remove("subject");
+    server.put_json(&format!("{TIVOLI}/subjects/{}", id(2)), &again).ok(200);
+    assert_eq!(kept_hours(2), Some(4392));
+    clock.set(at(8) + 4392 * HOUR_S);
+    let comes = |number: u8| {
+        let references = json!([{ "gallery": "tivoli", "subject": id(number) }]);
+        let body = json!({
+            "probe": image(&face(number)), "references": references, "purpose": "access-control",
+        });
+        server.post_json("/v1/verify", &body)
+    };
+    assert_eq!(comes(1).ok(200)["outcome"], "admit", "an adult is still there");
+    assert_ne!(comes(2).status, 200, "a minor is not");
+    let ledger = server.audit.as_ref().expect("the scene's audit");
+    let entries = ledger.entries.lock().expect("no panic");
+    let flagged: Vec<_> = entries.iter().filter(|entry| entry.reasons.contains(&"MINOR")).collect();
+    assert_eq!(flagged.len(), 1, "the enrolment of the minor");
+    assert_eq!(flagged[0].subject.map(|subject| subject.to_string()), Some(id(2)));
+}
+
 /// A token and its line in the token file.
 fn token(client: &str) -> String {
     format!("a token of {client} that is long enough")

@@ -21,6 +21,9 @@ pub(super) struct Record {
     pub(super) deployment: Deployment,
     /// Until when its duties were honoured.
     pub(super) honoured: Honoured,
+    /// When the filing with the authority fell due to be made, in seconds UTC.
+    #[serde(default)]
+    pub(super) filing_since_s: Option<i64>,
 }
 
 /// Why the record cannot be used. The operator must act.
