@@ -4,6 +4,7 @@
 pub mod limits;
 pub mod meter;
 pub mod random;
+mod sync;
 pub mod time;
 pub mod types;
 

@@ -305,7 +305,7 @@ impl Appliance {
         };
         match erasure.map_err(|error| Refusal::of_gallery(name, error))? {
             Some(erasure) => {
-                self.bury(name, &erasure.receipt().subjects)?;
+                self.bury(name, &erasure.receipt().gone)?;
                 Ok(done(transaction, name, meant, erasure))
             }
             None => {
