@@ -19,6 +19,10 @@ mod dg2;
 mod documents;
 #[path = "http_api/door.rs"]
 mod door;
+#[path = "http_api/drawn.rs"]
+mod drawn;
+#[path = "http_api/filled.rs"]
+mod filled;
 #[path = "http_api/galleries.rs"]
 mod galleries;
 #[path = "http_api/gates.rs"]
@@ -47,6 +51,8 @@ mod png;
 mod real;
 #[path = "scene/mod.rs"]
 mod scene;
+#[path = "http_api/sequences.rs"]
+mod sequences;
 #[path = "http_api/site.rs"]
 mod site;
 #[path = "http_api/steady.rs"]
