@@ -47,6 +47,8 @@ mod pictures;
 mod places;
 #[path = "common/png.rs"]
 mod png;
+#[path = "http_api/profiles.rs"]
+mod profiles;
 #[path = "http_api/real.rs"]
 mod real;
 #[path = "scene/mod.rs"]
