@@ -51,6 +51,8 @@ mod png;
 mod profiles;
 #[path = "http_api/real.rs"]
 mod real;
+#[path = "http_api/restart.rs"]
+mod restart;
 #[path = "scene/mod.rs"]
 mod scene;
 #[path = "http_api/sequences.rs"]
