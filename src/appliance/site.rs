@@ -19,7 +19,7 @@ use super::{
     lawful::{has_second, is_third_country},
 };
 use crate::{
-    audit::{AuditEntry, AuditSink},
+    audit::{AuditEntry, AuditErasure, AuditSink},
     command::{
         Against, Answer, Command, DatedDuty, KeptBy, LaneCommand, Papers, ReferenceSource, Refusal,
         Request, SiteDescription, SiteStep,
@@ -30,6 +30,7 @@ use crate::{
         schedule::{Due, Schedule},
     },
     gallery::Enrolment,
+    keys::holder::record::RecordId,
     model::{Calibration, ThresholdError},
     policy::{Law, LawError, Standing},
     profile::{
@@ -167,10 +168,14 @@ impl Site {
         let doubt_fmr = place.profile.capture.doubt_fmr;
         let doubt_from = doubt_fmr.map(|fmr| calibration.threshold(fmr)).transpose()?;
         let (kept, record) = record::Kept::open(place.record)?;
+        let mut hits = Confirmations::default();
+        // What is no name of a hit was put there by hand, and means none.
+        let waited = record.waiting.iter().filter_map(|name| name.parse().ok());
+        waited.for_each(|hit| hits.interrupted(hit));
         Ok(Self {
             profile: place.profile,
             register,
-            hits: Mutex::default(),
+            hits: Mutex::new(hits),
             sender,
             people: place.people,
             kept,
@@ -188,6 +193,13 @@ impl Site {
 
     pub(super) fn hits(&self) -> MutexGuard<'_, Confirmations> {
         self.hits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers which of `hits` wait, for the next start.
+    pub(super) fn remember(&self, hits: &Confirmations, now_s: i64) -> Result<(), RecordError> {
+        let mut record = self.record();
+        record.waiting = hits.waiting(now_s).map(|hit| hit.to_string()).collect();
+        self.kept.keep(&record)
     }
 
     fn subject(&self) -> Subject<'_> {
@@ -593,6 +605,7 @@ impl Appliance {
     /// Does what is due by the civil clock: at the start, about once a minute, and before the first
     /// request after a closing.
     pub(super) fn honour_duties(&self) {
+        self.tell_of_lapsed_hits();
         let (now_s, now_us) = (self.world.clock.civil_s(), self.world.clock.monotonic_us());
         let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
         let mut is_done = true;
@@ -669,20 +682,35 @@ impl Appliance {
         receipt: &crate::gallery::Receipt,
     ) -> AuditEntry {
         AuditEntry {
+            gallery: Some(name.clone()),
+            selection: Some(Selection::Everybody),
+            erasure: Some(receipt.into()),
+            ..self.of_itself(transaction, Action::Erase, "ERASED_AT_CLOSING")
+        }
+    }
+
+    /// An entry about what the appliance does of itself.
+    pub(super) fn of_itself(
+        &self,
+        transaction: TransactionId,
+        action: Action,
+        reason: &'static str,
+    ) -> AuditEntry {
+        AuditEntry {
             transaction,
             at_s: self.world.clock.civil_s(),
             caller: None,
-            action: Action::Erase,
+            action,
             purpose: None,
-            gallery: Some(name.clone()),
+            gallery: None,
             subject: None,
-            selection: Some(Selection::Everybody),
+            selection: None,
             outcome: None,
-            reasons: vec!["ERASED_AT_CLOSING"],
+            reasons: vec![reason],
             attack: Attack::NotPerformed,
             comparisons: Vec::new(),
             candidates: None,
-            erasure: Some(receipt.into()),
+            erasure: None,
             at_lane: None,
             end: None,
             used: None,
@@ -691,27 +719,37 @@ impl Appliance {
         }
     }
 
-    /// Erases again whom a gallery that was put back from an older copy brought back.
+    /// Erases again whom a gallery, or a file of holders' records, that was put back from an older
+    /// copy brought back.
     pub(super) fn bury_again(&self) -> Result<(), Refusal> {
         let Some(site) = &self.site else { return Ok(()) };
         if site.register.tombstones()? == 0 {
             return Ok(());
         }
         for (name, kept) in self.galleries.all() {
-            let Kept::Searchable(gallery) = &kept else { continue };
-            let told = |error| Refusal::of_gallery(&name, error);
-            for subject in gallery.subjects().map_err(told)? {
+            for subject in enrolled(&name, &kept)? {
                 if site.register.tombstone(&name, subject)?.is_none() {
                     continue;
                 }
-                let erasure = gallery.erase(subject).map_err(told)?;
+                let erasure = match &kept {
+                    Kept::Searchable(gallery) => {
+                        let erasure = gallery.erase(subject);
+                        let erasure = erasure.map_err(|error| Refusal::of_gallery(&name, error))?;
+                        AuditErasure::from(erasure.receipt())
+                    }
+                    Kept::ByHolders(records) => {
+                        let erased = records.erase(RecordId::from_bytes(*subject.as_bytes()));
+                        let erased = erased.map_err(|error| Refusal::of_records(&name, error))?;
+                        self.overwritten(u64::from(erased))
+                    }
+                    Kept::Unavailable(_) => continue,
+                };
                 let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
-                let entry = self.closing_entry(transaction, &name, erasure.receipt());
                 self.audit.must_hold(AuditEntry {
+                    gallery: Some(name.clone()),
                     subject: Some(subject),
-                    selection: None,
-                    reasons: vec!["ERASED_AGAIN"],
-                    ..entry
+                    erasure: Some(erasure),
+                    ..self.of_itself(transaction, Action::Erase, "ERASED_AGAIN")
                 });
             }
         }
@@ -719,51 +757,20 @@ impl Appliance {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        keys::custodian::MemoryCustodian, meter::Meter, random::SystemEntropy, time::SimulatedClock,
-    };
-
-    fn residence(folder: &Path, filing: &str) -> Site {
-        let entropy = Arc::new(SystemEntropy);
-        let custodian = Arc::new(MemoryCustodian::new(entropy.clone()));
-        let mut profile = Profile::shipped("residence").expect("it comes with the appliance");
-        filing.clone_into(&mut profile.legal.filing);
-        let place = SitePlace {
-            profile,
-            record: Some(folder.join("site.json")),
-            register: Register::in_memory(custodian, entropy.clone()).expect("a register"),
-            people: Vec::new(),
-            webhook_ca: None,
-        };
-        let clock = Arc::new(SimulatedClock::at(0));
-        let world = World { clock, entropy, meter: Arc::new(Meter::new()) };
-        Site::open(place, &Calibration::sface_128(), 1e-4, &world).expect("a site")
-    }
-
-    #[test]
-    fn cac_1_a_filing_is_due_within_thirty_working_days_until_it_is_made() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let site = residence(folder.path(), "");
-        let (day_s, noon_s) = (24 * HOUR_S, date_s("2026-07-01").expect("a day") + 4 * HOUR_S);
-        assert_eq!(site.describe(noon_s).duties, [], "not before so many are kept");
-        site.owes_filing(noon_s).expect("kept");
-        site.owes_filing(noon_s + 9 * day_s).expect("kept");
-        drop(site);
-        let site = residence(folder.path(), "");
-        let due = |is_overdue| DatedDuty {
-            code: "FILING_REQUIRED",
-            since_s: noon_s,
-            due: "2026-08-12".to_owned(),
-            is_overdue,
-        };
-        let last_s = date_s("2026-08-12").expect("a day") + 4 * HOUR_S;
-        assert_eq!(site.describe(last_s).duties, [due(false)], "from the first, after a restart");
-        assert_eq!(site.describe(last_s + day_s).duties, [due(true)]);
-        drop(site);
-        let made = residence(folder.path(), "filing 12/2026");
-        assert_eq!(made.describe(last_s + day_s).duties, []);
+/// Everybody who is in a gallery, restricted and expired ones included; nobody of one that does not
+/// open.
+pub(super) fn enrolled(name: &GalleryId, kept: &Kept) -> Result<Vec<SubjectId>, Refusal> {
+    match kept {
+        Kept::Searchable(gallery) => {
+            gallery.subjects().map_err(|error| Refusal::of_gallery(name, error))
+        }
+        Kept::ByHolders(records) => {
+            let ids = records.ids().into_iter();
+            Ok(ids.map(|id| SubjectId::from_bytes(*id.as_bytes())).collect())
+        }
+        Kept::Unavailable(_) => Ok(Vec::new()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -127,8 +127,8 @@ pub struct SubjectExport {
 pub struct HitStanding {
     /// The search's name in the audit.
     pub hit: TransactionId,
-    /// The entry of the list, by its opaque name.
-    pub subject: SubjectId,
+    /// The entry of the list, by its opaque name; `None` where a restart ended the wait.
+    pub subject: Option<SubjectId>,
     /// How.
     pub stand: Stand,
     /// Who verified it, once it is settled.

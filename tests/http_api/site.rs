@@ -8,49 +8,23 @@ use portcullis::{
     config::PersonKeys,
     http::Access,
     keys::{SigningKey, secret::Tokens},
-    profile::{Profile, SHIPPED, civil::date_s},
+    profile::{Profile, civil::date_s},
     random::SystemEntropy,
     types::{Hash256, Role},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::harness::{Answer, Server, Setup, UsedAs, WallClock, caller, face, head, image};
+use crate::{
+    filled::used_as,
+    harness::{Answer, Server, Setup, UsedAs, WallClock, caller, face, head, image},
+};
 
 const HOUR_S: i64 = 3600;
 
 /// A time of the first of July 2026 in Copenhagen, which is two hours ahead.
 pub(crate) fn at(hour: i64) -> i64 {
     date_s("2026-07-01").expect("a day") + (hour - 2) * HOUR_S
-}
-
-/// A profile that comes with the appliance, with everything filled in that a deployer fills in.
-pub(crate) fn complete(name: &str) -> Profile {
-    let (_, text) = SHIPPED.iter().find(|(held, _)| *held == name).expect("it is shipped");
-    let mut filled = String::new();
-    for line in text.lines() {
-        let key = line.split('=').next().unwrap_or_default().trim();
-        let value = match key {
-            "webhook" | "image_basis" | "two_person_exemption" => None,
-            "date" | "signage_attested_on" => Some("\"2026-01-15\""),
-            "owners" => Some("100"),
-            "approving" => Some("51"),
-            _ if line.ends_with("= \"\"") => Some("\"reference 7\""),
-            _ => None,
-        };
-        match value {
-            Some(value) => filled.push_str(&format!("{key} = {value}\n")),
-            None => filled.push_str(&format!("{line}\n")),
-        }
-        if key == "fnir_ppm_max" && !line.ends_with("= 0") {
-            filled.push_str("fnir_ppm_measured = 1000\n");
-        }
-    }
-    Profile::parse(&filled, name).expect("a profile")
-}
-
-pub(crate) fn used_as(name: &str) -> UsedAs {
-    UsedAs { profile: complete(name), people: Vec::new(), folder: None }
 }
 
 pub(crate) fn everybody() -> Access {
@@ -64,7 +38,7 @@ pub(crate) fn everybody() -> Access {
     Access::Loopback(roles.map(caller).to_vec())
 }
 
-fn site(name: &str, clock: &Arc<WallClock>) -> Server {
+pub(crate) fn site(name: &str, clock: &Arc<WallClock>) -> Server {
     Server::start(Setup {
         access: everybody(),
         used_as: Some(used_as(name)),
@@ -352,16 +326,16 @@ fn cn_6_a_minor_is_kept_for_a_shorter_time_and_flagged() {
 }
 
 /// A token and its line in the token file.
-fn token(client: &str) -> String {
+pub(crate) fn token(client: &str) -> String {
     format!("a token of {client} that is long enough")
 }
 
-fn line(role: &str, client: &str) -> String {
+pub(crate) fn line(role: &str, client: &str) -> String {
     let hash = Hash256::from_bytes(Sha256::digest(token(client).as_bytes()).into());
     format!("{hash} {role} {client} 9999999999\n")
 }
 
-fn ask(server: &Server, client: &str, verb: &str, path: &str, body: &Value) -> Answer {
+pub(crate) fn ask(server: &Server, client: &str, verb: &str, path: &str, body: &Value) -> Answer {
     let text = if body.is_null() { String::new() } else { body.to_string() };
     let mut headers = format!("Authorization: Bearer {}\r\n", token(client));
     if !body.is_null() {
@@ -371,7 +345,7 @@ fn ask(server: &Server, client: &str, verb: &str, path: &str, body: &Value) -> A
     server.exchange(&[head(verb, path, &headers), text.into_bytes()].concat())
 }
 
-fn person(client: &str, person: &str, until: &str) -> PersonKeys {
+pub(crate) fn person(client: &str, person: &str, until: &str) -> PersonKeys {
     PersonKeys {
         client: client.into(),
         person: person.into(),
@@ -572,7 +546,7 @@ fn se_5_steps_outlive_the_appliance_and_another_profile_opens_the_assessment_ane
 }
 
 /// Copies the files of a folder, as a backup does.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder") {
         let path = entry.expect("an entry").path();

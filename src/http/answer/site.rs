@@ -282,8 +282,8 @@ impl AffectedAnswer {
 pub struct HitAnswer {
     /// The search's name in the audit.
     pub hit: String,
-    /// The entry of the list, by its opaque name.
-    pub subject: String,
+    /// The entry of the list, by its opaque name; null where a restart ended the wait.
+    pub subject: Option<String>,
     /// `pending`, `confirmed`, `rejected` or `lapsed`.
     pub state: &'static str,
     /// Who verified it, once it is settled.
@@ -294,7 +294,7 @@ impl From<&HitStanding> for HitAnswer {
     fn from(held: &HitStanding) -> Self {
         Self {
             hit: held.hit.to_string(),
-            subject: held.subject.to_string(),
+            subject: held.subject.map(|subject| subject.to_string()),
             state: match held.stand {
                 Stand::Pending => "pending",
                 Stand::Confirmed => "confirmed",
