@@ -16,8 +16,9 @@ use portcullis::{
 use serde_json::{Value, json};
 
 use crate::{
+    filled::used_as,
     harness::{Server, Setup, UsedAs, WallClock, face, image},
-    site::{at, consent, everybody, id, put_into_use, used_as},
+    site::{at, consent, everybody, id, put_into_use},
 };
 
 const HOMES: &str = "/v1/galleries/homes";
