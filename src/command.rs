@@ -23,8 +23,8 @@ pub use keeping::{
 pub use refusal::Refusal;
 pub use service::{Readiness, Service, Stranger, Version};
 pub use site::{
-    AgeClass, Consent, DatedDuty, Entered, Given, Ground, HitStanding, Papers, Record, RelationClass,
-    SiteDescription, SiteStep, Stand, SubjectExport, TakenBack, Vote, VoteRefused,
+    AgeClass, Consent, DatedDuty, Entered, Given, Ground, HitStanding, Papers, Record,
+    RelationClass, SiteDescription, SiteStep, Stand, SubjectExport, TakenBack, Vote, VoteRefused,
 };
 pub use transact::{
     Against, AtLane, Display, DisplayText, Ended, LaneCommand, Listener, RegisterError, Standing,
