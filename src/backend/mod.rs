@@ -307,6 +307,8 @@ pub trait Backend: Send + Sync {
 
 /// The machines at work: a struct with public fields, so that one may embed while another searches.
 pub struct Engine {
+    /// What runs the networks.
+    pub networks: Description,
     /// Finds faces.
     pub detect: Box<dyn Network>,
     /// Judge together whether a face is presented by a living traveller, each from a region of its
@@ -320,6 +322,9 @@ pub struct Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("search", &self.search.describe()).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("networks", &self.networks)
+            .field("search", &self.search.describe())
+            .finish_non_exhaustive()
     }
 }

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     backend::{BackendError, Engine},
     limits::BATCH_FRAMES_MAX,
-    meter::Part,
+    meter::{EnginePart, Part},
     ops::program::ToFrame,
     types::{CaptureFact, EngineFact, FrameView},
 };
@@ -41,10 +41,16 @@ pub(super) struct Stages {
 }
 
 impl Stages {
-    /// Puts the next engine to work, or the last one anew; false when neither works.
-    fn fail_over(&mut self) -> bool {
-        let engine = self.supply.next().or_else(|| self.supply.again());
-        engine.map(|engine| self.install(engine)).is_some()
+    /// Puts the next engine to work, or the last one anew, because of `error`; false when neither
+    /// works.
+    fn fail_over(&mut self, desk: &Desk, error: &BackendError) -> bool {
+        let Some(engine) = self.supply.next().or_else(|| self.supply.again()) else {
+            return false;
+        };
+        let networks = engine.networks.clone();
+        desk.at_work.takes_over(EnginePart::Networks, networks, &error.to_string());
+        self.install(engine);
+        true
     }
 
     /// Faces that can be scored and embedded together.
@@ -288,7 +294,7 @@ impl EngineLine {
     }
 
     fn replace_engine(&mut self, error: &BackendError) -> Result<(), BackendError> {
-        if !is_lost(error) || !self.stages.fail_over() {
+        if !has_failed(error) || !self.stages.fail_over(&self.desk, error) {
             return Err(error.clone());
         }
         tracing::error!(%error, "an engine was lost; the next one takes over");

@@ -4,16 +4,16 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::standby::is_lost;
+use super::{desk::Desk, standby::has_failed};
 use crate::{
     backend::{Backend, BackendError},
-    meter::{Meter, Part},
+    meter::{EnginePart, Part},
 };
 
 /// Shared by all match lines.
 pub(super) struct Searcher {
     line_up: Mutex<LineUp>,
-    meter: Arc<Meter>,
+    desk: Arc<Desk>,
 }
 
 struct LineUp {
@@ -26,9 +26,9 @@ impl Searcher {
     pub(super) fn new(
         at_work: Arc<dyn Backend>,
         standby: Box<dyn Iterator<Item = Arc<dyn Backend>> + Send>,
-        meter: Arc<Meter>,
+        desk: Arc<Desk>,
     ) -> Self {
-        Self { line_up: Mutex::new(LineUp { at_work, standby }), meter }
+        Self { line_up: Mutex::new(LineUp { at_work, standby }), desk }
     }
 
     /// The engine at work.
@@ -54,7 +54,7 @@ impl Searcher {
             let Some(next) = line_up.standby.next() else { return Err(error) };
             tracing::error!(%error, "a search engine was lost; the next one takes over");
             line_up.at_work = next;
-            self.meter.restart(Part::Engine);
+            self.desk.meter.restart(Part::Engine);
         }
         Ok(Arc::clone(&line_up.at_work))
     }

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::PassedOver;
 use crate::backend::{Backend, BackendError, Engine};
 
 /// Makes engines ready. Of what it makes, the engine line takes the networks; searches have
@@ -42,11 +43,14 @@ pub struct Standby {
     pub engines: Box<dyn Supply>,
     /// For searches and comparisons, the next one first; made when it is needed.
     pub searches: Box<dyn Iterator<Item = Arc<dyn Backend>> + Send>,
+    /// Who has failed already, before the pipeline was there.
+    pub passed_over: Vec<PassedOver>,
 }
 
 impl Default for Standby {
     fn default() -> Self {
-        Self { engines: Box::new(Nobody), searches: Box::new(std::iter::empty()) }
+        let searches = Box::new(std::iter::empty());
+        Self { engines: Box::new(Nobody), searches, passed_over: Vec::new() }
     }
 }
 

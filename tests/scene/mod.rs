@@ -183,7 +183,12 @@ impl Workshop {
             let number = engines.at_work.load(Ordering::SeqCst);
             Box::new(Scripted { embeds, outputs: Vec::new(), holds, meanwhile, engines, number })
         };
+        let number = self.engines.at_work.load(Ordering::SeqCst);
         Engine {
+            networks: Description {
+                device: format!("scripted networks {number}"),
+                ..self.search.describe()
+            },
             detect: network(false),
             attack: Vec::new(),
             embed: network(true),
