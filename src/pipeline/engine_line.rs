@@ -4,7 +4,7 @@
 //! batch, but not longer than a batch may wait. A transaction whose deadline has passed, or whose
 //! probe shows no usable face, costs no embedding any more.
 //!
-//! An engine that is lost is replaced within the batch, and the batch tried once more on the next
+//! An engine that fails is replaced within the batch, and the batch tried once more on the next
 //! one; after a panic the networks are made anew (`standby.rs`).
 //!
 //! Invariant: a frame is in a slot of its job, or boarded here; when its sample is settled it is
@@ -22,7 +22,7 @@ use super::{
     detect::{Detect, Seen, Sight},
     embed::Embed,
     slot::Captured,
-    standby::{Supply, is_lost},
+    standby::{Supply, has_failed},
 };
 use crate::{
     backend::{BackendError, Engine},
@@ -282,7 +282,7 @@ impl EngineLine {
         Ok(began_us)
     }
 
-    /// The batch once more, on the next engine, if this one is lost.
+    /// The batch once more, on the next engine, if this one failed.
     fn retried(&mut self, error: &BackendError) -> Result<(), BackendError> {
         self.replace_engine(error)?;
         self.detect_boarded()
@@ -297,7 +297,7 @@ impl EngineLine {
         if !has_failed(error) || !self.stages.fail_over(&self.desk, error) {
             return Err(error.clone());
         }
-        tracing::error!(%error, "an engine was lost; the next one takes over");
+        tracing::error!(%error, "an engine failed; the next one takes over");
         self.desk.meter.restart(Part::Engine);
         // The next engine has its own largest batch.
         let most = self.stages.detect.batch_max().min(self.stages.embed_max());

@@ -1,6 +1,6 @@
 //! Who takes over when an engine fails.
 //!
-//! A network that reports its device lost is replaced within the batch that noticed: the next
+//! A network that reports its device lost, or too small for what it is asked, is replaced within the batch that noticed: the next
 //! engine is made ready on the engine line's own thread, and the batch is tried once more on it.
 //! When none is left the last one is made anew, since a device may come back. After a panic the
 //! networks are made anew on the engine at work: what a stack was unwound out of is not trusted
@@ -54,8 +54,8 @@ impl Default for Standby {
     }
 }
 
-/// Whether the engine itself failed: another error is of what it was given, and would be the same
-/// on the next engine.
-pub(super) fn is_lost(error: &BackendError) -> bool {
-    matches!(error, BackendError::Lost { .. })
+/// Whether the engine itself failed: it is gone, or has no memory for what it is asked. Another
+/// error is of what it was given, and would be the same on the next engine.
+pub(super) fn has_failed(error: &BackendError) -> bool {
+    matches!(error, BackendError::Lost { .. } | BackendError::Full { .. })
 }

@@ -30,7 +30,7 @@ use super::{
     plan::{Bound, Bounds, Dispatch, Plan, plan},
     transfer::{Readback, Staging},
     turns::SIMULATED_TURNS_MAX,
-    weights::{Weights, packed},
+    weights::{Unfit, Weights, packed},
 };
 use crate::{
     backend::{BackendError, Network, gpu::shown::admit},
@@ -110,8 +110,11 @@ impl Loaded {
         let items = items_of_a_flight(gpu, program, batch_max).map_err(|why| refuse(0, why))?;
         let plan = plan(program, items, bounds).map_err(|r| refuse(r.step, r.why))?;
         let room = |values: &usize| gpu.storage("slot", *values as u64 * VALUE * items as u64);
-        let slots: Vec<Buffer> = plan.slots.sizes.iter().map(room).collect();
-        let steps = steps(gpu, program, &plan, &slots).map_err(|why| refuse(0, why))?;
+        let slots: Vec<Buffer> = plan.slots.sizes.iter().map(room).collect::<Result<_, _>>()?;
+        let steps = steps(gpu, program, &plan, &slots).map_err(|why| match why {
+            Unfit::Form(why) => refuse(0, why),
+            Unfit::Device(error) => error,
+        })?;
         let mut bytes = 0;
         let results: Vec<Product> = program
             .outputs
@@ -126,7 +129,9 @@ impl Loaded {
             .collect();
         let blank = || results.iter().map(|result| vec![0.0; result.values]);
         let outputs = (0..batch_max).flat_map(|_| blank()).collect();
-        let flight = || Flight { staging: Staging::new(gpu), readback: Readback::new(gpu, bytes) };
+        let flight = || -> Result<Flight, BackendError> {
+            Ok(Flight { staging: Staging::new(gpu), readback: Readback::new(gpu, bytes)? })
+        };
         let mut loaded = Self {
             gpu: Arc::clone(gpu),
             input: program.shape(program.input),
@@ -134,11 +139,11 @@ impl Loaded {
             batch_max,
             items,
             batch: 0,
-            pictures: Pictures::new(gpu, items, &slots[0]),
+            pictures: Pictures::new(gpu, items, &slots[0])?,
             slots,
             steps,
             results,
-            flights: [flight(), flight()],
+            flights: [flight()?, flight()?],
             outputs,
             used: false,
         };
@@ -209,7 +214,7 @@ impl Loaded {
         let pixels: u64 = pictures().map(|placed| whole_words(placed.bytes)).sum();
         let all: u64 = placed.iter().map(|placed| whole_words(placed.bytes)).sum();
         let mut encoder = self.gpu.encoder();
-        self.pictures.make_room(&self.gpu, &mut encoder, pixels);
+        self.pictures.make_room(&self.gpu, &mut encoder, pixels)?;
         let stride = self.pictures.stride();
         let staging = &mut self.flights[flight].staging;
         // Pictures first, so that all pixels lie together.
@@ -323,16 +328,16 @@ fn steps(
     program: &Program,
     plan: &Plan,
     slots: &[Buffer],
-) -> Result<Vec<Ready>, String> {
+) -> Result<Vec<Ready>, Unfit> {
     let stride = (size_of::<Job>() as u64).next_multiple_of(gpu.offset_alignment());
     let mut told = vec![0; stride as usize * plan.dispatches.len().max(1)];
     for (slice, dispatch) in told.chunks_exact_mut(stride as usize).zip(&plan.dispatches) {
         slice[..size_of::<Job>()].copy_from_slice(bytes_of(&dispatch.job));
     }
-    let jobs = gpu.constant("jobs", &told, BufferUsages::UNIFORM);
-    let nothing = gpu.constant("nothing", &[0; 16], BufferUsages::STORAGE);
+    let jobs = gpu.constant("jobs", &told, BufferUsages::UNIFORM)?;
+    let nothing = gpu.constant("nothing", &[0; 16], BufferUsages::STORAGE)?;
     let mut weights = Weights::new();
-    let bind = |(number, dispatch): (u64, &Dispatch)| -> Result<Ready, String> {
+    let bind = |(number, dispatch): (u64, &Dispatch)| -> Result<Ready, Unfit> {
         let mut buffers: Vec<Buffer> = Vec::with_capacity(dispatch.bound.len());
         for &bound in &dispatch.bound {
             buffers.push(match bound {
