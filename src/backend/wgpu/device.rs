@@ -307,6 +307,11 @@ impl Gpu {
         Arc::clone(made)
     }
 
+    /// How many are kept.
+    pub(super) fn compiled(&self) -> usize {
+        locked(&self.programs).len()
+    }
+
     fn compile(&self, shader: Shader) -> Program {
         let label = Some(shader.name());
         let source = ShaderSource::Wgsl(shader.source(self.language).into());

@@ -19,6 +19,7 @@ mod ask;
 mod desk;
 mod load;
 mod slab;
+mod warm;
 
 use std::sync::{Arc, Mutex};
 
