@@ -196,14 +196,18 @@ impl Desk {
         })
     }
 
-    /// Zeroes all that a search left: after one that failed also what `end` would have zeroed.
+    /// Zeroes all that a search left, the scores and rows that came back among it: after one that
+    /// failed also what `end` would have zeroed.
     pub(super) fn wipe(&mut self, failed: bool) -> Result<(), BackendError> {
+        let mut encoder = self.gpu.encoder();
         if failed {
-            let mut encoder = self.gpu.encoder();
             self.clear(&mut encoder);
-            let submission = self.gpu.submit(encoder);
-            self.gpu.wait(&submission)?;
         }
+        if let Some(readback) = &self.readback {
+            readback.wipe(&mut encoder);
+        }
+        let submission = self.gpu.submit(encoder);
+        self.gpu.wait(&submission)?;
         self.staging.wipe()?;
         self.loader.wipe()
     }
