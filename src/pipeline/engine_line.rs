@@ -221,16 +221,20 @@ impl EngineLine {
         }
     }
 
-    /// Looks at the frames on board; `seen` then has one entry for each.
+    /// Looks at the frames on board, as many at a time as the engine takes: one that took over may
+    /// take fewer. `seen` then has one entry for each.
     fn detect_boarded(&mut self) -> Result<(), BackendError> {
         let sight = |item: &Item, frame| Sight { frame, live: item.sample == 0 };
-        let (item, captured) = &self.boarded[0];
-        let mut frames = [sight(item, captured.view()); BATCH_FRAMES_MAX];
-        for (frame, (item, captured)) in frames.iter_mut().zip(&self.boarded) {
-            *frame = sight(item, captured.view());
-        }
         self.seen.clear();
-        self.stages.detect.step(&frames[..self.boarded.len()], &mut self.seen)
+        for boarded in self.boarded.chunks(self.stages.detect.batch_max().max(1)) {
+            let (item, captured) = &boarded[0];
+            let mut frames = [sight(item, captured.view()); BATCH_FRAMES_MAX];
+            for (frame, (item, captured)) in frames.iter_mut().zip(boarded) {
+                *frame = sight(item, captured.view());
+            }
+            self.stages.detect.step(&frames[..boarded.len()], &mut self.seen)?;
+        }
+        Ok(())
     }
 
     fn embed_batch(&mut self, now_us: u64) {
@@ -257,28 +261,17 @@ impl EngineLine {
         }
     }
 
-    /// Scores the probes on board and embeds all faces, each template into its job. When embedding
-    /// began.
+    /// Scores the probes on board and embeds all faces, each template into its job, as many at a
+    /// time as the engine takes. When embedding began.
     fn embed_boarded(&mut self) -> Result<u64, BackendError> {
-        self.stages.attack.step(&self.desk, &self.boarded)?;
-        let began_us = self.desk.clock.monotonic_us();
-        let mut faces: [(FrameView<'_>, ToFrame); BATCH_FRAMES_MAX] =
-            [(self.boarded[0].1.view(), ToFrame([0.0; 6])); BATCH_FRAMES_MAX];
-        for (face, (item, captured)) in faces.iter_mut().zip(&self.boarded) {
-            let to_frame =
-                self.desk.table.with(item.ticket, |job| job.samples[item.sample].to_frame);
-            *face = (captured.view(), to_frame.expect("only a face that was found is embedded"));
+        let most = self.stages.embed_max().max(1);
+        for boarded in self.boarded.chunks(most) {
+            self.stages.attack.step(&self.desk, boarded)?;
         }
-        let (desk, boarded) = (&self.desk, &self.boarded);
-        self.stages.embed.step(&faces[..boarded.len()], |at, make| {
-            let (item, _) = &boarded[at];
-            desk.table.with(item.ticket, |job| {
-                let sample = &mut job.samples[item.sample];
-                if let Some(mut place) = sample.blank.take() {
-                    sample.template = make(&mut place).is_ok().then_some(place);
-                }
-            });
-        })?;
+        let began_us = self.desk.clock.monotonic_us();
+        for boarded in self.boarded.chunks(most) {
+            embed(&self.desk, &mut self.stages.embed, boarded)?;
+        }
         Ok(began_us)
     }
 
@@ -299,11 +292,6 @@ impl EngineLine {
         }
         tracing::error!(%error, "an engine failed; the next one takes over");
         self.desk.meter.restart(Part::Engine);
-        // The next engine has its own largest batch.
-        let most = self.stages.detect.batch_max().min(self.stages.embed_max());
-        if self.boarded.len() > most {
-            return Err(error.clone());
-        }
         Ok(())
     }
 
@@ -326,6 +314,29 @@ impl EngineLine {
             settle(&self.desk, item);
         }
     }
+}
+
+/// Embeds the faces on board, each template into its job.
+fn embed(
+    desk: &Desk,
+    stage: &mut Embed,
+    boarded: &[(Item, Captured)],
+) -> Result<(), BackendError> {
+    let mut faces: [(FrameView<'_>, ToFrame); BATCH_FRAMES_MAX] =
+        [(boarded[0].1.view(), ToFrame([0.0; 6])); BATCH_FRAMES_MAX];
+    for (face, (item, captured)) in faces.iter_mut().zip(boarded) {
+        let to_frame = desk.table.with(item.ticket, |job| job.samples[item.sample].to_frame);
+        *face = (captured.view(), to_frame.expect("only a face that was found is embedded"));
+    }
+    stage.step(&faces[..boarded.len()], |at, make| {
+        let (item, _) = &boarded[at];
+        desk.table.with(item.ticket, |job| {
+            let sample = &mut job.samples[item.sample];
+            if let Some(mut place) = sample.blank.take() {
+                sample.template = make(&mut place).is_ok().then_some(place);
+            }
+        });
+    })
 }
 
 /// Frees the frame; the job goes on to the match line when it was its last.

@@ -241,7 +241,8 @@ impl Scripted {
 
 impl Network for Scripted {
     fn batch_max(&self) -> usize {
-        4
+        // Whoever takes over may take less at a time, and so may not hinder anybody.
+        [4, 1, 3][self.number as usize % 3]
     }
 
     fn run(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
