@@ -228,13 +228,14 @@ fn nothing_is_left_on_the_device_or_on_the_way_to_it() {
         let to_frame = ToFrame([1.0, 0.0, 20.0, 0.0, 1.0, 60.0]);
         let feeds =
             [Feed::Fit { frame: frame.view() }, Feed::Warp { frame: frame.view(), to_frame }];
-        network.run(&feeds).expect("two pictures");
+        network.begin(&feeds).expect("two pictures");
         needle
     };
     let held = places(&needle, &mut window);
-    assert!(held >= 1 || !sees_device, "the sweep sees the device's memory");
+    assert!(held >= 1 || !sees_device, "the sweep sees what goes up to the device");
+    network.finish().expect("two pictures");
+    assert_eq!(places(&needle, &mut window), 0, "pixels are left after a batch has landed");
     network.wipe();
-    assert_eq!(places(&needle, &mut window), 0, "pixels are left after a batch");
     drop(network);
     nothing_is_left_of_a_flight_before_a_larger_one(&mut window);
 

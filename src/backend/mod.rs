@@ -177,16 +177,42 @@ pub trait Network: Send {
         Precision::Single
     }
 
-    /// Runs a batch of 1 to `batch_max` items.
+    /// Runs a batch of 1 to `batch_max` items, when none is under way.
     ///
     /// # Errors
     /// [`BackendError`]; outputs are then meaningless.
     fn run(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError>;
 
+    /// Batches that may be under way at once. Where they are two, the next one goes up while the
+    /// machine computes the one before.
+    fn depth(&self) -> usize {
+        1
+    }
+
+    /// Hands a batch over, of which nothing is read any more when this returns. Outputs of earlier
+    /// batches are not to be read any more.
+    ///
+    /// # Errors
+    /// As [`Network::run`]; the batch is not under way then.
+    ///
+    /// # Panics
+    /// When as many are under way as may be.
+    fn begin(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
+        self.run(feeds)
+    }
+
+    /// Waits for the oldest batch that was begun; outputs are its own from now on.
+    ///
+    /// # Errors
+    /// As [`Network::run`]; the batch is not under way any more.
+    fn finish(&mut self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
     /// Output `index` of item `item` of the last run, NHWC.
     fn output(&self, index: usize, item: usize) -> &[f32];
 
-    /// Zeroes every buffer that held pixels or an embedding.
+    /// Zeroes every buffer that held pixels or an embedding; what is under way is given up.
     fn wipe(&mut self);
 }
 
