@@ -6,7 +6,9 @@
 //! `watched.rs` is the audit with a memory.
 //! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
 //! decided, `transact.rs` what is decided at a lane, `hits.rs` what a search owes, `administer.rs`
-//! what is kept, `rights.rs` what a person may ask for, `carried.rs` what travellers carry.
+//! what is kept, `rights.rs` what a person may ask for, `carried.rs` what travellers carry,
+//! `entries.rs` who is told that somebody came in, `strangers.rs` what is told of those without a
+//! credential.
 //! `site.rs` is what the appliance is used as. Here they are put together, from a configuration or,
 //! for tests and simulations, from parts.
 //!
@@ -17,6 +19,7 @@ mod administer;
 mod carried;
 mod charters;
 mod engines;
+mod entries;
 mod execute;
 mod galleries;
 mod hits;
@@ -29,6 +32,7 @@ mod places;
 mod rights;
 pub mod site;
 mod standby;
+mod strangers;
 mod transact;
 pub mod trust;
 mod watched;
@@ -50,14 +54,18 @@ use crate::{
         runner::{LanePlan, Lanes, failures},
     },
     command::{
-        Answer, EngineVersion, Readiness, Refusal, Request, Service, SiteDescription, Version,
+        Answer, EngineVersion, Readiness, Refusal, Request, Service, SiteDescription, Stranger,
+        Version,
     },
     config::{
         AttackDetection, Config, ConfigError, DocumentAuthentication, Environment, FaceRulesName,
         PolicyChoice,
     },
     document::authentication::TrustStore,
-    duty::schedule::{Honoured, Schedule},
+    duty::{
+        schedule::{Honoured, Schedule},
+        strangers::Strangers,
+    },
     face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
     gallery::Gallery,
     keys::{SigningKey, process, signing::SigningKeyError},
@@ -75,6 +83,7 @@ use crate::{
         machine::Told,
     },
     types::{GalleryId, Hash256, Threshold},
+    webhook::Sender,
 };
 use engines::Found;
 pub(crate) use engines::wish;
@@ -322,6 +331,7 @@ pub struct Appliance {
     standing: RwLock<Arc<Standing>>,
     site: Option<Site>,
     schedule: Mutex<Schedule>,
+    strangers: Mutex<Strangers>,
     audit: Arc<Watched>,
     trust: TrustStore,
     world: World,
@@ -402,7 +412,7 @@ impl Appliance {
         let attack_detection = assembly.attack.is_some();
         let slots = SlotPool::new(SLOTS + LANE_SLOTS * assembly.lanes.len(), SLOT_BYTES);
         let audit = Arc::new(Watched::new(assembly.audit));
-        let open = |place| Site::open(place, &calibration, assembly.fmr);
+        let open = |place| Site::open(place, &calibration, assembly.fmr, &world);
         let site = assembly.site.map(open).transpose()?;
         let now_s = world.clock.civil_s();
         let (standing, schedule) = match &site {
@@ -444,6 +454,7 @@ impl Appliance {
             standing: RwLock::new(Arc::new(standing)),
             site,
             schedule: Mutex::new(schedule),
+            strangers: Mutex::default(),
             audit,
             trust: assembly.trust,
             world,
@@ -496,6 +507,7 @@ impl Appliance {
         self.register.tell_all(Told::Stop);
         let is_drained = self.pipeline.stop(self.drain_ms);
         self.lanes.stop();
+        self.tell_of_strangers(u64::MAX);
         self.galleries.close();
         tracing::info!(is_drained, "stopped: nothing is in flight, and keys are zeroed");
     }
@@ -554,6 +566,7 @@ impl Service for Appliance {
         let mut why = self.galleries.unavailable();
         why.extend(failures(self.lanes.set()));
         why.extend(self.stood_in_for());
+        why.extend(self.sender().and_then(Sender::trouble));
         if why.is_empty() { Readiness::Ready } else { Readiness::Degraded(why) }
     }
 
@@ -571,8 +584,13 @@ impl Service for Appliance {
         self.site.as_ref().map(|site| site.describe(self.world.clock.civil_s()))
     }
 
+    fn turned_away(&self, who: Stranger) {
+        self.hear_of(who);
+    }
+
     fn housekeep(&self) {
         self.audit.catch_up();
+        self.tell_of_strangers(self.world.clock.monotonic_us());
         self.galleries.reopen();
         self.settle();
         if let Err(error) = self.audit.seal() {
@@ -587,6 +605,9 @@ impl Service for Appliance {
         self.galleries.count(meter);
         let (slots, free) = (self.slots.slots(), self.slots.free());
         meter.slots(slots.saturating_sub(free) as u64, free as u64);
+        if let Some(Ok(events)) = self.sender().map(Sender::waiting) {
+            meter.entry_events_waiting(events);
+        }
         if let Some(bytes) = process::resident_bytes() {
             meter.memory_bytes(bytes);
         }
@@ -688,6 +709,7 @@ fn site_place(
         record: Some(of_state(&config.site.record, SITE_FILE)?),
         register: register.map_err(site::SiteError::from)?,
         people: config.person.clone(),
+        webhook_ca: Some(config.site.webhook_ca.clone()).filter(|at| !at.as_os_str().is_empty()),
     }))
 }
 

@@ -58,7 +58,7 @@ impl Appliance {
         let lane = lane.ok_or_else(|| Refusal::UnknownLane { lane: at.lane.clone() })?;
         let known = || self.register.at(&at.lane, at.transaction);
         let standing = match command {
-            LaneCommand::Open { against, retry_of, listener } => {
+            LaneCommand::Open { against, retry_of, listener, third_country: _ } => {
                 let wish = Wish { against, retry_of, listener };
                 self.transact(errand, &lane, at, wish)?
             }
@@ -211,8 +211,11 @@ impl Appliance {
             Ok(()) => closing,
             Err(_) => Closing::refer(Ended::Interrupted, "AUDIT_UNAVAILABLE"),
         };
+        let admits = closing.outcome == Outcome::Admit;
+        let queued = admits.then(|| self.queue_entry(errand, entry.transaction, None)).flatten();
         let standing = self.register.close(open, &closing);
         if standing.outcome != Some(closing.outcome) {
+            self.withdraw_entry(queued);
             // What the audit holds was not told: it could not be remembered.
             self.audit.must_hold(AuditEntry {
                 outcome: standing.outcome,
@@ -220,6 +223,7 @@ impl Appliance {
                 ..entry
             });
         }
+        self.send_entries();
         self.world.meter.outcome(standing.outcome.unwrap_or(Outcome::Refer));
         standing
     }

@@ -13,7 +13,11 @@ use super::{
     body::drain,
     problem::{Counted, Problem},
 };
-use crate::types::{Caller, Hash256};
+use crate::{
+    command::Stranger,
+    keys::secret::TokenRefused,
+    types::{Caller, Hash256},
+};
 
 /// Paths that a prober reads without a credential: they tell whether, never what.
 const OPEN_PATHS: [&str; 3] = ["/livez", "/readyz", "/startupz"];
@@ -52,7 +56,10 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
     let presented = request.extensions().get::<Presented>().copied();
     let callers = match identify(&api, request.headers(), presented) {
         Ok(callers) => callers,
-        Err(problem) => return refuse(&api, request, problem).await,
+        Err((stranger, problem)) => {
+            api.turned_away(stranger).await;
+            return refuse(&api, request, problem).await;
+        }
     };
     request.extensions_mut().insert(Known(callers));
     let Ok(_place) = api.transactions.clone().try_acquire_owned() else {
@@ -73,7 +80,7 @@ fn identify(
     api: &Api,
     headers: &HeaderMap,
     certificate: Option<Presented>,
-) -> Result<Vec<Caller>, Problem> {
+) -> Result<Vec<Caller>, (Stranger, Problem)> {
     match api.access.as_ref() {
         Access::Loopback(callers) => Ok(callers.clone()),
         Access::Tokens(tokens) => {
@@ -84,13 +91,16 @@ fn identify(
                 (presented, _) => tokens.caller(presented, now_s),
             };
             caller.map(|caller| vec![caller]).map_err(|refused| {
-                use crate::keys::secret::TokenRefused;
-                let code = match refused {
-                    TokenRefused::Missing => "TOKEN_MISSING",
-                    TokenRefused::Unknown => "TOKEN_UNKNOWN",
-                    TokenRefused::Expired => "TOKEN_EXPIRED",
+                let by_certificate = presented.is_none() && certificate.is_some();
+                let (stranger, code) = match refused {
+                    TokenRefused::Missing => (Stranger::WithoutCredential, "TOKEN_MISSING"),
+                    TokenRefused::Unknown if by_certificate => {
+                        (Stranger::UnknownCertificate, "TOKEN_UNKNOWN")
+                    }
+                    TokenRefused::Unknown => (Stranger::UnknownToken, "TOKEN_UNKNOWN"),
+                    TokenRefused::Expired => (Stranger::Expired, "TOKEN_EXPIRED"),
                 };
-                Problem::new(code, refused.to_string())
+                (stranger, Problem::new(code, refused.to_string()))
             })
         }
     }

@@ -215,6 +215,7 @@ fn entry(job: &Job, verdict: &Verdict, now_s: i64) -> AuditEntry {
         at_lane: asked.at_lane.clone(),
         end: None,
         used: None,
+        strangers: None,
         person: None,
     }
 }

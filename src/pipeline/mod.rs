@@ -10,8 +10,8 @@
 //! Only a ticket (u32) crosses a queue. Stages are state machines without I/O: what comes in and
 //! what time it is go in, what follows comes out. Two kinds of lines string them together: one
 //! engine line, and several match lines that share scans ([`crate::limits::MATCH_LINES`]).
-//! `runner.rs` alone owns threads, one per line; a test turns the lines by hand, in one thread, from
-//! one seed.
+//! `runner.rs` alone owns threads, one per line; a test turns the lines by hand, in one thread,
+//! from one seed.
 //!
 //! | stage | file | line |
 //! |---|---|---|
@@ -299,8 +299,8 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The desk, the engine line and the first match line ([`MatchLine::another`] makes the others),
-    /// for whoever turns them: [`Pipeline`] with threads, a test without.
+    /// The desk, the engine line and the first match line ([`MatchLine::another`] makes the
+    /// others), for whoever turns them: [`Pipeline`] with threads, a test without.
     #[must_use]
     pub fn assemble(self) -> (Arc<Desk>, EngineLine, MatchLine) {
         let Standby { engines, searches, passed_over } = self.standby;
