@@ -15,7 +15,7 @@ use std::{
 use crossbeam_utils::sync::{Parker, Unparker};
 
 use super::{
-    Claim, Order, Parts, Priority, Refused, Reply, desk::Desk, engine_line::EngineLine,
+    AtWork, Claim, Order, Parts, Priority, Refused, Reply, desk::Desk, engine_line::EngineLine,
     match_line::MatchLine,
 };
 use crate::limits::{DRAIN_GRACE_MS, MATCH_LINES, STOP_MS_MAX};
@@ -117,6 +117,12 @@ impl Pipeline {
         deadline_us: u64,
     ) -> Result<Claim, Refused> {
         self.desk.claim(frames, priority, deadline_us)
+    }
+
+    /// Who computes.
+    #[must_use]
+    pub fn at_work(&self) -> &AtWork {
+        self.desk.at_work()
     }
 
     /// Takes no more orders, answers those in flight, zeroes the networks and ends the threads.

@@ -45,7 +45,7 @@ use serde_json::Value;
 
 use crate::{
     png::{Png, RGB},
-    scene::{EDGE_PX, Ledger, Scene, Shows},
+    scene::{EDGE_PX, Engines, Ledger, Scene, Shows},
     steady,
 };
 
@@ -192,6 +192,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// What the audit was told, where the appliance is the product's own.
     pub audit: Option<Arc<Ledger>>,
+    /// Who computes, where the networks are the scripted ones.
+    pub engines: Option<Arc<Engines>>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -238,7 +240,8 @@ impl Server {
             Appliance::with_engine(assembly, world.clone()).expect("a rate in the table");
         let service: Arc<dyn Service> = Arc::new(appliance);
         let server = Self::with_service(setup.access, &setup.limits, &world, Some(service));
-        Self { audit: Some(Arc::clone(&scene.ledger)), ..server }
+        let (audit, engines) = (Arc::clone(&scene.ledger), Arc::clone(&scene.engines));
+        Self { audit: Some(audit), engines: Some(engines), ..server }
     }
 
     /// With any service, or with none yet.
@@ -258,7 +261,7 @@ impl Server {
         let forever = std::future::pending();
         let router = route::router(api);
         runtime.spawn(server::serve(listener, None, router, limits.into(), forever));
-        Self { address, audit: None, _runtime: runtime }
+        Self { address, audit: None, engines: None, _runtime: runtime }
     }
 
     /// Sends `bytes` as they are and reads until the server closes.

@@ -21,7 +21,7 @@ use crate::{
 };
 use portcullis::{
     config,
-    meter::{Fate, LaneKind, Meter, Part, Shed, Stage},
+    meter::{EnginePart, Fate, LaneKind, Meter, Part, Shed, Stage},
     types::Outcome,
 };
 
@@ -49,7 +49,7 @@ pub(crate) fn exercised() -> Meter {
     Fate::ALL.into_iter().for_each(|fate| meter.frame(fate));
     Shed::ALL.into_iter().for_each(|reason| meter.shed(reason));
     Part::ALL.into_iter().for_each(|part| meter.restart(part));
-    meter.device("cpu", "a device", "avx2", 2);
+    EnginePart::ALL.into_iter().for_each(|part| meter.device(part, "cpu", ["a device", "avx2"], 2));
     meter
 }
 
