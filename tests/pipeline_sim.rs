@@ -28,7 +28,7 @@ use portcullis::{
     meter::{LaneKind, Shed},
     ops::tile::TileLayout,
     pipeline::{
-        Claim, Desk, EngineLine, MatchLine, Offered, Order, Pipeline, Priority, Reference, Refused,
+        Claim, Desk, EngineLine, MatchLine, Matching, Offered, Order, Pipeline, Priority, Reference, Refused,
         Reply, Task, slot::Captured,
     },
     time::{Clock, SimulatedClock, SystemClock},
@@ -206,7 +206,7 @@ impl Sim {
     fn claim(&mut self) {
         let priority = Priority::ALL[self.dice.below(2) as usize];
         let deadline_us = self.clock.monotonic_us() + u64::from(self.dice.below(200_000));
-        match self.desk.claim(1, priority, deadline_us) {
+        match self.desk.claim(1, Matching::Compare, priority, deadline_us) {
             Ok(claim) if self.dice.happens(64) => self.claims.push(claim),
             Ok(_) => {}
             Err(refused) => assert!(matches!(refused, Refused::TooLate { .. }), "{refused}"),

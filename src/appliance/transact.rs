@@ -27,7 +27,7 @@ use crate::{
     },
     document::{dg2::Dg2, error::DocumentError, image::ImageError},
     limits::{REFERENCES_MAX, WATCHERS_MAX},
-    pipeline::{Known, Priority, Reference, Task},
+    pipeline::{Known, Matching, Priority, Reference, Task},
     transaction::{
         self, Closing, Ended, Opened, Opening, RegisterError, Standing,
         bell::Bell,
@@ -334,7 +334,7 @@ impl Appliance {
         document: Option<Authenticity>,
         refusal: impl FnOnce(ImageError) -> Refusal,
     ) -> Result<Held, Refusal> {
-        let prepared = self.prepare(errand, Priority::Gate, 1)?;
+        let prepared = self.prepare(errand, (Priority::Gate, Matching::Compare), 1)?;
         let captured = self.capture(errand, image, refusal)?;
         let reply = self.decide(errand, prepared, captured, Task::Reference)?;
         let because = |code: &str| reply.verdict.reasons.iter().any(|reason| reason.code == code);

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    Reply,
+    Matching, Reply,
     decide::Decide,
     desk::Desk,
     job::{Goal, Job},
@@ -117,7 +117,11 @@ impl MatchLine {
 }
 
 fn answer(desk: &Desk, ticket: u32, job: &mut Job, reply: Reply, done_us: u64) {
-    desk.pace.matched(done_us.saturating_sub(job.embedded_us));
+    let matching = match job.goal {
+        Goal::Identify { .. } => Matching::Search,
+        Goal::Verify { .. } | Goal::Template | Goal::Reference => Matching::Compare,
+    };
+    desk.pace.matched(matching, done_us.saturating_sub(job.embedded_us), done_us);
     meter(desk, job, &reply, done_us);
     let reply_to = std::mem::replace(&mut job.reply, Box::new(|_| {}));
     desk.table.release(ticket);

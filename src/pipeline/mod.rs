@@ -64,7 +64,7 @@ pub use desk::{Desk, Refused};
 pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
 pub use offered::Offered;
-pub use pace::Claim;
+pub use pace::{Claim, Matching};
 pub use runner::{Pipeline, engine_loop, match_loop};
 pub use standby::{Nobody, Standby, Supply};
 
@@ -114,6 +114,16 @@ pub enum Task {
     /// The template of a reference that several probes will be compared with. Nothing is decided
     /// and nothing recorded: each comparison with it is.
     Reference,
+}
+
+impl Task {
+    /// What follows when its templates are there.
+    fn matching(&self) -> Matching {
+        match self {
+            Self::Identify { .. } => Matching::Search,
+            Self::Verify { .. } | Self::Template | Self::Reference => Matching::Compare,
+        }
+    }
 }
 
 /// A reference that was made ready before: its template, or why there is none.
