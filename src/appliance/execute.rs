@@ -126,6 +126,11 @@ impl Appliance {
         }
     }
 
+    /// Whether it is too late to admit anybody.
+    pub(super) fn is_late(&self, errand: &Errand) -> bool {
+        self.world.clock.monotonic_us() >= errand.deadline_us
+    }
+
     fn dated(&self, terms: Terms) -> Enrolment {
         terms.at(self.world.clock.civil_s())
     }

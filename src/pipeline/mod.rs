@@ -59,7 +59,7 @@ pub mod slot;
 mod standby;
 
 pub use attack::{AttackDetection, Presentation};
-pub(crate) use decide::AUDIT_UNAVAILABLE;
+pub(crate) use decide::{AUDIT_UNAVAILABLE, ENGINE_LATE};
 pub use desk::{Desk, Refused};
 pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
@@ -276,7 +276,7 @@ pub struct Reply {
     pub template: Option<Template>,
     /// Where the time went.
     pub spent: Spent,
-    /// Whether it came after its deadline.
+    /// Whether it came after its deadline; it admits nobody then.
     pub late: bool,
 }
 

@@ -66,6 +66,7 @@ impl Load {
         let (good, late) = (Arc::clone(&self.good), Arc::clone(&self.late));
         let asked = self.desk.submit(Order { priority, ..order }, move |reply| {
             if reply.late {
+                assert_ne!(reply.verdict.outcome, Outcome::Admit, "late is never admitted");
                 late[priority as usize].fetch_add(1, Ordering::SeqCst);
             } else {
                 assert_eq!(reply.verdict.outcome, Outcome::Admit);
@@ -186,4 +187,19 @@ fn the_time_in_which_another_engine_takes_over_is_no_pace() {
     assert_eq!((load.work_off(), load.scene.engines.replaced()), (0, 1));
     (0..4).for_each(|_| load.ask(Priority::Gate));
     assert_eq!((load.work_off(), load.refused), (4, 0), "the next engine is as fast as the last");
+}
+
+#[test]
+fn an_admit_that_is_recorded_too_late_is_told_as_late() {
+    let mut load = Load::new();
+    let ticking = Arc::clone(&load.clock);
+    let slow = move || ticking.advance_us(DEADLINE_US);
+    assert!(load.scene.ledger.meanwhile.set(Arc::new(slow)).is_ok(), "set once");
+    load.ask(Priority::Gate);
+    assert_eq!(load.work_off(), 0, "decided in time, told after it");
+    assert_eq!(load.late[0].load(Ordering::SeqCst), 1);
+    let entries = load.scene.ledger.entries.lock().expect("no panic");
+    let told: Vec<_> = entries.iter().map(|entry| (entry.outcome, entry.reasons[0])).collect();
+    assert_eq!(told[0].0, Some(Outcome::Admit));
+    assert_eq!(told[1..], [(Some(Outcome::Refer), "ENGINE_LATE")], "the audit says what was told");
 }
