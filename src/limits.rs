@@ -154,6 +154,13 @@ pub const STOP_MS_MAX: u64 = 10_000;
 /// Time beyond it in which an engine may still finish its batch, in milliseconds; one that does not
 /// hangs, and is left behind.
 pub const DRAIN_GRACE_MS: u64 = 2_000;
+/// Time in which the programs and folders behind lanes must end when the appliance stops, in
+/// milliseconds; one that does not is stuck in the system, and is left behind.
+pub const LANE_STOP_MS: u64 = 2_000;
+/// Time after which a program that was killed is left to the system, in milliseconds.
+pub const KILL_MS_MAX: u64 = 1_000;
+/// Time in which callers that still wait when all else has ended are let go, in milliseconds.
+pub const LAST_MS_MAX: u64 = 1_000;
 /// Largest EF.SOD in bytes; real ones have two to ten thousand.
 pub const SOD_BYTES_MAX: usize = 64 * 1024;
 /// Data groups that a chip can have.

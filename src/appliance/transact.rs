@@ -8,7 +8,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -120,6 +120,11 @@ impl Appliance {
         };
         if let Some(Listener(listener)) = listener {
             open.watch(listener);
+        }
+        // Who stops the appliance says so first and then tells everybody who is open: whoever opens
+        // meanwhile has seen the one or hears the other.
+        if self.stopping.load(Ordering::SeqCst) {
+            open.bell.tell(Told::Stop);
         }
         let began_s = self.world.clock.civil_s();
         // Unwind safety: the passage is dropped with all that it holds, and nothing of it is used.

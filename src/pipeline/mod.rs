@@ -65,6 +65,7 @@ pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
 pub use offered::Offered;
 pub use pace::{Claim, Matching};
+pub(crate) use runner::Line;
 pub use runner::{Pipeline, engine_loop, match_loop};
 pub use standby::{Nobody, Standby, Supply};
 

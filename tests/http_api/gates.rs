@@ -385,6 +385,31 @@ fn an_admit_that_is_recorded_too_late_opens_nothing() {
     assert_eq!(ends.iter().map(|end| end.ended).collect::<Vec<_>>(), ["decided", "timed-out"]);
 }
 
+#[test]
+fn whoever_stands_at_a_gate_is_told_when_the_appliance_stops() {
+    let server = Server::start(setup());
+    let appliance = server.appliance.as_ref().expect("the product's own");
+    // One waits for its answer, the other follows the events.
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| server.post_json(GATE, &opening(1, 1)).ok(200));
+        while server.get(&path(1, "")).status != 200 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let following = scope.spawn(|| {
+            events(&server, 1, |name| {
+                if name == "standing" {
+                    appliance.refuse_more(); // what comes first when a process is told to stop
+                }
+            })
+        });
+        let told = following.join().expect("no panic");
+        is(&told.last().expect("an outcome").1, "interrupted", "refer", "ask-officer");
+        is(&waiting.join().expect("no panic"), "interrupted", "refer", "ask-officer");
+    });
+    server.post_json(GATE, &opening(2, 1)).problem(503, "NOT_READY");
+    appliance.stop();
+}
+
 fn with_journal(folder: &Path) -> Setup {
     Setup { journal: Some(folder.join("transactions.jsonl")), ..setup() }
 }

@@ -198,6 +198,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// What the audit was told, where the appliance is the product's own.
     pub audit: Option<Arc<Ledger>>,
+    /// The product's own, where it is.
+    pub appliance: Option<Arc<Appliance>>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -242,9 +244,11 @@ impl Server {
         };
         let appliance =
             Appliance::with_engine(assembly, world.clone()).expect("a rate in the table");
-        let service: Arc<dyn Service> = Arc::new(appliance);
+        let appliance = Arc::new(appliance);
+        let service = Arc::clone(&appliance) as Arc<dyn Service>;
         let server = Self::with_service(setup.access, &setup.limits, &world, Some(service));
-        Self { audit: Some(Arc::clone(&scene.ledger)), ..server }
+        let audit = Some(Arc::clone(&scene.ledger));
+        Self { audit, appliance: Some(appliance), ..server }
     }
 
     /// With any service, or with none yet.
@@ -264,7 +268,7 @@ impl Server {
         let forever = std::future::pending();
         let router = route::router(api);
         runtime.spawn(server::serve(listener, None, router, limits.into(), forever));
-        Self { address, audit: None, _runtime: runtime }
+        Self { address, audit: None, appliance: None, _runtime: runtime }
     }
 
     /// Sends `bytes` as they are and reads until the server closes.
