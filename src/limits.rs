@@ -140,6 +140,9 @@ pub const REPLY_MARGIN_US: u64 = 20_000;
 /// Time in which a measured pace loses half its weight when nothing is measured, in microseconds:
 /// long against the pause between two travellers, short against a shift.
 pub const PACE_HALF_LIFE_US: u64 = 10_000_000;
+/// Longest that the end of a transaction waits for the pipeline to let go of its frame, in
+/// microseconds: many times what an engine needs for a batch. One that needs longer hangs.
+pub const LET_GO_US: u64 = 2_000_000;
 /// HTTP connections at once.
 pub const CONNECTIONS_MAX: usize = 256;
 /// Longest that a caller may take to send the head of a request, in milliseconds.

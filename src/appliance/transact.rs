@@ -26,7 +26,7 @@ use crate::{
         Scope,
     },
     document::{dg2::Dg2, error::DocumentError, image::ImageError},
-    limits::{REFERENCES_MAX, WATCHERS_MAX},
+    limits::{LET_GO_US, REFERENCES_MAX, WATCHERS_MAX},
     pipeline::{ENGINE_LATE, Known, Matching, Priority, Reference, Task},
     transaction::{
         self, Closing, Ended, Opened, Opening, RegisterError, Standing,
@@ -164,7 +164,8 @@ impl Appliance {
     fn wait(&self, errand: &Errand, open: &Open) -> Result<Standing, Refusal> {
         let now_us = self.world.clock.monotonic_us();
         let left = Duration::from_micros(errand.deadline_us.saturating_sub(now_us));
-        let ended = open.wait(left + Duration::from_millis(GRACE_MS));
+        let grace = Duration::from_millis(GRACE_MS) + Duration::from_micros(LET_GO_US);
+        let ended = open.wait(left + grace);
         ended.ok_or(Refusal::Late { deadline_ms: errand.deadline_ms })
     }
 

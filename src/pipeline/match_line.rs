@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     limits::SEARCH_PROBES_MAX,
-    meter::{AttackFinding, Fate, LaneKind, Part, Stage},
+    meter::{AttackFinding, Fate, LaneKind, Part, Shed, Stage},
     policy::ATTACK_SUSPECTED,
     types::{Attack, CaptureFact, EngineFact, Outcome},
 };
@@ -176,9 +176,14 @@ fn meter(desk: &Desk, job: &mut Job, reply: &Reply, done_us: u64) {
 
 /// Counts its frames.
 fn settle(job: &mut Job, late: bool) {
-    let fate = if late { Fate::Late } else { Fate::Answered };
-    let offered = job.samples.iter_mut().filter_map(|sample| sample.offered.take());
-    offered.for_each(|offered| offered.worked_on(fate));
+    let is_cancelled = job.engine == EngineFact::Late && job.is_given_up();
+    for offered in job.samples.iter_mut().filter_map(|sample| sample.offered.take()) {
+        match (is_cancelled, late) {
+            (true, _) => offered.shed(Shed::Cancelled),
+            (false, true) => offered.worked_on(Fate::Late),
+            (false, false) => offered.worked_on(Fate::Answered),
+        }
+    }
 }
 
 /// What presentation attack detection came to; never the score.

@@ -69,7 +69,7 @@ pub(crate) use runner::Line;
 pub use runner::{Pipeline, engine_loop, match_loop};
 pub use standby::{Nobody, Standby, Supply};
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use crate::{
     audit::AuditSink,
@@ -187,6 +187,9 @@ pub struct Order {
     pub slots_us: u64,
     /// The engines' time that was claimed for it before; `None` to claim it when it is submitted.
     pub claim: Option<Claim>,
+    /// Set when nobody waits for its answer any more: it is then let go of at the next stage, as if
+    /// its deadline had passed. `None` where somebody always does.
+    pub given_up: Option<Arc<AtomicBool>>,
 }
 
 impl Order {

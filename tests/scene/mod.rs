@@ -478,6 +478,7 @@ impl Scene {
             presentation,
             slots_us: 0,
             claim: None,
+            given_up: None,
         }
     }
 
