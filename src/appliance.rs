@@ -60,7 +60,7 @@ use crate::{
     face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
     gallery::Gallery,
     keys::{SigningKey, process, signing::SigningKeyError},
-    limits::{LANE_SLOTS, SLOT_BYTES, SLOTS, TRANSACTIONS_REMEMBERED},
+    limits::{LANE_SLOTS, SLOT_BYTES, SLOTS, TRANSACTIONS_REMEMBERED, TURN_US_MAX},
     meter::Meter,
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
     pipeline::{self, Parts, Pipeline, Standby, slot::SlotPool},
@@ -538,6 +538,9 @@ impl Service for Appliance {
         if self.audit.is_broken() {
             return Readiness::NotReady("the audit could not be written when it was last tried");
         }
+        if self.pipeline.longest_turn_us() >= TURN_US_MAX {
+            return Readiness::NotReady("an engine has not answered for ten seconds");
+        }
         let mut why = self.galleries.unavailable();
         why.extend(failures(self.lanes.set()));
         if why.is_empty() { Readiness::Ready } else { Readiness::Degraded(why) }
@@ -572,6 +575,7 @@ impl Service for Appliance {
         let meter = &self.world.meter;
         self.galleries.count(meter);
         let (slots, free) = (self.slots.slots(), self.slots.free());
+        meter.turn_s(self.pipeline.longest_turn_us() / 1_000_000);
         meter.slots(slots.saturating_sub(free) as u64, free as u64);
         if let Some(bytes) = process::resident_bytes() {
             meter.memory_bytes(bytes);

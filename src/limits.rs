@@ -152,6 +152,9 @@ pub const BODY_MS_MAX: u64 = 10_000;
 /// Longest that the rest of a refused body is read and thrown away, in milliseconds, so that the
 /// caller reads its answer and not a reset connection.
 pub const DRAIN_MS_MAX: u64 = 3_000;
+/// Longest that one turn of a line may take before the appliance is not ready, in microseconds:
+/// whoever waits behind it with the default deadline is late then, and so is everybody who comes.
+pub const TURN_US_MAX: u64 = 10_000_000;
 /// Longest that what is in flight may take to end when the appliance stops, in milliseconds.
 pub const STOP_MS_MAX: u64 = 10_000;
 /// Time beyond it in which an engine may still finish its batch, in milliseconds; one that does not

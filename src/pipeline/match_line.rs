@@ -19,6 +19,7 @@ use super::{
     decide::Decide,
     desk::Desk,
     job::{Goal, Job},
+    pulse::Pulse,
     search::Search,
 };
 use crate::{
@@ -36,11 +37,13 @@ pub struct MatchLine {
     tickets: Vec<u32>,
     jobs: Vec<Job>,
     replies: Vec<Reply>,
+    pulse: Arc<Pulse>,
 }
 
 impl MatchLine {
     pub(super) fn new(desk: Arc<Desk>, search: Search, decide: Decide) -> Self {
         Self {
+            pulse: desk.pulses.another(),
             desk,
             search,
             decide,
@@ -68,6 +71,7 @@ impl MatchLine {
         if self.jobs.is_empty() {
             return false;
         }
+        self.pulse.begins(self.desk.clock.monotonic_us());
         self.search();
         let (began_us, done_us) = self.decide();
         let jobs = self.tickets.drain(..).zip(self.jobs.drain(..));
@@ -76,6 +80,7 @@ impl MatchLine {
             reply.late = job.engine == EngineFact::Late || done_us >= job.deadline_us;
             answer(&self.desk, ticket, &mut job, reply, done_us);
         }
+        self.pulse.ends();
         true
     }
 

@@ -35,10 +35,11 @@
 //!
 //! `pace.rs` refuses what cannot be answered in time, `standby.rs` replaces an engine that fails,
 //! `searcher.rs` holds the one that searches for all match lines and `resident.rs` what it keeps of
-//! a gallery, `offered.rs` keeps the account of frames.
+//! a gallery, `offered.rs` keeps the account of frames, `pulse.rs` notices a line that hangs.
 //!
 //! Absent on purpose: a way to cut an engine short. A deadline is noticed between stages; a device
-//! that hangs holds its batch, and a caller that cannot wait refers on its own.
+//! that hangs holds its batch, and a caller that cannot wait refers on its own; meanwhile the appliance
+//! says that it is not ready.
 
 mod attack;
 mod batch;
@@ -51,6 +52,7 @@ mod job;
 mod match_line;
 mod offered;
 mod pace;
+mod pulse;
 mod resident;
 mod runner;
 mod search;

@@ -129,6 +129,12 @@ impl Pipeline {
         self.desk.claim(frames, matching, priority, deadline_us)
     }
 
+    /// How long the longest turn under way has taken; see [`Desk::longest_turn_us`].
+    #[must_use]
+    pub fn longest_turn_us(&self) -> u64 {
+        self.desk.longest_turn_us()
+    }
+
     /// Takes no more orders, answers those in flight, zeroes the networks and ends the threads.
     /// What is not decided within `drain_ms` is answered as late. False when a line hangs in its
     /// engine and was left behind.

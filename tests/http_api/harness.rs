@@ -45,7 +45,7 @@ use serde_json::Value;
 
 use crate::{
     png::{Png, RGB},
-    scene::{EDGE_PX, Ledger, Scene, Shows},
+    scene::{EDGE_PX, Ledger, Meanwhile, Scene, Shows},
     steady,
 };
 
@@ -77,6 +77,8 @@ pub struct Setup {
     pub used_as: Option<UsedAs>,
     /// The clock on the wall, where a test sets it.
     pub clock: Option<Arc<WallClock>>,
+    /// What the scripted networks do while they run, where it is something.
+    pub meanwhile: Option<Meanwhile>,
 }
 
 impl Default for Setup {
@@ -99,6 +101,7 @@ impl Default for Setup {
             attack_score: None,
             used_as: None,
             clock: None,
+            meanwhile: None,
         }
     }
 }
@@ -210,7 +213,8 @@ impl Server {
         if let Some(clock) = &setup.clock {
             world.clock = Arc::clone(clock) as Arc<dyn Clock>;
         }
-        let (scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), Arc::new(|| {}));
+        let meanwhile = setup.meanwhile.clone().unwrap_or_else(|| Arc::new(|| {}));
+        let (scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), meanwhile);
         let (galleries, holder_keys) = (setup.place(&world), setup.holder_keys(&world));
         let mut engine = parts.engine;
         let attack = setup.attack_score.map(|score| {
