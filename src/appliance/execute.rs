@@ -101,8 +101,8 @@ impl Appliance {
             }
             Command::Lane { at, command } => self.at_lane(&errand, &at, command),
             Command::ListAffected { entered } => self.list_affected(&errand, &entered),
-            Command::PushFrame { lane, frame, external_attack } => {
-                self.push_frame(&lane, frame, external_attack)
+            Command::PushFrame { lane, frame, external_attack, offered } => {
+                self.push_frame(&lane, frame, external_attack, offered)
             }
             Command::ReadHit { hit } => self.read_hit(&errand, hit),
             Command::Regroup { gallery, subject, group } => {
