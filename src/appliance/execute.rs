@@ -58,6 +58,13 @@ pub(super) struct Errand {
     pub(super) deadline_us: u64,
 }
 
+impl Errand {
+    /// When its time began to run, on the appliance's clock.
+    pub(super) fn began_us(&self) -> u64 {
+        self.deadline_us.saturating_sub(self.deadline_ms.saturating_mul(1_000))
+    }
+}
+
 /// References of a verification, each with its number in the request.
 type Numbered = (Vec<usize>, Vec<Reference>);
 
