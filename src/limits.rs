@@ -137,6 +137,9 @@ pub const JUDGE_AGAIN_US: u64 = 20_000;
 /// Time before a transaction's deadline at which the last of its frames must be decided, in
 /// microseconds, so that the reply arrives before the transaction ends.
 pub const REPLY_MARGIN_US: u64 = 20_000;
+/// Time in which a measured pace loses half its weight when nothing is measured, in microseconds:
+/// long against the pause between two travellers, short against a shift.
+pub const PACE_HALF_LIFE_US: u64 = 10_000_000;
 /// HTTP connections at once.
 pub const CONNECTIONS_MAX: usize = 256;
 /// Longest that a caller may take to send the head of a request, in milliseconds.

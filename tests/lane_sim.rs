@@ -214,7 +214,9 @@ impl Gate {
             }
         };
         drop(passage);
-        let standing = self.register.close(&open, &closing);
+        let standing = self
+            .register
+            .close(&open, &closing, &|| clock.monotonic_us() < terms.deadline_us);
         assert_eq!(standing.outcome, Some(closing.outcome));
         assert_eq!(open.wait(Duration::ZERO), Some(standing));
         closing

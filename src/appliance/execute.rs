@@ -23,7 +23,7 @@ use crate::{
     limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX},
     meter::{LaneKind, Shed},
     pipeline::{
-        Claim, Offered, Order, Presentation, Priority, Reference, Refused, Reply, Task,
+        Claim, Matching, Offered, Order, Presentation, Priority, Reference, Refused, Reply, Task,
         slot::{CaptureError, Captured},
     },
     random::random_id,
@@ -131,6 +131,11 @@ impl Appliance {
             }
             Command::Vote { hit, vote } => self.vote(&errand, hit, vote),
         }
+    }
+
+    /// Whether it is too late to admit anybody.
+    pub(super) fn is_late(&self, errand: &Errand) -> bool {
+        self.world.clock.monotonic_us() >= errand.deadline_us
     }
 
     fn dated(&self, terms: Terms) -> Enrolment {
@@ -244,7 +249,7 @@ impl Appliance {
             return Err(Refusal::References { held: sources.len(), most: REFERENCES_MAX });
         }
         let images = pictures(&sources)?;
-        let prepared = self.prepare(errand, Priority::Gate, 1 + images)?;
+        let prepared = self.prepare(errand, (Priority::Gate, Matching::Compare), 1 + images)?;
         let probe = self.picture(errand, probe, Part::Probe)?;
         let (numbers, references) = self.references(errand, sources)?;
         let task = Task::Verify { references, threshold: threshold.clone() };
@@ -320,7 +325,7 @@ impl Appliance {
             return Err(Refusal::Candidates { held: scope.best, most: CANDIDATES_MAX });
         }
         let gallery = self.to_search(gallery)?;
-        let prepared = self.prepare(errand, Priority::Gate, 1)?;
+        let prepared = self.prepare(errand, (Priority::Gate, Matching::Search), 1)?;
         let captured = self.picture(errand, probe, Part::Probe)?;
         let task = Task::Identify {
             tiles: gallery.source(),
@@ -372,7 +377,7 @@ impl Appliance {
         image: &EncodedImage,
         part: Part,
     ) -> Result<(crate::types::Template, Option<crate::command::FaceReport>), Refusal> {
-        let prepared = self.prepare(errand, Priority::Enrolment, 1)?;
+        let prepared = self.prepare(errand, (Priority::Enrolment, Matching::Compare), 1)?;
         let captured = self.picture(errand, image, part)?;
         let reply = self.decide(errand, prepared, captured, Task::Template)?;
         if let Some(template) = reply.template {
@@ -397,13 +402,13 @@ impl Appliance {
     pub(super) fn prepare(
         &self,
         errand: &Errand,
-        priority: Priority,
+        (priority, matching): (Priority, Matching),
         frames: usize,
     ) -> Result<Prepared<'_>, Refusal> {
         let shed = |reason| {
             (0..frames).for_each(|_| Offered::new(&self.world.meter).shed(reason));
         };
-        let claim = self.pipeline.claim(frames as u64, priority, errand.deadline_us);
+        let claim = self.pipeline.claim(frames as u64, matching, priority, errand.deadline_us);
         let claim = claim.map_err(|refused| {
             shed(refused.shed());
             self.refusal(errand, refused)

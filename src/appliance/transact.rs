@@ -4,7 +4,7 @@
 //! free again, before the first frame is looked at. What is enrolled is looked up for every frame.
 //!
 //! Invariant: audit, then journal, then answer. A transaction whose passage panics, or whose end
-//! cannot be written, is Refer.
+//! cannot be written, or is written only when its time is up, is Refer.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -27,7 +27,7 @@ use crate::{
     },
     document::{dg2::Dg2, error::DocumentError, image::ImageError},
     limits::{REFERENCES_MAX, WATCHERS_MAX},
-    pipeline::{Known, Priority, Reference, Task},
+    pipeline::{ENGINE_LATE, Known, Matching, Priority, Reference, Task},
     transaction::{
         self, Closing, Ended, Opened, Opening, RegisterError, Standing,
         bell::Bell,
@@ -204,21 +204,26 @@ impl Appliance {
         })
     }
 
-    /// Writes how it ended, then tells.
-    fn conclude(&self, errand: &Errand, open: &Open, closing: Box<Closing>) -> Standing {
+    /// Writes how it ended, then tells. Writing takes time: an Admit whose time is up before it can
+    /// be told is Refer, since by then somebody else may stand at the gate.
+    fn conclude(&self, errand: &Errand, open: &Open, mut closing: Box<Closing>) -> Standing {
         let entry = self.end_entry(errand, open, &closing);
-        let closing = match self.write(&entry) {
-            Ok(()) => closing,
-            Err(_) => Closing::refer(Ended::Interrupted, "AUDIT_UNAVAILABLE"),
-        };
-        let standing = self.register.close(open, &closing);
+        if self.write(&entry).is_err() {
+            closing = Closing::refer(Ended::Interrupted, "AUDIT_UNAVAILABLE");
+        }
+        let standing = self.register.close(open, &closing, &|| !self.is_late(errand));
         if standing.outcome != Some(closing.outcome) {
-            // What the audit holds was not told: it could not be remembered.
-            self.audit.must_hold(AuditEntry {
-                outcome: standing.outcome,
-                reasons: vec!["JOURNAL_UNAVAILABLE"],
-                ..entry
+            // What the audit holds was not told.
+            let reason = match standing.ended {
+                Some(Ended::TimedOut) => ENGINE_LATE.code,
+                _ => "JOURNAL_UNAVAILABLE",
+            };
+            let end = entry.end.clone().map(|end| AuditEnd {
+                ended: standing.ended.map_or(end.ended, Ended::name),
+                ..end
             });
+            let (outcome, reasons) = (standing.outcome, vec![reason]);
+            self.audit.must_hold(AuditEntry { outcome, reasons, end, ..entry });
         }
         self.world.meter.outcome(standing.outcome.unwrap_or(Outcome::Refer));
         standing
@@ -334,7 +339,7 @@ impl Appliance {
         document: Option<Authenticity>,
         refusal: impl FnOnce(ImageError) -> Refusal,
     ) -> Result<Held, Refusal> {
-        let prepared = self.prepare(errand, Priority::Gate, 1)?;
+        let prepared = self.prepare(errand, (Priority::Gate, Matching::Compare), 1)?;
         let captured = self.capture(errand, image, refusal)?;
         let reply = self.decide(errand, prepared, captured, Task::Reference)?;
         let because = |code: &str| reply.verdict.reasons.iter().any(|reason| reason.code == code);

@@ -16,7 +16,7 @@ use std::sync::{
 use crossbeam_queue::ArrayQueue;
 
 use super::{
-    Claim, Order, Priority, Reply,
+    Claim, Matching, Order, Priority, Reply,
     job::{Job, JobTable},
     pace::Pace,
 };
@@ -99,21 +99,22 @@ impl Desk {
         }
     }
 
-    /// Sets the engines' time for `frames` frames aside, until `deadline_us`; give the claim to the
-    /// order that it is for.
+    /// Sets the engines' time for `frames` frames, and for what follows them, aside, until
+    /// `deadline_us`; give the claim to the order that it is for.
     ///
     /// # Errors
     /// [`Refused::TooLate`] or [`Refused::Stopping`].
     pub fn claim(
         &self,
         frames: u64,
+        matching: Matching,
         priority: Priority,
         deadline_us: u64,
     ) -> Result<Claim, Refused> {
         if self.stopping.load(Ordering::SeqCst) {
             return Err(Refused::Stopping);
         }
-        self.pace.claim(frames, priority, self.clock.monotonic_us(), deadline_us)
+        self.pace.claim(frames, (priority, matching), self.clock.monotonic_us(), deadline_us)
     }
 
     /// Takes an order; `reply` is called once, on the match line.
@@ -138,7 +139,10 @@ impl Desk {
     ) -> Result<(), (Box<Order>, Refused)> {
         let claim = match order.claim.take() {
             Some(claim) => Ok(claim),
-            None => self.claim(order.images(), order.priority, order.deadline_us),
+            None => {
+                let (frames, matching) = (order.images(), order.task.matching());
+                self.claim(frames, matching, order.priority, order.deadline_us)
+            },
         };
         let claim = match claim {
             Ok(claim) => claim,

@@ -66,6 +66,12 @@ impl Stages {
     }
 }
 
+/// When the run that worked began: its batch, and the embedding after the attack scores.
+struct Began {
+    batch_us: u64,
+    embed_us: u64,
+}
+
 /// Finds and embeds faces. One owner turns it.
 pub struct EngineLine {
     desk: Arc<Desk>,
@@ -121,13 +127,13 @@ impl EngineLine {
         self.admit(now_us);
         let expired = self.expire(now_us);
         let detect_is_idle = self.to_detect.is_empty();
-        let (rest_us, most) = (self.desk.pace.rest_us(true), self.stages.embed_max());
+        let (rest_us, most) = (self.desk.pace.rest_us(true, now_us), self.stages.embed_max());
         self.to_embed.step(now_us, detect_is_idle, rest_us, most, &mut self.batch);
         if !self.batch.is_empty() {
             self.embed_batch(now_us);
             return true;
         }
-        let (rest_us, most) = (self.desk.pace.rest_us(false), self.stages.detect.batch_max());
+        let (rest_us, most) = (self.desk.pace.rest_us(false, now_us), self.stages.detect.batch_max());
         self.to_detect.step(now_us, true, rest_us, most, &mut self.batch);
         if self.batch.is_empty() {
             return expired;
@@ -190,11 +196,13 @@ impl EngineLine {
         if self.boarded.is_empty() {
             return;
         }
-        if let Err(error) = self.detect_boarded().or_else(|error| self.retried(&error)) {
-            return self.give_up(&error);
-        }
+        let detected = self.detect_boarded().or_else(|error| self.retried(&error));
+        let began_us = match detected {
+            Ok(began_us) => began_us,
+            Err(error) => return self.give_up(&error),
+        };
         let done_us = self.desk.clock.monotonic_us();
-        self.desk.pace.detected(self.boarded.len(), done_us.saturating_sub(now_us));
+        self.desk.pace.detected(self.boarded.len(), done_us.saturating_sub(began_us), done_us);
         for ((item, captured), seen) in self.boarded.drain(..).zip(self.seen.drain(..)) {
             let embeds = self.desk.table.with(item.ticket, |job| {
                 job.charge(2 * self.number + 1, |spent| spent.detect_us += done_us - now_us);
@@ -215,8 +223,10 @@ impl EngineLine {
         }
     }
 
-    /// Looks at the frames on board; `seen` then has one entry for each.
-    fn detect_boarded(&mut self) -> Result<(), BackendError> {
+    /// Looks at the frames on board; `seen` then has one entry for each. When it began: what came
+    /// before (an engine that was lost, another that was made ready) is no pace.
+    fn detect_boarded(&mut self) -> Result<u64, BackendError> {
+        let began_us = self.desk.clock.monotonic_us();
         let sight = |item: &Item, frame| Sight { frame, live: item.sample == 0 };
         let (item, captured) = &self.boarded[0];
         let mut frames = [sight(item, captured.view()); BATCH_FRAMES_MAX];
@@ -224,7 +234,8 @@ impl EngineLine {
             *frame = sight(item, captured.view());
         }
         self.seen.clear();
-        self.stages.detect.step(&frames[..self.boarded.len()], &mut self.seen)
+        self.stages.detect.step(&frames[..self.boarded.len()], &mut self.seen)?;
+        Ok(began_us)
     }
 
     fn embed_batch(&mut self, now_us: u64) {
@@ -233,16 +244,16 @@ impl EngineLine {
             return;
         }
         let embedded = self.embed_boarded().or_else(|error| self.retried_embed(&error));
-        let began_us = match embedded {
-            Ok(began_us) => began_us,
+        let Began { batch_us, embed_us } = match embedded {
+            Ok(began) => began,
             Err(error) => return self.give_up(&error),
         };
         let done_us = self.desk.clock.monotonic_us();
-        self.desk.pace.embedded(self.boarded.len(), done_us.saturating_sub(now_us));
+        self.desk.pace.embedded(self.boarded.len(), done_us.saturating_sub(batch_us), done_us);
         for (item, captured) in self.boarded.drain(..) {
             drop(captured); // zeroed before anybody hears of the template
             self.desk.table.with(item.ticket, |job| {
-                job.charge(2 * self.number + 1, |spent| spent.embed_us += done_us - began_us);
+                job.charge(2 * self.number + 1, |spent| spent.embed_us += done_us - embed_us);
                 if job.samples[item.sample].template.is_none() {
                     job.fail(EngineFact::Lost);
                 }
@@ -251,11 +262,11 @@ impl EngineLine {
         }
     }
 
-    /// Scores the probes on board and embeds all faces, each template into its job. When embedding
-    /// began.
-    fn embed_boarded(&mut self) -> Result<u64, BackendError> {
+    /// Scores the probes on board and embeds all faces, each template into its job.
+    fn embed_boarded(&mut self) -> Result<Began, BackendError> {
+        let batch_us = self.desk.clock.monotonic_us();
         self.stages.attack.step(&self.desk, &self.boarded)?;
-        let began_us = self.desk.clock.monotonic_us();
+        let embed_us = self.desk.clock.monotonic_us();
         let mut faces: [(FrameView<'_>, ToFrame); BATCH_FRAMES_MAX] =
             [(self.boarded[0].1.view(), ToFrame([0.0; 6])); BATCH_FRAMES_MAX];
         for (face, (item, captured)) in faces.iter_mut().zip(&self.boarded) {
@@ -273,16 +284,16 @@ impl EngineLine {
                 }
             });
         })?;
-        Ok(began_us)
+        Ok(Began { batch_us, embed_us })
     }
 
     /// The batch once more, on the next engine, if this one is lost.
-    fn retried(&mut self, error: &BackendError) -> Result<(), BackendError> {
+    fn retried(&mut self, error: &BackendError) -> Result<u64, BackendError> {
         self.replace_engine(error)?;
         self.detect_boarded()
     }
 
-    fn retried_embed(&mut self, error: &BackendError) -> Result<u64, BackendError> {
+    fn retried_embed(&mut self, error: &BackendError) -> Result<Began, BackendError> {
         self.replace_engine(error)?;
         self.embed_boarded()
     }

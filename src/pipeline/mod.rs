@@ -58,11 +58,11 @@ pub mod slot;
 mod standby;
 
 pub use attack::{AttackDetection, Presentation};
-pub(crate) use decide::AUDIT_UNAVAILABLE;
+pub(crate) use decide::{AUDIT_UNAVAILABLE, ENGINE_LATE};
 pub use desk::{Desk, Refused};
 pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
-pub use pace::Claim;
+pub use pace::{Claim, Matching};
 pub use runner::{Pipeline, engine_loop, match_loop};
 pub use standby::{Nobody, Standby, Supply};
 
@@ -114,6 +114,16 @@ pub enum Task {
     /// The template of a reference that several probes will be compared with. Nothing is decided
     /// and nothing recorded: each comparison with it is.
     Reference,
+}
+
+impl Task {
+    /// What follows when its templates are there.
+    fn matching(&self) -> Matching {
+        match self {
+            Self::Identify { .. } => Matching::Search,
+            Self::Verify { .. } | Self::Template | Self::Reference => Matching::Compare,
+        }
+    }
 }
 
 /// A reference that was made ready before: its template, or why there is none.
@@ -266,7 +276,7 @@ pub struct Reply {
     pub template: Option<Template>,
     /// Where the time went.
     pub spent: Spent,
-    /// Whether it came after its deadline.
+    /// Whether it came after its deadline; it admits nobody then.
     pub late: bool,
 }
 

@@ -15,7 +15,7 @@ use std::{
 use crossbeam_utils::sync::{Parker, Unparker};
 
 use super::{
-    Claim, Order, Parts, Priority, Refused, Reply, desk::Desk, engine_line::EngineLine,
+    Claim, Matching, Order, Parts, Priority, Refused, Reply, desk::Desk, engine_line::EngineLine,
     match_line::MatchLine,
 };
 use crate::limits::{DRAIN_GRACE_MS, MATCH_LINES, STOP_MS_MAX};
@@ -106,17 +106,19 @@ impl Pipeline {
         taken
     }
 
-    /// Sets the engines' time for `frames` frames aside before they are decoded.
+    /// Sets the engines' time for `frames` frames, and for what follows, aside before they are
+    /// decoded.
     ///
     /// # Errors
     /// [`Refused::TooLate`] or [`Refused::Stopping`].
     pub fn claim(
         &self,
         frames: u64,
+        matching: Matching,
         priority: Priority,
         deadline_us: u64,
     ) -> Result<Claim, Refused> {
-        self.desk.claim(frames, priority, deadline_us)
+        self.desk.claim(frames, matching, priority, deadline_us)
     }
 
     /// Takes no more orders, answers those in flight, zeroes the networks and ends the threads.

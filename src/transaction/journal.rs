@@ -9,7 +9,8 @@
 //! first frame is judged, its second before its outcome is told: so after a crash an opened line
 //! without a closed one is a transaction of which nobody knows what the gate was told, and it is
 //! Refer. A line that was cut off by a crash belongs to an opening or an outcome that nobody was
-//! told of.
+//! told of. An Admit that took so long to write that its transaction's time is up is followed by
+//! the Refer that was told.
 //!
 //! The file is written anew, and renamed into its place, when it is opened and whenever it has
 //! grown to [`JOURNAL_LINES_MAX`] lines; the newest `TRANSACTIONS_REMEMBERED` transactions stay.
@@ -275,9 +276,12 @@ pub fn parse(bytes: &[u8]) -> Remembered {
     remembered
 }
 
-/// The first outcome stands.
+/// The first outcome stands, but for an Admit that Refer follows: its time was up when it was
+/// written, and nobody was told of it.
 fn settle(known: &mut Standing, closed: Standing) {
-    if known.ended == Some(Ended::Interrupted) {
+    let withheld =
+        known.outcome == Some(Outcome::Admit) && closed.outcome == Some(Outcome::Refer);
+    if known.ended == Some(Ended::Interrupted) || withheld {
         let (ended, outcome, display) = (closed.ended, closed.outcome, closed.display);
         *known = Standing { ended, outcome, display, ..known.clone() };
     }
@@ -430,6 +434,8 @@ mod tests {
         assert_eq!(remembered.standings, [standing(1).referred(Ended::Interrupted)]);
         let twice = format!("{opened}{}{}", closed("refer"), closed("admit"));
         assert_eq!(parse(twice.as_bytes()).standings[0].outcome, Some(Outcome::Refer));
+        let withheld = format!("{opened}{}{}", closed("admit"), closed("refer"));
+        assert_eq!(parse(withheld.as_bytes()).standings[0].outcome, Some(Outcome::Refer));
     }
 
     #[test]

@@ -244,9 +244,10 @@ impl Register {
         Ok(Opened::New(open))
     }
 
-    /// Ends `open` as `closing` says; where that cannot be remembered, with Refer. Everybody who
+    /// Ends `open` as `closing` says; where that cannot be remembered, with Refer. So ends an Admit
+    /// that is no longer `in_time` when it is written, and Refer is written after it. Everybody who
     /// waits is told what is returned.
-    pub fn close(&self, open: &Open, closing: &Closing) -> Standing {
+    pub fn close(&self, open: &Open, closing: &Closing, in_time: &dyn Fn() -> bool) -> Standing {
         let standing = open.standing();
         let ended = Standing {
             ended: Some(closing.ended),
@@ -254,13 +255,10 @@ impl Register {
             display: closing.display,
             ..standing.clone()
         };
-        let ended = match self.remember(|journal| journal.closed(&ended)) {
-            Ok(()) => ended,
-            Err(error) => {
-                tracing::error!(%error, "an outcome could not be remembered, so it is refer");
-                standing.referred(Ended::Interrupted)
-            }
-        };
+        let mut ended = self.remembered(ended);
+        if ended.outcome == Some(Outcome::Admit) && !in_time() {
+            ended = self.remembered(standing.referred(Ended::TimedOut));
+        }
         let mut known = self.known();
         known.open.remove(&ended.transaction);
         known.ended.insert(ended.transaction, ended.clone());
@@ -312,6 +310,17 @@ impl Register {
     #[must_use]
     pub fn open_count(&self) -> usize {
         self.known().open.len()
+    }
+
+    /// `ended` when it is written; Refer when it cannot be.
+    fn remembered(&self, ended: Standing) -> Standing {
+        match self.remember(|journal| journal.closed(&ended)) {
+            Ok(()) => ended,
+            Err(error) => {
+                tracing::error!(%error, "an outcome could not be remembered, so it is refer");
+                ended.referred(Ended::Interrupted)
+            }
+        }
     }
 
     fn remember(
@@ -423,6 +432,10 @@ mod tests {
         Closing { ended: Ended::Decided, outcome, reasons, display, chosen: None }
     }
 
+    fn close(register: &Register, open: &Open, outcome: Outcome) -> Standing {
+        register.close(open, &closing(outcome), &|| true)
+    }
+
     #[test]
     fn an_id_is_new_once_and_a_lane_has_one_transaction() {
         let register = register();
@@ -439,7 +452,7 @@ mod tests {
             assert!(error.contains(refused), "{error}");
         }
         new(&register, &opening(3, "gate-2", None));
-        let ended = register.close(&open, &closing(Outcome::Admit));
+        let ended = close(&register, &open, Outcome::Admit);
         assert_eq!(ended.outcome, Some(Outcome::Admit));
         match register.open(&opening(1, "gate-1", None), bell()) {
             Ok(Opened::Ended(standing)) => assert_eq!(standing, ended),
@@ -457,7 +470,7 @@ mod tests {
         for number in 1..=ATTEMPTS_MAX {
             let open = new(&register, &opening(number, "gate-1", earlier));
             assert_eq!(open.standing().attempt, number);
-            register.close(&open, &closing(Outcome::Retry));
+            close(&register, &open, Outcome::Retry);
             earlier = Some(number);
         }
         let no_retry = |number: u8, earlier: u8| {
@@ -468,7 +481,7 @@ mod tests {
         assert!(no_retry(101, 1), "followed already");
         assert!(no_retry(102, 99), "never opened");
         let open = new(&register, &opening(50, "gate-1", None));
-        register.close(&open, &closing(Outcome::Refer));
+        close(&register, &open, Outcome::Refer);
         assert!(no_retry(103, 50), "referred");
     }
 
@@ -480,7 +493,7 @@ mod tests {
         let register = Register::new(journal, remembered);
         let open = new(&register, &opening(1, "gate-1", None));
         *register.journal.lock().expect("no panic") = Journal::read_only(&path);
-        let told = register.close(&open, &closing(Outcome::Admit));
+        let told = close(&register, &open, Outcome::Admit);
         let (ended, outcome) = (Some(Ended::Interrupted), Some(Outcome::Refer));
         assert_eq!((told.ended, told.outcome), (ended, outcome));
         assert_eq!(open.wait(Duration::ZERO), Some(told));
@@ -490,6 +503,23 @@ mod tests {
         let lane = "gate-1".parse().expect("a name");
         let unknown = register.standing(&lane, TransactionId::from_bytes([2; 16]));
         assert!(matches!(unknown, Err(RegisterError::Unknown { .. })));
+    }
+
+    #[test]
+    fn an_admit_that_was_written_too_late_is_refer_and_stays_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("transactions.jsonl");
+        let (journal, remembered) = Journal::open(&path, 10).expect("a new file");
+        let register = Register::new(journal, remembered);
+        let open = new(&register, &opening(1, "gate-1", None));
+        let told = register.close(&open, &closing(Outcome::Admit), &|| false);
+        assert_eq!((told.ended, told.outcome), (Some(Ended::TimedOut), Some(Outcome::Refer)));
+        let open = new(&register, &opening(2, "gate-1", None));
+        let retried = register.close(&open, &closing(Outcome::Retry), &|| false);
+        assert_eq!(retried.outcome, Some(Outcome::Retry), "nothing opens late by it");
+        drop(register);
+        let (_, remembered) = Journal::open(&path, 10).expect("the same file");
+        assert_eq!(remembered.standings[0], told, "a restart tells what was told");
     }
 
     #[test]
@@ -505,7 +535,7 @@ mod tests {
         for number in 1..=TRANSACTIONS_REMEMBERED + 1 {
             let wish = Opening { transaction: id(number), lane: lane.clone(), retry_of: None };
             let open = new(&register, &wish);
-            register.close(&open, &closing(Outcome::Refer));
+            close(&register, &open, Outcome::Refer);
         }
         assert!(register.standing(&lane, id(1)).is_err(), "forgotten");
         assert!(register.standing(&lane, id(TRANSACTIONS_REMEMBERED + 1)).is_ok());
@@ -523,7 +553,7 @@ mod tests {
         assert!(open.watch(Box::new(move |standing| told.send(standing.display).is_ok())));
         open.shows(Display::ComeCloser);
         open.shows(Display::ComeCloser);
-        register.close(&open, &closing(Outcome::Refer));
+        close(&register, &open, Outcome::Refer);
         let displays: Vec<Display> = heard.iter().collect();
         assert_eq!(displays, [Display::LookAtCamera, Display::ComeCloser, Display::AskOfficer]);
         let open = new(&register, &opening(2, "gate-1", None));

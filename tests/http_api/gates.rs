@@ -5,16 +5,25 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
 
-use portcullis::capture::runner::{LanePlan, SourcePlan};
+use portcullis::{
+    audit::{AuditEntry, AuditError, AuditSink},
+    capture::runner::{LanePlan, SourcePlan},
+    types::{Action, Outcome},
+};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Answer, Server, Setup, face, head, image, picture, post},
+    harness::{
+        Answer, Server, Setup, WallClock, face, head, image, picture, post, verify_body,
+    },
     scene::Shows,
 };
 
@@ -327,6 +336,53 @@ fn a_display_follows_a_transaction_to_its_outcome() {
     // Whoever comes later hears the end, and no more.
     let late = events(&server, 1, |_| {});
     assert_eq!(late, [("outcome".to_owned(), told[2].1.clone())]);
+}
+
+/// An audit whose medium takes a minute for what opens a gate.
+struct SlowToAdmit {
+    clock: Arc<WallClock>,
+    entries: Mutex<Vec<AuditEntry>>,
+}
+
+impl AuditSink for SlowToAdmit {
+    fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
+        let opens = |entry: &AuditEntry| {
+            let is_last = entry.end.is_some() || entry.at_lane.is_none();
+            entry.outcome == Some(Outcome::Admit) && is_last
+        };
+        if entries.iter().any(opens) {
+            self.clock.jump_s(60);
+        }
+        self.entries.lock().expect("no panic").extend_from_slice(entries);
+        Ok(())
+    }
+}
+
+#[test]
+fn an_admit_that_is_recorded_too_late_opens_nothing() {
+    let clock = WallClock::at(1_800_000_000);
+    let slow = SlowToAdmit { clock: Arc::clone(&clock), entries: Mutex::default() };
+    let audit = Arc::new(slow);
+    let told = Arc::clone(&audit) as Arc<dyn AuditSink>;
+    let server = Server::start(Setup { clock: Some(clock), audit: Some(told), ..setup() });
+    let standing = while_pushing(&server, "gate-1", &face(1), Some(0.1), || {
+        server.post_json(GATE, &opening(1, 1)).ok(200)
+    });
+    is(&standing, "timed-out", "refer", "ask-officer");
+    assert_eq!(server.post_json(GATE, &opening(1, 1)).ok(200), standing);
+    let body = verify_body(&face(1), &[image(&face(1))]);
+    let decision = server.post_json("/v1/verify", &body).ok(200);
+    assert_eq!(decision["outcome"], "refer", "{decision:#}");
+    assert_eq!(decision["reasons"][0]["code"], "ENGINE_LATE", "{decision:#}");
+    let entries = audit.entries.lock().expect("no panic");
+    let last = |action: Action| {
+        let of_it = entries.iter().filter(move |entry| entry.action == action);
+        of_it.map(|entry| (entry.outcome, entry.reasons[0])).next_back().expect("recorded")
+    };
+    let refer = (Some(Outcome::Refer), "ENGINE_LATE");
+    assert_eq!(last(Action::Verify), refer, "the audit says what was told");
+    let ends: Vec<_> = entries.iter().filter_map(|entry| entry.end.as_ref()).collect();
+    assert_eq!(ends.iter().map(|end| end.ended).collect::<Vec<_>>(), ["decided", "timed-out"]);
 }
 
 fn with_journal(folder: &Path) -> Setup {

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -160,25 +160,32 @@ impl UsedAs {
     }
 }
 
-/// The clock on the wall, which a test sets; time itself runs as it does.
+/// The clock on the wall, which a test sets; time itself runs as it does, and jumps when a test
+/// says so.
 pub struct WallClock {
     running: SystemClock,
     civil_s: AtomicI64,
+    jumped_us: AtomicU64,
 }
 
 impl WallClock {
     pub fn at(civil_s: i64) -> Arc<Self> {
-        Arc::new(Self { running: SystemClock::start(), civil_s: AtomicI64::new(civil_s) })
+        let (running, civil_s) = (SystemClock::start(), AtomicI64::new(civil_s));
+        Arc::new(Self { running, civil_s, jumped_us: AtomicU64::new(0) })
     }
 
     pub fn set(&self, civil_s: i64) {
         self.civil_s.store(civil_s, Ordering::SeqCst);
     }
+
+    pub fn jump_s(&self, by_s: u64) {
+        self.jumped_us.fetch_add(by_s * 1_000_000, Ordering::SeqCst);
+    }
 }
 
 impl Clock for WallClock {
     fn monotonic_us(&self) -> u64 {
-        self.running.monotonic_us()
+        self.running.monotonic_us() + self.jumped_us.load(Ordering::SeqCst)
     }
 
     fn civil_s(&self) -> i64 {

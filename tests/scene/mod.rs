@@ -10,7 +10,7 @@
 use std::{
     convert::Infallible,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
@@ -34,7 +34,7 @@ use portcullis::{
     },
     policy::{AttackRule, Guards},
     time::Clock,
-    types::{Action, Asked, Caller, Obligations, Purpose, Role, TransactionId},
+    types::{Action, Asked, Caller, Obligations, Outcome, Purpose, Role, TransactionId},
 };
 use rand_chacha::{
     ChaCha8Rng,
@@ -356,19 +356,26 @@ pub struct Ledger {
     pub entries: Mutex<Vec<AuditEntry>>,
     /// How often something was written.
     pub writes: AtomicU32,
+    /// What the medium does while it writes, where a test says so.
+    pub meanwhile: OnceLock<Meanwhile>,
     dice: Dice,
     faults_in_256: u32,
 }
 
 impl Ledger {
-    pub fn holds(&self, transaction: TransactionId) -> usize {
+    /// What was recorded of a transaction, in its order.
+    pub fn outcomes(&self, transaction: TransactionId) -> Vec<Option<Outcome>> {
         let entries = self.entries.lock().expect("no panic while recording");
-        entries.iter().filter(|entry| entry.transaction == transaction).count()
+        let of_it = entries.iter().filter(|entry| entry.transaction == transaction);
+        of_it.map(|entry| entry.outcome).collect()
     }
 }
 
 impl AuditSink for Ledger {
     fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
+        if let Some(meanwhile) = self.meanwhile.get() {
+            meanwhile();
+        }
         if self.dice.happens(self.faults_in_256) {
             return Err(AuditError { place: "memory".into(), why: "the seed says so".into() });
         }
@@ -405,6 +412,7 @@ impl Scene {
             ledger: Arc::new(Ledger {
                 entries: Mutex::default(),
                 writes: AtomicU32::new(0),
+                meanwhile: OnceLock::new(),
                 dice: Dice::new(seed ^ 1),
                 faults_in_256,
             }),
