@@ -27,6 +27,7 @@ use crate::{
     },
     document::{dg2::Dg2, error::DocumentError, image::ImageError},
     limits::{REFERENCES_MAX, WATCHERS_MAX},
+    meter::Stage,
     pipeline::{ENGINE_LATE, Known, Matching, Priority, Reference, Task},
     transaction::{
         self, Closing, Ended, Opened, Opening, RegisterError, Standing,
@@ -226,6 +227,10 @@ impl Appliance {
             self.audit.must_hold(AuditEntry { outcome, reasons, end, ..entry });
         }
         self.world.meter.outcome(standing.outcome.unwrap_or(Outcome::Refer));
+        if let Some(lane) = self.lanes.set().lane(standing.lane.as_str()) {
+            let passed_us = self.world.clock.monotonic_us().saturating_sub(errand.began_us());
+            self.world.meter.stage(Stage::Passage, lane.kind(), passed_us);
+        }
         standing
     }
 
