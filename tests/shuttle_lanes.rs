@@ -177,7 +177,7 @@ impl Site {
         // Nothing but the bell may be waited for: time stands still.
         let closing = passage.run(&|_| parker.sleep());
         assert!(!self.lane.status().tapped, "the tap is closed before anybody is told");
-        self.register.close(open, &closing, &|| true)
+        self.register.close(open, &closing, &|| true).expect("a journal in memory")
     }
 
     /// The traveller leaves, whenever that is.

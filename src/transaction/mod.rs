@@ -18,7 +18,7 @@
 //! | `display.rs` | what a passenger's display says, by key, in several languages |
 //!
 //! Invariant: a transaction ends once, and its outcome is in the audit and in the journal before
-//! anybody is told; where either cannot be written, it is Refer. What a transaction holds (frame,
+//! anybody is told; where either cannot be written, it is Refer, or nothing is told. What a transaction holds (frame,
 //! references, tap) is free and zero before its outcome is told. Nothing in [`Standing`] is a score
 //! or an attack result: it may be shown to the traveller.
 //!
@@ -28,6 +28,8 @@
 
 pub mod bell;
 pub mod display;
+#[cfg(test)]
+mod faults;
 pub mod journal;
 pub mod machine;
 pub mod passage;
