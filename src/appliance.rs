@@ -562,6 +562,7 @@ impl Service for Appliance {
 
     fn housekeep(&self) {
         self.audit.catch_up();
+        self.register.catch_up();
         self.galleries.reopen();
         self.settle();
         if let Err(error) = self.audit.seal() {

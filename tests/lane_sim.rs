@@ -227,7 +227,8 @@ impl Gate {
         drop(passage);
         let standing = self
             .register
-            .close(&open, &closing, &|| clock.monotonic_us() < terms.deadline_us);
+            .close(&open, &closing, &|| clock.monotonic_us() < terms.deadline_us)
+            .expect("a journal in memory");
         assert_eq!(standing.outcome, Some(closing.outcome));
         assert_eq!(open.wait(Duration::ZERO), Some(standing));
         closing

@@ -58,6 +58,13 @@ pub(super) struct Errand {
     pub(super) deadline_us: u64,
 }
 
+impl Errand {
+    /// When its time began to run, on the appliance's clock.
+    pub(super) fn began_us(&self) -> u64 {
+        self.deadline_us.saturating_sub(self.deadline_ms.saturating_mul(1_000))
+    }
+}
+
 /// References of a verification, each with its number in the request.
 type Numbered = (Vec<usize>, Vec<Reference>);
 
@@ -101,8 +108,8 @@ impl Appliance {
             }
             Command::Lane { at, command } => self.at_lane(&errand, &at, command),
             Command::ListAffected { entered } => self.list_affected(&errand, &entered),
-            Command::PushFrame { lane, frame, external_attack } => {
-                self.push_frame(&lane, frame, external_attack)
+            Command::PushFrame { lane, frame, external_attack, offered } => {
+                self.push_frame(&lane, frame, external_attack, offered)
             }
             Command::ReadHit { hit } => self.read_hit(&errand, hit),
             Command::Regroup { gallery, subject, group } => {

@@ -27,6 +27,7 @@ use crate::{
     },
     document::{dg2::Dg2, error::DocumentError, image::ImageError},
     limits::{LET_GO_US, REFERENCES_MAX, WATCHERS_MAX},
+    meter::Stage,
     pipeline::{ENGINE_LATE, Known, Matching, Priority, Reference, Task},
     transaction::{
         self, Closing, Ended, Opened, Opening, RegisterError, Standing,
@@ -140,7 +141,7 @@ impl Appliance {
         if let Some(Err(reason)) = owed {
             closing = Closing::refer(closing.ended, reason.code);
         }
-        Ok(self.conclude(errand, &open, closing))
+        self.conclude(errand, &open, closing)
     }
 
     /// Waits for a transaction that somebody else turns; of one that has ended, its outcome.
@@ -161,12 +162,20 @@ impl Appliance {
         }
     }
 
+    /// Of one that was given up without an outcome the register tells why.
     fn wait(&self, errand: &Errand, open: &Open) -> Result<Standing, Refusal> {
         let now_us = self.world.clock.monotonic_us();
         let left = Duration::from_micros(errand.deadline_us.saturating_sub(now_us));
         let grace = Duration::from_millis(GRACE_MS) + Duration::from_micros(LET_GO_US);
-        let ended = open.wait(left + grace);
-        ended.ok_or(Refusal::Late { deadline_ms: errand.deadline_ms })
+        if let Some(ended) = open.wait(left + grace) {
+            return Ok(ended);
+        }
+        let standing = open.standing();
+        let known = self.register.standing(&standing.lane, standing.transaction)?;
+        match known.ended {
+            Some(_) => Ok(known),
+            None => Err(Refusal::Late { deadline_ms: errand.deadline_ms }),
+        }
     }
 
     /// Ends a transaction, and answers when everything that it held is free.
@@ -212,12 +221,23 @@ impl Appliance {
 
     /// Writes how it ended, then tells. Writing takes time: an Admit whose time is up before it can
     /// be told is Refer, since by then somebody else may stand at the gate.
-    fn conclude(&self, errand: &Errand, open: &Open, mut closing: Box<Closing>) -> Standing {
+    fn conclude(
+        &self,
+        errand: &Errand,
+        open: &Open,
+        mut closing: Box<Closing>,
+    ) -> Result<Standing, Refusal> {
         let entry = self.end_entry(errand, open, &closing);
         if self.write(&entry).is_err() {
             closing = Closing::refer(Ended::Interrupted, "AUDIT_UNAVAILABLE");
         }
-        let standing = self.register.close(open, &closing, &|| !self.is_late(errand));
+        let closed = self.register.close(open, &closing, &|| !self.is_late(errand));
+        let standing = closed.map_err(|error| {
+            // Whatever the audit holds of an outcome, the gate was told none.
+            let (outcome, reasons) = (None, vec!["JOURNAL_UNAVAILABLE"]);
+            self.audit.must_hold(AuditEntry { outcome, reasons, ..entry.clone() });
+            RegisterError::from(error)
+        })?;
         if standing.outcome != Some(closing.outcome) {
             // What the audit holds was not told.
             let reason = match standing.ended {
@@ -232,7 +252,11 @@ impl Appliance {
             self.audit.must_hold(AuditEntry { outcome, reasons, end, ..entry });
         }
         self.world.meter.outcome(standing.outcome.unwrap_or(Outcome::Refer));
-        standing
+        if let Some(lane) = self.lanes.set().lane(standing.lane.as_str()) {
+            let passed_us = self.world.clock.monotonic_us().saturating_sub(errand.began_us());
+            self.world.meter.stage(Stage::Passage, lane.kind(), passed_us);
+        }
+        Ok(standing)
     }
 
     fn end_entry(&self, errand: &Errand, open: &Open, closing: &Closing) -> AuditEntry {

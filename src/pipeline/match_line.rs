@@ -161,10 +161,10 @@ fn meter(desk: &Desk, job: &mut Job, reply: &Reply, done_us: u64) {
         stage(Stage::Search, spent.search_us);
     }
     stage(Stage::Decide, spent.decide_us);
-    stage(Stage::Transaction, done_us - job.submitted_us);
     if matches!(job.goal, Goal::Reference) {
         return settle(job, reply.late); // nothing was decided about anybody
     }
+    stage(Stage::Transaction, done_us - job.submitted_us);
     // What a lane's frame comes to is not what the gate is told; its transaction counts that.
     if job.facts.asked.at_lane.is_none() {
         meter.outcome(reply.verdict.outcome);

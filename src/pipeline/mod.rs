@@ -35,7 +35,8 @@
 //!
 //! `pace.rs` refuses what cannot be answered in time, `standby.rs` replaces an engine that fails,
 //! `searcher.rs` holds the one that searches for all match lines and `resident.rs` what it keeps of
-//! a gallery, `offered.rs` keeps the account of frames, `pulse.rs` notices a line that hangs.
+//! a gallery, `pulse.rs` notices a line that hangs. The account of frames is the meter's: what makes
+//! it whole travels with each frame.
 //!
 //! Absent on purpose: a way to cut an engine short. A deadline is noticed between stages; a device
 //! that hangs holds its batch, and a caller that cannot wait refers on its own; meanwhile the appliance
@@ -50,7 +51,6 @@ mod embed;
 mod engine_line;
 mod job;
 mod match_line;
-mod offered;
 mod pace;
 mod pulse;
 mod resident;
@@ -65,11 +65,12 @@ pub(crate) use decide::{AUDIT_UNAVAILABLE, ENGINE_LATE};
 pub use desk::{Desk, Refused};
 pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
-pub use offered::Offered;
 pub use pace::{Claim, Matching};
 pub(crate) use runner::Line;
 pub use runner::{Pipeline, engine_loop, match_loop};
 pub use standby::{Nobody, Standby, Supply};
+
+pub use crate::meter::Offered;
 
 use std::sync::{Arc, atomic::AtomicBool};
 

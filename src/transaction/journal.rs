@@ -12,9 +12,15 @@
 //! told of. An Admit that took so long to write that its transaction's time is up is followed by
 //! the Refer that was told.
 //!
-//! The file is written anew, and renamed into its place, when it is opened and whenever it has
-//! grown to [`JOURNAL_LINES_MAX`] lines; the newest `TRANSACTIONS_REMEMBERED` transactions stay.
-//! One process writes it.
+//! The file is written anew, and renamed into its place, when it is opened, whenever it has grown
+//! to [`JOURNAL_LINES_MAX`] lines, and after a write that failed; the newest
+//! `TRANSACTIONS_REMEMBERED` transactions stay. One process writes it.
+//!
+//! After a write that failed, nobody knows what the file holds: the line, a part of it or nothing,
+//! now and after a power cut. Nor does a later `fdatasync` that succeeds tell, since the kernel may
+//! have dropped the pages that it could not write. So the file is not added to any more
+//! ([`Journal::is_sound`]) until all of it stands anew in another file, of which the kernel has said
+//! that it is there. Cutting the line off again would be one more write to a file that fails.
 //!
 //! Assumptions about the medium: what `fdatasync` returned for is there after a power cut, and a
 //! rename is seen whole or not at all.
@@ -51,18 +57,35 @@ pub struct JournalError {
     pub why: String,
 }
 
+/// Where lines lie. Of a write that fails nothing is known, but that a text which is put in the
+/// place of another is there whole or not at all.
+pub trait Medium: Send {
+    /// Adds `lines` at the end, durably.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn append(&mut self, lines: &[u8]) -> io::Result<()>;
+
+    /// Puts `text` in the place of everything, durably.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn replace(&mut self, text: &[u8]) -> io::Result<()>;
+}
+
 /// Where transactions are remembered.
 pub struct Journal {
     /// `None` where nothing outlives the process.
-    file: Option<JournalFile>,
+    medium: Option<Box<dyn Medium>>,
+    /// The medium, in words.
+    place: String,
     lines: usize,
+    is_sound: bool,
 }
 
 struct JournalFile {
     path: PathBuf,
     file: File,
-    /// The file may end in the middle of a line, after a write that failed.
-    torn: bool,
 }
 
 /// What a journal held when it was opened.
@@ -102,7 +125,13 @@ impl Journal {
     /// A journal that ends with the process.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { file: None, lines: 0 }
+        Self { medium: None, place: String::new(), lines: 0, is_sound: true }
+    }
+
+    /// A journal on `medium`, which is called `place` and holds nothing yet.
+    #[must_use]
+    pub fn on(medium: Box<dyn Medium>, place: &str) -> Self {
+        Self { medium: Some(medium), place: place.to_owned(), lines: 0, is_sound: true }
     }
 
     /// Opens `path`, reads what it holds and writes the newest `keep` transactions anew.
@@ -113,28 +142,29 @@ impl Journal {
         let mut remembered = match read(path) {
             Ok(bytes) => parse(&bytes),
             Err(error) if error.kind() == ErrorKind::NotFound => Remembered::default(),
-            Err(error) => return Err(refused(path, "read", &error)),
+            Err(error) => return Err(refused(&path.display().to_string(), "read", &error)),
         };
         let surplus = remembered.standings.len().saturating_sub(keep);
         remembered.standings.drain(..surplus);
-        let file = create(path).map_err(|error| refused(path, "opened", &error))?;
-        let file = JournalFile { path: path.to_owned(), file, torn: false };
-        let mut journal = Self { file: Some(file), lines: 0 };
+        let file =
+            create(path).map_err(|error| refused(&path.display().to_string(), "opened", &error))?;
+        let file = JournalFile { path: path.to_owned(), file };
+        let mut journal = Self::on(Box::new(file), &path.display().to_string());
         journal.rewrite(remembered.standings.iter())?;
         Ok((journal, remembered))
-    }
-
-    /// A journal that cannot be written.
-    #[cfg(test)]
-    pub(super) fn read_only(path: &Path) -> Self {
-        let file = File::open(path).expect("a file");
-        Self { file: Some(JournalFile { path: path.to_owned(), file, torn: false }), lines: 0 }
     }
 
     /// Whether it should be written anew before the next line.
     #[must_use]
     pub fn is_long(&self) -> bool {
         self.lines >= JOURNAL_LINES_MAX
+    }
+
+    /// Whether it holds what it was given; after a write that failed, nobody knows until it was
+    /// written anew.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.is_sound
     }
 
     /// Remembers that `standing` is open.
@@ -148,15 +178,15 @@ impl Journal {
     /// Remembers how `standing` ended.
     ///
     /// # Errors
-    /// [`JournalError`]: its outcome may not be told; it is Refer.
+    /// [`JournalError`]: its outcome may not be told, and a restart may read it all the same.
     pub fn closed(&mut self, standing: &Standing) -> Result<(), JournalError> {
         closed_line(standing).map_or(Ok(()), |line| self.append(&line))
     }
 
-    /// Writes `standings` anew in the place of everything before.
+    /// Writes `standings` anew in the place of everything before, and is sound again.
     ///
     /// # Errors
-    /// [`JournalError`]; what was there before is then still there.
+    /// [`JournalError`]; then it holds either these or what was there before.
     pub fn rewrite<'a>(
         &mut self,
         standings: impl Iterator<Item = &'a Standing>,
@@ -169,37 +199,45 @@ impl Journal {
                 lines += 1;
             }
         }
-        self.lines = lines;
-        let Some(held) = &mut self.file else { return Ok(()) };
-        let replaced = replace(&held.path, &text);
-        held.file = replaced.map_err(|error| refused(&held.path, "written anew", &error))?;
-        held.torn = false;
+        if let Some(medium) = &mut self.medium {
+            self.is_sound = false; // until it has said that it is done
+            let replaced = medium.replace(&text);
+            replaced.map_err(|error| refused(&self.place, "written anew", &error))?;
+        }
+        (self.lines, self.is_sound) = (lines, true);
         Ok(())
     }
 
     fn append(&mut self, line: &Line) -> Result<(), JournalError> {
         self.lines += 1;
-        let Some(held) = &mut self.file else { return Ok(()) };
-        held.append(line).map_err(|error| refused(&held.path, "written", &error))
+        let Some(medium) = &mut self.medium else { return Ok(()) };
+        if !self.is_sound {
+            let why = "a write failed before, and it was not written anew".to_owned();
+            return Err(JournalError { place: self.place.clone(), act: "written", why });
+        }
+        let mut text = Vec::with_capacity(256);
+        encode(line, &mut text);
+        self.is_sound = false; // until it has said that it is done
+        medium.append(&text).map_err(|error| refused(&self.place, "written", &error))?;
+        self.is_sound = true;
+        Ok(())
     }
 }
 
-impl JournalFile {
-    fn append(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = Vec::with_capacity(256);
-        if self.torn {
-            text.push(b'\n'); // the broken line stands alone, this one is whole
-        }
-        encode(line, &mut text);
-        self.torn = true;
-        self.file.write_all(&text)?;
-        self.torn = false;
+impl Medium for JournalFile {
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file.write_all(lines)?;
         self.file.sync_data()
     }
+
+    fn replace(&mut self, text: &[u8]) -> io::Result<()> {
+        self.file = replace(&self.path, text)?;
+        Ok(())
+    }
 }
 
-fn refused(path: &Path, act: &'static str, error: &io::Error) -> JournalError {
-    JournalError { place: path.display().to_string(), act, why: error.to_string() }
+fn refused(place: &str, act: &'static str, error: &io::Error) -> JournalError {
+    JournalError { place: place.to_owned(), act, why: error.to_string() }
 }
 
 fn opened_line(standing: &Standing) -> Line {
@@ -279,8 +317,7 @@ pub fn parse(bytes: &[u8]) -> Remembered {
 /// The first outcome stands, but for an Admit that Refer follows: its time was up when it was
 /// written, and nobody was told of it.
 fn settle(known: &mut Standing, closed: Standing) {
-    let withheld =
-        known.outcome == Some(Outcome::Admit) && closed.outcome == Some(Outcome::Refer);
+    let withheld = known.outcome == Some(Outcome::Admit) && closed.outcome == Some(Outcome::Refer);
     if known.ended == Some(Ended::Interrupted) || withheld {
         let (ended, outcome, display) = (closed.ended, closed.outcome, closed.display);
         *known = Standing { ended, outcome, display, ..known.clone() };

@@ -138,6 +138,20 @@ fn the_rules_name_what_is_exposed() {
 }
 
 #[test]
+fn a_camera_that_films_nobody_loses_nothing() {
+    let (recording, _) = rules("prometheus/recording.yml");
+    for text in dashboard_expressions().into_iter().chain([recording]) {
+        for (at, _) in text.match_indices("reason!") {
+            let kept = &text[at..];
+            assert!(
+                kept.starts_with("reason!~\"newer|cancelled|no-traveller\""),
+                "another share of lost frames than everywhere else: {kept}"
+            );
+        }
+    }
+}
+
+#[test]
 fn every_alert_has_a_test_in_which_it_fires() {
     let (alerts, _) = rules("prometheus/alerts.yml");
     let tests = text("prometheus/tests.yml");

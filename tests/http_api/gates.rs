@@ -21,9 +21,7 @@ use portcullis::{
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{
-        Answer, Server, Setup, WallClock, face, head, image, picture, post, verify_body,
-    },
+    harness::{Answer, Server, Setup, WallClock, face, head, image, picture, post, verify_body},
     scene::Shows,
 };
 
@@ -147,6 +145,31 @@ fn the_traveller_is_admitted_and_the_same_id_gets_the_same_answer() {
     let other = "/v1/lanes/gate-2/transactions";
     server.post_json(other, &opening(1, 1)).problem(409, "TRANSACTION_OTHER_LANE");
     server.get(&format!("{other}/{}?purpose=boarding", id(1))).problem(404, "TRANSACTION_UNKNOWN");
+}
+
+#[test]
+fn a_traveller_is_counted_once_and_a_prepared_reference_is_nobody() {
+    let server = Server::start(setup());
+    // Nobody looks at the camera for a while: many frames are judged.
+    while_pushing(&server, "gate-1", &picture(Shows::Nobody, 1), Some(0.1), || {
+        let deadline = "Portcullis-Deadline-Ms: 1500\r\n";
+        let standing = send(&server, GATE, deadline, &opening(1, 1)).ok(200);
+        is(&standing, "timed-out", "retry", "look-at-camera");
+    });
+    let metrics = String::from_utf8(server.get("/metrics").body).expect("text");
+    let count = |stage: &str, kind: &str| -> Option<u64> {
+        let labels = format!("{{stage=\"{stage}\",lane_kind=\"{kind}\"}}");
+        let series = format!("portcullis_stage_seconds_count{labels} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&series))?;
+        Some(line.parse().expect("a count"))
+    };
+    assert_eq!(count("passage", "http"), Some(1), "{metrics}");
+    assert!(count("transaction", "http") >= Some(1), "each frame is one");
+    assert_eq!(count("capture", "request"), Some(1), "the reference was decoded");
+    assert_eq!(count("transaction", "request"), None, "and nobody asked for a decision on it");
+    let sum = "portcullis_stage_seconds_sum{stage=\"passage\",lane_kind=\"http\"} ";
+    let sum = metrics.lines().find_map(|line| line.strip_prefix(sum)).expect("a sum");
+    assert!(sum.parse::<f64>().expect("seconds") >= 1.5, "until the outcome was told: {sum}");
 }
 
 #[test]
