@@ -310,6 +310,18 @@ impl Register {
         ended
     }
 
+    /// As [`Self::close`] for whoever could not: as it ended, where it has.
+    ///
+    /// # Errors
+    /// As [`Self::close`].
+    pub fn abandon(&self, open: &Open, closing: &Closing) -> Result<Standing, JournalError> {
+        let standing = open.standing();
+        if standing.ended.is_some() {
+            return Ok(standing);
+        }
+        self.close(open, closing, &|| true)
+    }
+
     /// How a transaction of a lane stands, or stood.
     ///
     /// # Errors
