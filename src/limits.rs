@@ -124,7 +124,7 @@ pub const TRANSACTIONS_REMEMBERED: usize = 16_384;
 /// Lines after which the journal of transactions is written anew; two for each that is remembered
 /// stay.
 pub const JOURNAL_LINES_MAX: usize = 4 * TRANSACTIONS_REMEMBERED;
-/// Largest journal of transactions that is read, in bytes; a line has at most 200.
+/// Largest journal of transactions that is read, in bytes; a line has at most 250.
 pub const JOURNAL_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Callers that watch one transaction.
 pub const WATCHERS_MAX: usize = 8;

@@ -52,6 +52,8 @@ pub struct Standing {
     pub lane: LaneId,
     /// Which attempt of the same traveller it is, from 1.
     pub attempt: u8,
+    /// The attempt before it, which no other may follow.
+    pub retry_of: Option<TransactionId>,
     /// How it ended; `None` while it is open.
     pub ended: Option<Ended>,
     /// What the gate does; `None` while it is open.
