@@ -210,10 +210,15 @@ impl Gate {
             next(self, &open);
             let turned_us = clock.monotonic_us();
             match passage.turn() {
-                Turn::Ended(closing) => break closing,
+                Turn::Ended(closing) => {
+                    let in_time = turned_us < terms.deadline_us;
+                    assert!(in_time || closing.outcome != Outcome::Admit, "nobody is let in late");
+                    break closing;
+                }
                 Turn::Again | Turn::Sleep { .. } => {
                     // A frame that an engine works on may hold the end back, nothing else may.
-                    let until_us = terms.deadline_us + if self.desk.is_empty() { 0 } else { LET_GO_US };
+                    let until_us =
+                        terms.deadline_us + if self.desk.is_empty() { 0 } else { LET_GO_US };
                     assert!(turned_us < until_us, "it ends when its time is up");
                 }
             }
@@ -221,7 +226,12 @@ impl Gate {
         // Before anybody is told: nothing of the traveller is left in the pipeline.
         if !self.hangs {
             let slots = &self.scene.slots;
-            assert_eq!((slots.free(), slots.residue_bytes()), (SLOTS, 0), "{}", closing.ended.name());
+            assert_eq!(
+                (slots.free(), slots.residue_bytes()),
+                (SLOTS, 0),
+                "{}",
+                closing.ended.name()
+            );
             assert!(self.desk.is_empty());
         }
         drop(passage);
@@ -268,6 +278,11 @@ fn simulate(seed: u64, faulty: bool) -> [u32; 3] {
             assert_eq!(closing.ended, Ended::Decided);
             let chosen = closing.chosen.as_ref().expect("a frame decided");
             assert!(matches!(chosen.attack, Attack::Score(score) if score < 0.5));
+            // The frame that decided is the traveller's: nobody else matches the passport.
+            let compared = &chosen.comparisons;
+            assert!(compared.len() == 1 && compared[0].matched, "it shows somebody else");
+            let entries = gate.scene.ledger.outcomes(chosen.transaction);
+            assert_eq!(entries, [Some(Outcome::Admit)], "the audit knows the frame");
         }
         assert!(!closing.reasons.is_empty());
         gate.leave_nothing();

@@ -6,6 +6,8 @@ use clap::Args;
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
 use super::{Ended, Failure, Outcome, Scene, local};
+#[cfg(doc)]
+use crate::limits::{DRAIN_GRACE_MS, LANE_STOP_MS};
 use crate::{
     appliance::{Appliance, World},
     command::Service,
@@ -16,8 +18,6 @@ use crate::{
     keys::secret::Tokens,
     limits::LAST_MS_MAX,
 };
-#[cfg(doc)]
-use crate::limits::{DRAIN_GRACE_MS, LANE_STOP_MS};
 
 /// How often what has expired is erased.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);

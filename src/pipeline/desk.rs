@@ -145,7 +145,7 @@ impl Desk {
             None => {
                 let (frames, matching) = (order.images(), order.task.matching());
                 self.claim(frames, matching, order.priority, order.deadline_us)
-            },
+            }
         };
         let claim = match claim {
             Ok(claim) => claim,

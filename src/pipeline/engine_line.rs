@@ -139,7 +139,8 @@ impl EngineLine {
             self.embed_batch(now_us);
             return true;
         }
-        let (rest_us, most) = (self.desk.pace.rest_us(false, now_us), self.stages.detect.batch_max());
+        let (rest_us, most) =
+            (self.desk.pace.rest_us(false, now_us), self.stages.detect.batch_max());
         self.to_detect.step(now_us, true, rest_us, most, &mut self.batch);
         if self.batch.is_empty() {
             return expired;
