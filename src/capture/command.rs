@@ -39,6 +39,8 @@ const WAIT_NS: i64 = 100_000_000;
 
 /// Time between two looks at whether a program whose output has ended has ended, too.
 const MOMENT_US: u64 = 10_000;
+/// So many looks at a program that was killed, before it is left to the system.
+const KILL_LOOKS: u64 = KILL_MS_MAX * 1_000 / MOMENT_US;
 
 /// What the program writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,7 +248,7 @@ impl Drop for Running {
 
 /// Buries the child when it has died, or dies within [`KILL_MS_MAX`].
 fn is_gone(child: &mut Child) -> bool {
-    for _ in 0..KILL_MS_MAX.saturating_mul(1_000) / MOMENT_US {
+    for _ in 0..KILL_LOOKS {
         match child.try_wait() {
             Ok(None) => std::thread::park_timeout(Duration::from_micros(MOMENT_US)),
             Ok(Some(_)) | Err(_) => return true,

@@ -6,8 +6,6 @@ use clap::Args;
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
 use super::{Ended, Failure, Outcome, Scene, local};
-#[cfg(doc)]
-use crate::limits::{DRAIN_GRACE_MS, LANE_STOP_MS};
 use crate::{
     appliance::{Appliance, World},
     command::Service,
@@ -77,9 +75,8 @@ impl Host {
     }
 
     /// Waits for `until`; then lets open requests end and stops. One time is set for all of it:
-    /// `limits.drain_ms` for what is in flight, then moments ([`DRAIN_GRACE_MS`], [`LANE_STOP_MS`],
-    /// [`LAST_MS_MAX`]) in which whatever hangs is left behind, so that a supervisor's patience can
-    /// be longer.
+    /// `limits.drain_ms` for what is in flight, then five seconds in which whatever hangs (an
+    /// engine, a lane's program, a caller) is left behind, so that a supervisor can be more patient.
     pub(super) fn run<T>(self, until: impl Future<Output = T>) -> Result<T, Failure> {
         let Self { runtime, appliance, stop, mut served, .. } = self;
         let ended = runtime.block_on(async {

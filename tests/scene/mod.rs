@@ -54,8 +54,8 @@ const GRIDS: [(usize, usize); 3] = [(8, 256), (16, 64), (32, 16)];
 const LANDMARKS_PX: [[f32; 2]; 5] =
     [[46.3, 59.7], [81.5, 59.5], [64.0, 79.7], [49.5, 100.4], [78.7, 100.2]];
 
-/// The attack score of a face that is one.
-pub const BONA_FIDE: f32 = 0.1;
+/// The attack score of a face that is one; exact, as is what remains of one.
+pub const BONA_FIDE: f32 = 0.125;
 /// Search engines that stand by.
 const SPARE_SEARCHES: u64 = 3;
 
