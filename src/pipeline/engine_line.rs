@@ -149,11 +149,14 @@ impl EngineLine {
         true
     }
 
-    /// Lets go of every frame whose deadline has passed, wherever it waits; whether there was one.
+    /// Lets go of every frame whose deadline has passed, or for which nobody waits any more, wherever
+    /// it waits itself; whether there was one.
     fn expire(&mut self, now_us: u64) -> bool {
         let judged_us = self.desk.judged_us(now_us);
-        self.to_detect.overdue(judged_us, &mut self.batch);
-        self.to_embed.overdue(judged_us, &mut self.batch);
+        let table = &self.desk.table;
+        let is_given_up = |item: &Item| table.with(item.ticket, |job| job.is_given_up());
+        self.to_detect.over(judged_us, is_given_up, &mut self.batch);
+        self.to_embed.over(judged_us, is_given_up, &mut self.batch);
         let expired = !self.batch.is_empty();
         for item in self.batch.drain(..) {
             self.desk.table.with(item.ticket, |job| job.is_sound_at(judged_us));
