@@ -61,7 +61,7 @@ pub(crate) fn run(asked: &Arguments) -> Result<bool, Wrong> {
     let place = &asked.place;
     let driven = own::drive(place, Needs::default())?;
     // The same appliance again, asked with a deadline that a queue can miss.
-    let at = driven.questions.address;
+    let at = driven.questions.target.address;
     let hurried = place.running_at(at).within(asked.overload_deadline_ms);
     let pressed = own::drive(&hurried, Needs::default())?;
     let limits = Limits::measured(&driven, if asked.smoke { 1.0 } else { CAPACITY_S })?;
@@ -90,22 +90,20 @@ pub(crate) fn run(asked: &Arguments) -> Result<bool, Wrong> {
     let (mut poisson, plan) = one("poisson-80", Pattern::Poisson, 0.8)?;
     let service = Service::measured(asked.servers, limits.capacity_per_s, limits.alone_us);
     poisson.simulation = Some(Simulation::of(&plan, service, place.seed));
-    let (mut overload, _) = one("overload-150", Pattern::Poisson, 1.5)?;
+    let (overload, _) = one("overload-150", Pattern::Poisson, 1.5)?;
     let mut verdicts = vec![overhead(&seventy), constant_tail(&constant), poisson_tail(&poisson)];
     verdicts.extend(overloaded(&overload, limits.capacity_per_s));
     let runs = [&seventy, &constant, &poisson, &overload];
     verdicts.push(right(&runs));
-    if let Some(pairs) = &asked.kept.pairs {
-        let told = accuracy::run(&driven.questions, pairs)?;
-        verdicts.push(Verdict {
-            what: "no wrong decision in the accuracy run".to_owned(),
-            measured: format!("{} wrong", told.wrong),
-            kept: told.wrong == 0,
-        });
-        overload.accuracy = Some(told.document());
-    }
+    let checked = accuracy::run(&driven.questions, asked.kept.pairs.as_deref())?;
+    verdicts.push(Verdict {
+        what: "no wrong decision in the accuracy run".to_owned(),
+        measured: checked.line(),
+        kept: checked.is_right(),
+    });
     let kept = asked.smoke || verdicts.iter().all(|verdict| verdict.kept);
-    let runs = vec![seventy, constant, poisson, overload];
+    let mut runs = vec![seventy, constant, poisson, overload];
+    runs.iter_mut().for_each(|run| run.accuracy = checked.clone());
     let title = asked.kept.name.clone();
     finish(&asked.kept, Page { title, runs, verdicts, ..Page::default() })?;
     Ok(kept)
@@ -251,7 +249,7 @@ mod tests {
             figures,
             books: Some(books),
             simulation: None,
-            accuracy: None,
+            accuracy: accuracy::Checked::None { why: "a test".to_owned() },
         }
     }
 
