@@ -98,6 +98,11 @@ const DEVICE: Family = family(
 );
 const DEVICE_THREADS: Family =
     family("portcullis_device_threads", "Compute threads of the engine on the host.", &[]);
+const TURN_SECONDS: Family = family(
+    "portcullis_turn_seconds",
+    "Whole seconds that the longest turn of the pipeline under way has taken.",
+    &[],
+);
 const MEMORY_BYTES: Family =
     family("portcullis_memory_resident_bytes", "Memory of the process that is resident.", &[]);
 const BUILD: Family = family(
@@ -312,6 +317,7 @@ pub struct Meter {
     device: IntGaugeVec,
     device_threads: IntGauge,
     memory_bytes: IntGauge,
+    turn_s: IntGauge,
 }
 
 labels! {
@@ -398,6 +404,7 @@ impl Meter {
             device: declaring.gauge_family(&DEVICE),
             device_threads: declaring.gauge(&DEVICE_THREADS),
             memory_bytes: declaring.gauge(&MEMORY_BYTES),
+            turn_s: declaring.gauge(&TURN_SECONDS),
             registry: declaring.0,
         }
     }
@@ -479,6 +486,11 @@ impl Meter {
     /// Sets the resident memory of the process.
     pub fn memory_bytes(&self, bytes: u64) {
         set(&self.memory_bytes, bytes);
+    }
+
+    /// Sets what the longest turn of the pipeline under way has taken, in whole seconds.
+    pub fn turn_s(&self, seconds: u64) {
+        set(&self.turn_s, seconds);
     }
 
     /// Quantiles of a stage so far, over all kinds of lanes.

@@ -29,13 +29,13 @@ use portcullis::{
     meter::{LaneKind, Shed},
     ops::tile::TileLayout,
     pipeline::{
-        Claim, Desk, EngineLine, MatchLine, Matching, Offered, Order, Pipeline, Priority, Reference, Refused,
-        Reply, Task, slot::Captured,
+        Claim, Desk, EngineLine, MatchLine, Matching, Offered, Order, Pipeline, Priority,
+        Reference, Refused, Reply, Task, slot::Captured,
     },
     time::{Clock, SimulatedClock, SystemClock},
-    types::{Action, CaptureFact, Outcome, SubjectId, TransactionId},
+    types::{Action, Attack, CaptureFact, Outcome, SubjectId, TransactionId},
 };
-use scene::{Dice, Scene, Shows, picture};
+use scene::{BONA_FIDE, Dice, Scene, Shows, picture};
 
 const SEEDS: u64 = 200;
 const SEEDS_LONG: u64 = 10_000;
@@ -114,8 +114,10 @@ impl Sim {
         let (pace, ticking) = (Dice::new(seed ^ 3), Arc::clone(&clock));
         let meanwhile = Arc::new(move || ticking.advance_us(u64::from(pace.below(9_000))));
         let faults_in_256 = if faulty { 12 } else { 0 };
-        let (scene, parts) =
-            Scene::new(12, seed, faults_in_256, Arc::clone(&clock) as Arc<dyn Clock>, meanwhile);
+        let (scene, parts) = {
+            let clock = Arc::clone(&clock) as Arc<dyn Clock>;
+            Scene::with_attack_detection(12, seed, faults_in_256, clock, meanwhile)
+        };
         // What is judged in time may be recorded too late.
         let (pace, ticking) = (Dice::new(seed ^ 4), Arc::clone(&clock));
         let medium = move || ticking.advance_us(u64::from(pace.below(3_000)));
@@ -180,6 +182,8 @@ impl Sim {
             0 => Shows::Nobody,
             1 => Shows::Two,
             2 if self.faulty => Shows::FAULTS[self.dice.below(5) as usize],
+            3 if self.faulty => Shows::ATTACKS[self.dice.below(4) as usize],
+            3 => Shows::Spoof,
             _ => Shows::Face,
         }
     }
@@ -264,7 +268,7 @@ impl Sim {
                 Reference::Template(self.scene.template(other))
             } else {
                 let shows = self.shows();
-                if shows != Shows::Face {
+                if !shows.is_face() {
                     hope = Hope::NoAdmit;
                 }
                 Reference::Image(self.picture(shows, other)?)
@@ -409,6 +413,7 @@ fn check(reply: &Reply, hope: Hope, late: bool, faulty: bool, scene: &Scene) {
         assert_ne!(hope, Hope::NoAdmit, "{verdict:?}");
         assert!(!late, "an answer after its deadline admits nobody");
         assert_eq!(reply.probe, CaptureFact::Usable);
+        assert_eq!(reply.attack, Attack::Score(BONA_FIDE), "of the very frame");
     }
     if !faulty && !late && hope == Hope::Admit && code != "ENGINE_LATE" {
         assert_eq!(verdict.outcome, Outcome::Admit, "{verdict:?}");

@@ -177,6 +177,7 @@ impl Site {
         // Nothing but the bell may be waited for: time stands still.
         let closing = passage.run(&|_| parker.sleep());
         assert!(!self.lane.status().tapped, "the tap is closed before anybody is told");
+        assert_eq!(self.slots.free(), 1, "no frame is held any more, either");
         self.register.close(open, &closing, &|| true).expect("a journal in memory")
     }
 

@@ -525,6 +525,7 @@ impl Appliance {
             presentation: Presentation::default(),
             slots_us,
             claim: Some(claim),
+            given_up: None, // whoever asked waits until the deadline
         };
         let (answer, answered) = mpsc::sync_channel(1);
         // A caller that has gone does not hear its answer; the audit has it.

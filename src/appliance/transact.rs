@@ -4,11 +4,12 @@
 //! free again, before the first frame is looked at. What is enrolled is looked up for every frame.
 //!
 //! Invariant: audit, then journal, then answer. A transaction whose passage panics, or whose end
-//! cannot be written, or is written only when its time is up, is Refer.
+//! cannot be written, or is written only when its time is up, is Refer. Whatever fails, its lane is
+//! free afterwards.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -26,7 +27,7 @@ use crate::{
         Scope,
     },
     document::{dg2::Dg2, error::DocumentError, image::ImageError},
-    limits::{REFERENCES_MAX, WATCHERS_MAX},
+    limits::{LET_GO_US, REFERENCES_MAX, WATCHERS_MAX},
     meter::Stage,
     pipeline::{ENGINE_LATE, Known, Matching, Priority, Reference, Task},
     transaction::{
@@ -122,21 +123,44 @@ impl Appliance {
         if let Some(Listener(listener)) = listener {
             open.watch(listener);
         }
+        // Who stops the appliance says so first and then tells everybody who is open: whoever opens
+        // meanwhile has seen the one or hears the other.
+        if self.stopping.load(Ordering::SeqCst) {
+            open.bell.tell(Told::Stop);
+        }
         let began_s = self.world.clock.civil_s();
         // Unwind safety: the passage is dropped with all that it holds, and nothing of it is used.
-        let ended =
-            catch_unwind(AssertUnwindSafe(|| self.pass(errand, lane, &open, against, &parker)));
-        let mut closing =
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            let closing = self.pass(errand, lane, &open, against, &parker);
+            self.with_owed(errand, began_s, closing)
+        }));
+        let closing =
             ended.unwrap_or_else(|_| Closing::refer(Ended::Interrupted, "TRANSACTION_FAILED"));
+        // Unwind safety: what is written stands, and what was not told yet is told as Refer.
+        let concluded = catch_unwind(AssertUnwindSafe(|| self.conclude(errand, &open, closing)));
+        concluded.unwrap_or_else(|_| self.abandon(errand, &open))
+    }
+
+    /// Carries out what the decision owes; Refer where that is not possible.
+    fn with_owed(&self, errand: &Errand, began_s: i64, closing: Box<Closing>) -> Box<Closing> {
+        let Some(reply) = closing.chosen.as_deref() else { return closing };
         let admits = closing.outcome == Outcome::Admit;
-        let owed = closing
-            .chosen
-            .as_deref()
-            .map(|reply| self.carry_out_owed(errand, (began_s, None), reply, admits));
-        if let Some(Err(reason)) = owed {
-            closing = Closing::refer(closing.ended, reason.code);
+        match self.carry_out_owed(errand, (began_s, None), reply, admits) {
+            Ok(()) => closing,
+            Err(reason) => Closing::refer(closing.ended, reason.code),
         }
-        self.conclude(errand, &open, closing)
+    }
+
+    /// Ends a transaction whose end could not be written for a panic: its lane is for the next
+    /// traveller. What it told already stands.
+    fn abandon(&self, errand: &Errand, open: &Open) -> Result<Standing, Refusal> {
+        let closing = Closing::refer(Ended::Interrupted, "TRANSACTION_FAILED");
+        if open.standing().ended.is_none() {
+            let entry = || self.audit.must_hold(self.end_entry(errand, open, &closing));
+            // Unwind safety: what a sink that panics again has not taken is owed.
+            let _ = catch_unwind(AssertUnwindSafe(entry));
+        }
+        Ok(self.register.abandon(open, &closing).map_err(RegisterError::from)?)
     }
 
     /// Waits for a transaction that somebody else turns; of one that has ended, its outcome.
@@ -161,7 +185,8 @@ impl Appliance {
     fn wait(&self, errand: &Errand, open: &Open) -> Result<Standing, Refusal> {
         let now_us = self.world.clock.monotonic_us();
         let left = Duration::from_micros(errand.deadline_us.saturating_sub(now_us));
-        if let Some(ended) = open.wait(left + Duration::from_millis(GRACE_MS)) {
+        let grace = Duration::from_millis(GRACE_MS) + Duration::from_micros(LET_GO_US);
+        if let Some(ended) = open.wait(left + grace) {
             return Ok(ended);
         }
         let standing = open.standing();

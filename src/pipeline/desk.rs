@@ -19,6 +19,7 @@ use super::{
     Claim, Matching, Order, Priority, Reply,
     job::{Job, JobTable},
     pace::Pace,
+    pulse::Pulses,
 };
 use crate::{
     limits::{GATE_TRANSACTIONS, TRANSACTIONS_MAX},
@@ -84,6 +85,7 @@ pub struct Desk {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) meter: Arc<Meter>,
     pub(super) pace: Arc<Pace>,
+    pub(super) pulses: Pulses,
     calibration: Arc<Calibration>,
     stopping: AtomicBool,
     /// From when on nothing is worked on any more, only answered.
@@ -103,6 +105,7 @@ impl Desk {
             clock,
             meter,
             pace: Arc::default(),
+            pulses: Pulses::default(),
             calibration,
             stopping: AtomicBool::new(false),
             drained_us: AtomicU64::new(u64::MAX),
@@ -152,7 +155,7 @@ impl Desk {
             None => {
                 let (frames, matching) = (order.images(), order.task.matching());
                 self.claim(frames, matching, order.priority, order.deadline_us)
-            },
+            }
         };
         let claim = match claim {
             Ok(claim) => claim,
@@ -199,6 +202,12 @@ impl Desk {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.stopping.load(Ordering::SeqCst) && self.table.is_empty()
+    }
+
+    /// How long the longest turn under way has taken: far more than any batch when a line hangs.
+    #[must_use]
+    pub fn longest_turn_us(&self) -> u64 {
+        self.pulses.longest_us(self.clock.monotonic_us())
     }
 
     /// Whether a transaction is in flight.

@@ -21,6 +21,7 @@ use super::{
     desk::Desk,
     detect::{Detect, Seen, Sight},
     embed::Embed,
+    pulse::Pulse,
     slot::Captured,
     standby::{Supply, is_lost},
 };
@@ -84,6 +85,7 @@ pub struct EngineLine {
     /// Counts batches.
     number: u64,
     seen: Vec<Seen>,
+    pulse: Arc<Pulse>,
 }
 
 impl EngineLine {
@@ -91,6 +93,7 @@ impl EngineLine {
         Self {
             to_detect: Batcher::new(slots),
             to_embed: Batcher::new(slots),
+            pulse: desk.pulses.another(),
             desk,
             stages,
             // Everything that waits may be overdue at once.
@@ -103,15 +106,18 @@ impl EngineLine {
 
     /// Works on one batch. False when there was nothing to do.
     pub fn turn(&mut self) -> bool {
+        self.pulse.begins(self.desk.clock.monotonic_us());
         // Unwind safety: whatever was being worked on is thrown away and wiped by `abandon`.
         let turned = catch_unwind(AssertUnwindSafe(|| self.work()));
-        turned.unwrap_or_else(|_| {
+        let worked = turned.unwrap_or_else(|_| {
             self.desk.meter.restart(Part::Stage);
             self.abandon();
             // Unwind safety: a supply that panics has installed nothing.
             let _ = catch_unwind(AssertUnwindSafe(|| self.stages.restart()));
             true
-        })
+        });
+        self.pulse.ends();
+        worked
     }
 
     /// Zeroes the networks' buffers; done after every batch, and once more before the end.
@@ -133,7 +139,8 @@ impl EngineLine {
             self.embed_batch(now_us);
             return true;
         }
-        let (rest_us, most) = (self.desk.pace.rest_us(false, now_us), self.stages.detect.batch_max());
+        let (rest_us, most) =
+            (self.desk.pace.rest_us(false, now_us), self.stages.detect.batch_max());
         self.to_detect.step(now_us, true, rest_us, most, &mut self.batch);
         if self.batch.is_empty() {
             return expired;

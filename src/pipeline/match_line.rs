@@ -19,11 +19,12 @@ use super::{
     decide::Decide,
     desk::Desk,
     job::{Goal, Job},
+    pulse::Pulse,
     search::Search,
 };
 use crate::{
     limits::SEARCH_PROBES_MAX,
-    meter::{AttackFinding, Fate, LaneKind, Part, Stage},
+    meter::{AttackFinding, Fate, LaneKind, Part, Shed, Stage},
     policy::ATTACK_SUSPECTED,
     types::{Attack, CaptureFact, EngineFact, Outcome},
 };
@@ -36,11 +37,13 @@ pub struct MatchLine {
     tickets: Vec<u32>,
     jobs: Vec<Job>,
     replies: Vec<Reply>,
+    pulse: Arc<Pulse>,
 }
 
 impl MatchLine {
     pub(super) fn new(desk: Arc<Desk>, search: Search, decide: Decide) -> Self {
         Self {
+            pulse: desk.pulses.another(),
             desk,
             search,
             decide,
@@ -68,6 +71,7 @@ impl MatchLine {
         if self.jobs.is_empty() {
             return false;
         }
+        self.pulse.begins(self.desk.clock.monotonic_us());
         self.search();
         let (began_us, done_us) = self.decide();
         let jobs = self.tickets.drain(..).zip(self.jobs.drain(..));
@@ -76,6 +80,7 @@ impl MatchLine {
             reply.late = job.engine == EngineFact::Late || done_us >= job.deadline_us;
             answer(&self.desk, ticket, &mut job, reply, done_us);
         }
+        self.pulse.ends();
         true
     }
 
@@ -176,9 +181,14 @@ fn meter(desk: &Desk, job: &mut Job, reply: &Reply, done_us: u64) {
 
 /// Counts its frames.
 fn settle(job: &mut Job, late: bool) {
-    let fate = if late { Fate::Late } else { Fate::Answered };
-    let offered = job.samples.iter_mut().filter_map(|sample| sample.offered.take());
-    offered.for_each(|offered| offered.worked_on(fate));
+    let is_cancelled = job.engine == EngineFact::Late && job.is_given_up();
+    for offered in job.samples.iter_mut().filter_map(|sample| sample.offered.take()) {
+        match (is_cancelled, late) {
+            (true, _) => offered.shed(Shed::Cancelled),
+            (false, true) => offered.worked_on(Fate::Late),
+            (false, false) => offered.worked_on(Fate::Answered),
+        }
+    }
 }
 
 /// What presentation attack detection came to; never the score.

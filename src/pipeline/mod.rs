@@ -35,10 +35,12 @@
 //!
 //! `pace.rs` refuses what cannot be answered in time, `standby.rs` replaces an engine that fails,
 //! `searcher.rs` holds the one that searches for all match lines and `resident.rs` what it keeps of
-//! a gallery. The account of frames is the meter's: what makes it whole travels with each frame.
+//! a gallery, `pulse.rs` notices a line that hangs. The account of frames is the meter's: what makes
+//! it whole travels with each frame.
 //!
 //! Absent on purpose: a way to cut an engine short. A deadline is noticed between stages; a device
-//! that hangs holds its batch, and a caller that cannot wait refers on its own.
+//! that hangs holds its batch, and a caller that cannot wait refers on its own; meanwhile the appliance
+//! says that it is not ready.
 
 mod attack;
 mod batch;
@@ -50,6 +52,7 @@ mod engine_line;
 mod job;
 mod match_line;
 mod pace;
+mod pulse;
 mod resident;
 mod runner;
 mod search;
@@ -63,12 +66,13 @@ pub use desk::{Desk, Refused};
 pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
 pub use pace::{Claim, Matching};
+pub(crate) use runner::Line;
 pub use runner::{Pipeline, engine_loop, match_loop};
 pub use standby::{Nobody, Standby, Supply};
 
 pub use crate::meter::Offered;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use crate::{
     audit::AuditSink,
@@ -186,6 +190,9 @@ pub struct Order {
     pub slots_us: u64,
     /// The engines' time that was claimed for it before; `None` to claim it when it is submitted.
     pub claim: Option<Claim>,
+    /// Set when nobody waits for its answer any more: it is then let go of at the next stage, as if
+    /// its deadline had passed. `None` where somebody always does.
+    pub given_up: Option<Arc<AtomicBool>>,
 }
 
 impl Order {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! {"opened":{"transaction":"…","lane":"gate-1","attempt":1}}
+//! {"opened":{"transaction":"…","lane":"gate-1","attempt":2,"retry_of":"…"}}
 //! {"closed":{"transaction":"…","ended":"decided","outcome":"admit","display":"go-ahead"}}
 //! ```
 //!
@@ -110,6 +111,8 @@ struct OpenedLine {
     transaction: String,
     lane: String,
     attempt: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_of: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -245,6 +248,7 @@ fn opened_line(standing: &Standing) -> Line {
         transaction: standing.transaction.to_string(),
         lane: standing.lane.to_string(),
         attempt: standing.attempt,
+        retry_of: standing.retry_of.map(|earlier| earlier.to_string()),
     })
 }
 
@@ -332,6 +336,10 @@ fn standing_of(line: &[u8]) -> Option<(Standing, bool)> {
                 transaction: opened.transaction.parse().ok()?,
                 lane: opened.lane.parse().ok()?,
                 attempt: opened.attempt,
+                retry_of: match opened.retry_of {
+                    Some(earlier) => Some(earlier.parse().ok()?),
+                    None => None,
+                },
                 ended: None,
                 outcome: None,
                 display: Display::AskOfficer,
@@ -348,6 +356,7 @@ fn standing_of(line: &[u8]) -> Option<(Standing, bool)> {
                 transaction: closed.transaction.parse().ok()?,
                 lane: "none".parse().ok()?,
                 attempt: 0,
+                retry_of: None,
                 ended: Some(ended),
                 outcome: Some(outcome),
                 display: Display::of_key(&closed.display)?,
@@ -394,6 +403,7 @@ mod tests {
             transaction: TransactionId::from_bytes([number; 16]),
             lane: "gate-1".parse().expect("a name"),
             attempt: 1,
+            retry_of: None,
             ended: None,
             outcome: None,
             display: Display::LookAtCamera,

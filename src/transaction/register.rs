@@ -210,6 +210,7 @@ impl Register {
     pub fn new(journal: Journal, remembered: Remembered) -> Self {
         let mut known = Known::default();
         for standing in remembered.standings {
+            known.retried.extend(standing.retry_of);
             known.order.push_back(standing.transaction);
             known.ended.insert(standing.transaction, standing);
         }
@@ -232,6 +233,7 @@ impl Register {
                 transaction: opening.transaction,
                 lane: opening.lane.clone(),
                 attempt: known.attempt(opening)?,
+                retry_of: opening.retry_of,
                 ended: None,
                 outcome: None,
                 display: Display::LookAtCamera,
@@ -308,6 +310,18 @@ impl Register {
             Err(_) => open.withdraw(),
         }
         ended
+    }
+
+    /// As [`Self::close`] for whoever could not: as it ended, where it has.
+    ///
+    /// # Errors
+    /// As [`Self::close`].
+    pub fn abandon(&self, open: &Open, closing: &Closing) -> Result<Standing, JournalError> {
+        let standing = open.standing();
+        if standing.ended.is_some() {
+            return Ok(standing);
+        }
+        self.close(open, closing, &|| true)
     }
 
     /// How a transaction of a lane stands, or stood.
@@ -579,6 +593,27 @@ mod tests {
         let open = new(&register, &opening(50, "gate-1", None));
         close(&register, &open, Outcome::Refer);
         assert!(no_retry(103, 50), "referred");
+    }
+
+    #[test]
+    fn a_restart_does_not_offer_a_retry_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("transactions.jsonl");
+        let (journal, remembered) = Journal::open(&path, 10).expect("a new file");
+        let register = Register::new(journal, remembered);
+        let open = new(&register, &opening(1, "gate-1", None));
+        close(&register, &open, Outcome::Retry);
+        let open = new(&register, &opening(2, "gate-1", Some(1)));
+        close(&register, &open, Outcome::Refer);
+        drop(register);
+        // Written anew by each start: what follows what must outlive that, too.
+        for number in [3, 4] {
+            let (journal, remembered) = Journal::open(&path, 10).expect("the same file");
+            let register = Register::new(journal, remembered);
+            let wish = opening(number, "gate-1", Some(1));
+            let refused = register.open(&wish, bell());
+            assert!(matches!(refused, Err(RegisterError::NoRetry { .. })), "start {number}");
+        }
     }
 
     #[test]

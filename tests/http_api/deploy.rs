@@ -8,6 +8,7 @@ use std::{
     process::Command,
 };
 
+use portcullis::limits::{DRAIN_GRACE_MS, LANE_STOP_MS, LAST_MS_MAX, STOP_MS_MAX};
 use serde_json::Value;
 
 use crate::{
@@ -188,6 +189,15 @@ fn unit(folder: &Path) -> PathBuf {
     let path = folder.join("portcullis.service");
     fs::write(&path, unit.replace(installed, env!("CARGO_BIN_EXE_portcullis"))).expect("written");
     path
+}
+
+#[test]
+fn the_unit_has_more_patience_than_stopping_takes() {
+    let unit = text("systemd/portcullis.service");
+    let line = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec="));
+    let patience_s: u64 = line.expect("the unit sets it").parse().expect("seconds");
+    let longest_ms = STOP_MS_MAX + DRAIN_GRACE_MS + LANE_STOP_MS + LAST_MS_MAX;
+    assert!(patience_s * 1_000 > longest_ms, "killed before keys are zeroed");
 }
 
 #[test]

@@ -408,6 +408,64 @@ fn an_admit_that_is_recorded_too_late_opens_nothing() {
     assert_eq!(ends.iter().map(|end| end.ended).collect::<Vec<_>>(), ["decided", "timed-out"]);
 }
 
+/// An audit that panics once, when it is told how a transaction ended.
+#[derive(Default)]
+struct PanicsOnce {
+    has: AtomicBool,
+    ends: Mutex<Vec<&'static str>>,
+}
+
+impl AuditSink for PanicsOnce {
+    fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
+        for entry in entries.iter().filter(|entry| entry.end.is_some()) {
+            assert!(self.has.swap(true, Ordering::SeqCst), "as this test wants it");
+            self.ends.lock().expect("no panic while noting").push(entry.reasons[0]);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_panic_at_the_end_refers_the_traveller_and_leaves_the_lane_to_the_next() {
+    let audit = Arc::new(PanicsOnce::default());
+    let told = Arc::clone(&audit) as Arc<dyn AuditSink>;
+    let server = Server::start(Setup { audit: Some(told), ..setup() });
+    while_pushing(&server, "gate-1", &face(1), Some(0.1), || {
+        let first = server.post_json(GATE, &opening(1, 1)).ok(200);
+        is(&first, "interrupted", "refer", "ask-officer");
+        assert_eq!(server.post_json(GATE, &opening(1, 1)).ok(200), first);
+        is(&server.post_json(GATE, &opening(2, 1)).ok(200), "decided", "admit", "go-ahead");
+    });
+    let ends = audit.ends.lock().expect("no panic");
+    assert_eq!(ends[0], "TRANSACTION_FAILED", "the audit says what was told");
+    assert_eq!(ends.len(), 2);
+}
+
+#[test]
+fn whoever_stands_at_a_gate_is_told_when_the_appliance_stops() {
+    let server = Server::start(setup());
+    let appliance = server.appliance.as_ref().expect("the product's own");
+    // One waits for its answer, the other follows the events.
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| server.post_json(GATE, &opening(1, 1)).ok(200));
+        while server.get(&path(1, "")).status != 200 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let following = scope.spawn(|| {
+            events(&server, 1, |name| {
+                if name == "standing" {
+                    appliance.refuse_more(); // what comes first when a process is told to stop
+                }
+            })
+        });
+        let told = following.join().expect("no panic");
+        is(&told.last().expect("an outcome").1, "interrupted", "refer", "ask-officer");
+        is(&waiting.join().expect("no panic"), "interrupted", "refer", "ask-officer");
+    });
+    server.post_json(GATE, &opening(2, 1)).problem(503, "NOT_READY");
+    appliance.stop();
+}
+
 fn with_journal(folder: &Path) -> Setup {
     Setup { journal: Some(folder.join("transactions.jsonl")), ..setup() }
 }

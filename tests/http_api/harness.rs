@@ -45,7 +45,7 @@ use serde_json::Value;
 
 use crate::{
     png::{Png, RGB},
-    scene::{EDGE_PX, Ledger, Scene, Shows},
+    scene::{EDGE_PX, Ledger, Meanwhile, Scene, Shows},
     steady,
 };
 
@@ -77,6 +77,8 @@ pub struct Setup {
     pub used_as: Option<UsedAs>,
     /// The clock on the wall, where a test sets it.
     pub clock: Option<Arc<WallClock>>,
+    /// What the scripted networks do while they run, where it is something.
+    pub meanwhile: Option<Meanwhile>,
 }
 
 impl Default for Setup {
@@ -99,6 +101,7 @@ impl Default for Setup {
             attack_score: None,
             used_as: None,
             clock: None,
+            meanwhile: None,
         }
     }
 }
@@ -198,6 +201,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// What the audit was told, where the appliance is the product's own.
     pub audit: Option<Arc<Ledger>>,
+    /// The product's own, where it is.
+    pub appliance: Option<Arc<Appliance>>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -208,7 +213,8 @@ impl Server {
         if let Some(clock) = &setup.clock {
             world.clock = Arc::clone(clock) as Arc<dyn Clock>;
         }
-        let (scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), Arc::new(|| {}));
+        let meanwhile = setup.meanwhile.clone().unwrap_or_else(|| Arc::new(|| {}));
+        let (scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), meanwhile);
         let (galleries, holder_keys) = (setup.place(&world), setup.holder_keys(&world));
         let mut engine = parts.engine;
         let attack = setup.attack_score.map(|score| {
@@ -242,9 +248,11 @@ impl Server {
         };
         let appliance =
             Appliance::with_engine(assembly, world.clone()).expect("a rate in the table");
-        let service: Arc<dyn Service> = Arc::new(appliance);
+        let appliance = Arc::new(appliance);
+        let service = Arc::clone(&appliance) as Arc<dyn Service>;
         let server = Self::with_service(setup.access, &setup.limits, &world, Some(service));
-        Self { audit: Some(Arc::clone(&scene.ledger)), ..server }
+        let audit = Some(Arc::clone(&scene.ledger));
+        Self { audit, appliance: Some(appliance), ..server }
     }
 
     /// With any service, or with none yet.
@@ -264,7 +272,7 @@ impl Server {
         let forever = std::future::pending();
         let router = route::router(api);
         runtime.spawn(server::serve(listener, None, router, limits.into(), forever));
-        Self { address, audit: None, _runtime: runtime }
+        Self { address, audit: None, appliance: None, _runtime: runtime }
     }
 
     /// Sends `bytes` as they are and reads until the server closes.

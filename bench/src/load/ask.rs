@@ -25,19 +25,20 @@ use crate::{
 };
 
 /// Stages of an answer's `spent`, as the appliance names them.
-pub(crate) const STAGES: [&str; 8] = [
+pub(crate) const STAGES: [&str; 9] = [
     "slotsUs",
     "captureUs",
     "batchUs",
     "detectUs",
+    "attackUs",
     "embedUs",
     "handoverUs",
     "searchUs",
     "decideUs",
 ];
-/// Those of them that are not overhead: decoding, waiting for an engine, detection, embedding,
-/// search.
-const WORK: [bool; 8] = [true, true, true, true, true, false, true, false];
+/// Those of them that are not overhead: decoding, waiting for an engine, detection (of faces and of
+/// presentation attacks), embedding, search.
+const WORK: [bool; 9] = [true, true, true, true, true, true, false, true, false];
 /// No score is known yet.
 const UNKNOWN: i64 = i64::MIN;
 
@@ -517,14 +518,14 @@ mod tests {
         let read = |decision: &str, score: i64| {
             let body = format!(
                 r#"{{"comparisons":[{{"decision":"{decision}","score":{score}}}],
-                   "spent":{{"slotsUs":7,"captureUs":5,"batchUs":1,"detectUs":2,"embedUs":3,"handoverUs":50,
-                   "searchUs":4,"decideUs":60}}}}"#
+                   "spent":{{"slotsUs":7,"captureUs":5,"batchUs":1,"detectUs":2,"attackUs":8,
+                   "embedUs":3,"handoverUs":50,"searchUs":4,"decideUs":60}}}}"#
             );
             questions.read(answer(200, &body), Asked::Pair(0))
         };
         let first = read("match", 700);
         assert!(!first.wrong && !first.unlike);
-        assert_eq!(Said::work_us(&first.spent_us.expect("told")), 22);
+        assert_eq!(Said::work_us(&first.spent_us.expect("told")), 30);
         assert!(read("no-match", 700).wrong);
         assert!(read("match", 701).unlike && !read("match", 700).unlike);
     }

@@ -144,7 +144,7 @@ fn poisson_tail(run: &Run) -> Verdict {
 fn overloaded(run: &Run, capacity_per_s: f64) -> [Verdict; 2] {
     let goodput = run.figures.answered_per_s / capacity_per_s;
     let counts = &run.figures.counts;
-    let nowhere = run.books.map_or(0.0, |books| books.unaccounted());
+    let (nowhere, balanced) = unaccounted(run);
     [
         Verdict {
             what: format!(
@@ -164,9 +164,19 @@ fn overloaded(run: &Run, capacity_per_s: f64) -> [Verdict; 2] {
                 counts.shed(),
                 counts.broken.values().sum::<u64>(),
             ),
-            kept: counts.add_up() && counts.broken.is_empty() && nowhere == 0.0,
+            kept: counts.add_up() && counts.broken.is_empty() && balanced,
         },
     ]
+}
+
+/// Frames of which the appliance's books do not say what became of them, and whether there are
+/// none. Books that cannot be read prove nothing.
+fn unaccounted(run: &Run) -> (String, bool) {
+    let Some(books) = run.books else {
+        return ("unknown: the appliance's books are closed to us".to_owned(), false);
+    };
+    let nowhere = books.unaccounted();
+    (nowhere.to_string(), nowhere == 0.0)
 }
 
 fn right(runs: &[&Run]) -> Verdict {
@@ -195,7 +205,7 @@ pub(crate) fn soak(run: &Run) -> Vec<Verdict> {
         kept: value.is_some_and(|value| value <= most),
     };
     let counts = &run.figures.counts;
-    let nowhere = run.books.map(|books| books.unaccounted());
+    let (nowhere, balanced) = unaccounted(run);
     vec![
         held(
             format!("memory, last third over first: at most {MEMORY_GROWTH_MAX}"),
@@ -205,9 +215,8 @@ pub(crate) fn soak(run: &Run) -> Vec<Verdict> {
         held(format!("p99, last third over first: at most {DRIFT_MAX}"), growth(&p99), DRIFT_MAX),
         Verdict {
             what: "no frame unaccounted for".to_owned(),
-            measured: nowhere
-                .map_or("the appliance's books are closed to us".to_owned(), |n| n.to_string()),
-            kept: counts.add_up() && nowhere == Some(0.0),
+            measured: nowhere,
+            kept: counts.add_up() && balanced,
         },
     ]
 }
@@ -264,5 +273,14 @@ mod tests {
         assert_eq!(kept(&drifts), [true, false, true]);
         let loses = run(|_| 60_000, |_| 100_000_000, 0.0);
         assert_eq!(kept(&loses), [true, true, false]);
+    }
+
+    #[test]
+    fn books_that_cannot_be_read_keep_no_promise() {
+        let kept = |run: &Run| [soak(run)[2].kept, overloaded(run, 0.0)[1].kept];
+        let open = run(|_| 60_000, |_| 100_000_000, 1.0);
+        assert_eq!(kept(&open), [true, true]);
+        assert_eq!(kept(&run(|_| 60_000, |_| 100_000_000, 0.0)), [false, false], "a frame is lost");
+        assert_eq!(kept(&Run { books: None, ..open }), [false, false]);
     }
 }
