@@ -318,10 +318,10 @@ pub fn parse(bytes: &[u8]) -> Remembered {
     remembered
 }
 
-/// The first outcome stands, but for an Admit that Refer follows: its time was up when it was
-/// written, and nobody was told of it.
+/// The first outcome stands, but for one that Refer follows: an Admit whose time was up when it was
+/// written, or an outcome whose telling failed. Nobody was told of it.
 fn settle(known: &mut Standing, closed: Standing) {
-    let withheld = known.outcome == Some(Outcome::Admit) && closed.outcome == Some(Outcome::Refer);
+    let withheld = closed.outcome == Some(Outcome::Refer);
     if known.ended == Some(Ended::Interrupted) || withheld {
         let (ended, outcome, display) = (closed.ended, closed.outcome, closed.display);
         *known = Standing { ended, outcome, display, ..known.clone() };

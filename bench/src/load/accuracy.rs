@@ -179,8 +179,16 @@ mod tests {
         let line = checked.line();
         assert!(line.contains("1 wrong of 1 genuine and 1 impostor"), "{line}");
         assert!(line.contains("(two)") && !checked.is_right(), "{line}");
-        let read = serde_json::to_string(&checked).map(|text| serde_json::from_str(&text));
-        assert_eq!(read.expect("written").ok(), Some(checked));
+    }
+
+    #[test]
+    fn what_is_kept_is_read_again() {
+        let report = serde_json::json!({ "genuine": 3 });
+        let run = Checked::Run { wrong_decisions: 2, report };
+        for checked in [run, Checked::None { why: "refused".to_owned() }] {
+            let text = serde_json::to_string(&checked).expect("plain values");
+            assert_eq!(serde_json::from_str::<Checked>(&text).expect("as written"), checked);
+        }
     }
 
     #[test]

@@ -317,7 +317,7 @@ mod tests {
         }
         let place = Line::try_parse_from(["load"]).expect("defaults").place;
         let lanes = ["lane-1".to_owned(), "lane-2".to_owned()];
-        let text = configuration(&place, Path::new("/tmp/x"), &lanes);
+        let text = configuration(&place, Path::new("state"), &lanes);
         let config = Config::parse(&text, "ours").expect("a configuration");
         config.check().expect("it may start");
         assert!(config.lane.iter().all(|lane| !lane.external_detector.is_empty()));

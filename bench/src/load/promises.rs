@@ -233,7 +233,7 @@ mod tests {
     use crate::{
         drive::Record,
         record::{Figures, Second},
-        run::Books,
+        run::{Books, table},
     };
 
     fn run(us_p99: impl Fn(u64) -> u64, bytes: impl Fn(u64) -> u64, shed: f64) -> Run {
@@ -273,6 +273,21 @@ mod tests {
         assert_eq!(kept(&drifts), [true, false, true]);
         let loses = run(|_| 60_000, |_| 100_000_000, 0.0);
         assert_eq!(kept(&loses), [true, true, false]);
+    }
+
+    #[test]
+    fn a_report_without_an_accuracy_run_says_so_in_table_and_page() {
+        let mut one = run(|_| 60_000, |_| 100_000_000, 1.0);
+        let page = |run: &Run| Page { runs: vec![run.clone()], ..Page::default() }.html();
+        for told in [table(&one), page(&one)] {
+            assert!(told.contains("NO ACCURACY RUN") && told.contains("a test"), "{told}");
+        }
+        let report = serde_json::json!({ "genuine": 3, "impostor": 3, "data_set": "six" });
+        one.accuracy = accuracy::Checked::Run { wrong_decisions: 1, report };
+        for told in [table(&one), page(&one)] {
+            let line = "accuracy: 1 wrong of 3 genuine and 3 impostor comparisons";
+            assert!(told.contains(line) && !told.contains("NO ACCURACY RUN"), "{told}");
+        }
     }
 
     #[test]

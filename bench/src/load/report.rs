@@ -137,7 +137,7 @@ fn sweep(steps: &[Step]) -> Plot {
 }
 
 impl Page {
-    fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         let title = plain(&self.title);
         let mut out = format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\

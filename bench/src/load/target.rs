@@ -120,11 +120,8 @@ mod tests {
     /// One element of DER.
     fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let body = parts.concat();
-        let length = match u8::try_from(body.len()) {
-            Ok(length) if length < 128 => vec![length],
-            _ => [vec![0x82], u16::try_from(body.len()).expect("short").to_be_bytes().to_vec()]
-                .concat(),
-        };
+        let length = u8::try_from(body.len()).expect("a short one");
+        let length = if length < 128 { vec![length] } else { vec![0x81, length] };
         [vec![tag], length, body].concat()
     }
 
@@ -144,7 +141,7 @@ mod tests {
         let address = der(0x30, &[&der(0x87, &[&[127, 0, 0, 1]])]);
         let extension = der(0x30, &[&ALTERNATIVE_NAME, &der(0x04, &[&address])]);
         let extensions = der(0xa3, &[&der(0x30, &[&extension])]);
-        let (version, serial) = (der(0xa0, &[&[2, 1, 2]]), [2, 1, 1]);
+        let (version, serial) = (der(0xa0, &[&[2, 1, 2]]), [2_u8, 1, 1]);
         let key = der(0x30, &[&algorithm, &public]);
         let parts: [&[u8]; 8] =
             [&version, &serial, &algorithm, &name, &validity, &name, &key, &extensions];
