@@ -309,9 +309,14 @@ pub fn parse(bytes: &[u8]) -> Remembered {
                 places.insert(standing.transaction, remembered.standings.len());
                 remembered.standings.push(standing);
             }
-            // An outcome without an opening, or a second opening, is not what this file writes.
+            // An outcome without an opening, or another opening, is not what this file writes. The
+            // same one stands twice where the file was written anew while it was opened.
             None => remembered.unread += 1,
-            Some(_) if is_opening => remembered.unread += 1,
+            Some(place) if is_opening => {
+                let known = &remembered.standings[place];
+                let is_same = known.lane == standing.lane && known.attempt == standing.attempt;
+                remembered.unread += usize::from(!is_same);
+            }
             Some(place) => settle(&mut remembered.standings[place], standing),
         }
     }
@@ -483,6 +488,17 @@ mod tests {
         assert_eq!(parse(twice.as_bytes()).standings[0].outcome, Some(Outcome::Refer));
         let withheld = format!("{opened}{}{}", closed("admit"), closed("refer"));
         assert_eq!(parse(withheld.as_bytes()).standings[0].outcome, Some(Outcome::Refer));
+    }
+
+    #[test]
+    fn an_opening_may_stand_twice_and_another_one_may_not() {
+        let mut whole = Vec::new();
+        encode(&opened_line(&standing(1)), &mut whole);
+        encode(&opened_line(&standing(1)), &mut whole);
+        assert_eq!(parse(&whole).unread, 0);
+        encode(&opened_line(&Standing { attempt: 2, ..standing(1) }), &mut whole);
+        let remembered = parse(&whole);
+        assert_eq!((remembered.unread, remembered.standings[0].attempt), (1, 1));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! | `passage.rs` | one transaction at work: tap, machine, pipeline, put together |
 //! | `register.rs` | which transactions there are; the same id never decides twice |
 //! | `journal.rs` | what a restart must remember |
+//! | `faults.rs` | tests of both on a medium that fails |
 //! | `display.rs` | what a passenger's display says, by key, in several languages |
 //!
 //! Invariant: a transaction ends once, and its outcome is in the audit and in the journal before
