@@ -20,8 +20,8 @@
 //! After a write that failed, nobody knows what the file holds: the line, a part of it or nothing,
 //! now and after a power cut. Nor does a later `fdatasync` that succeeds tell, since the kernel may
 //! have dropped the pages that it could not write. So the file is not added to any more
-//! ([`Journal::is_sound`]) until all of it stands anew in another file, of which the kernel has said
-//! that it is there. Cutting the line off again would be one more write to a file that fails.
+//! ([`Journal::is_sound`]) until all of it stands anew in another file, of which the kernel has
+//! said that it is there. Cutting the line off again would be one more write to a file that fails.
 //!
 //! Assumptions about the medium: what `fdatasync` returned for is there after a power cut, and a
 //! rename is seen whole or not at all.

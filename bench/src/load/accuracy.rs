@@ -101,8 +101,8 @@ impl Found {
     }
 }
 
-/// Sends every pair of `pairs` (`file_a,file_b,same_person`, files beside the list); without a list,
-/// every two of the photographs. What stops the latter is told in place of a result.
+/// Sends every pair of `pairs` (`file_a,file_b,same_person`, files beside the list); without a
+/// list, every two of the photographs. What stops the latter is told in place of a result.
 ///
 /// # Errors
 /// When the list does not read, a file is not there, or the appliance does not answer it.

@@ -1,10 +1,11 @@
 //! The questions, made once: every request's bytes lie ready before the first is due, so that the
 //! generator spends its share of the machine on sending, not on making.
 //!
-//! Each question knows what it should come to. A verification knows whether its two photographs show
-//! one person, and what the appliance scored when it had nothing else to do; a search, who of this
-//! run's own people is in the gallery; a transaction, that its traveller is the one in the passport.
-//! An answer that decides otherwise under load is wrong, and is counted as such beside its latency.
+//! Each question knows what it should come to. A verification knows whether its two photographs
+//! show one person, and what the appliance scored when it had nothing else to do; a search, who of
+//! this run's own people is in the gallery; a transaction, that its traveller is the one in the
+//! passport. An answer that decides otherwise under load is wrong, and is counted as such beside
+//! its latency.
 
 use std::{
     collections::HashMap,
