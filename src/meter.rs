@@ -4,8 +4,8 @@
 //!
 //! `recorder.rs` keeps latencies: one HDR histogram per stage, lane kind and recording thread,
 //! which are added up when somebody reads. `exposition.rs` makes Prometheus families of them:
-//! classic buckets, and quantiles of the last minutes. `offered.rs` keeps the account of frames, and
-//! `account.rs` reads it back.
+//! classic buckets, and quantiles of the last minutes. `offered.rs` keeps the account of frames,
+//! and `account.rs` reads it back.
 //!
 //! Invariant: what happens to a frame is recorded without a lock and, once a thread has recorded a
 //! series, without an allocation; a reader delays nobody who records. (A refusal's code is looked

@@ -1,9 +1,9 @@
 //! What every request passes: authentication, the bound on requests at once, and the net under a
 //! handler that panics.
 //!
-//! The bound is there for work that waits for slots and engines, and who waits for them in vain must
-//! not take the door from those who do not ([`Entry`]): what reads, ends a transaction or lets a
-//! traveller go is never shut out, frames of lanes have places of their own, and of the rest
+//! The bound is there for work that waits for slots and engines, and who waits for them in vain
+//! must not take the door from those who do not ([`Entry`]): what reads, ends a transaction or lets
+//! a traveller go is never shut out, frames of lanes have places of their own, and of the rest
 //! enrolments leave some to gates, as they do behind the door.
 //!
 //! Invariant: a frame that is refused here is in the account of frames, as what it is: shed.

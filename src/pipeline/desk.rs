@@ -54,6 +54,16 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// The stable code, as the API's.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Busy { .. } => "BUSY",
+            Self::TooLate { .. } => "DEADLINE_UNMEETABLE",
+            Self::Stopping => "NOT_READY",
+        }
+    }
+
     /// Under which reason its frames are counted.
     #[must_use]
     pub fn shed(self) -> Shed {

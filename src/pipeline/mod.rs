@@ -35,8 +35,8 @@
 //!
 //! `pace.rs` refuses what cannot be answered in time, `standby.rs` replaces an engine that fails,
 //! `searcher.rs` holds the one that searches for all match lines and `resident.rs` what it keeps of
-//! a gallery, `pulse.rs` notices a line that hangs. The account of frames is the meter's: what makes
-//! it whole travels with each frame.
+//! a gallery, `pulse.rs` notices a line that hangs. The account of frames is the meter's: what
+//! makes it whole travels with each frame.
 //!
 //! Absent on purpose: a way to cut an engine short. A deadline is noticed between stages; a device
 //! that hangs holds its batch, and a caller that cannot wait refers on its own; meanwhile the appliance

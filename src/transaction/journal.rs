@@ -20,8 +20,8 @@
 //! After a write that failed, nobody knows what the file holds: the line, a part of it or nothing,
 //! now and after a power cut. Nor does a later `fdatasync` that succeeds tell, since the kernel may
 //! have dropped the pages that it could not write. So the file is not added to any more
-//! ([`Journal::is_sound`]) until all of it stands anew in another file, of which the kernel has said
-//! that it is there. Cutting the line off again would be one more write to a file that fails.
+//! ([`Journal::is_sound`]) until all of it stands anew in another file, of which the kernel has
+//! said that it is there. Cutting the line off again would be one more write to a file that fails.
 //!
 //! Assumptions about the medium: what `fdatasync` returned for is there after a power cut, and a
 //! rename is seen whole or not at all.
@@ -309,19 +309,24 @@ pub fn parse(bytes: &[u8]) -> Remembered {
                 places.insert(standing.transaction, remembered.standings.len());
                 remembered.standings.push(standing);
             }
-            // An outcome without an opening, or a second opening, is not what this file writes.
+            // An outcome without an opening, or another opening, is not what this file writes. The
+            // same one stands twice where the file was written anew while it was opened.
             None => remembered.unread += 1,
-            Some(_) if is_opening => remembered.unread += 1,
+            Some(place) if is_opening => {
+                let known = &remembered.standings[place];
+                let is_same = known.lane == standing.lane && known.attempt == standing.attempt;
+                remembered.unread += usize::from(!is_same);
+            }
             Some(place) => settle(&mut remembered.standings[place], standing),
         }
     }
     remembered
 }
 
-/// The first outcome stands, but for an Admit that Refer follows: its time was up when it was
-/// written, and nobody was told of it.
+/// The first outcome stands, but for one that Refer follows: an Admit whose time was up when it was
+/// written, or an outcome whose telling failed. Nobody was told of it.
 fn settle(known: &mut Standing, closed: Standing) {
-    let withheld = known.outcome == Some(Outcome::Admit) && closed.outcome == Some(Outcome::Refer);
+    let withheld = closed.outcome == Some(Outcome::Refer);
     if known.ended == Some(Ended::Interrupted) || withheld {
         let (ended, outcome, display) = (closed.ended, closed.outcome, closed.display);
         *known = Standing { ended, outcome, display, ..known.clone() };
@@ -483,6 +488,17 @@ mod tests {
         assert_eq!(parse(twice.as_bytes()).standings[0].outcome, Some(Outcome::Refer));
         let withheld = format!("{opened}{}{}", closed("admit"), closed("refer"));
         assert_eq!(parse(withheld.as_bytes()).standings[0].outcome, Some(Outcome::Refer));
+    }
+
+    #[test]
+    fn an_opening_may_stand_twice_and_another_one_may_not() {
+        let mut whole = Vec::new();
+        encode(&opened_line(&standing(1)), &mut whole);
+        encode(&opened_line(&standing(1)), &mut whole);
+        assert_eq!(parse(&whole).unread, 0);
+        encode(&opened_line(&Standing { attempt: 2, ..standing(1) }), &mut whole);
+        let remembered = parse(&whole);
+        assert_eq!((remembered.unread, remembered.standings[0].attempt), (1, 1));
     }
 
     #[test]

@@ -15,13 +15,14 @@
 //! | `passage.rs` | one transaction at work: tap, machine, pipeline, put together |
 //! | `register.rs` | which transactions there are; the same id never decides twice |
 //! | `journal.rs` | what a restart must remember |
+//! | `faults.rs` | tests of both on a medium that fails |
 //! | `display.rs` | what a passenger's display says, by key, in several languages |
 //!
 //! Invariant: a transaction ends once, and its outcome is in the audit and in the journal before
 //! anybody is told; where either cannot be written, it is Refer, or nothing is told. What a
-//! transaction holds (frame, references, tap) is free and zero before its outcome is told, unless an
-//! engine hangs with it (`passage.rs`). Nothing in [`Standing`] is a score or an attack result: it
-//! may be shown to the traveller.
+//! transaction holds (frame, references, tap) is free and zero before its outcome is told, unless
+//! an engine hangs with it (`passage.rs`). Nothing in [`Standing`] is a score or an attack result:
+//! it may be shown to the traveller.
 //!
 //! Absent on purpose: a thread of its own (whoever carries out the command turns the passage), an
 //! image, a template or a name in anything that is kept, and a way to end a transaction with Admit

@@ -185,7 +185,8 @@ impl<'a> Passage<'a> {
 
     /// Hands the newest frame in; what happened instead where that is not possible.
     fn hand_in(&mut self) -> Result<(), Event> {
-        let Frame { captured, external_attack, .. } = self.tap.newest().ok_or(Event::NotTaken)?;
+        let Frame { captured, external_attack, .. } =
+            self.tap.newest().ok_or(Event::NotTaken(None))?;
         let lane = self.tap.lane();
         // A result that nobody was told to trust is not one.
         let external = external_attack.filter(|_| lane.terms().external_detector.is_some());
@@ -211,7 +212,7 @@ impl<'a> Passage<'a> {
         let taken = self.around.judges.submit(order, Box::new(judged));
         taken.map_err(|refused| match refused {
             Refused::Stopping => Event::Told(Told::Stop),
-            _ => Event::NotTaken,
+            Refused::Busy { .. } | Refused::TooLate { .. } => Event::NotTaken(Some(refused.code())),
         })
     }
 }

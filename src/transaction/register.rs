@@ -4,11 +4,11 @@
 //! has ended gets its stored outcome; so does a restart, for which a transaction that never ended
 //! is Refer. An id is remembered for the newest [`TRANSACTIONS_REMEMBERED`] transactions.
 //!
-//! When an outcome cannot be written, the journal may hold it all the same, and a restart would tell
-//! it. Refer, told at once, could so be the first of two different decisions for one id. Hence the
-//! journal is written anew with Refer, and then Refer is told; where that fails, too, *no* outcome
-//! is told: whoever waits or asks hears that it cannot be remembered (which a gate takes for "ask an
-//! officer"), until the journal holds Refer, or a restart has read what it holds.
+//! When an outcome cannot be written, the journal may hold it all the same, and a restart would
+//! tell it. Refer, told at once, could so be the first of two different decisions for one id. Hence
+//! the journal is written anew with Refer, and then Refer is told; where that fails, too, *no*
+//! outcome is told: whoever waits or asks hears that it cannot be remembered (which a gate takes
+//! for "ask an officer"), until the journal holds Refer, or a restart has read what it holds.
 //!
 //! Invariant: an id is given out as new once; an outcome is told after the journal holds it, so
 //! that all that is ever told of an id is one outcome, whatever fails and whenever it restarts; a
@@ -372,8 +372,8 @@ impl Register {
         self.known().open.len()
     }
 
-    /// Writes how a transaction ended. An error comes with whether the outcome may be in the journal
-    /// all the same, and matters: a restart tells Refer of what it reads no outcome of.
+    /// Writes how a transaction ended. An error comes with whether it leaves a doubt: whether the
+    /// journal may hold something else than Refer, which a restart tells where it reads no outcome.
     fn write_end(
         &self,
         journal: &mut Journal,

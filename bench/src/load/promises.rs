@@ -61,7 +61,7 @@ pub(crate) fn run(asked: &Arguments) -> Result<bool, Wrong> {
     let place = &asked.place;
     let driven = own::drive(place, Needs::default())?;
     // The same appliance again, asked with a deadline that a queue can miss.
-    let at = driven.questions.address;
+    let at = driven.questions.target.address;
     let hurried = place.running_at(at).within(asked.overload_deadline_ms);
     let pressed = own::drive(&hurried, Needs::default())?;
     let limits = Limits::measured(&driven, if asked.smoke { 1.0 } else { CAPACITY_S })?;
@@ -90,22 +90,20 @@ pub(crate) fn run(asked: &Arguments) -> Result<bool, Wrong> {
     let (mut poisson, plan) = one("poisson-80", Pattern::Poisson, 0.8)?;
     let service = Service::measured(asked.servers, limits.capacity_per_s, limits.alone_us);
     poisson.simulation = Some(Simulation::of(&plan, service, place.seed));
-    let (mut overload, _) = one("overload-150", Pattern::Poisson, 1.5)?;
+    let (overload, _) = one("overload-150", Pattern::Poisson, 1.5)?;
     let mut verdicts = vec![overhead(&seventy), constant_tail(&constant), poisson_tail(&poisson)];
     verdicts.extend(overloaded(&overload, limits.capacity_per_s));
     let runs = [&seventy, &constant, &poisson, &overload];
     verdicts.push(right(&runs));
-    if let Some(pairs) = &asked.kept.pairs {
-        let told = accuracy::run(&driven.questions, pairs)?;
-        verdicts.push(Verdict {
-            what: "no wrong decision in the accuracy run".to_owned(),
-            measured: format!("{} wrong", told.wrong),
-            kept: told.wrong == 0,
-        });
-        overload.accuracy = Some(told.document());
-    }
+    let checked = accuracy::run(&driven.questions, asked.kept.pairs.as_deref())?;
+    verdicts.push(Verdict {
+        what: "no wrong decision in the accuracy run".to_owned(),
+        measured: checked.line(),
+        kept: checked.is_right(),
+    });
     let kept = asked.smoke || verdicts.iter().all(|verdict| verdict.kept);
-    let runs = vec![seventy, constant, poisson, overload];
+    let mut runs = vec![seventy, constant, poisson, overload];
+    runs.iter_mut().for_each(|run| run.accuracy = checked.clone());
     let title = asked.kept.name.clone();
     finish(&asked.kept, Page { title, runs, verdicts, ..Page::default() })?;
     Ok(kept)
@@ -235,7 +233,7 @@ mod tests {
     use crate::{
         drive::Record,
         record::{Figures, Second},
-        run::Books,
+        run::{Books, table},
     };
 
     fn run(us_p99: impl Fn(u64) -> u64, bytes: impl Fn(u64) -> u64, shed: f64) -> Run {
@@ -260,7 +258,7 @@ mod tests {
             figures,
             books: Some(books),
             simulation: None,
-            accuracy: None,
+            accuracy: accuracy::Checked::None { why: "a test".to_owned() },
         }
     }
 
@@ -275,6 +273,21 @@ mod tests {
         assert_eq!(kept(&drifts), [true, false, true]);
         let loses = run(|_| 60_000, |_| 100_000_000, 0.0);
         assert_eq!(kept(&loses), [true, true, false]);
+    }
+
+    #[test]
+    fn a_report_without_an_accuracy_run_says_so_in_table_and_page() {
+        let mut one = run(|_| 60_000, |_| 100_000_000, 1.0);
+        let page = |run: &Run| Page { runs: vec![run.clone()], ..Page::default() }.html();
+        for told in [table(&one), page(&one)] {
+            assert!(told.contains("NO ACCURACY RUN") && told.contains("a test"), "{told}");
+        }
+        let report = serde_json::json!({ "genuine": 3, "impostor": 3, "data_set": "six" });
+        one.accuracy = accuracy::Checked::Run { wrong_decisions: 1, report };
+        for told in [table(&one), page(&one)] {
+            let line = "accuracy: 1 wrong of 3 genuine and 3 impostor comparisons";
+            assert!(told.contains(line) && !told.contains("NO ACCURACY RUN"), "{told}");
+        }
     }
 
     #[test]
