@@ -240,6 +240,15 @@ impl Holding {
     }
 }
 
+/// Lets go also where a test fails meanwhile.
+struct LetGo<'a>(&'a Holding);
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}
+
 impl Service for Holding {
     fn execute(&self, request: Request) -> Result<Answer, Refusal> {
         match request.command {
@@ -284,6 +293,7 @@ fn under_load_gates_go_in_and_whoever_frees_or_watches_is_never_shut_out() {
     let (enrol, push) = ("/v1/galleries/g/subjects", "/v1/lanes/gate-1/frames");
     thread::scope(|scope| {
         let (server, service) = (&server, &service);
+        let end = LetGo(service);
         let mut all = Vec::new();
         let mut fill = |count, path: &'static str, body: &Value| {
             let body = body.clone();
@@ -313,7 +323,7 @@ fn under_load_gates_go_in_and_whoever_frees_or_watches_is_never_shut_out() {
         let account = world.meter.account();
         assert_eq!((account.offered, account.shed(Shed::Busy)), (6, 2));
         assert_eq!(account.in_flight(), 4);
-        service.let_go();
+        drop(end);
         for answered in all {
             assert_eq!(answered.join().expect("answered"), 503);
         }
