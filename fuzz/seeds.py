@@ -100,8 +100,8 @@ def superblock(root=8192, size=160, version=1, generation=3, dims=24):
     """A gallery's superblock that nobody stamped."""
     block = struct.pack("<8s2HI16s2Q32s32s2HI2Q32s", b"PORTCGLY", version, 1, 0, b"f" * 16, 1,
                         generation, b"\1" * 32, b"\2" * 32, dims, 64, 0, root, size, b"s" * 32)
-    block += bytes(4032 - len(block))
-    return block + hashlib.sha256(block).digest() + bytes(32)
+    block += bytes(4064 - len(block))
+    return block + hashlib.sha256(block).digest()
 
 
 def gallery(rows=8, tiles=1, leaf=8384, part=8640, **changes):

@@ -5,7 +5,9 @@
 //! from an engine, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
 //! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
 //! decided, `transact.rs` what is decided at a lane, `hits.rs` what a search owes, `administer.rs`
-//! what is kept, `rights.rs` what a person may ask for, `carried.rs` what travellers carry.
+//! what is kept, `rights.rs` what a person may ask for, `carried.rs` what travellers carry,
+//! `entries.rs` who is told that somebody came in, `strangers.rs` what is told of those without a
+//! credential.
 //! `site.rs` is what the appliance is used as. Here they are put together, from a configuration or,
 //! for tests and simulations, from parts.
 //!
@@ -15,6 +17,7 @@
 mod administer;
 mod carried;
 mod charters;
+mod entries;
 mod execute;
 mod galleries;
 mod hits;
@@ -27,6 +30,7 @@ mod places;
 mod rights;
 pub mod site;
 mod standby;
+mod strangers;
 mod transact;
 pub mod trust;
 mod watched;
@@ -50,13 +54,16 @@ use crate::{
         lane::LaneSet,
         runner::{LanePlan, Lanes, failures},
     },
-    command::{Answer, Readiness, Refusal, Request, Service, SiteDescription, Version},
+    command::{Answer, Readiness, Refusal, Request, Service, SiteDescription, Stranger, Version},
     config::{
         AttackDetection, ComputeClass, Config, ConfigError, DocumentAuthentication, EngineName,
         Environment, FaceRulesName, PolicyChoice, SearchEngine,
     },
     document::authentication::TrustStore,
-    duty::schedule::{Honoured, Schedule},
+    duty::{
+        schedule::{Honoured, Schedule},
+        strangers::Strangers,
+    },
     face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
     gallery::Gallery,
     keys::{SigningKey, process, signing::SigningKeyError},
@@ -74,6 +81,7 @@ use crate::{
         machine::Told,
     },
     types::{GalleryId, Hash256, Threshold},
+    webhook::Sender,
 };
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
@@ -318,6 +326,7 @@ pub struct Appliance {
     standing: RwLock<Arc<Standing>>,
     site: Option<Site>,
     schedule: Mutex<Schedule>,
+    strangers: Mutex<Strangers>,
     audit: Arc<Watched>,
     trust: TrustStore,
     world: World,
@@ -402,7 +411,7 @@ impl Appliance {
         let attack_detection = assembly.attack.is_some();
         let slots = SlotPool::new(SLOTS + LANE_SLOTS * assembly.lanes.len(), SLOT_BYTES);
         let audit = Arc::new(Watched::new(assembly.audit));
-        let open = |place| Site::open(place, &calibration, assembly.fmr);
+        let open = |place| Site::open(place, &calibration, assembly.fmr, &world);
         let site = assembly.site.map(open).transpose()?;
         let now_s = world.clock.civil_s();
         let (standing, schedule) = match &site {
@@ -447,6 +456,7 @@ impl Appliance {
             standing: RwLock::new(Arc::new(standing)),
             site,
             schedule: Mutex::new(schedule),
+            strangers: Mutex::default(),
             audit,
             trust: assembly.trust,
             world,
@@ -508,6 +518,7 @@ impl Appliance {
         let now_us = self.world.clock.monotonic_us();
         let left_us = self.drained_us.load(Ordering::SeqCst).saturating_sub(now_us);
         let is_drained = self.pipeline.stop(left_us / 1_000);
+        self.tell_of_strangers(u64::MAX);
         self.galleries.close();
         let are_ended = self.lanes.stop();
         tracing::info!(is_drained, are_ended, "stopped: galleries are closed, keys are zeroed");
@@ -543,6 +554,7 @@ impl Service for Appliance {
         }
         let mut why = self.galleries.unavailable();
         why.extend(failures(self.lanes.set()));
+        why.extend(self.sender().and_then(Sender::trouble));
         if why.is_empty() { Readiness::Ready } else { Readiness::Degraded(why) }
     }
 
@@ -560,9 +572,14 @@ impl Service for Appliance {
         self.site.as_ref().map(|site| site.describe(self.world.clock.civil_s()))
     }
 
+    fn turned_away(&self, who: Stranger) {
+        self.hear_of(who);
+    }
+
     fn housekeep(&self) {
         self.audit.catch_up();
         self.register.catch_up();
+        self.tell_of_strangers(self.world.clock.monotonic_us());
         self.galleries.reopen();
         self.settle();
         if let Err(error) = self.audit.seal() {
@@ -578,6 +595,9 @@ impl Service for Appliance {
         let (slots, free) = (self.slots.slots(), self.slots.free());
         meter.turn_s(self.pipeline.longest_turn_us() / 1_000_000);
         meter.slots(slots.saturating_sub(free) as u64, free as u64);
+        if let Some(Ok(events)) = self.sender().map(Sender::waiting) {
+            meter.entry_events_waiting(events);
+        }
         if let Some(bytes) = process::resident_bytes() {
             meter.memory_bytes(bytes);
         }
@@ -679,6 +699,7 @@ fn site_place(
         record: Some(of_state(&config.site.record, SITE_FILE)?),
         register: register.map_err(site::SiteError::from)?,
         people: config.person.clone(),
+        webhook_ca: Some(config.site.webhook_ca.clone()).filter(|at| !at.as_os_str().is_empty()),
     }))
 }
 

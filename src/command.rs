@@ -21,10 +21,10 @@ pub use keeping::{
     Erased, GalleryDescription, HOLDER_SECRET_BYTES, HolderSecret, KeptBy, PresentedToken,
 };
 pub use refusal::Refusal;
-pub use service::{Readiness, Service, Version};
+pub use service::{Readiness, Service, Stranger, Version};
 pub use site::{
-    AgeClass, Consent, Entered, Given, Ground, HitStanding, Papers, Record, RelationClass,
-    SiteDescription, SiteStep, Stand, SubjectExport, TakenBack, Vote, VoteRefused,
+    AgeClass, Consent, DatedDuty, Entered, Given, Ground, HitStanding, Papers, Record,
+    RelationClass, SiteDescription, SiteStep, Stand, SubjectExport, TakenBack, Vote, VoteRefused,
 };
 pub use transact::{
     Against, AtLane, Display, DisplayText, Ended, LaneCommand, Listener, RegisterError, Standing,
@@ -303,6 +303,8 @@ pub enum Command {
         probe: EncodedImage,
         /// 1 to [`crate::limits::REFERENCES_MAX`] references.
         references: Vec<ReferenceSource>,
+        /// At a border: the traveller is a third-country national.
+        third_country: bool,
         /// An administrator's own false match rate.
         fmr: Option<f64>,
     },

@@ -4,6 +4,7 @@
 pub mod limits;
 pub mod meter;
 pub mod random;
+mod sync;
 pub mod time;
 pub mod types;
 
@@ -28,6 +29,7 @@ pub mod capture;
 pub mod duty;
 pub mod pipeline;
 pub mod transaction;
+pub mod webhook;
 
 // Layer 4: edges.
 pub mod appliance;

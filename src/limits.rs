@@ -199,6 +199,20 @@ pub const SITE_ZONES_MAX: usize = 64;
 pub const PROFILE_BYTES_MAX: u64 = 256 * 1024;
 /// Consents that are held at most.
 pub const CONSENTS_MAX: u64 = 1_000_000;
+/// Entry events that wait for their receiver at most: weeks of a large residence.
+pub const OUTBOX_MAX: u64 = 100_000;
+/// First wait after an entry event was not taken, in microseconds; each failure in a row doubles
+/// it.
+pub const WEBHOOK_RETRY_US_FIRST: u64 = 250_000;
+/// Longest wait after an entry event was not taken, in microseconds.
+pub const WEBHOOK_RETRY_US_MAX: u64 = 300_000_000;
+/// Longest that the receiver of entry events may take to accept a connection, in milliseconds.
+pub const WEBHOOK_CONNECT_MS: u64 = 3_000;
+/// Longest that it may take to answer, in milliseconds.
+pub const WEBHOOK_ANSWER_MS: u64 = 10_000;
+/// Time in which callers without a credential that counts are counted before they stand in the
+/// audit once more, in microseconds.
+pub const STRANGERS_INTERVAL_US: u64 = 60_000_000;
 /// Persons behind credentials.
 pub const PERSONS_MAX: usize = 1_024;
 /// Time in which a hit of a watchlist must be confirmed, in seconds.

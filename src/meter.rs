@@ -83,6 +83,18 @@ const SHEDS: Family = family(
 );
 const RESTARTS: Family =
     family("portcullis_restarts_total", "Parts that were started anew after a failure.", &["part"]);
+const ENTRY_EVENTS: Family = family(
+    "portcullis_entry_events_total",
+    "Entry events of a residence, by what became of them.",
+    &["fate"],
+);
+const ENTRY_EVENT_FAILURES: Family = family(
+    "portcullis_entry_event_failures_total",
+    "Attempts to send an entry event that its receiver did not take.",
+    &[],
+);
+const ENTRY_EVENTS_WAITING: Family =
+    family("portcullis_entry_events_waiting", "Entry events that wait for their receiver.", &[]);
 const GALLERY_ROWS: Family =
     family("portcullis_gallery_rows", "Rows over all galleries, by state.", &["state"]);
 const GALLERY_BYTES: Family =
@@ -236,6 +248,18 @@ labels! {
 }
 
 labels! {
+    /// What became of an entry event. What is queued is delivered later.
+    EventFate {
+        /// It is in the queue, durably.
+        Queued = "queued",
+        /// Its receiver has it.
+        Delivered = "delivered",
+        /// The queue did not take it: it stands in the audit alone.
+        Unqueued = "unqueued",
+    }
+}
+
+labels! {
     /// What a row of a gallery holds.
     RowState {
         /// Somebody who can be found.
@@ -310,6 +334,9 @@ pub struct Meter {
     frames_shed: IntCounter,
     sheds: [IntCounter; Shed::ALL.len()],
     restarts: [IntCounter; Part::ALL.len()],
+    entry_events: [IntCounter; EventFate::ALL.len()],
+    entry_event_failures: IntCounter,
+    entry_events_waiting: IntGauge,
     gallery_rows: [IntGauge; RowState::ALL.len()],
     gallery_bytes: IntGauge,
     galleries: [IntGauge; GalleryState::ALL.len()],
@@ -397,6 +424,9 @@ impl Meter {
             frames_shed,
             sheds: declaring.counters(&SHEDS, Shed::ALL.map(Shed::name)),
             restarts: declaring.counters(&RESTARTS, Part::ALL.map(Part::name)),
+            entry_events: declaring.counters(&ENTRY_EVENTS, EventFate::ALL.map(EventFate::name)),
+            entry_event_failures: declaring.counter(&ENTRY_EVENT_FAILURES),
+            entry_events_waiting: declaring.gauge(&ENTRY_EVENTS_WAITING),
             gallery_rows: declaring.gauges(&GALLERY_ROWS, RowState::ALL.map(RowState::name)),
             gallery_bytes: declaring.gauge(&GALLERY_BYTES),
             galleries: declaring.gauges(&GALLERIES, GalleryState::ALL.map(GalleryState::name)),
@@ -453,6 +483,21 @@ impl Meter {
     /// Counts a part that was started anew.
     pub fn restart(&self, part: Part) {
         self.restarts[part as usize].inc();
+    }
+
+    /// Counts an entry event by what became of it.
+    pub fn entry_event(&self, fate: EventFate) {
+        self.entry_events[fate as usize].inc();
+    }
+
+    /// Counts an attempt to send an entry event that failed.
+    pub fn entry_event_failed(&self) {
+        self.entry_event_failures.inc();
+    }
+
+    /// Sets how many entry events wait for their receiver.
+    pub fn entry_events_waiting(&self, events: u64) {
+        set(&self.entry_events_waiting, events);
     }
 
     /// Sets the number of rows of a kind.

@@ -11,6 +11,8 @@ mod gallery;
 mod jpeg2000;
 #[path = "common/places.rs"]
 mod places;
+#[path = "cli/power.rs"]
+mod power;
 
 use std::{
     fs,
@@ -259,7 +261,9 @@ fn over_tls(
     let session = rustls::ClientConnection::new(Arc::new(config), name).expect("a session");
     let socket = TcpStream::connect(address).expect("it listens");
     let mut stream = rustls::StreamOwned::new(session, socket);
-    stream.write_all(request.as_bytes()).expect("sent");
+    if stream.write_all(request.as_bytes()).is_err() {
+        return String::new(); // refused in the handshake
+    }
     let mut answer = Vec::new();
     let _ended = stream.read_to_end(&mut answer); // servers may close without a goodbye
     String::from_utf8(answer).expect("text")
@@ -272,6 +276,7 @@ fn beyond_loopback_it_speaks_tls_to_those_with_a_token() {
     let Some([certificate, key]) = certificate(&home, test, "server") else { return };
     let Some(lane) = self::certificate(&home, test, "lane") else { return };
     let Some(stranger) = self::certificate(&home, test, "stranger") else { return };
+    let Some(unsigned) = self::certificate(&home, test, "unsigned") else { return };
     let token = "0123456789abcdef0123456789abcdef";
     let line = format!("{} operator desk 9999999999\n", portcullis::model::hash(token.as_bytes()));
     let of_lane = CertificateDer::from_pem_file(&lane[0]).expect("a certificate");
@@ -302,10 +307,16 @@ fn beyond_loopback_it_speaks_tls_to_those_with_a_token() {
     assert!(ask(None, "").starts_with("HTTP/1.1 401"), "without a token");
     // SE-3: a certificate that the token file does not know is as good as none.
     assert!(ask(Some(&stranger), "").contains("TOKEN_UNKNOWN"), "not in the token file");
+    // One that nobody in `tls_client_ca` signed does not come as far as the door.
+    assert_eq!(ask(Some(&unsigned), ""), "", "the handshake ends");
     assert!(ask(Some(&lane), "").starts_with("HTTP/1.1 200"), "known by its certificate");
     let answer = ask(None, &format!("Authorization: Bearer {token}\r\n"));
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("calibration"), "{answer}");
     assert_eq!(serving.stop(), Some(0));
+    let audit = fs::read_to_string(home.path(".local/state/portcullis/audit.jsonl")).expect("kept");
+    for kind in ["TOKEN_MISSING", "CERTIFICATE_UNKNOWN"] {
+        assert!(audit.contains(&format!("\"reasons\":[\"{kind}\"]")), "{kind}: {audit}");
+    }
 }
 
 #[test]

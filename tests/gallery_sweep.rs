@@ -2,9 +2,13 @@
 //! form, or a key that ever opened it.
 //!
 //! A child process holds the gallery; this side looks. The child never holds a needle but as the
-//! gallery does: it reads the template from a pipe straight into its place, and all its randomness
-//! from a file, of which this side knows every byte: so what it drew for keys is known here without
-//! the child having told, kept or derived it a second time.
+//! gallery does: it opens a gallery that this side has filled, reads a template from a pipe straight
+//! into its place, and all its randomness from a file, of which this side knows every byte: so what
+//! it drew for keys is known here without the child having told, kept or derived it a second time.
+//!
+//! While they are in use, keys stand nowhere but in locked memory, and never in the gallery's file.
+//! What else was drawn and may stand in the file in the clear is known by its place there: the
+//! file's id, and the salts of the two superblocks.
 
 #![allow(clippy::disallowed_methods, reason = "a child is told by its environment what to do")]
 #![allow(unreachable_pub, reason = "`pub` marks what a module's siblings may use")]
@@ -58,9 +62,12 @@ const RANDOM: &str = "PORTCULLIS_TEST_SWEEP_RANDOM";
 const LOCKED: &str = "PORTCULLIS_TEST_SWEEP_LOCKED";
 /// More than the child draws.
 const RANDOM_BYTES: usize = 1 << 20;
-/// Who is erased.
+/// Who is erased: one whom the child enrols, and one whom it finds enrolled.
 const TARGET: u32 = 7;
+const FOUNDER: u32 = 8;
+/// The child enrols so many more, and finds one more.
 const OTHERS: u32 = 5;
+const STAYS: u32 = 9;
 
 /// Randomness that goes from a file into its place, and leaves no copy anywhere.
 struct FromFile(File, AtomicU64);
@@ -98,6 +105,8 @@ fn the_child() {
         stdout().flush().expect("the parent listens");
     };
     let gallery = site.open().expect("it opens");
+    step("opened");
+    wait();
     for other in 0..OTHERS {
         let reference = template(1_000 + u64::from(other), LAYOUT_512);
         let done = gallery.enrol(subject(other), vec![reference], Enrolment::default());
@@ -110,8 +119,10 @@ fn the_child() {
     use_it(&gallery);
     step("used");
     wait();
-    let erasure = gallery.erase(subject(TARGET)).expect("it was enrolled");
-    assert!(erasure.is_complete(), "nobody else holds it");
+    for erased in [TARGET, FOUNDER] {
+        let erasure = gallery.erase(subject(erased)).expect("it was enrolled");
+        assert!(erasure.is_complete(), "nobody else holds it");
+    }
     step("erased");
     wait();
 }
@@ -137,7 +148,7 @@ fn use_it(gallery: &Gallery) {
     let asked =
         Probe { template: &probe, threshold, best: 9, class_bits: 1, group: None, now_s: 0 };
     let found = scan(&[asked], source.as_ref()).expect("every tile opens");
-    assert_eq!(found[0].hits.len(), OTHERS as usize + 1);
+    assert_eq!(found[0].hits.len(), OTHERS as usize + 3);
     assert_eq!(gallery.templates_of(subject(TARGET), 0).expect("enrolled").len(), 1);
 }
 
@@ -197,11 +208,16 @@ impl Held {
 /// What must be gone, and what a sweep must see while it is there.
 struct Wanted {
     folder: tempfile::TempDir,
-    template: Needles,
+    /// The templates of the erased.
+    templates: Needles,
     disguised: Needles,
-    /// Keys drawn when the gallery was made; all of them die with the first epoch.
+    /// Keys drawn while the gallery was made and filled; all of them die with the first epoch.
     first_epoch: Needles,
     target: Vec<u8>,
+}
+
+fn bytes_of(values: &[i8]) -> Vec<u8> {
+    bytemuck::cast_slice::<i8, u8>(values).to_vec()
 }
 
 impl Wanted {
@@ -210,28 +226,37 @@ impl Wanted {
         let drawn = Arc::new(Recording::default());
         let site = Site::drawing(folder.path(), drawn.clone());
         let gallery = site.create_of(LAYOUT_512).expect("a new gallery");
-        let target = people::values(9_999, LAYOUT_512);
-        let mut disguised = vec![0; target.len()];
-        let source = gallery.source();
-        source.transform().expect("it has one").apply(&target, &mut disguised);
-        let bytes = |values: &[i8]| bytemuck::cast_slice::<i8, u8>(values).to_vec();
+        for (number, seed) in [(STAYS, 8_887), (FOUNDER, 8_888)] {
+            let reference = vec![template(seed, LAYOUT_512)];
+            gallery.enrol(subject(number), reference, Enrolment::default()).expect("there is room");
+        }
+        let erased = [9_999, 8_888].map(|seed| people::values(seed, LAYOUT_512));
+        let disguise = |values: &[i8]| {
+            let mut disguised = vec![0; values.len()];
+            gallery.source().transform().expect("it has one").apply(values, &mut disguised);
+            disguised
+        };
         let mut wanted = Self {
             folder,
-            template: Needles::default(),
+            templates: Needles::default(),
             disguised: Needles::default(),
             first_epoch: Needles::default(),
-            target: bytes(&target),
+            target: bytes_of(&erased[0]),
         };
-        wanted.template.add("the template", &wanted.target);
-        wanted.disguised.add("the disguised template", &bytes(&disguised));
+        for values in &erased {
+            wanted.templates.add("a template", &bytes_of(values));
+            wanted.disguised.add("a disguised template", &bytes_of(&disguise(values)));
+        }
+        let public = public_in(wanted.folder.path());
+        let probe = disguise(&erased[0]);
         for drawn in drawn.0.lock().expect("no panic").iter() {
             // The seed of the transform lives on with the gallery; what else was drawn does not.
             let is_seed = <&[u8; 32]>::try_from(drawn.as_slice()).is_ok_and(|seed| {
-                let mut again = vec![0; target.len()];
-                SignedPermutation::derive(seed, LAYOUT_512).apply(&target, &mut again);
-                again == disguised
+                let mut again = vec![0; probe.len()];
+                SignedPermutation::derive(seed, LAYOUT_512).apply(&erased[0], &mut again);
+                again == probe
             });
-            if !is_seed && drawn.len() >= WINDOW_BYTES && !is_public(wanted.folder.path(), drawn) {
+            if !is_seed && drawn.len() >= WINDOW_BYTES && !public.contains(drawn) {
                 wanted.first_epoch.add("a key of the first epoch", drawn);
             }
         }
@@ -239,10 +264,12 @@ impl Wanted {
     }
 }
 
-/// Whether the gallery's file holds it in the clear: a salt or an id, which is no secret.
-fn is_public(folder: &Path, drawn: &[u8]) -> bool {
+/// What stands in the gallery's file in the clear and was drawn: its id, and the salt of each
+/// superblock, at their places.
+fn public_in(folder: &Path) -> Vec<Vec<u8>> {
     let file = fs::read(Site::media_in(folder)).expect("it is there");
-    file.windows(drawn.len()).any(|window| window == drawn)
+    let places = [(16, 16), (136, 32), (4096 + 136, 32)];
+    places.map(|(at, bytes)| file[at..at + bytes].to_vec()).into()
 }
 
 fn nothing(found: Vec<String>, stage: &str) {
@@ -250,12 +277,26 @@ fn nothing(found: Vec<String>, stage: &str) {
     assert!(found.is_empty(), "{stage}: {} found, such as {first:#?}", found.len());
 }
 
+/// The windows of what the child drew, without those of `public`.
+fn keys_of(drawn: &[u8], public: &[Vec<u8>]) -> Needles {
+    let is_public = |window: &&[u8]| {
+        public.iter().any(|known| known.windows(WINDOW_BYTES).any(|known| known == *window))
+    };
+    let mut keys = Needles::default();
+    for window in drawn.windows(WINDOW_BYTES).filter(|window| !is_public(window)) {
+        keys.add("a data key of the erased", window);
+    }
+    keys
+}
+
 /// Runs the child in one residency and sweeps at every step.
 fn sweep(test: &str, locked: bool) {
     let wanted = Wanted::new();
     let folder = wanted.folder.path();
+    let gallery_file = Site::media_in(folder);
     assert!(wanted.first_epoch.len() > 1, "keys were drawn");
     assert!(!wanted.first_epoch.in_folder(&Site::vault_in(folder)).is_empty(), "control: its key");
+    nothing(wanted.first_epoch.in_file(&gallery_file), "keys in the file, once it is filled");
     let random_folder = tempfile::tempdir().expect("a folder");
     let random_path = random_folder.path().join("random");
     let mut random = vec![0; RANDOM_BYTES];
@@ -263,41 +304,48 @@ fn sweep(test: &str, locked: bool) {
     fs::write(&random_path, &random).expect("written");
 
     let mut child = Held::start(folder, &random_path, locked);
-    let before = child.reaches("others");
-    child.send(&wanted.target);
-    let after = child.reaches("enrolled");
+    child.reaches("opened");
     let pid = child.child.id();
-    let in_memory = match wanted.template.in_memory(pid) {
+    let in_memory = match wanted.first_epoch.in_memory(pid) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let why = "reading another process's memory needs a privilege";
             return common::skip(test, "ptrace", why);
         }
         found => found.expect("it can be read"),
     };
-    nothing(in_memory, "the plain template, once it is enrolled");
-    // The keys that the enrolment drew, window by window: a salt among them is no secret, and says
-    // so by standing in the file.
-    let mut keys = Needles::default();
-    for window in random[before..after].windows(WINDOW_BYTES).filter(|w| !is_public(folder, w)) {
-        keys.add("a data key of the erased", window);
-    }
-    let live = keys.in_memory(pid).expect("as before");
-    assert!(!live.is_empty(), "control: the keys of what is enrolled are there");
-    let resident = wanted.disguised.in_memory(pid).expect("as before");
+    let in_memory_of = |needles: &Needles| needles.in_memory(pid).expect("as before");
+    let in_open = |needles: &Needles| needles.in_open_memory(pid).expect("as before");
+    assert!(!in_memory.is_empty(), "control: the keys of what was opened are there");
+    nothing(in_open(&wanted.first_epoch), "keys outside locked memory, once it is open");
+    nothing(in_memory_of(&wanted.templates), "a plain template, once it is open");
+    nothing(in_open(&wanted.disguised), "a template outside locked memory, once it is open");
+
+    child.send(b"!");
+    let before = child.reaches("others");
+    child.send(&wanted.target);
+    let after = child.reaches("enrolled");
+    nothing(in_memory_of(&wanted.templates), "the plain template, once it is enrolled");
+    let keys = keys_of(&random[before..after], &public_in(folder));
+    assert!(!in_memory_of(&keys).is_empty(), "control: the keys of what is enrolled are there");
+    let resident = in_memory_of(&wanted.disguised);
     assert_eq!(!resident.is_empty(), locked, "control: only the locked residency keeps it open");
     nothing(wanted.disguised.in_folder(folder), "on disk, while it is enrolled");
+    nothing(keys.in_folder(folder), "keys on disk, while they are in use");
 
     child.send(b"!");
     child.reaches("used");
-    nothing(wanted.template.in_memory(pid).expect("as before"), "after a search");
+    nothing(in_memory_of(&wanted.templates), "after a search");
+    for needles in [&wanted.disguised, &wanted.first_epoch, &keys] {
+        nothing(in_open(needles), "outside locked memory, after a search");
+    }
     if !locked {
-        nothing(wanted.disguised.in_memory(pid).expect("as before"), "after a search");
+        nothing(in_memory_of(&wanted.disguised), "anywhere, after a search of sealed tiles");
     }
     child.send(b"!");
     child.reaches("erased");
-    for needles in [&wanted.template, &wanted.disguised, &wanted.first_epoch, &keys] {
+    for needles in [&wanted.templates, &wanted.disguised, &wanted.first_epoch, &keys] {
         nothing(needles.in_folder(folder), "on disk, after the erasure");
-        nothing(needles.in_memory(pid).expect("as before"), "in memory, after the erasure");
+        nothing(in_memory_of(needles), "in memory, after the erasure");
     }
     child.ends();
 }

@@ -19,6 +19,12 @@ mod dg2;
 mod documents;
 #[path = "http_api/door.rs"]
 mod door;
+#[path = "http_api/drawn.rs"]
+mod drawn;
+#[path = "http_api/entries.rs"]
+mod entries;
+#[path = "http_api/filled.rs"]
+mod filled;
 #[path = "http_api/galleries.rs"]
 mod galleries;
 #[path = "http_api/gates.rs"]
@@ -43,10 +49,16 @@ mod pictures;
 mod places;
 #[path = "common/png.rs"]
 mod png;
+#[path = "http_api/profiles.rs"]
+mod profiles;
 #[path = "http_api/real.rs"]
 mod real;
+#[path = "http_api/restart.rs"]
+mod restart;
 #[path = "scene/mod.rs"]
 mod scene;
+#[path = "http_api/sequences.rs"]
+mod sequences;
 #[path = "http_api/site.rs"]
 mod site;
 #[path = "http_api/steady.rs"]

@@ -1,8 +1,28 @@
-//! Concurrency model: random schedules of readers, a writer and an erasure that waits, over the
-//! real gallery.
+//! Concurrency models: random schedules of readers, a writer and an erasure that waits.
 //!
-//! A scheduler switches threads at every call to the medium, which is where a scan and a change
-//! spend their time; what a gallery does between two of them runs as one step.
+//! Here over the whole gallery: a scheduler switches threads at every call to the medium, which is
+//! where a scan and a change spend their time; what a gallery does between two of them runs as one
+//! step. Those steps are taken apart in `gallery/locks.rs`: the files that hand generations, holders
+//! and keys over are compiled once more, with the scheduler's locks.
+
+#[path = "../src/keys/arena.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the models use a part of what the product uses")]
+mod arena;
+#[path = "../src/gallery/handover.rs"]
+mod handover;
+#[path = "../src/gallery/holders.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the models use a part of what the product uses")]
+mod holders;
+#[path = "gallery/locks.rs"]
+mod locks;
+
+/// In the place of `src/sync.rs`.
+mod sync {
+    pub(crate) use shuttle::{
+        sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard},
+        thread_local,
+    };
+}
 
 use std::{
     io,
@@ -14,11 +34,11 @@ use std::{
 
 use portcullis::{
     gallery::{Enrolment, Gallery, Means, Media, MemoryMedia, Settings},
-    keys::custodian::MemoryCustodian,
+    keys::{custodian::MemoryCustodian, memory},
     ops::tile::{ROW_VACANT, Row, TileLayout, TilePart, TileSource},
-    random::SeededEntropy,
+    random::{self, SeededEntropy},
     time::SimulatedClock,
-    types::{Hash256, SubjectId, Template, TemplateKind},
+    types::{self, Hash256, SubjectId, Template, TemplateKind},
 };
 use shuttle::{Config, Runner, scheduler::RandomScheduler, thread};
 

@@ -14,6 +14,7 @@ use super::{
     Appliance,
     execute::Errand,
     galleries::{Kept, unavailable},
+    site::enrolled,
 };
 use crate::{
     audit::{AuditEntry, AuditErasure},
@@ -147,7 +148,7 @@ impl Appliance {
         let subject = subject.unwrap_or_else(random);
         // Recorded before it is searchable: an entry without its row is harmless, a row that nobody
         // recorded is not.
-        let terms = self.within_site(terms);
+        let terms = self.within_site(errand, terms);
         let noted = self.enter(errand, name, subject, papers)?;
         self.record(errand, Some(subject), [&["ENROLLED"][..], &noted].concat())?;
         let generation = gallery
@@ -188,7 +189,7 @@ impl Appliance {
         gallery.records_of(subject).map_err(|error| Refusal::of_gallery(name, error))?;
         let (templates, faces) = self.templates(errand, images)?;
         self.is_one_person(&templates)?;
-        let terms = self.within_site(terms);
+        let terms = self.within_site(errand, terms);
         self.enter(errand, name, subject, papers)?;
         let meant = Meant { subject: Some(subject), selection: None };
         let done = self.in_audit(errand, meant, || {
@@ -259,6 +260,7 @@ impl Appliance {
                 Ok(done(errand.transaction, name, meant, erasure))
             }
             Kept::ByHolders(records) => {
+                self.bury(name, &[subject])?;
                 let erased = records.erase(RecordId::from_bytes(*subject.as_bytes()));
                 if !erased.map_err(|error| Refusal::of_records(name, error))? {
                     let unknown = GalleryError::UnknownSubject { subject };
@@ -305,7 +307,7 @@ impl Appliance {
         };
         match erasure.map_err(|error| Refusal::of_gallery(name, error))? {
             Some(erasure) => {
-                self.bury(name, &erasure.receipt().subjects)?;
+                self.bury(name, &erasure.receipt().gone)?;
                 Ok(done(transaction, name, meant, erasure))
             }
             None => {
@@ -350,6 +352,11 @@ impl Appliance {
             let now_s = self.world.clock.civil_s();
             let mut erased = nothing(errand.transaction, name, meant, now_s, self.custodian());
             let mut erasure = None;
+            // A copy that somebody puts back under this name, with its keys, brings nobody back. What
+            // cannot be listed or written does not hold the destruction of the keys up.
+            if let Err(refusal) = enrolled(name, &kept).and_then(|all| self.bury(name, &all)) {
+                tracing::warn!(gallery = %name, %refusal, "deleted without tombstones");
+            }
             match &kept {
                 Kept::Searchable(gallery) => {
                     let stats = gallery.stats();
@@ -499,6 +506,7 @@ impl Appliance {
             at_lane: None,
             end: None,
             used: None,
+            strangers: None,
             person: None,
         }
     }
@@ -529,6 +537,17 @@ impl Appliance {
         let mut erased = nothing(transaction, name, meant, now_s, HOLDER.to_owned());
         erased.rows = Some(rows);
         Done { erased, erasure: None }
+    }
+
+    /// The same for the audit, of records that nobody asked to have erased.
+    pub(super) fn overwritten(&self, rows: u64) -> AuditErasure {
+        AuditErasure {
+            rows: Some(rows),
+            generation: 0,
+            epoch_destroyed: None,
+            custodian: HOLDER.to_owned(),
+            at_s: self.world.clock.civil_s(),
+        }
     }
 }
 

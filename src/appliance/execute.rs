@@ -29,7 +29,7 @@ use crate::{
     random::random_id,
     types::{
         Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligations,
-        Permission, Role, SubjectId, Threshold, TransactionId,
+        Outcome, Permission, Role, SubjectId, Threshold, TransactionId,
     },
 };
 
@@ -125,7 +125,7 @@ impl Appliance {
             Command::TakeBack { gallery, subject, how } => {
                 self.take_back(&errand, &gallery, subject, how)
             }
-            Command::Verify { probe, references, fmr } => {
+            Command::Verify { probe, references, fmr, third_country: _ } => {
                 let threshold = self.threshold_for(fmr)?;
                 self.verify(&errand, &probe, references, threshold)
             }
@@ -234,6 +234,7 @@ impl Appliance {
             at_lane: errand.asked.at_lane.clone(),
             end: None,
             used: None,
+            strangers: None,
             person: None,
         }
     }
@@ -250,10 +251,14 @@ impl Appliance {
         }
         let images = pictures(&sources)?;
         let prepared = self.prepare(errand, (Priority::Gate, Matching::Compare), 1 + images)?;
-        let probe = self.picture(errand, probe, Part::Probe)?;
+        let captured = self.picture(errand, probe, Part::Probe)?;
         let (numbers, references) = self.references(errand, sources)?;
         let task = Task::Verify { references, threshold: threshold.clone() };
-        let reply = self.decide(errand, prepared, probe, task)?;
+        let reply = self.decide(errand, prepared, captured, task)?;
+        if reply.verdict.outcome == Outcome::Admit {
+            self.queue_entry(errand, reply.transaction, Some(probe.bytes()));
+            self.send_entries();
+        }
         let compared = numbers.into_iter().zip(&reply.comparisons);
         let comparisons = compared
             .map(|(reference, comparison)| Compared {

@@ -25,6 +25,10 @@ const NOT_ERASED: Reason = Reason {
     code: "NOT_ERASED",
     text: "What was stored of the guest could not be erased; the staff lets the guest in.",
 };
+const HIT_NOT_KEPT: Reason = Reason {
+    code: "HIT_NOT_KEPT",
+    text: "The hit cannot be remembered beyond a restart; an officer decides at once.",
+};
 const TOO_MANY_HITS: Reason = Reason {
     code: "HITS_FULL",
     text: "Too many hits wait for confirmation; an officer decides at once.",
@@ -117,8 +121,40 @@ impl Appliance {
         let Some(site) = &self.site else { return Ok(()) };
         let now_s = self.world.clock.civil_s();
         let needed = PERSONS.max(site.profile.officers.confirmations as usize);
-        let opened = site.hits().open((hit, subject), needed, now_s + HIT_WAIT_S, now_s);
-        opened.map_err(|_| TOO_MANY_HITS)
+        let mut hits = site.hits();
+        let opened = hits.open((hit, subject), needed, now_s + HIT_WAIT_S, now_s);
+        opened.map_err(|_| TOO_MANY_HITS)?;
+        site.remember(&hits, now_s).map_err(|error| {
+            tracing::error!(%error, "a hit that waits");
+            hits.withdraw(hit);
+            HIT_NOT_KEPT
+        })
+    }
+
+    /// Has the audit say of each hit to which nobody answered in time, or whose wait a restart
+    /// ended, that it was referred. A hit is over when the audit holds that, and not before.
+    pub(super) fn tell_of_lapsed_hits(&self) {
+        let Some(site) = &self.site else { return };
+        let now_s = self.world.clock.civil_s();
+        let mut hits = site.hits();
+        let lapsed = hits.lapsed(now_s);
+        if lapsed.is_empty() {
+            return;
+        }
+        for (hit, subject) in lapsed {
+            let reason = if subject.is_some() { "HIT_LAPSED" } else { "HIT_INTERRUPTED" };
+            let entry = AuditEntry {
+                subject,
+                outcome: Some(Outcome::Refer),
+                ..self.of_itself(hit, Action::Confirm, reason)
+            };
+            if self.write(&entry).is_ok() {
+                hits.lapse(hit);
+            }
+        }
+        if let Err(error) = site.remember(&hits, now_s) {
+            tracing::error!(%error, "hits that are over may be told of again");
+        }
     }
 
     /// The guest is back: template and record go before the gate is told.
@@ -173,6 +209,11 @@ impl Appliance {
             hits.unvote(hit, &voter.person);
             return Err(refusal);
         }
+        if stand != Stand::Pending
+            && let Err(error) = site.remember(&hits, now_s)
+        {
+            tracing::error!(%error, "a hit that is settled may be told of as interrupted");
+        }
         told(&hits, hit, now_s)
     }
 
@@ -191,9 +232,8 @@ fn is_kept(errand: &Errand) -> bool {
 }
 
 fn told(hits: &Confirmations, hit: TransactionId, now_s: i64) -> Result<Answer, Refusal> {
-    let found = hits.stand(hit, now_s).zip(hits.subject(hit));
-    let (stand, subject) = found.ok_or(VoteRefused::Unknown)?;
-    let verified_by = hits.verified_by(hit, now_s);
+    let stand = hits.stand(hit, now_s).ok_or(VoteRefused::Unknown)?;
+    let (subject, verified_by) = (hits.subject(hit), hits.verified_by(hit, now_s));
     Ok(Answer::Hit(HitStanding { hit, subject, stand, verified_by }))
 }
 

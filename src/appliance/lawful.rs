@@ -6,9 +6,9 @@ use std::{
     sync::{Arc, OnceLock, PoisonError},
 };
 
-use super::{Appliance, galleries::Kept};
+use super::{Appliance, galleries::Kept, site::references_of};
 use crate::{
-    command::{Against, Command, KeptBy, LaneCommand, ReferenceSource, Refusal, Request},
+    command::{Command, KeptBy, LaneCommand, ReferenceSource, Refusal, Request},
     limits::{GALLERY_ROWS_MAX, OWN_TEXT_BYTES_MAX},
     policy::{CaseFault, Law, LawError, SOURCES, Standing, check_cases},
     types::{
@@ -167,7 +167,7 @@ impl Appliance {
         }
         Circumstances {
             gallery: self.gallery_fact(request),
-            person: presented(&request.command).then_some(SOMEBODY_WITH_A_CARD),
+            person: somebody(&request.command),
             ..Circumstances::default()
         }
     }
@@ -240,19 +240,39 @@ const SOMEBODY_WITH_A_CARD: PersonFact = PersonFact {
     presented: true,
     one_person: true,
     third_country: false,
+    second_reference: false,
 };
+
+/// What a request alone tells of whom it is about.
+fn somebody(command: &Command) -> Option<PersonFact> {
+    let (third_country, presented) = (is_third_country(command), presented(command));
+    (presented || third_country).then(|| PersonFact {
+        presented,
+        third_country,
+        second_reference: references_of(command).is_some_and(has_second),
+        ..SOMEBODY_WITH_A_CARD
+    })
+}
+
+/// Whether the request says that the traveller is a third-country national.
+pub(super) fn is_third_country(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Verify { third_country: true, .. }
+            | Command::Lane { command: LaneCommand::Open { third_country: true, .. }, .. }
+    )
+}
+
+/// Whether there is a reference beside the chip's own: the photographs of a chip are one, and the
+/// same chip twice is one, too.
+pub(super) fn has_second(references: &[ReferenceSource]) -> bool {
+    let is_chip = |held: &ReferenceSource| matches!(held, ReferenceSource::Dg2 { .. });
+    references.len() > 1 && !references.iter().all(is_chip)
+}
 
 /// Whether the traveller presented what names the reference: a document, a card, a token, a key.
 fn presented(command: &Command) -> bool {
-    let references = match command {
-        Command::Verify { references, .. }
-        | Command::Lane {
-            command: LaneCommand::Open { against: Against::References(references), .. },
-            ..
-        } => references,
-        _ => return false,
-    };
-    references.iter().any(|reference| match reference {
+    references_of(command).into_iter().flatten().any(|reference| match reference {
         ReferenceSource::Dg2 { .. }
         | ReferenceSource::Holder { .. }
         | ReferenceSource::HolderToken(_)

@@ -168,7 +168,8 @@ impl Offline {
         })
     }
 
-    /// Opens a gallery that no appliance holds.
+    /// Opens a gallery that no appliance holds; `progress` is told tiles opened and tiles in all,
+    /// where plaintext is locked.
     ///
     /// # Errors
     /// [`OfflineError`], naming the process that holds it.
@@ -176,9 +177,11 @@ impl Offline {
         &self,
         located: &Located,
         residency: Option<Residency>,
+        progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Gallery, OfflineError> {
         let media: Arc<dyn Media> = Arc::new(FileMedia::open(&located.path)?);
-        let opened = Gallery::open(media, self.place.means.clone(), self.settings(residency));
+        let (means, settings) = (self.place.means.clone(), self.settings(residency));
+        let opened = Gallery::open_telling(media, means, settings, progress);
         opened.map_err(|error| self.failed(located, error))
     }
 
@@ -261,6 +264,7 @@ impl Offline {
             at_lane: None,
             end: None,
             used: None,
+            strangers: None,
             person: None,
         };
         self.audit.record(slice::from_ref(&entry)).map_err(|_| OfflineError::Audit)?;
@@ -390,6 +394,7 @@ mod tests {
         let ordered = work.ordered(&located(), Action::Erase, meant()).expect("room for the order");
         let receipt = Receipt {
             subjects: vec![SubjectId::from_bytes([7; 16])],
+            gone: vec![SubjectId::from_bytes([7; 16])],
             rows: 2,
             generation: 41,
             epoch_destroyed: 13,

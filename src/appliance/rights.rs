@@ -36,9 +36,10 @@ fn ground_of(gallery: &GalleryId, subject: SubjectId) -> String {
 
 impl Appliance {
     /// The times of an enrolment, within what the site's profile allows.
-    pub(super) fn within_site(&self, terms: Enrolment) -> Enrolment {
+    pub(super) fn within_site(&self, errand: &Errand, terms: Enrolment) -> Enrolment {
         let now_s = self.world.clock.civil_s();
-        self.site.as_ref().map_or(terms, |site| site.within(terms, now_s))
+        let is_minor = errand.owed.contains(&Obligation::ProtectMinor);
+        self.site.as_ref().map_or(terms, |site| site.within(terms, is_minor, now_s))
     }
 
     /// Refuses a series that shows several persons: one of them was not asked.
@@ -72,6 +73,12 @@ impl Appliance {
             site.register.keep_record(&ground_of(gallery, subject), &ground)?;
         }
         site.register.unbury(gallery, subject)?;
+        if errand.owed.contains(&Obligation::FileWithAuthority) {
+            site.owes_filing(now_s).map_err(|error| {
+                tracing::error!(%error, "the filing that is owed");
+                Refusal::Fault { what: "the record of the site cannot be written" }
+            })?;
+        }
         let noted = [
             (Obligation::ProtectMinor, "MINOR"),
             (Obligation::RecordExemption, "EXEMPTION_USED"),

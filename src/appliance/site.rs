@@ -12,12 +12,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Appliance, execute::Errand, galleries::Kept};
+use super::{
+    Appliance, World,
+    execute::Errand,
+    galleries::Kept,
+    lawful::{has_second, is_third_country},
+};
 use crate::{
-    audit::{AuditEntry, AuditSink},
+    audit::{AuditEntry, AuditErasure, AuditSink},
     command::{
-        Against, Answer, Command, KeptBy, LaneCommand, Papers, ReferenceSource, Refusal, Request,
-        SiteDescription, SiteStep,
+        Against, Answer, Command, DatedDuty, KeptBy, LaneCommand, Papers, ReferenceSource, Refusal,
+        Request, SiteDescription, SiteStep,
     },
     config::PersonKeys,
     duty::{
@@ -25,9 +30,13 @@ use crate::{
         schedule::{Due, Schedule},
     },
     gallery::Enrolment,
+    keys::holder::record::RecordId,
     model::{Calibration, ThresholdError},
     policy::{Law, LawError, Standing},
-    profile::{Profile, ProfileError, Running, Step, Subject, civil::date_s},
+    profile::{
+        Address, Profile, ProfileError, Running, Step, Subject,
+        civil::{date_s, day_at, due_day},
+    },
     random::random_id,
     register::{Register, RegisterError},
     types::{
@@ -35,6 +44,7 @@ use crate::{
         PersonFact, Reason, Role, Score, Selection, SiteFacts, Storage, SubjectId, TemplateKind,
         TransactionId,
     },
+    webhook::{Receiver, ReceiverError, Sender, Surroundings},
 };
 use record::Record;
 pub use record::RecordError;
@@ -42,6 +52,10 @@ pub use record::RecordError;
 /// Names of what the custodian of a daily gallery is called.
 const IN_MEMORY: &str = "memory";
 const HOUR_S: i64 = 3600;
+/// Whose calendar a filing follows, and within how many of its working days it is made (CAC and
+/// MPS, Measures on facial recognition, 2025).
+const FILING_ZONE: &str = "Asia/Shanghai";
+const FILING_WORKING_DAYS: u32 = 30;
 
 const OTHER_PURPOSE: Reason = Reason {
     code: "PURPOSE_NOT_PERMITTED",
@@ -79,6 +93,12 @@ pub enum SiteError {
     /// The calibration does not reach the rate at which a doubt begins.
     #[error("capture.doubt_fmr: {0}")]
     Doubt(#[from] ThresholdError),
+    /// Nobody can be told of entries.
+    #[error(transparent)]
+    Receiver(#[from] ReceiverError),
+    /// The system has no thread that tells of them.
+    #[error("no thread to send entry events: {0}")]
+    Sender(std::io::Error),
     /// The law does not take the site's facts.
     #[error(transparent)]
     Law(#[from] LawError),
@@ -94,6 +114,8 @@ pub struct SitePlace {
     pub register: Register,
     /// Whose credentials there are.
     pub people: Vec<PersonKeys>,
+    /// Who signs the certificate of whoever is told of entries; `None` where that is this machine.
+    pub webhook_ca: Option<PathBuf>,
 }
 
 /// The profile that `named` means: one that comes with the appliance, or a file.
@@ -118,8 +140,10 @@ pub fn profile(named: &Path) -> Result<Profile, SiteError> {
 /// The site, at work.
 pub(super) struct Site {
     pub(super) profile: Profile,
-    pub(super) register: Register,
+    pub(super) register: Arc<Register>,
     pub(super) hits: Mutex<Confirmations>,
+    /// Tells of entries, where the profile says whom.
+    pub(super) sender: Option<Sender>,
     people: Vec<PersonKeys>,
     kept: record::Kept,
     record: Mutex<Record>,
@@ -136,14 +160,23 @@ impl Site {
         place: SitePlace,
         calibration: &Calibration,
         fmr: f64,
+        world: &World,
     ) -> Result<Self, SiteError> {
+        let register = Arc::new(place.register);
+        let webhook_ca = place.webhook_ca.as_deref();
+        let sender = sender(&place.profile, webhook_ca, &register, world)?;
         let doubt_fmr = place.profile.capture.doubt_fmr;
         let doubt_from = doubt_fmr.map(|fmr| calibration.threshold(fmr)).transpose()?;
         let (kept, record) = record::Kept::open(place.record)?;
+        let mut hits = Confirmations::default();
+        // What is no name of a hit was put there by hand, and means none.
+        let waited = record.waiting.iter().filter_map(|name| name.parse().ok());
+        waited.for_each(|hit| hits.interrupted(hit));
         Ok(Self {
             profile: place.profile,
-            register: place.register,
-            hits: Mutex::default(),
+            register,
+            hits: Mutex::new(hits),
+            sender,
             people: place.people,
             kept,
             record: Mutex::new(record),
@@ -160,6 +193,13 @@ impl Site {
 
     pub(super) fn hits(&self) -> MutexGuard<'_, Confirmations> {
         self.hits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers which of `hits` wait, for the next start.
+    pub(super) fn remember(&self, hits: &Confirmations, now_s: i64) -> Result<(), RecordError> {
+        let mut record = self.record();
+        record.waiting = hits.waiting(now_s).map(|hit| hit.to_string()).collect();
+        self.kept.keep(&record)
     }
 
     fn subject(&self) -> Subject<'_> {
@@ -219,10 +259,11 @@ impl Site {
     }
 
     /// The times of an enrolment, within what the profile allows: nobody is kept for longer, and
-    /// nobody beyond the closing of a day that ends everything.
-    pub(super) fn within(&self, terms: Enrolment, now_s: i64) -> Enrolment {
-        let kept_s = i64::from(self.profile.retention.kept_hours) * HOUR_S;
-        let mut expiry_s = terms.expiry_s.min(now_s.saturating_add(kept_s));
+    /// nobody beyond the closing of a day that ends everything; a minor for the shortest.
+    pub(super) fn within(&self, terms: Enrolment, is_minor: bool, now_s: i64) -> Enrolment {
+        let kept = &self.profile.retention;
+        let hours = kept.minor_kept_hours.filter(|_| is_minor).unwrap_or(kept.kept_hours);
+        let mut expiry_s = terms.expiry_s.min(now_s.saturating_add(i64::from(hours) * HOUR_S));
         if let Some(hours) = self.profile.hours().filter(|_| self.is_daily()) {
             expiry_s = hours.next_closing(now_s).map_or(expiry_s, |end_s| expiry_s.min(end_s));
         }
@@ -252,6 +293,7 @@ impl Site {
             reference: held.legal.reference.clone(),
             steps: held.legal.steps.iter().map(step).collect(),
             kept_hours: held.retention.kept_hours,
+            minor_kept_hours: held.retention.minor_kept_hours,
             audit_days: held.retention.audit_days,
             languages: held.notices.languages.clone(),
             handout: held.notices.handout.clone(),
@@ -260,7 +302,32 @@ impl Site {
             sealed: facts.sealed,
             closes_s: held.hours().and_then(|hours| hours.next_closing(now_s)),
             missing: held.faults(now_s).iter().map(ToString::to_string).collect(),
+            duties: self.filing(now_s).into_iter().collect(),
         }
+    }
+
+    /// The filing that falls due when a site holds as many persons as the measures of CAC and MPS
+    /// name; made, it stands in the profile.
+    fn filing(&self, now_s: i64) -> Option<DatedDuty> {
+        let since_s = self.record().filing_since_s?;
+        if !self.profile.legal.filing.trim().is_empty() {
+            return None;
+        }
+        let due = due_day(FILING_ZONE, since_s, FILING_WORKING_DAYS)?;
+        let is_overdue = day_at(FILING_ZONE, now_s).is_none_or(|today| today > due);
+        Some(DatedDuty { code: "FILING_REQUIRED", since_s, due, is_overdue })
+    }
+
+    /// Remembers since when the filing is owed; a site that shrinks again owes it all the same.
+    pub(super) fn owes_filing(&self, now_s: i64) -> Result<(), RecordError> {
+        let mut held = self.record();
+        if held.filing_since_s.is_some() {
+            return Ok(());
+        }
+        let record = Record { filing_since_s: Some(now_s), ..held.clone() };
+        self.kept.keep(&record)?;
+        *held = record;
+        Ok(())
     }
 
     fn consent_fact(&self, gallery: &GalleryId, subject: SubjectId, now_s: i64) -> ConsentLooked {
@@ -290,6 +357,25 @@ impl Site {
     }
 }
 
+/// What tells of entries, where the profile says whom.
+fn sender(
+    profile: &Profile,
+    ca: Option<&Path>,
+    register: &Arc<Register>,
+    world: &World,
+) -> Result<Option<Sender>, SiteError> {
+    let webhook = profile.events.as_ref().map_or("", |events| events.webhook.as_str());
+    // An address that is none was refused with its profile.
+    let Ok(address) = Address::parse(webhook) else { return Ok(None) };
+    let around = Surroundings {
+        register: Arc::clone(register),
+        receiver: Receiver::new(address, ca)?,
+        clock: Arc::clone(&world.clock),
+        meter: Arc::clone(&world.meter),
+    };
+    Sender::start(around).map(Some).map_err(SiteError::Sender)
+}
+
 /// What the register, or the request itself, says of a consent.
 #[derive(Default)]
 struct ConsentLooked {
@@ -309,7 +395,7 @@ fn papers_of(command: &Command) -> Option<(Option<SubjectId>, Option<&Papers>)> 
     }
 }
 
-fn references_of(command: &Command) -> Option<&[ReferenceSource]> {
+pub(super) fn references_of(command: &Command) -> Option<&[ReferenceSource]> {
     match command {
         Command::Verify { references, .. }
         | Command::Lane {
@@ -475,7 +561,8 @@ impl Appliance {
             presented,
             // Whether several pictures show one person is seen when they are compared.
             one_person: true,
-            third_country: false,
+            third_country: is_third_country(command),
+            second_reference: references.is_some_and(has_second),
         })
     }
 
@@ -518,6 +605,7 @@ impl Appliance {
     /// Does what is due by the civil clock: at the start, about once a minute, and before the first
     /// request after a closing.
     pub(super) fn honour_duties(&self) {
+        self.tell_of_lapsed_hits();
         let (now_s, now_us) = (self.world.clock.civil_s(), self.world.clock.monotonic_us());
         let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
         let mut is_done = true;
@@ -594,51 +682,95 @@ impl Appliance {
         receipt: &crate::gallery::Receipt,
     ) -> AuditEntry {
         AuditEntry {
+            gallery: Some(name.clone()),
+            selection: Some(Selection::Everybody),
+            erasure: Some(receipt.into()),
+            ..self.of_itself(transaction, Action::Erase, "ERASED_AT_CLOSING")
+        }
+    }
+
+    /// An entry about what the appliance does of itself.
+    pub(super) fn of_itself(
+        &self,
+        transaction: TransactionId,
+        action: Action,
+        reason: &'static str,
+    ) -> AuditEntry {
+        AuditEntry {
             transaction,
             at_s: self.world.clock.civil_s(),
             caller: None,
-            action: Action::Erase,
+            action,
             purpose: None,
-            gallery: Some(name.clone()),
+            gallery: None,
             subject: None,
-            selection: Some(Selection::Everybody),
+            selection: None,
             outcome: None,
-            reasons: vec!["ERASED_AT_CLOSING"],
+            reasons: vec![reason],
             attack: Attack::NotPerformed,
             comparisons: Vec::new(),
             candidates: None,
-            erasure: Some(receipt.into()),
+            erasure: None,
             at_lane: None,
             end: None,
             used: None,
+            strangers: None,
             person: None,
         }
     }
 
-    /// Erases again whom a gallery that was put back from an older copy brought back.
+    /// Erases again whom a gallery, or a file of holders' records, that was put back from an older
+    /// copy brought back.
     pub(super) fn bury_again(&self) -> Result<(), Refusal> {
         let Some(site) = &self.site else { return Ok(()) };
         if site.register.tombstones()? == 0 {
             return Ok(());
         }
         for (name, kept) in self.galleries.all() {
-            let Kept::Searchable(gallery) = &kept else { continue };
-            let told = |error| Refusal::of_gallery(&name, error);
-            for subject in gallery.subjects().map_err(told)? {
+            for subject in enrolled(&name, &kept)? {
                 if site.register.tombstone(&name, subject)?.is_none() {
                     continue;
                 }
-                let erasure = gallery.erase(subject).map_err(told)?;
+                let erasure = match &kept {
+                    Kept::Searchable(gallery) => {
+                        let erasure = gallery.erase(subject);
+                        let erasure = erasure.map_err(|error| Refusal::of_gallery(&name, error))?;
+                        AuditErasure::from(erasure.receipt())
+                    }
+                    Kept::ByHolders(records) => {
+                        let erased = records.erase(RecordId::from_bytes(*subject.as_bytes()));
+                        let erased = erased.map_err(|error| Refusal::of_records(&name, error))?;
+                        self.overwritten(u64::from(erased))
+                    }
+                    Kept::Unavailable(_) => continue,
+                };
                 let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
-                let entry = self.closing_entry(transaction, &name, erasure.receipt());
                 self.audit.must_hold(AuditEntry {
+                    gallery: Some(name.clone()),
                     subject: Some(subject),
-                    selection: None,
-                    reasons: vec!["ERASED_AGAIN"],
-                    ..entry
+                    erasure: Some(erasure),
+                    ..self.of_itself(transaction, Action::Erase, "ERASED_AGAIN")
                 });
             }
         }
         Ok(())
     }
 }
+
+/// Everybody who is in a gallery, restricted and expired ones included; nobody of one that does not
+/// open.
+pub(super) fn enrolled(name: &GalleryId, kept: &Kept) -> Result<Vec<SubjectId>, Refusal> {
+    match kept {
+        Kept::Searchable(gallery) => {
+            gallery.subjects().map_err(|error| Refusal::of_gallery(name, error))
+        }
+        Kept::ByHolders(records) => {
+            let ids = records.ids().into_iter();
+            Ok(ids.map(|id| SubjectId::from_bytes(*id.as_bytes())).collect())
+        }
+        Kept::Unavailable(_) => Ok(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,7 @@ impl Appliance {
         let lane = lane.ok_or_else(|| Refusal::UnknownLane { lane: at.lane.clone() })?;
         let known = || self.register.at(&at.lane, at.transaction);
         let standing = match command {
-            LaneCommand::Open { against, retry_of, listener } => {
+            LaneCommand::Open { against, retry_of, listener, third_country: _ } => {
                 let wish = Wish { against, retry_of, listener };
                 self.transact(errand, &lane, at, wish)?
             }
@@ -250,14 +250,21 @@ impl Appliance {
         if self.write(&entry).is_err() {
             closing = Closing::refer(Ended::Interrupted, "AUDIT_UNAVAILABLE");
         }
+        let admits = closing.outcome == Outcome::Admit;
+        let queued = admits.then(|| self.queue_entry(errand, entry.transaction, None)).flatten();
         let closed = self.register.close(open, &closing, &|| !self.is_late(errand));
-        let standing = closed.map_err(|error| {
-            // Whatever the audit holds of an outcome, the gate was told none.
-            let (outcome, reasons) = (None, vec!["JOURNAL_UNAVAILABLE"]);
-            self.audit.must_hold(AuditEntry { outcome, reasons, ..entry.clone() });
-            RegisterError::from(error)
-        })?;
+        let standing = match closed {
+            Ok(standing) => standing,
+            Err(error) => {
+                self.withdraw_entry(queued);
+                // Whatever the audit holds of an outcome, the gate was told none.
+                let (outcome, reasons) = (None, vec!["JOURNAL_UNAVAILABLE"]);
+                self.audit.must_hold(AuditEntry { outcome, reasons, ..entry });
+                return Err(RegisterError::from(error).into());
+            }
+        };
         if standing.outcome != Some(closing.outcome) {
+            self.withdraw_entry(queued);
             // What the audit holds was not told.
             let reason = match standing.ended {
                 Some(Ended::TimedOut) => ENGINE_LATE.code,
@@ -270,6 +277,7 @@ impl Appliance {
             let (outcome, reasons) = (standing.outcome, vec![reason]);
             self.audit.must_hold(AuditEntry { outcome, reasons, end, ..entry });
         }
+        self.send_entries();
         self.world.meter.outcome(standing.outcome.unwrap_or(Outcome::Refer));
         if let Some(lane) = self.lanes.set().lane(standing.lane.as_str()) {
             let passed_us = self.world.clock.monotonic_us().saturating_sub(errand.began_us());

@@ -138,6 +138,7 @@ mod tests {
             at_lane: None,
             end: None,
             used: None,
+            strangers: None,
             person: None,
         }
     }

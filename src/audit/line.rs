@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditEntry, Entered,
+    AuditEntry, AuditStrangers, Entered,
     tree::{Hash, hex},
 };
 use crate::types::{Action, Attack, ClientId, Outcome, Purpose, Role, Selection, SubjectId};
@@ -50,7 +50,15 @@ pub(super) struct Line<'a> {
     #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
     used: Option<LineUse>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    strangers: Option<LineStrangers>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     person: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct LineStrangers {
+    count: u64,
+    since_s: i64,
 }
 
 /// AI Act Art. 12(3): `began_s` with the entry's `at_s`, the reference database with its
@@ -165,6 +173,9 @@ impl<'a> Line<'a> {
                 matched_input: used.matched_input.map(|hash| hash.to_string()),
                 verified_by: used.verified_by.iter().map(ToString::to_string).collect(),
             }),
+            strangers: entry
+                .strangers
+                .map(|AuditStrangers { count, since_s }| LineStrangers { count, since_s }),
             person: entry.person.as_ref().map(ClientId::as_str),
         }
     }

@@ -84,6 +84,16 @@ pub struct AuditUse {
     pub verified_by: Vec<ClientId>,
 }
 
+/// Callers without a credential that counts, of one kind: none of them asked anything, and of many
+/// there is one entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditStrangers {
+    /// How many since.
+    pub count: u64,
+    /// Civil time of the first of them in seconds, UTC; the last is the entry's own.
+    pub since_s: i64,
+}
+
 /// One thing that happened. Identifiers are opaque; there is no image, no template, no name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
@@ -121,6 +131,8 @@ pub struct AuditEntry {
     pub end: Option<AuditEnd>,
     /// A search, or what became of its hit.
     pub used: Option<AuditUse>,
+    /// Who was turned away without being asked what for.
+    pub strangers: Option<AuditStrangers>,
     /// Which person acted, where the caller acts for several; a name of the configuration, such as
     /// a badge number.
     pub person: Option<ClientId>,

@@ -47,6 +47,9 @@ pub(super) enum Verb {
     Rotate(Target),
     /// Draw a new transform and write every template anew: templates of before do not compare.
     Rekey(Target),
+    /// Destroy every key of a gallery, and remove its file: nobody in it, and no copy of it, can be
+    /// read any more.
+    Delete(Target),
     /// Write a gallery to a file that only the recipient's age key opens.
     Export(carry::ExportArguments),
     /// Make a gallery of an exported file.
@@ -76,7 +79,9 @@ impl<'a> Bench<'a> {
     }
 
     fn gallery(&self, residency: Option<Residency>) -> Result<Gallery, Failure> {
-        Ok(self.offline.gallery(&self.located, residency)?)
+        let opened = self
+            .shown("opening", |progress| self.offline.gallery(&self.located, residency, progress));
+        Ok(opened?)
     }
 
     /// What a gallery answered, with its file's name where it refused.
@@ -132,6 +137,7 @@ pub(super) fn run(verb: &Verb, scene: &Scene<'_>) -> Outcome {
         Verb::Compact(target) => change::compact(&Bench::new(target, scene)?),
         Verb::Rotate(target) => change::rotate(&Bench::new(target, scene)?),
         Verb::Rekey(target) => change::rekey(&Bench::new(target, scene)?),
+        Verb::Delete(target) => change::delete(&Bench::new(target, scene)?),
         Verb::Export(arguments) => carry::export(arguments, scene),
         Verb::Import(arguments) => carry::import(arguments, scene),
     }

@@ -44,7 +44,8 @@ pub(super) fn run(arguments: &Arguments, scene: &Scene<'_>) -> Outcome {
         references.push(ReferenceSource::Dg2 { file: local::file(dg2)?, sod, dg1 });
         paths.push(dg2.clone());
     }
-    let command = Command::Verify { probe, references, fmr: arguments.fmr };
+    let (fmr, third_country) = (arguments.fmr, false); // nobody stands at a border here
+    let command = Command::Verify { probe, references, third_country, fmr };
     let appliance = local::appliance(scene)?;
     let decision = local::decide(&appliance, scene, Purpose::Evaluation, command)?;
     if scene.tell.json {

@@ -1,6 +1,7 @@
 //! What carries out requests, and how it is.
 
 use super::{Answer, Refusal, Request, SiteDescription};
+pub use crate::duty::strangers::Stranger;
 use crate::types::TemplateKind;
 
 /// How far the appliance is.
@@ -47,6 +48,9 @@ pub trait Service: Send + Sync + 'static {
     fn site(&self) -> Option<SiteDescription> {
         None
     }
+
+    /// Hears of somebody who was turned away for want of a credential that counts.
+    fn turned_away(&self, who: Stranger);
 
     /// Does what is due without being asked: erases what has expired. Called about once a minute.
     fn housekeep(&self);

@@ -68,6 +68,8 @@ pub struct SiteDescription {
     pub steps: Vec<&'static str>,
     /// Longest that anybody is kept, in hours.
     pub kept_hours: u32,
+    /// Longest that a minor is kept, in hours, where that is shorter.
+    pub minor_kept_hours: Option<u32>,
     /// How long the audit is kept, in days.
     pub audit_days: u32,
     /// Languages of the notices.
@@ -84,6 +86,21 @@ pub struct SiteDescription {
     pub closes_s: Option<i64>,
     /// What the profile lacks before it can be assessed.
     pub missing: Vec<String>,
+    /// What is due, and until when.
+    pub duties: Vec<DatedDuty>,
+}
+
+/// Something that the site owes an authority by a day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatedDuty {
+    /// Its code, such as `FILING_REQUIRED`.
+    pub code: &'static str,
+    /// Since when it is owed, in seconds UTC.
+    pub since_s: i64,
+    /// Last day on which it is in time, as `2026-08-12`.
+    pub due: String,
+    /// That day has passed.
+    pub is_overdue: bool,
 }
 
 /// What is held about one person (GDPR Art. 15 and 20); nobody else's data, and no template.
@@ -110,8 +127,8 @@ pub struct SubjectExport {
 pub struct HitStanding {
     /// The search's name in the audit.
     pub hit: TransactionId,
-    /// The entry of the list, by its opaque name.
-    pub subject: SubjectId,
+    /// The entry of the list, by its opaque name; `None` where a restart ended the wait.
+    pub subject: Option<SubjectId>,
     /// How.
     pub stand: Stand,
     /// Who verified it, once it is settled.

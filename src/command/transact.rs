@@ -44,6 +44,8 @@ pub enum LaneCommand {
     Open {
         /// Against what.
         against: Against,
+        /// At a border: the traveller is a third-country national.
+        third_country: bool,
         /// The traveller's earlier attempt, which ended with Retry.
         retry_of: Option<TransactionId>,
         /// Who hears that it is open, before it is decided.

@@ -17,6 +17,8 @@ pub struct SiteChoice {
     pub record: PathBuf,
     /// The register of consents; empty for the default place.
     pub register: PathBuf,
+    /// PEM certificates of who signs the certificate of `events.webhook`; empty for none.
+    pub webhook_ca: PathBuf,
 }
 
 /// One `[[person]]`: whom a credential belongs to, and until when that person's training counts.

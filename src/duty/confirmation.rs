@@ -5,8 +5,14 @@
 //! to anybody. The same person under two credentials is one person; training that has expired, or a
 //! credential that names no person, does not count.
 //!
+//! A restart ends the wait, and nothing is done to anybody: whoever was seen may be elsewhere by
+//! then, the first answer was about a moment that is over, and an officer who still wants to know
+//! searches again. So only the names of hits that wait outlive the process
+//! ([`Confirmations::waiting`]), for the audit to say of each that it ended.
+//!
 //! Invariant: pure; a hit that is not confirmed by as many different persons as it needs is never
-//! [`Stand::Confirmed`], whatever the order of calls; and it ends by itself.
+//! [`Stand::Confirmed`], whatever the order of calls; it ends by itself, and none is forgotten that
+//! ended so before somebody was told ([`Confirmations::lapsed`]).
 
 use std::collections::BTreeMap;
 
@@ -70,10 +76,13 @@ pub struct TooManyHits;
 
 #[derive(Debug)]
 struct Hit {
-    subject: SubjectId,
+    /// `None` where a restart ended the wait.
+    subject: Option<SubjectId>,
     needed: usize,
     ends_s: i64,
     votes: Vec<(ClientId, Vote)>,
+    /// It is told that nobody answered in time: it stays so, whatever the clock says.
+    lapsed: bool,
 }
 
 impl Hit {
@@ -84,7 +93,16 @@ impl Hit {
         if self.votes.len() >= self.needed {
             return Stand::Confirmed;
         }
-        if now_s >= self.ends_s { Stand::Lapsed } else { Stand::Pending }
+        if self.lapsed || now_s >= self.ends_s { Stand::Lapsed } else { Stand::Pending }
+    }
+
+    /// Whether somebody has still to be told how it ends.
+    fn is_owed(&self, now_s: i64) -> bool {
+        match self.stand(now_s) {
+            Stand::Pending => true,
+            Stand::Lapsed => !self.lapsed,
+            Stand::Confirmed | Stand::Rejected => false,
+        }
     }
 }
 
@@ -107,13 +125,48 @@ impl Confirmations {
         ends_s: i64,
         now_s: i64,
     ) -> Result<(), TooManyHits> {
-        self.hits.retain(|_, held| held.ends_s > now_s || held.stand(now_s) == Stand::Pending);
+        self.hits.retain(|_, held| held.ends_s > now_s || held.is_owed(now_s));
         if self.hits.len() >= HITS_MAX && !self.hits.contains_key(&hit) {
             return Err(TooManyHits);
         }
-        let fresh = Hit { subject, needed: needed.max(1), ends_s, votes: Vec::new() };
+        let (subject, needed) = (Some(subject), needed.max(1));
+        let fresh = Hit { subject, needed, ends_s, votes: Vec::new(), lapsed: false };
         self.hits.entry(hit).or_insert(fresh);
         Ok(())
+    }
+
+    /// A hit that waited when the process ended: its time is over, and nobody was told yet.
+    pub fn interrupted(&mut self, hit: TransactionId) {
+        let (votes, ends_s) = (Vec::new(), i64::MIN);
+        let over = Hit { subject: None, needed: usize::MAX, ends_s, votes, lapsed: false };
+        self.hits.entry(hit).or_insert(over);
+    }
+
+    /// Takes a hit back that could not be remembered: it was never open.
+    pub fn withdraw(&mut self, hit: TransactionId) {
+        self.hits.remove(&hit);
+    }
+
+    /// The hits of which somebody has still to be told how they end: what a restart must know.
+    pub fn waiting(&self, now_s: i64) -> impl Iterator<Item = TransactionId> {
+        self.hits.iter().filter(move |(_, held)| held.is_owed(now_s)).map(|(hit, _)| *hit)
+    }
+
+    /// The hits to which nobody answered in time, and of which that was not told yet.
+    #[must_use]
+    pub fn lapsed(&self, now_s: i64) -> Vec<(TransactionId, Option<SubjectId>)> {
+        let over = self
+            .hits
+            .iter()
+            .filter(|(_, held)| held.is_owed(now_s) && held.stand(now_s) == Stand::Lapsed);
+        over.map(|(hit, held)| (*hit, held.subject)).collect()
+    }
+
+    /// It was told that nobody answered in time.
+    pub fn lapse(&mut self, hit: TransactionId) {
+        if let Some(held) = self.hits.get_mut(&hit) {
+            held.lapsed = true;
+        }
     }
 
     /// One person answers.
@@ -148,10 +201,10 @@ impl Confirmations {
         held.is_some_and(|held| held.votes.iter().any(|(voter, _)| voter == person))
     }
 
-    /// The entry of the list that the hit is about.
+    /// The entry of the list that the hit is about; unknown where a restart ended the wait.
     #[must_use]
     pub fn subject(&self, hit: TransactionId) -> Option<SubjectId> {
-        self.hits.get(&hit).map(|held| held.subject)
+        self.hits.get(&hit).and_then(|held| held.subject)
     }
 
     /// How a hit stands.
@@ -221,6 +274,28 @@ mod tests {
         let mut held = waiting();
         assert_eq!(held.stand(HIT, 500), Some(Stand::Lapsed));
         assert_eq!(held.vote(HIT, &voter(1), Vote::Confirm, 500), Err(VoteRefused::Settled));
+    }
+
+    #[test]
+    fn no_hit_that_waited_is_forgotten_before_it_is_told_how_it_ended() {
+        let other = TransactionId::from_bytes([3; 16]);
+        let mut held = waiting();
+        assert_eq!(held.waiting(10).collect::<Vec<_>>(), [HIT]);
+        assert_eq!(held.lapsed(10), []);
+        let subject = SubjectId::from_bytes([2; 16]);
+        held.open((other, subject), 2, 9_000, 600).expect("room");
+        assert_eq!(held.lapsed(600), [(HIT, Some(subject))], "opening another forgot none");
+        held.lapse(HIT);
+        assert_eq!(held.lapsed(600), []);
+        assert_eq!(held.stand(HIT, 10), Some(Stand::Lapsed), "the clock was set back");
+        assert_eq!(held.waiting(600).collect::<Vec<_>>(), [other]);
+        // The next process.
+        let mut held = Confirmations::default();
+        held.interrupted(other);
+        assert_eq!(held.lapsed(i64::MIN), [(other, None)]);
+        assert_eq!(held.vote(other, &voter(1), Vote::Confirm, 10), Err(VoteRefused::Settled));
+        held.lapse(other);
+        assert_eq!((held.waiting(10).count(), held.stand(other, 10)), (0, Some(Stand::Lapsed)));
     }
 
     proptest! {

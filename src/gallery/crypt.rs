@@ -47,12 +47,11 @@ fn derive(key: &[u8; 32], salt: &[u8; 32], purpose: &[u8], subkey: &mut [u8; 32]
     filled.expect("HKDF gives up to 255 blocks");
 }
 
-/// The key that seals the root written with `salt`.
-pub(super) fn root_key(epoch_key: &[u8; 32], salt: &[u8; 32]) -> Zeroizing<[u8; 32]> {
-    let mut subkey = Zeroizing::new([0; 32]);
-    derive(epoch_key, salt, b"portcullis gallery root", &mut subkey);
+/// Writes the key that seals the root written with `salt` into `subkey`: what is returned by value
+/// may leave a copy where it was made.
+pub(super) fn root_key(epoch_key: &[u8; 32], salt: &[u8; 32], subkey: &mut Zeroizing<[u8; 32]>) {
+    derive(epoch_key, salt, b"portcullis gallery root", subkey);
     wipe_stack();
-    subkey
 }
 
 #[inline(never)]

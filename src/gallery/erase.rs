@@ -102,7 +102,7 @@ impl Gallery {
         self.settle_by(&mut writer)?;
         let (rows, newest) = match self.rows_of(subject) {
             Err(GalleryError::UnknownSubject { .. }) => {
-                let due = writer.settled.iter().position(|due| due.subjects == [subject]);
+                let due = writer.settled.iter().position(|due| due.gone == [subject]);
                 let due = due.ok_or(GalleryError::UnknownSubject { subject })?;
                 return Ok(self.held_by(0, writer.settled.swap_remove(due)));
             }
@@ -125,20 +125,18 @@ impl Gallery {
         let mut writer = self.shelf.writer();
         self.settle_by(&mut writer)?;
         let taken = self.chosen(&Choice::Everybody)?;
-        let mut subjects: Vec<SubjectId> = taken.iter().map(|&(subject, _)| subject).collect();
-        subjects.sort_unstable();
-        subjects.dedup();
+        let whose: Vec<SubjectId> = taken.iter().map(|&(subject, _)| subject).collect();
         let mut change = Change::begin(&self.shelf, &mut writer, Forget::Before)?;
         change.counts.subjects = 0;
         change.truncate(0);
         let done = change.commit(IndexUpdate::Anew, &[]).map(|done| (done, 0));
-        self.erasure(&mut writer, done, taken.len() as u64, subjects)
+        self.erasure(&mut writer, done, taken.len() as u64, [whose.clone(), whose])
     }
 
     /// Removes whoever is in tiles that do not open, so that everybody else can be changed again: a
     /// row table that does not open is in the way of every change that must look a subject up.
-    /// `None` when every tile opens. The receipt names those whose row table opened and who have no
-    /// other row; who was in a row table that does not open, nobody can tell. `progress` is told
+    /// `None` when every tile opens. The receipt names those whose row table opened; who was in a
+    /// row table that does not open, nobody can tell. `progress` is told
     /// tiles read and tiles in all.
     ///
     /// # Errors
@@ -170,7 +168,8 @@ impl Gallery {
         change.counts.subjects = survey.whole.len() as u64;
         let done = change.commit(IndexUpdate::Anew, &[]).map(|done| (done, 0));
         let gone = survey.broken.difference(&survey.whole).copied().collect();
-        self.erasure(&mut writer, done, rows, gone).map(Some)
+        let whose = survey.broken.into_iter().collect();
+        self.erasure(&mut writer, done, rows, [whose, gone]).map(Some)
     }
 
     /// Removes every reference whose validity has ended at `now_s`, and with them subjects without

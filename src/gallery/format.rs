@@ -22,8 +22,9 @@
 //!              128      root: bytes, without its tag         8   │
 //!              136      salt, random per superblock         32   │
 //!              168      wrapped epoch key, then zero      3864   ┘
-//!              4,032    SHA-256 of bytes 0..4,032           32     damage is told from a wrong key
-//!              4,064    HMAC of bytes 0..4,064              32     under a subkey of the epoch key
+//!              4,032    HMAC of bytes 0..4,032              32     under a subkey of the epoch key
+//!              4,064    SHA-256 of bytes 0..4,064           32     damage is told from a wrong key,
+//!                                                                  also once that key is destroyed
 //!
 //! extent       0        ciphertext
 //!              n        tag                                 16
@@ -80,7 +81,6 @@
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::arithmetic_side_effects)]
 
 use sha2::{Digest, Sha256};
-use zeroize::Zeroize;
 
 use super::crypt;
 use crate::{
@@ -118,12 +118,12 @@ const ROOT_AT_AT: usize = WRAPPED_BYTES_AT + 2 + 4;
 const ROOT_BYTES_AT: usize = ROOT_AT_AT + 8;
 const SALT_AT: usize = ROOT_BYTES_AT + 8;
 const WRAPPED_AT: usize = SALT_AT + 32;
-const DIGEST_AT: usize = SUPERBLOCK_BYTES - 64;
-const STAMP_AT: usize = DIGEST_AT + 32;
+const STAMP_AT: usize = SUPERBLOCK_BYTES - 64;
+const DIGEST_AT: usize = STAMP_AT + 32;
 /// Longest wrapped epoch key.
-pub(super) const WRAPPED_BYTES_MAX: usize = DIGEST_AT - WRAPPED_AT;
+pub(super) const WRAPPED_BYTES_MAX: usize = STAMP_AT - WRAPPED_AT;
 
-const _: () = assert!(WRAPPED_AT == 168 && STAMP_AT == 4064, "as the picture draws it");
+const _: () = assert!(WRAPPED_AT == 168 && DIGEST_AT == 4064, "as the picture draws it");
 
 /// What a superblock says before any key is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,10 +211,10 @@ impl Superblock {
         put(ROOT_BYTES_AT, &root_bytes.to_le_bytes());
         put(SALT_AT, &self.salt);
         put(WRAPPED_AT, &self.wrapped);
-        let digest: [u8; 32] = Sha256::digest(&block[..DIGEST_AT]).into();
-        block[DIGEST_AT..STAMP_AT].copy_from_slice(&digest);
         let stamp = crypt::stamp(epoch_key, &self.salt, &block[..STAMP_AT]);
-        block[STAMP_AT..].copy_from_slice(&stamp);
+        block[STAMP_AT..DIGEST_AT].copy_from_slice(&stamp);
+        let digest: [u8; 32] = Sha256::digest(&block[..DIGEST_AT]).into();
+        block[DIGEST_AT..].copy_from_slice(&digest);
         block
     }
 
@@ -242,7 +242,7 @@ pub(super) fn decode_slot(block: &[u8; SUPERBLOCK_BYTES], len: u64) -> Slot {
     if field::<8>(block, 0) != MAGIC {
         return Slot::Broken("it does not begin as a superblock does");
     }
-    if Sha256::digest(&block[..DIGEST_AT])[..] != block[DIGEST_AT..STAMP_AT] {
+    if Sha256::digest(&block[..DIGEST_AT])[..] != block[DIGEST_AT..] {
         return Slot::Broken("its checksum does not fit; it is torn or damaged");
     }
     let (version, suite) = (u16_at(block, VERSION_AT), u16_at(block, SUITE_AT));
@@ -402,13 +402,13 @@ pub(super) fn root_seed(root: &mut [u8]) -> &mut [u8; 32] {
     root[SEED_AT..].first_chunk_mut().expect("a root has a head")
 }
 
-/// The leaves of a root that [`decode_root`] took, each with the key that opens it; what was read
-/// of a key is wiped from the root.
+/// The leaves of a root that [`decode_root`] took, each with the key that opens it. The key is lent
+/// where it lies, for whoever takes it over and wipes it: a copy would be left on the stack.
 pub(super) fn decode_leaves<'a>(
     root: &'a mut [u8],
     head: &RootHead,
     len: u64,
-) -> impl Iterator<Item = Result<([u8; 32], LeafEntry), NodeError>> + use<'a> {
+) -> impl Iterator<Item = Result<(&'a mut [u8; 32], LeafEntry), NodeError>> + use<'a> {
     let mut left = usize::try_from(head.tiles).unwrap_or(usize::MAX);
     root[ROOT_HEAD_BYTES..].chunks_exact_mut(LEAF_ENTRY_BYTES).map(move |entry| {
         let tiles = left.min(LEAF_TILES);
@@ -420,9 +420,7 @@ pub(super) fn decode_leaves<'a>(
         let place = place(u64_at(entry, 32), bytes, len).ok_or(NodeError::Outside)?;
         let leaf =
             LeafEntry { place, epoch: u64_at(entry, 40), generation: u64_at(entry, 48), tiles };
-        let key = field(entry, 0);
-        entry[..32].zeroize();
-        Ok((key, leaf))
+        Ok((entry.first_chunk_mut().expect("an entry begins with its key"), leaf))
     })
 }
 
@@ -481,13 +479,15 @@ pub(super) fn push_tile(
     leaf.extend([0; 4]);
 }
 
-/// The tiles of a leaf, each with its three keys; what was read of a key is wiped from the leaf.
-/// `rows` are those of each tile, in order.
+/// The keys of a tile's parts, lent where they lie in a leaf.
+pub(super) type TileKeys<'a> = [&'a mut [u8; 32]; 3];
+
+/// The tiles of a leaf, each with its three keys, lent as those of [`decode_leaves`] are.
 pub(super) fn decode_leaf(
     leaf: &mut [u8],
     layout: TileLayout,
     len: u64,
-) -> impl Iterator<Item = Result<([[u8; 32]; 3], TileEntry), NodeError>> {
+) -> impl Iterator<Item = Result<(TileKeys<'_>, TileEntry), NodeError>> {
     leaf.chunks_exact_mut(TILE_ENTRY_BYTES).map(move |entry| decode_tile(entry, layout, len))
 }
 
@@ -495,7 +495,7 @@ fn decode_tile(
     entry: &mut [u8],
     layout: TileLayout,
     len: u64,
-) -> Result<([[u8; 32]; 3], TileEntry), NodeError> {
+) -> Result<(TileKeys<'_>, TileEntry), NodeError> {
     let (rows, vacant) = (u32_at(entry, 152) as usize, u32_at(entry, 156) as usize);
     if rows == 0 || rows > layout.rows || vacant > rows {
         return Err(NodeError::Count);
@@ -508,17 +508,19 @@ fn decode_tile(
         group: (u32_at(entry, 196) != 0).then(|| u32_at(entry, 192)),
         flags_any: u32_at(entry, 200),
     };
-    let mut keys = [[0; 32]; 3];
     let mut parts = [PartEntry { place: Place { at: 0, bytes: 0 }, epoch: 0 }; 3];
-    let entries = entry.chunks_exact_mut(PART_ENTRY_BYTES).zip(PARTS);
-    for (((bytes, part), key), held) in entries.zip(&mut keys).zip(&mut parts) {
+    for ((bytes, part), held) in entry.chunks_exact(PART_ENTRY_BYTES).zip(PARTS).zip(&mut parts) {
         let size = layout.part_bytes(part, rows) as u64;
         let place = place(u64_at(bytes, 32), size, len).ok_or(NodeError::Outside)?;
         *held = PartEntry { place, epoch: u64_at(bytes, 40) };
-        key.copy_from_slice(&bytes[..32]);
-        bytes[..32].zeroize();
     }
-    Ok((keys, TileEntry { parts, generation: u64_at(entry, 144), rows, vacant, common }))
+    let tile = TileEntry { parts, generation: u64_at(entry, 144), rows, vacant, common };
+    let mut entries = entry.chunks_exact_mut(PART_ENTRY_BYTES);
+    let keys = PARTS.map(|_| {
+        let part = entries.next().expect("an entry has three parts");
+        part.first_chunk_mut().expect("a part begins with its key")
+    });
+    Ok((keys, tile))
 }
 
 /// Reads `bytes` as the file of a gallery whose key tree lies open, as if every tag had been right,
@@ -534,7 +536,7 @@ pub fn survey(bytes: &[u8]) -> Result<u64, NodeError> {
     let len = bytes.len() as u64;
     let mut block = *bytes.first_chunk::<SUPERBLOCK_BYTES>().ok_or(NodeError::Size)?;
     let digest: [u8; 32] = Sha256::digest(&block[..DIGEST_AT]).into();
-    block[DIGEST_AT..STAMP_AT].copy_from_slice(&digest);
+    block[DIGEST_AT..].copy_from_slice(&digest);
     let Slot::Held(superblock) = decode_slot(&block, len) else { return Err(NodeError::Outside) };
     let plain = |place: Place| -> Vec<u8> {
         let sealed = bytes.iter().skip(usize::try_from(place.at).unwrap_or(usize::MAX));
@@ -543,14 +545,11 @@ pub fn survey(bytes: &[u8]) -> Result<u64, NodeError> {
     };
     let mut root = plain(superblock.root);
     let head = decode_root(&root, &superblock.head.kind)?;
-    root_seed(&mut root).zeroize();
     let mut tiles: u64 = 0;
     for leaf in decode_leaves(&mut root, &head, len) {
-        let (mut key, leaf) = leaf?;
-        key.zeroize();
+        let (_, leaf) = leaf?;
         for tile in decode_leaf(&mut plain(leaf.place), head.layout, len) {
-            let (mut keys, _) = tile?;
-            keys.zeroize();
+            tile?;
             tiles = tiles.saturating_add(1);
         }
     }

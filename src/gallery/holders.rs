@@ -3,11 +3,15 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    ops::Deref,
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
-use crate::types::SubjectId;
+use crate::{
+    sync::{Condvar, Mutex, MutexGuard},
+    types::SubjectId,
+};
 
 /// Generations that somebody holds: the gallery itself, an order on its way, a scan.
 #[derive(Debug, Default)]
@@ -27,12 +31,13 @@ impl Holders {
         self.lock().keys().next().copied()
     }
 
-    pub(super) fn hold(&self, generation: u64) {
+    /// Notes one holder more of a generation, and lends it `content` until it is dropped.
+    pub(super) fn hold<T>(self: &Arc<Self>, generation: u64, content: T) -> Held<T> {
         *self.lock().entry(generation).or_default() += 1;
+        Held { content, _hold: Hold { holders: Arc::clone(self), generation } }
     }
 
-    /// Called once the tiles of that holder are let go, so that nobody wakes before they are zero.
-    pub(super) fn release(&self, generation: u64) {
+    fn release(&self, generation: u64) {
         let mut alive = self.lock();
         if let Some(count) = alive.get_mut(&generation) {
             *count -= 1;
@@ -45,12 +50,40 @@ impl Holders {
     }
 }
 
+/// What a generation holds.
+pub(super) struct Held<T> {
+    // Dropped in this order: zeroed before anybody is told.
+    content: T,
+    _hold: Hold,
+}
+
+impl<T> Deref for Held<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.content
+    }
+}
+
+struct Hold {
+    holders: Arc<Holders>,
+    generation: u64,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.holders.release(self.generation);
+    }
+}
+
 /// What the audit keeps of an erasure: from this generation on the rows are neither in the file nor
 /// in any earlier copy of it, because the key of the epoch that could open them is destroyed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// Who has no row in the gallery any more, in order.
+    /// Whose rows were erased, in order; of a new transform, which erases nobody, none.
     pub subjects: Vec<SubjectId>,
+    /// Those of them who have no row in the gallery any more, in order.
+    pub gone: Vec<SubjectId>,
     /// Rows that were vacated, or written anew.
     pub rows: u64,
     /// First generation without them.

@@ -11,18 +11,16 @@ use super::{
     shelf::IndexUpdate,
     writer::{Change, Forget},
 };
-use crate::{
-    ops::{tile::ROW_VACANT, transform::SignedPermutation},
-    types::SubjectId,
-};
+use crate::ops::{tile::ROW_VACANT, transform::SignedPermutation};
 
 impl Gallery {
     /// Gives back vacant rows: the others move up and keep their order. Returns how many fell away.
-    /// Nothing is erased by it, so the epoch goes on.
+    /// Nothing is erased by it, so the epoch goes on. `progress` is told tiles done and tiles in all
+    /// of those that move.
     ///
     /// # Errors
     /// What the medium and the custodian answer; the rows then stay where they are.
-    pub fn compact(&self) -> Result<u64, GalleryError> {
+    pub fn compact(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<u64, GalleryError> {
         let mut writer = self.shelf.writer();
         let newest = self.shelf.newest();
         let vacant = newest.counts.vacant;
@@ -34,7 +32,9 @@ impl Gallery {
         let (mut from, mut to) = (Plain::empty(layout), Plain::empty(layout));
         let mut values = Zeroizing::new(vec![0; layout.dims]);
         let mut next = first;
-        for tile in first..change.tiles.len() {
+        let tiles = change.tiles.len();
+        for tile in first..tiles {
+            progress((tile - first) as u64, (tiles - first) as u64);
             change.load(tile, &mut from)?;
             for (at, record) in from.rows().iter().enumerate() {
                 if record.flags & ROW_VACANT != 0 {
@@ -92,7 +92,7 @@ impl Gallery {
         plain.clear();
         drop(before);
         let done = change.commit(IndexUpdate::NONE, &[]).map(|done| (done, 0));
-        self.erasure(&mut writer, done, rows, Vec::<SubjectId>::new())
+        self.erasure(&mut writer, done, rows, [Vec::new(), Vec::new()])
     }
 }
 

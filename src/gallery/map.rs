@@ -62,9 +62,9 @@ impl Mapped for FileMap {
         // long as `self`, and the exclusive borrow `bytes` cannot overlap a read-only map. The
         // pages are backed: they were just brought in, the gallery holds the file's exclusive lock
         // and never cuts off what a map covers, and whoever cut it off between these two lines
-        // would end the process, not make it read what is not there; the gallery does not write to an extent that a reader can reach, and
-        // were another process to do so, the copy is bytes of either state, of which every value
-        // is valid and none is believed before its tag.
+        // would end the process, not make it read what is not there; the gallery does not write to
+        // an extent that a reader can reach, and were another process to do so, the copy is bytes
+        // of either state, of which every value is valid and none is believed before its tag.
         unsafe {
             ptr::copy_nonoverlapping(self.map.as_ptr().add(at), bytes.as_mut_ptr(), bytes.len());
         }

@@ -32,6 +32,7 @@ mod edit;
 mod erase;
 mod error;
 mod format;
+mod handover;
 mod holders;
 mod index;
 mod maintain;
@@ -46,6 +47,8 @@ mod store;
 pub mod synthetic;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_format;
 #[cfg(test)]
 mod tests_open;
 mod tree;
@@ -84,7 +87,8 @@ pub struct Means {
 /// Where plaintext templates lie while a gallery is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Residency {
-    /// Nowhere but in a scan's scratch, one tile at a time. Needs no privilege and little memory.
+    /// Nowhere but in a scan's scratch, one tile at a time. Needs no privilege and little memory: of
+    /// the lock limit what the keys take, a hundred bytes per tile.
     #[default]
     Sealed,
     /// All of them in locked memory that is left out of core dumps. Needs a lock limit of the

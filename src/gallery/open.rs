@@ -230,8 +230,8 @@ impl<'a> Opening<'a> {
         let mut tiles = Vec::with_capacity(usize::try_from(head.tiles).unwrap_or(0));
         let wrong = |why: NodeError| node(Node::Root, superblock.root, why.to_string());
         for leaf in format::decode_leaves(&mut root, &head, self.slots.len) {
-            let (mut key, entry) = leaf.map_err(wrong)?;
-            let key = self.arena.admit(&mut key)?;
+            let (key, entry) = leaf.map_err(wrong)?;
+            let key = self.arena.admit(key)?;
             let leaf = Leaf {
                 extent: self.claim(Node::Leaf(leaves.len()), entry.place)?,
                 key,
@@ -255,7 +255,8 @@ impl<'a> Opening<'a> {
         epoch_key: &Key,
     ) -> Result<(Zeroizing<Vec<u8>>, RootHead), OpenError> {
         let Head { epoch, generation, .. } = superblock.head;
-        let key = crypt::root_key(epoch_key.expose(), &superblock.salt);
+        let mut key = Zeroizing::new([0; 32]);
+        crypt::root_key(epoch_key.expose(), &superblock.salt, &mut key);
         let bound = format::root_bound(&self.file, generation, epoch);
         let root = self.reader.node(superblock.root, &key, &bound);
         let root = root.map_err(|why| unopened(Node::Root, superblock.root, why))?;
@@ -277,10 +278,10 @@ impl<'a> Opening<'a> {
         let plain = self.reader.leaf(place, &leaf.key, &bound);
         let mut plain = plain.map_err(|why| unopened(Node::Leaf(number), place, why))?;
         for tile in format::decode_leaf(&mut plain, layout, self.slots.len) {
-            let (mut keys, entry) =
+            let (keys, entry) =
                 tile.map_err(|why| node(Node::Leaf(number), place, why.to_string()))?;
             let mut parts = Vec::with_capacity(PARTS.len());
-            for (key, part) in keys.iter_mut().zip(entry.parts) {
+            for (key, part) in keys.into_iter().zip(entry.parts) {
                 parts.push(Arc::new(Part {
                     extent: self.claim(Node::Leaf(number), part.place)?,
                     key: self.arena.admit(key)?,
@@ -379,14 +380,13 @@ impl<'a> Opening<'a> {
         }
         let Ok((mut root, head)) = self.root(superblock, &opened.epoch.key) else { return held };
         held.extend(self.space.claim(superblock.root));
-        for (number, leaf) in
+        for (number, (key, leaf)) in
             format::decode_leaves(&mut root, &head, self.slots.len).flatten().enumerate()
         {
-            let (key, leaf) = (Zeroizing::new(leaf.0), leaf.1);
             // A leaf that both reach is claimed already, and so is everything below it.
             if let Some(extent) = self.space.claim(leaf.place) {
                 held.push(extent);
-                self.older_parts(number, &key, &leaf, head.layout, &mut held);
+                self.older_parts(number, key, &leaf, head.layout, &mut held);
             }
         }
         held
@@ -402,15 +402,18 @@ impl<'a> Opening<'a> {
     ) {
         let bound = format::leaf_bound(&self.file, number, leaf.epoch);
         let Ok(mut plain) = self.reader.node(leaf.place, key, &bound) else { return };
-        for (keys, tile) in format::decode_leaf(&mut plain, layout, self.slots.len).flatten() {
-            drop(Zeroizing::new(keys));
+        for (_, tile) in format::decode_leaf(&mut plain, layout, self.slots.len).flatten() {
             held.extend(tile.parts.iter().filter_map(|part| self.space.claim(part.place)));
         }
     }
 
     /// Opens every tile into locked memory.
-    fn lock(&self, opened: &mut Opened) -> Result<(), OpenError> {
-        let layout = opened.head.layout;
+    fn lock(
+        &self,
+        opened: &mut Opened,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), OpenError> {
+        let (layout, tiles) = (opened.head.layout, opened.tiles.len() as u64);
         for (number, held) in opened.tiles.iter_mut().enumerate() {
             let tile = Arc::get_mut(held).expect("nobody shares a tile before it is published");
             for (at, part) in PARTS.into_iter().enumerate() {
@@ -419,6 +422,7 @@ impl<'a> Opening<'a> {
                 let held = Arc::get_mut(&mut tile.parts[at]);
                 held.expect("nobody shares a part before it is published").plain = Some(plain);
             }
+            progress(number as u64 + 1, tiles);
         }
         Ok(())
     }
@@ -471,6 +475,7 @@ pub(super) fn open(
     media: &Arc<dyn Media>,
     means: Means,
     settings: Settings,
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Arc<Shelf>, GalleryError> {
     let slots = Slots::read(&**media)?;
     let head = slots.head()?;
@@ -482,7 +487,7 @@ pub(super) fn open(
     let (opening, mut opened) = choose(media, &means, &slots, &head)?;
     let older = opening.older(&opened);
     if settings.residency == super::Residency::Locked {
-        opening.lock(&mut opened)?;
+        opening.lock(&mut opened, progress)?;
     }
     let Opening { file, kind, space, arena, .. } = opening;
     let len = trim(&**media, &space, slots.len)?;
@@ -498,9 +503,11 @@ pub(super) fn open(
         tiles,
     };
     let mut tried = stand;
-    for (_, held) in slots.held() {
-        tried.epoch = tried.epoch.max(held.head.epoch);
-        tried.generation = tried.generation.max(held.head.generation);
+    for (slot, held) in slots.held() {
+        // What carries no stamp of this epoch is nobody's word: anybody may have written it.
+        if format::is_stamped(&slots.blocks[slot], epoch.key.expose()) {
+            tried.generation = tried.generation.max(held.head.generation);
+        }
     }
     let standing = means.custodian.newest(&file)?;
     if let Some(prepared) = standing.prepared {

@@ -1,18 +1,16 @@
 //! What an open gallery shares with its snapshots, and the snapshots themselves.
 
-use std::{
-    mem,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+    atomic::{AtomicU64, Ordering},
 };
 
 use zeroize::Zeroizing;
 
 use super::{
     GalleryError, Means, Residency, Settings,
-    holders::Holders,
+    handover::Handover,
+    holders::{Held, Holders},
     index::Index,
     space::Space,
     tree::{Reader, Tile},
@@ -42,9 +40,9 @@ pub(super) struct Counts {
 
 /// One open gallery.
 ///
-/// Locks, in the order in which they are taken: `writer` (held through a whole change, disk
-/// included), `index`, `newest`. Readers take the last two only, and the writer holds those only to
-/// swap pointers: nobody who reads waits for a disk.
+/// `writer` is held through a whole change, disk included, and taken before any other lock. Readers
+/// do not take it, and the writer takes theirs (those of the handover) only to swap pointers: nobody
+/// who reads waits for a disk.
 pub(super) struct Shelf {
     pub(super) file: [u8; 16],
     pub(super) kind: TemplateKind,
@@ -56,9 +54,8 @@ pub(super) struct Shelf {
     pub(super) holders: Arc<Holders>,
     pub(super) origin: u64,
     pub(super) writer: Mutex<Writer>,
-    /// Subjects to rows of the newest generation, from the first time that somebody asks.
-    pub(super) index: RwLock<Option<Index>>,
-    pub(super) newest: RwLock<Arc<Published>>,
+    /// The newest generation, and its subjects by row.
+    handover: Handover<Published, Index>,
     /// What failed where it cannot be told what the medium holds: nothing more is written.
     pub(super) unknown: OnceLock<(&'static str, String)>,
     /// Nobody else has this gallery open, nor a copy of it.
@@ -96,7 +93,7 @@ impl Shelf {
         let origin = NEXT_ORIGIN.fetch_add(1, Ordering::Relaxed);
         Arc::new_cyclic(|shelf| {
             let stand = (kind, layout, origin);
-            let first = Snapshot::new(stand, first, Arc::clone(&holders), Weak::clone(shelf));
+            let first = Snapshot::new(stand, first, &holders, Weak::clone(shelf));
             let first = Published::new(first, settings.residency);
             Self {
                 file,
@@ -109,8 +106,7 @@ impl Shelf {
                 holders,
                 origin,
                 writer: Mutex::new(writer),
-                index: RwLock::new(None),
-                newest: RwLock::new(Arc::new(first)),
+                handover: Handover::of(first),
                 unknown: OnceLock::new(),
                 _claim: claim,
             }
@@ -127,7 +123,7 @@ impl Shelf {
 
     /// The newest generation as searches hold it.
     pub(super) fn published(&self) -> Arc<Published> {
-        Arc::clone(&self.newest.read().unwrap_or_else(PoisonError::into_inner))
+        self.handover.newest()
     }
 
     /// Why nothing more is written to it, where that is so.
@@ -140,55 +136,40 @@ impl Shelf {
         self.settings.residency == Residency::Locked
     }
 
-    /// Swaps in what a commit made durable; `update` brings the index along in the same step, so
-    /// that whoever holds the index's lock sees a pair that belongs together.
+    /// Hands over what a commit made durable; `update` brings the index along in the same step.
     pub(super) fn publish(self: &Arc<Self>, contents: Contents, update: IndexUpdate) {
         let stand = (self.kind, self.layout, self.origin);
-        let holders = Arc::clone(&self.holders);
-        let next = Snapshot::new(stand, contents, holders, Arc::downgrade(self));
-        let next = Arc::new(Published::new(next, self.settings.residency));
+        let next = Snapshot::new(stand, contents, &self.holders, Arc::downgrade(self));
+        let next = Published::new(next, self.settings.residency);
         next.follow(&self.published()); // while what both share is there
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        update.apply(&mut index);
-        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
-        let older = mem::replace(&mut *newest, next);
-        drop((newest, index));
-        drop(older); // zeroes what only it held, and what engines kept of it, outside the locks
+        self.handover.publish(next, |index| update.apply(index));
     }
 
-    /// Calls `ask` with the index and the generation that it belongs to; makes the index first, if
-    /// nobody has asked before.
-    pub(super) fn with_index<T>(
+    /// The rows that may be `subject`'s, and the generation in which they are; makes the index
+    /// first, if nobody has asked before.
+    pub(super) fn candidates(
         &self,
-        ask: impl FnOnce(&Index, &Arc<Snapshot>) -> Result<T, TileError>,
-    ) -> Result<T, TileError> {
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(index) = &*index {
-            return ask(index, &self.newest());
-        }
-        drop(index);
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let newest = self.newest();
-        if index.is_none() {
-            *index = Some(newest.index()?);
-        }
-        ask(index.as_ref().expect("made just now"), &newest)
+        subject: SubjectId,
+    ) -> Result<(Vec<u64>, Arc<Snapshot>), TileError> {
+        let (rows, published) = self
+            .handover
+            .with_index(|newest| newest.snapshot.index(), |index| index.candidates(subject))?;
+        Ok((rows, Arc::clone(&published.snapshot)))
     }
 
     /// The rows of `subject` in the newest generation, in row order.
     pub(super) fn rows_of(&self, subject: SubjectId) -> Result<Found, TileError> {
-        self.with_index(|index, newest| {
-            let mut rows = Vec::new();
-            for row in index.candidates(subject) {
-                let record = newest.record(row)?;
-                if record.subject == *subject.as_bytes() && record.flags & ROW_VACANT == 0 {
-                    rows.push((row, record));
-                }
+        let (candidates, newest) = self.candidates(subject)?;
+        let mut rows = Vec::new();
+        for row in candidates {
+            let record = newest.record(row)?;
+            if record.subject == *subject.as_bytes() && record.flags & ROW_VACANT == 0 {
+                rows.push((row, record));
             }
-            rows.sort_unstable_by_key(|&(row, _)| row);
-            debug_assert!(rows.len() <= REFERENCES_PER_SUBJECT_MAX, "{} references", rows.len());
-            Ok((rows, Arc::clone(newest)))
-        })
+        }
+        rows.sort_unstable_by_key(|&(row, _)| row);
+        debug_assert!(rows.len() <= REFERENCES_PER_SUBJECT_MAX, "{} references", rows.len());
+        Ok((rows, newest))
     }
 }
 
@@ -225,12 +206,11 @@ impl IndexUpdate {
 /// One generation. Holding it keeps its tiles; the last holder zeroes what no other shares.
 pub(super) struct Snapshot {
     pub(super) set: TileSet,
-    pub(super) tiles: Vec<Arc<Tile>>,
+    pub(super) tiles: Held<Vec<Arc<Tile>>>,
     pub(super) counts: Counts,
     pub(super) transform: Arc<SignedPermutation>,
     pub(super) reader: Reader,
     origin: u64,
-    holders: Arc<Holders>,
     shelf: Weak<Shelf>,
 }
 
@@ -238,14 +218,14 @@ impl Snapshot {
     fn new(
         (kind, layout, origin): (TemplateKind, TileLayout, u64),
         contents: Contents,
-        holders: Arc<Holders>,
+        holders: &Arc<Holders>,
         shelf: Weak<Shelf>,
     ) -> Self {
         let Contents { generation, tiles, counts, transform, reader } = contents;
         let names = tiles.iter().map(|tile| tile.name()).collect();
         let set = TileSet { generation, kind, layout, tiles: names };
-        holders.hold(generation);
-        Self { set, tiles, counts, transform, reader, origin, holders, shelf }
+        let tiles = holders.hold(generation, tiles);
+        Self { set, tiles, counts, transform, reader, origin, shelf }
     }
 
     /// Tile and place in it of a row.
@@ -301,13 +281,6 @@ impl Snapshot {
             }
         }
         Ok(index)
-    }
-}
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        drop(mem::take(&mut self.tiles)); // zeroed before anybody is told
-        self.holders.release(self.set.generation);
     }
 }
 

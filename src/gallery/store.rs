@@ -59,7 +59,21 @@ impl Gallery {
         means: Means,
         settings: Settings,
     ) -> Result<Self, GalleryError> {
-        Ok(Self { shelf: open::open(&media, means, settings)? })
+        Self::open_telling(media, means, settings, &mut |_, _| {})
+    }
+
+    /// The same, for somebody who watches: where the residency is locked, `progress` is told tiles
+    /// opened and tiles in all.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_telling(
+        media: Arc<dyn Media>,
+        means: Means,
+        settings: Settings,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, GalleryError> {
+        Ok(Self { shelf: open::open(&media, means, settings, progress)? })
     }
 
     /// An empty gallery whose ciphertext and keys are this process's memory alone: with it they are
@@ -148,8 +162,8 @@ impl Gallery {
         self.shelf.unknown()
     }
 
-    /// Destroys the key that an erasure could not destroy ([`GalleryError::NotDestroyed`]), if there
-    /// is one, and hands over the receipts that became due by that since the last call.
+    /// Destroys the key that an erasure could not destroy ([`GalleryError::NotDestroyed`]), if
+    /// there is one, and hands over the receipts that became due by that since the last call.
     ///
     /// # Errors
     /// [`GalleryError::NotDestroyed`]: it still exists.
@@ -413,24 +427,30 @@ impl Gallery {
         subjects: u64,
         gone: Vec<SubjectId>,
     ) -> Result<Erasure, GalleryError> {
-        let rows = plan.taken().len() as u64;
+        let whose: Vec<SubjectId> = plan.taken().iter().map(|&(subject, _)| subject).collect();
+        let rows = whose.len() as u64;
         let done = plan.carry_out(&self.shelf, writer, Forget::Before, subjects);
-        self.erasure(writer, done, rows, gone)
+        self.erasure(writer, done, rows, [whose, gone])
     }
 
     /// The receipt of a change that took rows away, with the first generation that held one of
     /// them. Where the change is durable and the key is not destroyed, the receipt is kept until
-    /// it is.
+    /// it is. `whose` rows they were, and who of them has none any more, in any order.
     pub(super) fn erasure(
         &self,
         writer: &mut Writer,
         done: Result<(Committed, u64), GalleryError>,
         rows: u64,
-        mut subjects: Vec<SubjectId>,
+        mut whose: [Vec<SubjectId>; 2],
     ) -> Result<Erasure, GalleryError> {
-        subjects.sort_unstable();
+        for subjects in &mut whose {
+            subjects.sort_unstable();
+            subjects.dedup();
+        }
+        let [subjects, gone] = whose;
         let receipt = |generation, epoch_destroyed| Receipt {
             subjects,
+            gone,
             rows,
             generation,
             epoch_destroyed,
@@ -462,17 +482,12 @@ impl Gallery {
         let subjects: HashSet<SubjectId> = taken.iter().map(|&(subject, _)| subject).collect();
         let mut gone = Vec::with_capacity(subjects.len());
         for subject in subjects {
-            let keeps = self.shelf.with_index(|index, newest| {
-                for row in index.candidates(subject) {
-                    if !rows.contains(&row) {
-                        let record = newest.record(row)?;
-                        if record.subject == *subject.as_bytes() && record.flags & ROW_VACANT == 0 {
-                            return Ok(true);
-                        }
-                    }
-                }
-                Ok(false)
-            })?;
+            let (candidates, newest) = self.shelf.candidates(subject)?;
+            let mut keeps = false;
+            for row in candidates.into_iter().filter(|row| !rows.contains(row)) {
+                let record = newest.record(row)?;
+                keeps |= record.subject == *subject.as_bytes() && record.flags & ROW_VACANT == 0;
+            }
             if !keeps {
                 gone.push(subject);
             }

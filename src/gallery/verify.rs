@@ -1,13 +1,13 @@
 //! Reading everything: every tag is checked, and everything that is said twice is compared.
 
-use std::{collections::hash_map::RandomState, fmt, hash::BuildHasher};
+use std::{collections::hash_map::RandomState, fmt, hash::BuildHasher, ops::Range};
 
 use zeroize::Zeroizing;
 
 use super::{
     Gallery, GalleryError, OpenError, crypt,
     error::Node,
-    format::{self, PARTS, Slot},
+    format::{self, EXTENTS_AT, PARTS, Slot},
     open::{Slots, stand_of},
     plain::Plain,
     shelf::Snapshot,
@@ -108,6 +108,9 @@ pub struct Report {
     pub parts: u64,
     /// Rows that hold somebody.
     pub rows: u64,
+    /// The bytes of the medium that were held to a digest or a tag, in ascending order: a change of
+    /// any of them is a fault, and what lies between is free, padding, or of the generation before.
+    pub held: Vec<Range<u64>>,
     /// Everything that is wrong; empty when all is well.
     pub faults: Vec<Fault>,
 }
@@ -125,7 +128,8 @@ impl Gallery {
         let newest = self.shelf.newest();
         let generation = newest.set.generation;
         let tiles = newest.tiles.len() as u64;
-        let mut report = Report { generation, tiles, parts: 0, rows: 0, faults: Vec::new() };
+        let held = held(&writer, &newest);
+        let mut report = Report { generation, tiles, parts: 0, rows: 0, held, faults: Vec::new() };
         self.verify_tree(&writer, &newest, &mut report.faults)?;
         drop(writer);
         let mut subjects = Subjects::default();
@@ -197,7 +201,8 @@ impl Gallery {
         faults: &mut Vec<Fault>,
     ) {
         let reader = writer.disk.reader();
-        let key = crypt::root_key(writer.epoch.key.expose(), &held.salt);
+        let mut key = Zeroizing::new([0; 32]);
+        crypt::root_key(writer.epoch.key.expose(), &held.salt, &mut key);
         let bound = format::root_bound(&self.shelf.file, held.head.generation, held.head.epoch);
         let root = reader.node(held.root, &key, &bound).map_err(|why| told(&why));
         let root = root.and_then(|root| {
@@ -212,15 +217,24 @@ impl Gallery {
             let opened = reader.leaf(leaf.extent.place, &leaf.key, &bound);
             let checked = opened.map_err(|why| told(&why)).and_then(|mut leaf| {
                 let mut tiles = format::decode_leaf(&mut leaf, self.shelf.layout, len);
-                tiles.try_for_each(|tile| {
-                    tile.map(|(keys, _)| drop(Zeroizing::new(keys))).map_err(|why| why.to_string())
-                })
+                tiles.try_for_each(|tile| tile.map(drop)).map_err(|why| why.to_string())
             });
             if let Err(why) = checked {
                 faults.push(Fault::Node { node: Node::Leaf(number), why });
             }
         }
     }
+}
+
+/// Both superblocks, and every extent of the newest generation.
+fn held(writer: &Writer, newest: &Snapshot) -> Vec<Range<u64>> {
+    let leaves = writer.leaves.iter().map(|leaf| leaf.extent.place);
+    let parts = newest.tiles.iter().flat_map(|tile| &tile.parts).map(|part| part.extent.place);
+    let extents = leaves.chain(parts).chain([writer.root.place]);
+    let extents = extents.map(|place| place.at..place.at + place.bytes);
+    let mut held: Vec<_> = [0..EXTENTS_AT].into_iter().chain(extents).collect();
+    held.sort_unstable_by_key(|range| range.start);
+    held
 }
 
 fn told(why: &Unopened) -> String {

@@ -510,7 +510,8 @@ impl NewRoot {
     ) -> Self {
         let mut salt = [0; 32];
         entropy.fill(&mut salt);
-        let key = crypt::root_key(epoch.key.expose(), &salt);
+        let mut key = Zeroizing::new([0; 32]);
+        crypt::root_key(epoch.key.expose(), &salt, &mut key);
         crypt::seal(&key, &format::root_bound(file, stand.generation, stand.epoch), &mut root);
         Self { sealed: std::mem::take(&mut *root), salt }
     }

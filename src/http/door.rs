@@ -24,6 +24,8 @@ use super::{
     problem::{Counted, Problem},
 };
 use crate::{
+    command::Stranger,
+    keys::secret::TokenRefused,
     limits::{GATE_TRANSACTIONS, TRANSACTIONS_MAX},
     meter::{Offered, Shed},
     types::{Caller, Hash256},
@@ -146,7 +148,10 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
     let presented = request.extensions().get::<Presented>().copied();
     let callers = match identify(&api, request.headers(), presented) {
         Ok(callers) => callers,
-        Err(problem) => return refuse(&api, request, problem).await,
+        Err((stranger, problem)) => {
+            api.turned_away(stranger).await;
+            return refuse(&api, request, problem).await;
+        }
     };
     request.extensions_mut().insert(Known(callers));
     let Some(_place) = api.places.take(entry) else {
@@ -170,7 +175,7 @@ fn identify(
     api: &Api,
     headers: &HeaderMap,
     certificate: Option<Presented>,
-) -> Result<Vec<Caller>, Problem> {
+) -> Result<Vec<Caller>, (Stranger, Problem)> {
     match api.access.as_ref() {
         Access::Loopback(callers) => Ok(callers.clone()),
         Access::Tokens(tokens) => {
@@ -181,13 +186,16 @@ fn identify(
                 (presented, _) => tokens.caller(presented, now_s),
             };
             caller.map(|caller| vec![caller]).map_err(|refused| {
-                use crate::keys::secret::TokenRefused;
-                let code = match refused {
-                    TokenRefused::Missing => "TOKEN_MISSING",
-                    TokenRefused::Unknown => "TOKEN_UNKNOWN",
-                    TokenRefused::Expired => "TOKEN_EXPIRED",
+                let by_certificate = presented.is_none() && certificate.is_some();
+                let (stranger, code) = match refused {
+                    TokenRefused::Missing => (Stranger::WithoutCredential, "TOKEN_MISSING"),
+                    TokenRefused::Unknown if by_certificate => {
+                        (Stranger::UnknownCertificate, "TOKEN_UNKNOWN")
+                    }
+                    TokenRefused::Unknown => (Stranger::UnknownToken, "TOKEN_UNKNOWN"),
+                    TokenRefused::Expired => (Stranger::Expired, "TOKEN_EXPIRED"),
                 };
-                Problem::new(code, refused.to_string())
+                (stranger, Problem::new(code, refused.to_string()))
             })
         }
     }

@@ -23,7 +23,7 @@ pub mod server;
 use std::sync::{Arc, OnceLock};
 
 use crate::{
-    command::{Answer, Command, Request, Service},
+    command::{Answer, Command, Request, Service, Stranger},
     config,
     keys::secret::Tokens,
     meter::Meter,
@@ -82,6 +82,14 @@ impl Api {
         let starting =
             || Problem::new("NOT_READY", "the appliance is starting: models are loading");
         self.service.get().ok_or_else(starting)
+    }
+
+    /// Tells the service, where there is one yet, of somebody who is turned away.
+    async fn turned_away(&self, who: Stranger) {
+        let Some(service) = self.service.get().map(Arc::clone) else { return };
+        if tokio::task::spawn_blocking(move || service.turned_away(who)).await.is_err() {
+            tracing::error!(code = who.code(), "somebody was turned away, and it is not recorded");
+        }
     }
 
     /// Carries out a command on a thread that may block.

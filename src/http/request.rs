@@ -304,6 +304,10 @@ pub struct VerifyBody<'a> {
     references: Vec<ReferenceBody<'a>>,
     /// Why.
     purpose: PurposeName,
+    /// At a border: the traveller is a third-country national. A second reference beside the chip's
+    /// must then be among `references`.
+    #[serde(default, rename = "thirdCountryNational")]
+    third_country_national: bool,
     /// Another false match rate than the configured one; administrators only.
     #[serde(default)]
     fmr: Option<f64>,
@@ -416,6 +420,9 @@ pub struct VerifyForm {
     dg1: Vec<Vec<u8>>,
     /// Why.
     purpose: PurposeName,
+    /// At a border: the traveller is a third-country national, `true` or `false`.
+    #[serde(rename = "thirdCountryNational")]
+    third_country_national: Option<bool>,
     /// Administrators only.
     fmr: Option<f64>,
 }
@@ -469,20 +476,37 @@ pub(super) fn verify(form: Form) -> Result<(Purpose, Command), Problem> {
             let decoded = body.references.iter().enumerate();
             let references: Result<Vec<_>, _> =
                 decoded.map(|(at, reference)| reference.decode(at)).collect();
-            let command = Command::Verify { probe, references: references?, fmr: body.fmr };
+            let (references, third_country) = (references?, body.third_country_national);
+            let command = Command::Verify { probe, references, third_country, fmr: body.fmr };
             Ok((body.purpose.into(), command))
         }
         Form::Multipart(mut fields) => {
-            fields.only(&["probe", "reference", "dg2", "sod", "dg1", "purpose", "fmr"])?;
+            let known = [
+                "probe",
+                "reference",
+                "dg2",
+                "sod",
+                "dg1",
+                "purpose",
+                "thirdCountryNational",
+                "fmr",
+            ];
+            fields.only(&known)?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;
             let fmr = fields.parsed("fmr", "a rate such as 1e-4")?;
             let probe = fields.image("probe")?;
             let images = fields.images("reference").into_iter().map(ReferenceSource::Image);
             let mut references: Vec<_> = images.collect();
             references.extend(documents(&mut fields)?);
-            Ok((purpose.into(), Command::Verify { probe, references, fmr }))
+            let third_country = third_country(&fields)?;
+            Ok((purpose.into(), Command::Verify { probe, references, third_country, fmr }))
         }
     }
+}
+
+/// Whether a form says that the traveller is a third-country national.
+fn third_country(fields: &Fields) -> Result<bool, Problem> {
+    Ok(fields.parsed("thirdCountryNational", "true or false")?.unwrap_or(false))
 }
 
 /// The documents of a form: each `dg2` with the `sod` and the `dg1` of the same number.

@@ -6,8 +6,8 @@
 //! for a backend, and tests/conformance holds it to the tolerance of the op's [`Class`].
 //!
 //! Invariant: no I/O, no threads, no clock, no state (a [`residence`] is its generation's); a
-//! function writes every value of its output and nothing else. What is not here: batches (a backend loops or fuses over items) and memory
-//! planning.
+//! function writes every value of its output and nothing else. What is not here: batches (a backend
+//! loops or fuses over items) and memory planning.
 //!
 //! Beside the ops stand the words they share: [`item`] (one buffer), [`program`] and [`check`] (a
 //! network as data, and whether it is one), [`step`] (from a step to its function), [`tile`],

@@ -1,5 +1,5 @@
-//! The place beside a generation for what an engine keeps of it: a copy in a device's memory, or its
-//! planes in the order in which it reads them.
+//! The place beside a generation for what an engine keeps of it: a copy in a device's memory, or
+//! its planes in the order in which it reads them.
 //!
 //! ```text
 //! generation ─► Residence ─► Kept (one engine's) ─► memory of its own

@@ -217,8 +217,8 @@ pub trait TileSource: Send + Sync {
         None
     }
 
-    /// The place for what an engine keeps of this generation. `None` where plaintext may lie nowhere
-    /// but in a scan's scratch, and for a source that stands alone.
+    /// The place for what an engine keeps of this generation. `None` where plaintext may lie
+    /// nowhere but in a scan's scratch, and for a source that stands alone.
     fn residence(&self) -> Option<&Residence> {
         None
     }

@@ -126,7 +126,7 @@ impl Decide {
         }
         let withheld = !self.entries.is_empty();
         if let Err(error) = self.record() {
-            tracing::error!(%error, "an Admit that came too late is Refer, and the audit lacks that");
+            tracing::error!(%error, "an Admit that came too late is Refer, which the audit lacks");
         }
         self.entries.clear();
         withheld
@@ -245,6 +245,7 @@ fn entry(job: &Job, verdict: &Verdict, now_s: i64) -> AuditEntry {
         at_lane: asked.at_lane.clone(),
         end: None,
         used: None,
+        strangers: None,
         person: None,
     }
 }

@@ -10,8 +10,8 @@
 //! Only a ticket (u32) crosses a queue. Stages are state machines without I/O: what comes in and
 //! what time it is go in, what follows comes out. Two kinds of lines string them together: one
 //! engine line, and several match lines that share scans ([`crate::limits::MATCH_LINES`]).
-//! `runner.rs` alone owns threads, one per line; a test turns the lines by hand, in one thread, from
-//! one seed.
+//! `runner.rs` alone owns threads, one per line; a test turns the lines by hand, in one thread,
+//! from one seed.
 //!
 //! | stage | file | line |
 //! |---|---|---|
@@ -39,8 +39,8 @@
 //! makes it whole travels with each frame.
 //!
 //! Absent on purpose: a way to cut an engine short. A deadline is noticed between stages; a device
-//! that hangs holds its batch, and a caller that cannot wait refers on its own; meanwhile the appliance
-//! says that it is not ready.
+//! that hangs holds its batch, and a caller that cannot wait refers on its own; meanwhile the
+//! appliance says that it is not ready.
 
 mod attack;
 mod batch;
@@ -314,8 +314,8 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The desk, the engine line and the first match line ([`MatchLine::another`] makes the others),
-    /// for whoever turns them: [`Pipeline`] with threads, a test without.
+    /// The desk, the engine line and the first match line ([`MatchLine::another`] makes the
+    /// others), for whoever turns them: [`Pipeline`] with threads, a test without.
     #[must_use]
     pub fn assemble(self) -> (Arc<Desk>, EngineLine, MatchLine) {
         let desk = Arc::new(Desk::new(self.clock, self.meter, Arc::clone(&self.calibration)));

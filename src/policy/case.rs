@@ -327,6 +327,7 @@ pub(super) const fn sound_person() -> PersonFact {
         presented: true,
         one_person: true,
         third_country: false,
+        second_reference: false,
     }
 }
 

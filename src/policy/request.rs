@@ -195,7 +195,7 @@ pub(super) fn gallery(held: GalleryFact) -> [Field; 6] {
     ]
 }
 
-pub(super) fn person(who: PersonFact) -> [Field; 7] {
+pub(super) fn person(who: PersonFact) -> [Field; 8] {
     let age = match who.age {
         Age::Unknown => "unknown",
         Age::Adult => "adult",
@@ -214,6 +214,7 @@ pub(super) fn person(who: PersonFact) -> [Field; 7] {
         truth("presented", who.presented),
         truth("one_person", who.one_person),
         truth("third_country", who.third_country),
+        truth("second_reference", who.second_reference),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! What a profile may not say, and what it still lacks.
 
 use super::{
-    Profile, Step,
+    Address, AddressError, Profile, Step,
     civil::{Hours, HoursError, date_s},
     text::{BasisWord, ConditionWord, StorageWord},
 };
@@ -46,6 +46,12 @@ pub enum Fault {
     /// Opening hours that are none.
     #[error("window: {0}")]
     Hours(HoursError),
+    /// Not the address of a server that events may be sent to.
+    #[error("events.webhook: {0}")]
+    Webhook(AddressError),
+    /// Events would cross a network in the clear.
+    #[error("events.webhook: http: is for this machine itself; beyond it, write https:")]
+    WebhookInTheClear,
     /// Two things that exclude each other.
     #[error("{0}")]
     Contradiction(&'static str),
@@ -66,6 +72,10 @@ impl Profile {
         if kept.kept_hours > kept.kept_hours_max {
             let why = format!("at most kept_hours_max = {}", kept.kept_hours_max);
             return number("retention.kept_hours", kept.kept_hours, why);
+        }
+        if let Some(minor) = kept.minor_kept_hours.filter(|&minor| minor > kept.kept_hours) {
+            let why = format!("at most kept_hours = {}: minors the shortest", kept.kept_hours);
+            return number("retention.minor_kept_hours", minor, why);
         }
         let daily = kept.storage == Some(StorageWord::MemoryKeyDaily);
         if daily && kept.kept_hours_max > DAY_HOURS_MAX {
@@ -101,7 +111,17 @@ impl Profile {
                  consent exclude each other",
             ));
         }
-        None
+        self.unsendable()
+    }
+
+    /// Why its events could not be sent, or not without being read on the way.
+    fn unsendable(&self) -> Option<Fault> {
+        let events = self.events.as_ref().filter(|events| !events.webhook.is_empty())?;
+        match Address::parse(&events.webhook) {
+            Err(error) => Some(Fault::Webhook(error)),
+            Ok(held) if !held.is_secure && !held.is_loopback() => Some(Fault::WebhookInTheClear),
+            Ok(_) => None,
+        }
     }
 
     /// What it still lacks before it can be assessed, or everything that is wrong with it.
@@ -250,10 +270,37 @@ mod tests {
     }
 
     #[test]
+    fn cn_6_no_minor_is_kept_for_longer_than_an_adult() {
+        let mut profile = complete("residence");
+        profile.retention.minor_kept_hours = Some(profile.retention.kept_hours + 1);
+        fails(&profile, "retention.minor_kept_hours");
+        profile.retention.minor_kept_hours = Some(profile.retention.kept_hours);
+        assert_eq!(profile.faults(NOW_S), []);
+    }
+
+    #[test]
     fn fv_17_consent_and_nobody_there_exclude_each_other() {
         let mut profile = complete("residence");
         profile.capture.unattended = true;
         fails(&profile, "a consent cannot be had");
+    }
+
+    #[test]
+    fn ra_2_entry_events_cross_no_network_in_the_clear() {
+        let mut profile = complete("residence");
+        let webhook = |text: &str| text.replacen(':', &format!(":{}", "//"), 1);
+        for (url, told) in [
+            ("http:10.0.0.7/in", Some("http: is for this machine itself")),
+            ("https:user@10.0.0.7/in", Some("its host is neither")),
+            ("http:127.0.0.1:9/in", None),
+            ("https:events.internal/in", None),
+        ] {
+            profile.events.as_mut().expect("it has events").webhook = webhook(url);
+            match told {
+                Some(told) => fails(&profile, &format!("events.webhook: {told}")),
+                None => assert_eq!(profile.faults(NOW_S), [], "{url}"),
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use jiff::{
     Timestamp,
-    civil::{Date, Time},
+    civil::{Date, Time, Weekday},
     tz::TimeZone,
 };
 
@@ -123,6 +123,30 @@ fn time(text: &str) -> Result<Time, HoursError> {
     Time::new(number(hour)?, number(minute)?, 0, 0).map_err(|_| wrong())
 }
 
+/// The day on which the `days`th working day after the day of `since_s` falls, as a calendar of
+/// `zone` has it: the last one on which something that is due within them is in time. Monday to
+/// Friday are working days; holidays are not known, so that it comes too early rather than too
+/// late.
+#[must_use]
+pub fn due_day(zone: &str, since_s: i64, days: u32) -> Option<String> {
+    let zone = TimeZone::get(zone).ok()?;
+    let mut day = zone.to_datetime(Timestamp::from_second(since_s).ok()?).date();
+    let mut left = days;
+    while left > 0 {
+        day = day.tomorrow().ok()?;
+        if !matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday) {
+            left -= 1;
+        }
+    }
+    Some(day.to_string())
+}
+
+/// The day that it is at `now_s` in `zone`.
+#[must_use]
+pub fn day_at(zone: &str, now_s: i64) -> Option<String> {
+    due_day(zone, now_s, 0)
+}
+
 /// Seconds of a civil date's beginning in UTC; `None` for what is no date, such as 2026-02-30.
 #[must_use]
 pub fn date_s(text: &str) -> Option<i64> {
@@ -181,6 +205,18 @@ mod tests {
         );
         assert!(hours.is_open(now) && !hours.is_open(at("2026-06-05T21:00:00Z")));
         assert!(!hours.closings_between(i64::MIN, now).is_empty());
+    }
+
+    #[test]
+    fn cac_1_working_days_are_counted_by_the_calendar_of_the_place() {
+        let due = |text: &str, days| due_day("Asia/Shanghai", at(text), days);
+        // A Wednesday in Beijing, six weeks on.
+        assert_eq!(due("2026-07-01T04:00:00Z", 30).as_deref(), Some("2026-08-12"));
+        assert_eq!(due("2026-07-03T04:00:00Z", 1).as_deref(), Some("2026-07-06"), "over a weekend");
+        assert_eq!(due("2026-07-04T04:00:00Z", 1).as_deref(), Some("2026-07-06"), "of a Saturday");
+        // Late in the evening of a Friday in Greenwich it is Saturday there.
+        assert_eq!(due("2026-07-03T17:00:00Z", 0).as_deref(), Some("2026-07-04"));
+        assert_eq!(due_day("Beijing", 0, 1), None);
     }
 
     #[test]

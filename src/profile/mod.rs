@@ -7,6 +7,7 @@
 //!
 //! Invariant: pure; a profile decides nothing: it is facts for the law.
 
+mod address;
 mod check;
 pub mod civil;
 pub mod deployment;
@@ -16,6 +17,7 @@ pub mod text;
 use sha2::{Digest, Sha256};
 
 use crate::types::{Hash256, Purpose};
+pub use address::{Address, AddressError};
 pub use check::Fault;
 pub use deployment::{Approval, Deployment, StepRefused, Subject};
 pub use facts::Running;

@@ -196,6 +196,9 @@ pub struct Legal {
     /// The basis covers camera surveillance alone.
     #[serde(default)]
     pub surveillance_only: bool,
+    /// Where the filing with the authority is recorded, once it is made; empty before.
+    #[serde(default)]
+    pub filing: String,
     /// Each step with a purpose of its own.
     pub steps: Vec<Step>,
     /// A document must be shown here anyway.
@@ -284,6 +287,8 @@ pub struct Retention {
     pub provenance: ProvenanceWord,
     /// Longest that anybody is kept, in hours; 0 where nobody is.
     pub kept_hours: u32,
+    /// Longest that a minor is kept, in hours; left out for `kept_hours`.
+    pub minor_kept_hours: Option<u32>,
     /// What the profile's law allows at most, in hours.
     pub kept_hours_max: u32,
     /// How long the audit is kept, in days.

@@ -7,6 +7,7 @@
 //! consents     SHA-256 of gallery and subject             nonce ‖ tag ‖ sealed JSON
 //! tombstones   SHA-256 of gallery and subject             second of the erasure, 8 bytes
 //! records      a name, such as "deployment"               nonce ‖ tag ‖ sealed JSON
+//! outbox       number, name of an event                   nonce ‖ tag ‖ sealed JSON
 //! ```
 //! A tombstone outlives what it stands for: a gallery that was restored from an older backup is
 //! held against all of them before anybody is searched for. The register itself cannot be restored
@@ -21,6 +22,7 @@
 //! whoever does not know the opaque name already; what was committed is never forgotten silently.
 
 mod consent;
+mod outbox;
 mod sealed;
 #[cfg(test)]
 mod tests;
@@ -36,11 +38,13 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     keys::{Custodian, CustodyError, Key, LockError, Stand},
-    limits::CONSENTS_MAX,
+    limits::{CONSENTS_MAX, OUTBOX_MAX},
     random::{Entropy, random_id},
     types::{GalleryId, SubjectId},
 };
 pub use consent::{AgeClass, Consent, FACE, Given, RelationClass};
+use outbox::OUTBOX;
+pub use outbox::Ticket;
 use sealed::{Place, open, seal};
 
 type Name = [u8; 32];
@@ -90,6 +94,12 @@ pub enum RegisterError {
     /// As many consents as are held at most.
     #[error("the register holds {CONSENTS_MAX} consents, as many as it takes")]
     Full,
+    /// As much waits to be sent as may.
+    #[error(
+        "the register holds {OUTBOX_MAX} events to be sent, as many as it takes; look after the \
+         receiver that events.webhook names"
+    )]
+    OutboxFull,
 }
 
 /// How a consent was taken back.
@@ -426,6 +436,7 @@ impl Register {
             serde_json::from_slice(text).is_ok_and(|consent| meant(&consent))
         })?;
         self.reseal(&writing, "records", RECORDS, (&held.key, &key), |_| false)?;
+        self.reseal(&writing, outbox::NAME, OUTBOX, (&held.key, &key), |_| false)?;
         self.put(&writing, HEAD, b"stand", &stand_bytes(stand))?;
         self.put(&writing, HEAD, b"wrapped", &wrapped)?;
         writing.commit().map_err(|error| self.storage(error))?;

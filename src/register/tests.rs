@@ -102,3 +102,37 @@ fn a_register_of_memory_ends_with_its_process() {
     held.keep(&tivoli(), somebody(1), &consent(1)).expect("kept");
     assert!(held.consent(&tivoli(), somebody(1)).expect("opens").is_some());
 }
+
+#[test]
+fn ra_2_what_waits_to_be_sent_outlives_the_process_and_a_new_key_in_its_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let held = register(folder.path()).expect("a new register");
+    let first = held.queue([1; 16], &"first").expect("room");
+    held.queue([2; 16], &"second").expect("room");
+    let third = held.queue([3; 16], &"third").expect("room");
+    held.dequeue(third).expect("it did not happen");
+    drop(held);
+    let held = register(folder.path()).expect("the same register");
+    let texts = |held: &Register, most| -> Vec<String> {
+        let queued: Vec<(Ticket, String)> = held.queued(most).expect("opens");
+        queued.into_iter().map(|(_, text)| text).collect()
+    };
+    assert_eq!(texts(&held, 9), ["first", "second"]);
+    assert_eq!((texts(&held, 1), held.waiting().expect("reads")), (vec!["first".to_owned()], 2));
+    // A consent is forgotten: everything is sealed under a new key.
+    held.keep(&tivoli(), somebody(1), &consent(1)).expect("kept");
+    assert_eq!(held.forget(|_| true).expect("forgotten"), 1);
+    held.dequeue(first).expect("sent");
+    held.dequeue(first).expect("again");
+    drop(held);
+    let held = register(folder.path()).expect("the same register");
+    assert_eq!(texts(&held, 9), ["second"]);
+    let file = std::fs::read(folder.path().join("register.redb")).expect("the file");
+    assert!(!file.windows(6).any(|window| window == b"second"), "sealed");
+    // A number that was free again does not take out what has it now.
+    let (queued, empty) = (held.queued::<String>(9).expect("opens"), |ticket| held.dequeue(ticket));
+    queued.into_iter().for_each(|(ticket, _)| empty(ticket).expect("sent"));
+    held.queue([4; 16], &"fourth").expect("room");
+    held.dequeue(first).expect("long gone");
+    assert_eq!(texts(&held, 9), ["fourth"]);
+}

@@ -307,6 +307,8 @@ pub struct PersonFact {
     pub one_person: bool,
     /// A third-country national at a border: a second reference is to be compared.
     pub third_country: bool,
+    /// A second reference came with the request; the photographs of one chip are one.
+    pub second_reference: bool,
 }
 
 /// A consent as the register knows it. A consent that the law counts as absent is still described.

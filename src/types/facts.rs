@@ -36,6 +36,8 @@ pub enum Action {
     Activate,
     /// Record that the site was assessed, or open the assessment anew.
     Assess,
+    /// Present a credential; refused to whoever has none that counts, and asked by nobody else.
+    Authenticate,
     /// Set the false match rate that thresholds follow.
     ChangeThreshold,
     /// Change anything else of a running site.
@@ -95,6 +97,7 @@ impl Action {
     pub const ALL: &[Self] = &[
         Self::Activate,
         Self::Assess,
+        Self::Authenticate,
         Self::ChangeThreshold,
         Self::Configure,
         Self::Confirm,
@@ -129,6 +132,7 @@ impl Action {
         match self {
             Self::Activate => "activate",
             Self::Assess => "assess",
+            Self::Authenticate => "authenticate",
             Self::ChangeThreshold => "change_threshold",
             Self::Configure => "configure",
             Self::Confirm => "confirm",

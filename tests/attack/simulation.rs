@@ -87,7 +87,12 @@ fn verify(appliance: &Appliance, probe: &Frame, reference: &Frame) -> Decision {
         callers: vec![caller],
         purpose: Purpose::BorderControl,
         deadline_ms: None,
-        command: Command::Verify { probe: encoded(probe), references, fmr: None },
+        command: Command::Verify {
+            probe: encoded(probe),
+            references,
+            third_country: false,
+            fmr: None,
+        },
     };
     match appliance.execute(request).expect("a decision") {
         Answer::Decision(decision) => *decision,

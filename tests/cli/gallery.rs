@@ -109,6 +109,11 @@ fn a_life_from_creation_to_erasure() {
     home.run(&["gallery", "erase", "staff", "--everybody"]).ends(0);
     assert_eq!(stats(&home)["subjects"], 0);
 
+    let deleted = home.run(&["gallery", "delete", "staff"]);
+    assert!(deleted.ends(0).contains("every key"), "{}", deleted.out);
+    home.run(&["gallery", "stats", "staff"]).fails_with(&["does not exist"]);
+    home.run(&["gallery", "create", "staff"]).ends(0); // nothing of it is in the way
+
     let entries = audit(&home);
     let evidence: Vec<&Value> =
         entries.iter().filter(|entry| entry["erasure"].is_object()).collect();

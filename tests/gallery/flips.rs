@@ -2,9 +2,9 @@
 //! somebody else's rows.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::Path,
+    ptr,
     sync::{Arc, Mutex},
 };
 
@@ -21,7 +21,7 @@ use rand_chacha::{
 use super::{
     disk::{Disk, Files, Image},
     people::{Act, People, Reference, compare},
-    site::{Site, is_long, spread},
+    site::{Site, spread},
 };
 
 /// Both superblocks, as the format draws them.
@@ -32,7 +32,7 @@ const UNIT_BYTES: usize = 64;
 const SAMPLES: usize = 10_000;
 
 /// What became of a damaged file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     /// The gallery does not open, and says why.
     Refused,
@@ -88,122 +88,121 @@ fn outcome(image: &Image, people: &People) -> Result<Outcome, String> {
     }
 }
 
-/// The outcome of every damage, by its number.
-fn outcomes(
-    count: usize,
-    people: &People,
-    damage: impl Fn(usize) -> Image + Sync,
-) -> BTreeMap<usize, Outcome> {
-    let found = Mutex::new(BTreeMap::new());
-    spread(count, |number| {
-        let outcome = outcome(&damage(number), people);
-        found.lock().expect("no panic").insert(number, outcome);
-    });
-    let found = found.into_inner().expect("no panic").into_iter();
-    let told = |(number, outcome): (usize, Result<_, String>)| {
-        let outcome = outcome.unwrap_or_else(|fault| panic!("damage {number}: {fault}"));
-        (number, outcome)
-    };
-    found.map(told).collect()
+/// A sound file, and which of its bytes something answers for.
+struct Sound<'a> {
+    image: &'a Image,
+    people: &'a People,
+    /// For every byte of the file, whether `verify` holds it to a digest or a tag.
+    held: Vec<bool>,
 }
 
-fn count(outcomes: &BTreeMap<usize, Outcome>, wanted: Outcome) -> usize {
-    outcomes.values().filter(|outcome| **outcome == wanted).count()
-}
+impl<'a> Sound<'a> {
+    fn new(history: &'a [Image], people: &'a People) -> Self {
+        let image = history.last().expect("it was created");
+        let gallery = Site::on(&Disk::of(image.clone())).open().expect("sound");
+        let report = gallery.verify(&mut |_, _| {}).expect("read");
+        assert_eq!(report.faults, []);
+        let mut held = vec![false; image.media.len()];
+        for range in report.held {
+            let [from, to] = [range.start, range.end].map(|at| usize::try_from(at).expect("small"));
+            assert!(!held[from..to].contains(&true), "nothing lies over something else");
+            held[from..to].fill(true);
+        }
+        assert!(held[..SUPERBLOCKS_BYTES].iter().all(|held| *held), "of superblocks all is held");
+        Self { image, people, held }
+    }
 
-fn flipped(image: &Image, bit: usize) -> Image {
-    let mut image = image.clone();
-    image.media[bit / 8] ^= 1 << (bit % 8);
-    image
-}
+    /// Where the last byte ends that something answers for.
+    fn end(&self) -> usize {
+        self.held.iter().rposition(|held| *held).expect("the superblocks") + 1
+    }
 
-/// Bytes that no part of the newest generation lies in: free ones, padding between extents, and
-/// what only the generation before it reaches, which the older superblock keeps from being reused.
-fn unused_bytes_max(history: &[Image]) -> usize {
-    let [.., before, newest] = history else { panic!("two generations at least") };
-    let stats = Site::on(&Disk::of(newest.clone())).open().expect("sound").stats();
-    let tiles = usize::try_from(stats.tiles).expect("few");
-    let extents = 2 * (3 * tiles + tiles.div_ceil(64) + 1);
-    // What the older generation alone reaches is no more than what the newest wrote anew.
-    let changed = |(a, b): (&u8, &u8)| a != b;
-    let written = before.media.iter().zip(&newest.media).filter(|pair| changed(*pair)).count()
-        + newest.media.len().saturating_sub(before.media.len());
-    let in_use = usize::try_from(stats.bytes - stats.bytes_free).expect("small");
-    newest.media.len() - in_use + extents * UNIT_BYTES + written
+    /// Opens `count` damaged files of the same length, and holds each to what its damage hit: a
+    /// changed byte that something answers for is found, and one that nothing answers for is not.
+    /// Returns how many were refused, named, and harmless.
+    fn holds(&self, count: usize, damage: impl Fn(usize) -> Image + Sync) -> [usize; 3] {
+        let counts = Mutex::new([0; 3]);
+        spread(count, |number| {
+            let damaged = damage(number);
+            assert_eq!(damaged.media.len(), self.held.len());
+            let changed = self.image.media.iter().zip(&damaged.media).map(|(a, b)| a != b);
+            let hit = changed.zip(&self.held).position(|(changed, held)| changed && *held);
+            let outcome = outcome(&damaged, self.people);
+            let outcome = outcome.unwrap_or_else(|fault| panic!("damage {number}: {fault}"));
+            let found = outcome != Outcome::Harmless;
+            assert_eq!(found, hit.is_some(), "damage {number}, at byte {hit:?}: {outcome:?}");
+            counts.lock().expect("no panic")[outcome as usize] += 1;
+        });
+        counts.into_inner().expect("no panic")
+    }
+
+    fn flipped(&self, bit: usize) -> Image {
+        let mut image = self.image.clone();
+        image.media[bit / 8] ^= 1 << (bit % 8);
+        image
+    }
 }
 
 /// Superblocks and key tree are most of a small file: every single bit of all of it is flipped.
+fn every_bit(history: &[Image], people: &People) {
+    let sound = Sound::new(history, people);
+    let bits = sound.held.len() * 8;
+    let [refused, named, harmless] = sound.holds(bits, |bit| sound.flipped(bit));
+    println!("{bits} bits: {refused} refused, {named} named by verify, {harmless} in unused bytes");
+    let unused = sound.held.iter().filter(|held| !**held).count();
+    assert!(refused > 0 && named > 0 && harmless == 8 * unused);
+}
+
+/// Both superblocks are of one epoch: the spare one is held to its stamp as well.
 #[test]
 fn every_flipped_bit_of_a_small_file_is_detected_or_hits_free_space() {
     let (history, people) = history_of(1, 3);
-    let image = newest_of(&history);
-    let step = if is_long() { 1 } else { 3 }; // odd: every byte, and every place in a byte
-    let bits = image.media.len() * 8 / step;
-    let outcomes = outcomes(bits, &people, |number| flipped(image, number * step));
-    let mut harmless: Vec<usize> = outcomes
-        .iter()
-        .filter(|(_, outcome)| **outcome == Outcome::Harmless)
-        .map(|(number, _)| number * step / 8)
-        .collect();
-    harmless.dedup();
-    println!(
-        "{bits} bits of {} bytes: {} refused, {} named by verify, {} unused bytes",
-        image.media.len(),
-        count(&outcomes, Outcome::Refused),
-        count(&outcomes, Outcome::Named),
-        harmless.len(),
-    );
-    let in_superblocks = harmless.iter().filter(|byte| **byte < SUPERBLOCKS_BYTES).count();
-    assert_eq!(in_superblocks, 0, "bytes of the superblocks in which a flip went unnoticed");
-    let most = unused_bytes_max(&history);
-    assert!(harmless.len() <= most, "{} bytes went unnoticed, {most} are unused", harmless.len());
+    every_bit(&history, &people);
+}
+
+/// The spare superblock is of an epoch whose key is destroyed.
+#[test]
+fn every_flipped_bit_is_detected_after_an_erasure_too() {
+    let (mut history, mut people) = history_of(1, 2);
+    let disk = Disk::of(history.last().expect("created").clone());
+    let gallery = Site::seeded(&disk, 99).open().expect("sound");
+    Act::Erase(0).to_gallery(&gallery).expect("nothing fails");
+    assert!(people.act(&Act::Erase(0)));
+    history.push(disk.image());
+    every_bit(&history, &people);
 }
 
 /// The same by sample in a file of some hundred rows, most of which are templates.
 #[test]
 fn sampled_flips_anywhere_in_a_larger_file_are_detected_or_hit_free_space() {
     let (history, people) = history_of(2, 120);
-    let image = newest_of(&history);
+    let sound = Sound::new(&history, &people);
     let mut random = ChaCha8Rng::seed_from_u64(3);
+    let extents_bits = 8 * (sound.held.len() - SUPERBLOCKS_BYTES);
     let bits: Vec<usize> = (0..SAMPLES)
-        .map(|_| SUPERBLOCKS_BYTES * 8 + random.next_u32() as usize % (8 * extents_bytes(image)))
+        .map(|_| SUPERBLOCKS_BYTES * 8 + random.next_u32() as usize % extents_bits)
         .collect();
-    let outcomes = outcomes(bits.len(), &people, |number| flipped(image, bits[number]));
-    let harmless = count(&outcomes, Outcome::Harmless);
-    let (unused, all) = (unused_bytes_max(&history), extents_bytes(image));
-    println!("{harmless} of {SAMPLES} flips were harmless; {unused} of {all} bytes are unused");
-    // Four standard deviations of a sample of this size are two hundredths.
-    let share = harmless as f64 / SAMPLES as f64;
-    assert!(share <= unused as f64 / all as f64 + 0.02, "{share} of the flips went unnoticed");
-}
-
-fn extents_bytes(image: &Image) -> usize {
-    image.media.len() - SUPERBLOCKS_BYTES
+    let [refused, named, harmless] = sound.holds(bits.len(), |number| sound.flipped(bits[number]));
+    println!("of {SAMPLES} flips {refused} were refused, {named} named, {harmless} harmless");
+    assert!(refused > 0 && named > 0, "some hit the key tree, and some the tiles");
 }
 
 #[test]
 fn a_file_cut_off_anywhere_is_refused_or_named() {
     let (history, people) = history_of(4, 3);
-    let image = newest_of(&history);
-    let step = if is_long() { 1 } else { 5 };
-    let lengths = image.media.len() / step;
-    let outcomes = outcomes(lengths, &people, |number| {
-        let mut image = image.clone();
-        image.media.truncate(number * step);
-        image
+    let sound = Sound::new(&history, &people);
+    let (bytes, end) = (sound.held.len(), sound.end());
+    assert!(end < bytes, "control: some bytes at the end are unused");
+    spread(bytes, |length| {
+        let mut image = sound.image.clone();
+        image.media.truncate(length);
+        let outcome = outcome(&image, &people);
+        let outcome = outcome.unwrap_or_else(|fault| panic!("cut to {length}: {fault}"));
+        // Cut behind that, and the spare superblock may still miss what only it reaches.
+        let is_found = outcome != Outcome::Harmless;
+        assert!(is_found || length >= end, "{length} of {bytes} bytes, {end} in use: unnoticed");
+        assert!(!is_found || length + 1 < bytes, "the last byte is nobody's: {outcome:?}");
     });
-    let harmless: Vec<usize> = outcomes
-        .iter()
-        .filter(|(_, outcome)| **outcome == Outcome::Harmless)
-        .map(|(number, _)| image.media.len() - number * step)
-        .collect();
-    let most = unused_bytes_max(&history);
-    assert!(
-        harmless.iter().all(|lost| *lost <= most),
-        "{} of {} lengths went unnoticed, and at most {most} bytes at the end are unused",
-        harmless.len(),
-        lengths
-    );
 }
 
 /// Extents of one gallery at the places of others: in the file itself, from an earlier generation
@@ -212,14 +211,25 @@ fn a_file_cut_off_anywhere_is_refused_or_named() {
 fn extents_at_the_place_of_others_are_refused() {
     let (own, people) = history_of(5, 20);
     let (others, _) = history_of(6, 20);
-    let image = newest_of(&own);
-    let stolen = outcomes_of_patches(image, &people, &patches(image, &others));
-    assert!(count(&stolen, Outcome::Harmless) < stolen.len() / 2, "some of it is in use");
-    let older = outcomes_of_patches(image, &people, &patches(image, &own));
-    assert!(older.values().any(|outcome| *outcome != Outcome::Harmless), "some of it is in use");
+    let sound = Sound::new(&own, &people);
+    for (whose, images) in [("another gallery", &others), ("an older generation", &own)] {
+        let mut patches = patches(sound.image, images);
+        // The spare superblock's place takes any that stood there before: nothing is lost by that.
+        let spare = spare_of(sound.image);
+        patches.retain(|(at, bytes)| !ptr::eq(images, &own) || *at != spare || bytes.len() < 4096);
+        let told = sound.holds(patches.len(), |number| {
+            let (at, bytes) = &patches[number];
+            let mut image = sound.image.clone();
+            let end = (at + bytes.len()).min(image.media.len());
+            image.media[*at..end].copy_from_slice(&bytes[..end - at]);
+            image
+        });
+        println!("patches of {whose}: {told:?} refused, named, harmless");
+        assert!(told[0] > 0 && told[1] > 0, "the tree and the tiles of {whose}");
+    }
 
-    // Any two runs of one size changed about; where both are in use it shows.
-    let units = extents_bytes(image) / UNIT_BYTES;
+    // Any two runs of one size changed about.
+    let units = (sound.held.len() - SUPERBLOCKS_BYTES) / UNIT_BYTES;
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let mut below = |most: usize| random.next_u32() as usize % most;
     let swaps: Vec<[usize; 3]> = (0..2_000)
@@ -228,22 +238,27 @@ fn extents_at_the_place_of_others_are_refused() {
             [run, below(units - run), below(units - run)]
         })
         .collect();
-    let swapped = outcomes(swaps.len(), &people, |number| {
+    let told = sound.holds(swaps.len(), |number| {
         let [run, a, b] = swaps[number];
-        let mut image = image.clone();
+        let mut image = sound.image.clone();
         let at = |unit: usize| SUPERBLOCKS_BYTES + unit * UNIT_BYTES;
         for byte in 0..run.min(a.abs_diff(b)) * UNIT_BYTES {
             image.media.swap(at(a) + byte, at(b) + byte);
         }
         image
     });
-    println!(
-        "of {} swaps {} were refused, {} named by verify",
-        swapped.len(),
-        count(&swapped, Outcome::Refused),
-        count(&swapped, Outcome::Named)
-    );
-    assert!(count(&swapped, Outcome::Harmless) < swapped.len() / 2);
+    println!("of {} swaps {told:?} were refused, named, harmless", swaps.len());
+    assert!(told[0] > 0 && told[1] > 0);
+}
+
+/// Where the superblock of the older generation begins.
+fn spare_of(image: &Image) -> usize {
+    const GENERATION_AT: usize = 40;
+    let generation = |slot: usize| {
+        let bytes = image.media[slot * 4096 + GENERATION_AT..].first_chunk().expect("a superblock");
+        u64::from_le_bytes(*bytes)
+    };
+    if generation(0) < generation(1) { 0 } else { 4096 }
 }
 
 /// Where two files differ, in runs of units, with the bytes of the other.
@@ -265,20 +280,6 @@ fn patches(image: &Image, others: &[Image]) -> Vec<(usize, Vec<u8>)> {
         }
     }
     patches
-}
-
-fn outcomes_of_patches(
-    image: &Image,
-    people: &People,
-    patches: &[(usize, Vec<u8>)],
-) -> BTreeMap<usize, Outcome> {
-    outcomes(patches.len(), people, |number| {
-        let (at, bytes) = &patches[number];
-        let mut image = image.clone();
-        let end = (at + bytes.len()).min(image.media.len());
-        image.media[*at..end].copy_from_slice(&bytes[..end - at]);
-        image
-    })
 }
 
 /// The message of a refusal, and the variant's name.

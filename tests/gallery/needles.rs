@@ -64,12 +64,17 @@ impl Needles {
             if path.is_dir() {
                 found.extend(self.in_folder(&path));
             } else {
-                let bytes = fs::read(&path).expect("a file");
-                let told = |(at, what)| format!("{what} in {} at {at}", path.display());
-                found.extend(self.found(&bytes).map(told));
+                found.extend(self.in_file(&path));
             }
         }
         found
+    }
+
+    /// The same of one file.
+    pub fn in_file(&self, path: &Path) -> Vec<String> {
+        let bytes = fs::read(path).expect("a file");
+        let told = |(at, what)| format!("{what} in {} at {at}", path.display());
+        self.found(&bytes).map(told).collect()
     }
 
     /// What stands in the memory of the process `pid`, with the region. Reads everything that can
@@ -78,11 +83,23 @@ impl Needles {
     /// # Errors
     /// [`io::ErrorKind::PermissionDenied`] without the privilege to trace the process.
     pub fn in_memory(&self, pid: u32) -> io::Result<Vec<String>> {
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+        self.in_regions(pid, |_| true)
+    }
+
+    /// The same, where memory is not locked or would be dumped: where no secret has a place.
+    ///
+    /// # Errors
+    /// As [`Self::in_memory`].
+    pub fn in_open_memory(&self, pid: u32) -> io::Result<Vec<String>> {
+        self.in_regions(pid, |region| !region.is_kept)
+    }
+
+    fn in_regions(&self, pid: u32, meant: impl Fn(&Region) -> bool) -> io::Result<Vec<String>> {
+        let maps = fs::read_to_string(format!("/proc/{pid}/smaps"))?;
         let memory = File::open(format!("/proc/{pid}/mem"))?;
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut found = Vec::new();
-        for region in maps.lines().filter_map(Region::of) {
+        for region in Region::all(&maps).into_iter().filter(meant) {
             let mut at = region.from;
             while at + (WINDOW_BYTES as u64) <= region.to {
                 let wanted = usize::try_from(region.to - at).unwrap_or(CHUNK_BYTES);
@@ -109,17 +126,36 @@ struct Region {
     from: u64,
     to: u64,
     name: String,
+    /// Whether it is locked and left out of core dumps.
+    is_kept: bool,
 }
 
 impl Region {
-    fn of(line: &str) -> Option<Self> {
+    /// Of a process's `smaps`.
+    fn all(maps: &str) -> Vec<Self> {
+        let (mut all, mut newest) = (Vec::new(), None);
+        for line in maps.lines() {
+            if let Some(region) = Self::of(line) {
+                newest = region;
+            } else if let Some(flags) = line.strip_prefix("VmFlags:") {
+                let has = |wanted| flags.split_whitespace().any(|flag| flag == wanted);
+                let is_kept = has("lo") && has("dd");
+                all.extend(newest.take().map(|region| Self { is_kept, ..region }));
+            }
+        }
+        all
+    }
+
+    /// What a line begins, if it begins one; none inside where that is not for reading.
+    fn of(line: &str) -> Option<Option<Self>> {
         let mut fields = line.split_whitespace();
         let (from, to) = fields.next()?.split_once('-')?;
+        let parse = |text| u64::from_str_radix(text, 16).ok();
+        let (from, to) = (parse(from)?, parse(to)?);
         let readable = fields.next()?.starts_with('r');
         let name = fields.nth(3).unwrap_or("anonymous memory").to_owned();
         let kernel = name.starts_with("[v");
-        let parse = |text| u64::from_str_radix(text, 16).ok();
-        (readable && !kernel).then_some(Self { from: parse(from)?, to: parse(to)?, name })
+        Some((readable && !kernel).then_some(Self { from, to, name, is_kept: false }))
     }
 }
 
@@ -138,5 +174,26 @@ mod tests {
         assert_eq!(needles.found(&hay).collect::<Vec<_>>(), [(50, "needle")]);
         hay[58] = 0;
         assert_eq!(needles.found(&hay).count(), 0);
+    }
+
+    #[test]
+    fn locked_memory_is_told_from_what_may_be_dumped() {
+        let maps = "\
+7f01-7f02 rw-p 00000000 00:00 0
+Size:                  4 kB
+VmFlags: rd wr mr mw me lo ac dd
+7f03-7f05 rw-p 00000000 00:00 0                          [heap]
+VmFlags: rd wr mr mw me ac
+7f05-7f06 ---p 00000000 00:00 0
+VmFlags: mr mw me
+7f07-7f08 r--p 00000000 00:00 0                          [vvar]
+VmFlags: rd
+";
+        let told: Vec<_> = Region::all(maps)
+            .into_iter()
+            .map(|region| (region.from, region.to, region.name, region.is_kept))
+            .collect();
+        let anonymous = (0x7f01, 0x7f02, "anonymous memory".to_owned(), true);
+        assert_eq!(told, [anonymous, (0x7f03, 0x7f05, "[heap]".to_owned(), false)]);
     }
 }

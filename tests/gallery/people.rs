@@ -125,7 +125,7 @@ impl Act {
             Self::EraseGroup(group) => gallery.erase_group(*group).map(drop),
             Self::EraseClass(bits) => gallery.erase_class(*bits).map(drop),
             Self::EraseBegunBefore(begin_s) => gallery.erase_begun_before(*begin_s).map(drop),
-            Self::Compact => gallery.compact().map(drop),
+            Self::Compact => gallery.compact(&mut |_, _| {}).map(drop),
             Self::Rotate => gallery.rotate().map(drop),
             Self::Rekey => gallery.rekey(&mut |_, _| {}).map(drop),
         }

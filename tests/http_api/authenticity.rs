@@ -22,7 +22,7 @@ const VERIFY: &str = "/v1/verify";
 const ALWAYS_S: [i64; 2] = [0, 4_000_000_000];
 
 /// A state, and a document of it with the photograph of `person`.
-fn state(person: u8) -> State {
+pub(crate) fn state(person: u8) -> State {
     let mut state = State::p256();
     (state.csca.validity_s, state.signer.validity_s) = (ALWAYS_S, ALWAYS_S);
     state.dg2 = dg2(Encoding::Iso39794, &[&photograph(Shows::Face, person)]);
@@ -30,7 +30,7 @@ fn state(person: u8) -> State {
     state
 }
 
-fn trust(state: &State) -> TrustStore {
+pub(crate) fn trust(state: &State) -> TrustStore {
     let mut builder = TrustStoreBuilder::default();
     let list = revocation_list(&state.csca.subject, ALWAYS_S, &[7], &state.csca_key);
     for file in [state.write_csca(), list] {
@@ -43,7 +43,7 @@ fn server(documents: DocumentRule, trust: TrustStore) -> Server {
     Server::start(Setup { documents, trust, ..Setup::default() })
 }
 
-fn reference(state: &mut State) -> Value {
+pub(crate) fn reference(state: &mut State) -> Value {
     let sod = state.write_sod();
     let [dg2, sod, dg1] = [&state.dg2, &sod, &state.dg1].map(|file| STANDARD.encode(file));
     json!({ "dg2": dg2, "sod": sod, "dg1": dg1 })

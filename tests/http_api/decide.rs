@@ -2,11 +2,15 @@
 
 use std::thread;
 
-use serde_json::json;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
 
 use crate::{
+    dg2::{Encoding, dg2},
+    gates,
     harness::{Server, Setup, face, image, picture, verify_body},
     scene::Shows,
+    site::refused,
 };
 use portcullis::policy::AttackRule;
 
@@ -47,6 +51,41 @@ fn a_match_is_admitted_and_everything_is_said() {
     ] {
         assert!(decision["spent"][stage].is_u64(), "{stage}");
     }
+}
+
+#[test]
+fn bsi_tcn_a_third_country_national_is_compared_with_a_second_reference_too() {
+    let server = Server::start(Setup::default());
+    let ask = |references: &[Value], third_country: bool| {
+        let mut body = verify_body(&face(1), references);
+        body["purpose"] = json!("border-control");
+        body["thirdCountryNational"] = json!(third_country);
+        server.post_json("/v1/verify", &body)
+    };
+    let (same, other) = (image(&face(1)), image(&face(2)));
+    let chip = dg2(Encoding::Iso19794, &[&face(1), &face(1)]);
+    let chip = json!({ "dg2": STANDARD.encode(chip) });
+    for alone in [&[same.clone()][..], &[chip.clone()], &[chip.clone(), chip]] {
+        refused(&ask(alone, true), "SECOND_REFERENCE_MISSING");
+    }
+    assert_eq!(ask(&[same.clone()], false).ok(200)["outcome"], "admit");
+    assert_eq!(ask(&[same.clone(), same.clone()], true).ok(200)["outcome"], "admit");
+    let differs = ask(&[same.clone(), other], true).ok(200);
+    assert_eq!(
+        (&differs["outcome"], &differs["comparisons"][1]["decision"]),
+        (&json!("refer"), &json!("no-match"),)
+    );
+    let (probe, said) =
+        (face(1), [("purpose", "border-control"), ("thirdCountryNational", "true")]);
+    let said = said.map(|(name, value)| (name, value.as_bytes()));
+    let form = [("probe", &probe[..]), ("reference", &probe), said[0], said[1]];
+    refused(&server.post_form("/v1/verify", &form), "SECOND_REFERENCE_MISSING");
+    let gate = Server::start(gates::setup());
+    let open = json!({
+        "transactionId": gates::id(1), "purpose": "border-control", "references": [same],
+        "thirdCountryNational": true,
+    });
+    refused(&gate.post_json(gates::GATE, &open), "SECOND_REFERENCE_MISSING");
 }
 
 #[test]

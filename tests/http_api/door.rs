@@ -7,12 +7,14 @@ use std::{
 };
 
 use portcullis::{
-    command::{Answer, Command, LaneCommand, Readiness, Refusal, Request, Service, Version},
+    command::{
+        Answer, Command, LaneCommand, Readiness, Refusal, Request, Service, Stranger, Version,
+    },
     config,
     http::{Access, route},
     keys::secret::Tokens,
     meter::Shed,
-    types::{Hash256, Role, TemplateKind},
+    types::{Action, Hash256, Role, TemplateKind},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -109,6 +111,32 @@ fn tokens_open_and_nothing_else_does() {
 }
 
 #[test]
+fn se_3_strangers_are_in_the_audit_once_and_counted() {
+    let server = Server::start(Setup { access: tokens(), ..Setup::default() });
+    let ask = |digit: &str| {
+        let token = TOKEN.replace('0', digit);
+        server.exchange(&head("GET", "/v1/site", &format!("Authorization: Bearer {token}\r\n")))
+    };
+    for _ in 0..20 {
+        ask("2").problem(401, "TOKEN_UNKNOWN");
+        ask("1").problem(401, "TOKEN_EXPIRED");
+        server.get("/v1/site").problem(401, "TOKEN_MISSING");
+    }
+    let ledger = server.audit.as_ref().expect("the scene's audit");
+    let entries = ledger.entries.lock().expect("no panic");
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            assert_eq!((entry.action, entry.caller.as_ref()), (Action::Authenticate, None));
+            (entry.reasons.as_slice(), entry.strangers.map(|strangers| strangers.count))
+        })
+        .collect();
+    // What follows within the minute is told with the next of its kind.
+    let kinds = ["TOKEN_UNKNOWN", "TOKEN_EXPIRED", "TOKEN_MISSING"];
+    assert_eq!(told, kinds.each_ref().map(|kind| (std::slice::from_ref(kind), Some(1))));
+}
+
+#[test]
 fn a_gate_does_what_a_gate_may() {
     let access = Access::Loopback(vec![caller(Role::Gate)]);
     let server = Server::start(Setup { access, ..Setup::default() });
@@ -183,6 +211,8 @@ impl Service for Stubborn {
         let (device, basis) = (String::new(), String::new());
         Version { backend: "none", device, kind, basis, attack_detection: false }
     }
+
+    fn turned_away(&self, _who: Stranger) {}
 
     fn housekeep(&self) {}
 

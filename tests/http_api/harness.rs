@@ -159,6 +159,7 @@ impl UsedAs {
             record: self.folder.map(|folder| folder.join("site.json")),
             register: register.expect("a register"),
             people: self.people,
+            webhook_ca: None,
         }
     }
 }

@@ -14,52 +14,26 @@ use portcullis::{
     config::PersonKeys,
     http::Access,
     keys::{SigningKey, secret::Tokens},
-    profile::{Profile, SHIPPED, civil::date_s},
+    profile::{Profile, civil::date_s},
     random::SystemEntropy,
     types::{Hash256, Outcome, Role},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::harness::{Answer, Server, Setup, UsedAs, WallClock, caller, face, head, image};
+use crate::{
+    filled::used_as,
+    harness::{Answer, Server, Setup, UsedAs, WallClock, caller, face, head, image},
+};
 
 const HOUR_S: i64 = 3600;
 
 /// A time of the first of July 2026 in Copenhagen, which is two hours ahead.
-fn at(hour: i64) -> i64 {
+pub(crate) fn at(hour: i64) -> i64 {
     date_s("2026-07-01").expect("a day") + (hour - 2) * HOUR_S
 }
 
-/// A profile that comes with the appliance, with everything filled in that a deployer fills in.
-fn complete(name: &str) -> Profile {
-    let (_, text) = SHIPPED.iter().find(|(held, _)| *held == name).expect("it is shipped");
-    let mut filled = String::new();
-    for line in text.lines() {
-        let key = line.split('=').next().unwrap_or_default().trim();
-        let value = match key {
-            "webhook" | "image_basis" | "two_person_exemption" => None,
-            "date" | "signage_attested_on" => Some("\"2026-01-15\""),
-            "owners" => Some("100"),
-            "approving" => Some("51"),
-            _ if line.ends_with("= \"\"") => Some("\"reference 7\""),
-            _ => None,
-        };
-        match value {
-            Some(value) => filled.push_str(&format!("{key} = {value}\n")),
-            None => filled.push_str(&format!("{line}\n")),
-        }
-        if key == "fnir_ppm_max" && !line.ends_with("= 0") {
-            filled.push_str("fnir_ppm_measured = 1000\n");
-        }
-    }
-    Profile::parse(&filled, name).expect("a profile")
-}
-
-fn used_as(name: &str) -> UsedAs {
-    UsedAs { profile: complete(name), people: Vec::new(), folder: None }
-}
-
-fn everybody() -> Access {
+pub(crate) fn everybody() -> Access {
     let roles = [
         Role::Operator,
         Role::Gate,
@@ -70,7 +44,7 @@ fn everybody() -> Access {
     Access::Loopback(roles.map(caller).to_vec())
 }
 
-fn site(name: &str, clock: &Arc<WallClock>) -> Server {
+pub(crate) fn site(name: &str, clock: &Arc<WallClock>) -> Server {
     Server::start(Setup {
         access: everybody(),
         used_as: Some(used_as(name)),
@@ -80,17 +54,17 @@ fn site(name: &str, clock: &Arc<WallClock>) -> Server {
     })
 }
 
-fn put_into_use(server: &Server, purpose: &str) {
+pub(crate) fn put_into_use(server: &Server, purpose: &str) {
     let body = json!({ "purpose": purpose });
     assert_eq!(server.post_json("/v1/site/assessment", &body).ok(200)["stage"], "assessed");
     assert_eq!(server.post_json("/v1/site/activation", &body).ok(200)["stage"], "active");
 }
 
-fn id(number: u8) -> String {
+pub(crate) fn id(number: u8) -> String {
     format!("{number:02x}").repeat(16)
 }
 
-fn consent() -> Value {
+pub(crate) fn consent() -> Value {
     json!({
         "textVersion": "3", "textHash": "ab".repeat(32), "language": "da", "channel": "desk",
         "purposes": ["face"], "affirmative": true, "alternativeOffered": true, "age": "adult",
@@ -98,7 +72,7 @@ fn consent() -> Value {
 }
 
 #[track_caller]
-fn refused(answer: &Answer, code: &str) {
+pub(crate) fn refused(answer: &Answer, code: &str) {
     answer.problem(403, "FORBIDDEN");
     let document = answer.json();
     let reasons = document["reasons"].as_array().expect("reasons");
@@ -331,17 +305,65 @@ fn nl_10_an_objection_erases_and_is_remembered() {
     server.get(&nobody).problem(404, "SUBJECT_UNKNOWN");
 }
 
+#[test]
+fn cn_6_a_minor_is_kept_for_a_shorter_time_and_flagged() {
+    let clock = WallClock::at(at(8));
+    let server = site("residence", &clock);
+    put_into_use(&server, "access-control");
+    let body = json!({ "gallery": "tivoli", "purpose": "access-control" });
+    server.post_json("/v1/galleries", &body).ok(201);
+    let kept_hours = |number: u8| {
+        let path = format!("{TIVOLI}/subjects/{}?purpose=access-control", id(number));
+        let held = server.get(&path).ok(200);
+        let expiry = held["references"][0]["expiry"].as_i64();
+        expiry.map(|expiry| (expiry - at(8)) / HOUR_S)
+    };
+    let entered = |number: u8, age: &str| {
+        let mut given = consent();
+        (given["age"], given["guardian"]) = (json!(age), json!("G-7"));
+        json!({
+            "images": [image(&face(number))], "purpose": "access-control", "subject": id(number),
+            "consent": given,
+        })
+    };
+    for (number, age) in [(1, "adult"), (2, "minor")] {
+        server.post_json(&format!("{TIVOLI}/subjects"), &entered(number, age)).ok(201);
+    }
+    assert_eq!((kept_hours(1), kept_hours(2)), (Some(8784), Some(4392)));
+    assert_eq!(server.get("/v1/site").ok(200)["minorKeptHours"], 4392);
+    // New pictures give no more time than the first did.
+    let mut again = entered(2, "minor");
+    again.as_object_mut().expect("an object").remove("subject");
+    server.put_json(&format!("{TIVOLI}/subjects/{}", id(2)), &again).ok(200);
+    assert_eq!(kept_hours(2), Some(4392));
+    clock.set(at(8) + 4392 * HOUR_S);
+    let comes = |number: u8| {
+        let references = json!([{ "gallery": "tivoli", "subject": id(number) }]);
+        let body = json!({
+            "probe": image(&face(number)), "references": references, "purpose": "access-control",
+        });
+        server.post_json("/v1/verify", &body)
+    };
+    assert_eq!(comes(1).ok(200)["outcome"], "admit", "an adult is still there");
+    assert_ne!(comes(2).status, 200, "a minor is not");
+    let ledger = server.audit.as_ref().expect("the scene's audit");
+    let entries = ledger.entries.lock().expect("no panic");
+    let flagged: Vec<_> = entries.iter().filter(|entry| entry.reasons.contains(&"MINOR")).collect();
+    assert_eq!(flagged.len(), 1, "the enrolment of the minor");
+    assert_eq!(flagged[0].subject.map(|subject| subject.to_string()), Some(id(2)));
+}
+
 /// A token and its line in the token file.
-fn token(client: &str) -> String {
+pub(crate) fn token(client: &str) -> String {
     format!("a token of {client} that is long enough")
 }
 
-fn line(role: &str, client: &str) -> String {
+pub(crate) fn line(role: &str, client: &str) -> String {
     let hash = Hash256::from_bytes(Sha256::digest(token(client).as_bytes()).into());
     format!("{hash} {role} {client} 9999999999\n")
 }
 
-fn ask(server: &Server, client: &str, verb: &str, path: &str, body: &Value) -> Answer {
+pub(crate) fn ask(server: &Server, client: &str, verb: &str, path: &str, body: &Value) -> Answer {
     let text = if body.is_null() { String::new() } else { body.to_string() };
     let mut headers = format!("Authorization: Bearer {}\r\n", token(client));
     if !body.is_null() {
@@ -351,7 +373,7 @@ fn ask(server: &Server, client: &str, verb: &str, path: &str, body: &Value) -> A
     server.exchange(&[head(verb, path, &headers), text.into_bytes()].concat())
 }
 
-fn person(client: &str, person: &str, until: &str) -> PersonKeys {
+pub(crate) fn person(client: &str, person: &str, until: &str) -> PersonKeys {
     PersonKeys {
         client: client.into(),
         person: person.into(),
@@ -552,7 +574,7 @@ fn se_5_steps_outlive_the_appliance_and_another_profile_opens_the_assessment_ane
 }
 
 /// Copies the files of a folder, as a backup does.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder") {
         let path = entry.expect("an entry").path();

@@ -7,10 +7,10 @@ use super::{
 
 /// The layers, lowest first, and the modules of each.
 pub(crate) const LAYERS: [&[&str]; 5] = [
-    &["types", "limits", "time", "random", "meter"],
+    &["types", "limits", "time", "random", "sync", "meter"],
     &["ops", "model", "face", "document", "policy", "accuracy", "profile"],
     &["backend", "gallery", "keys", "audit", "register"],
-    &["pipeline", "capture", "transaction", "duty"],
+    &["pipeline", "capture", "transaction", "duty", "webhook"],
     &["command", "http", "config", "cli", "appliance"],
 ];
 

@@ -1,8 +1,8 @@
 //! What the machine could do at most: lanes beside the searches, timed in the same rounds.
 //!
-//! A read of the hot plane's bytes, the products of a scan from registers alone, and the cipher over
-//! the bytes that a sealed search opens. A machine's memory and clock swing from one minute to the
-//! next; a ceiling that was measured before or after the searches is one of another minute.
+//! A read of the hot plane's bytes, the products of a scan from registers alone, and the cipher
+//! over the bytes that a sealed search opens. A machine's memory and clock swing from one minute to
+//! the next; a ceiling that was measured before or after the searches is one of another minute.
 
 use std::sync::Arc;
 

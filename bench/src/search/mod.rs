@@ -2,11 +2,12 @@
 //! how cost grows; and one comparison 1:1.
 //!
 //! Ours is a gallery in locked memory, pinned by the CPU backend, as the appliance searches it; and
-//! beside it the same gallery sealed. Everybody searches the same rows with the same probes and the same number of threads for the
-//! best k at or above the same threshold, and every answer is verified before a clock runs: ours
-//! against the scalar oracle, the peers' against ours (`peers.rs` says what equal means), and the
-//! exact number of accepted rows, which only we give with every answer, against FAISS's range
-//! search. Then all are timed in turn, round by round, and the medians are divided.
+//! beside it the same gallery sealed. Everybody searches the same rows with the same probes and the
+//! same number of threads for the best k at or above the same threshold, and every answer is
+//! verified before a clock runs: ours against the scalar oracle, the peers' against ours
+//! (`peers.rs` says what equal means), and the exact number of accepted rows, which only we give
+//! with every answer, against FAISS's range search. Then all are timed in turn, round by round, and
+//! the medians are divided.
 //!
 //! The machine's own ceilings are lanes of the same rounds: a plain read of the bytes that the hot
 //! plane has, what registers alone can do, and the cipher alone.

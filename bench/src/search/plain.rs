@@ -1,4 +1,5 @@
-//! A generation in plaintext, as a source of tiles: what the oracle scans, and what peers are given.
+//! A generation in plaintext, as a source of tiles: what the oracle scans, and what peers are
+//! given.
 
 use std::{
     fs::File,

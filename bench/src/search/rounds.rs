@@ -1,5 +1,5 @@
-//! Everybody in turn, round by round, so that whatever else the machine does meets all alike: our own
-//! sides, the peers, and the ceilings that both are held against.
+//! Everybody in turn, round by round, so that whatever else the machine does meets all alike: our
+//! own sides, the peers, and the ceilings that both are held against.
 
 use super::{
     Engine, Options,

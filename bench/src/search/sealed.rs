@@ -1,5 +1,6 @@
 //! The gallery under measurement, in both residencies, and what the sealed one must not cost: the
-//! time that AES-256-GCM takes for the bytes that a scan opens, at the sizes in which it opens them.
+//! time that AES-256-GCM takes for the bytes that a scan opens, at the sizes in which it opens
+//! them.
 
 use std::sync::{
     Arc,

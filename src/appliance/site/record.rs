@@ -1,5 +1,6 @@
-//! What a site remembers between two runs: how far it is, and which closings were honoured. Nothing
-//! about a person, so that it may outlive every key.
+//! What a site remembers between two runs: how far it is, which closings were honoured, and the names
+//! of hits that waited for somebody's answer. Nothing about a person, so that it may outlive every
+//! key.
 //!
 //! The file is JSON, replaced as a whole: an interrupted write leaves the old one.
 
@@ -21,6 +22,12 @@ pub(super) struct Record {
     pub(super) deployment: Deployment,
     /// Until when its duties were honoured.
     pub(super) honoured: Honoured,
+    /// When the filing with the authority fell due to be made, in seconds UTC.
+    #[serde(default)]
+    pub(super) filing_since_s: Option<i64>,
+    /// Hits that wait, by their names in the audit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) waiting: Vec<String>,
 }
 
 /// Why the record cannot be used. The operator must act.
@@ -90,6 +97,7 @@ mod tests {
         let path = folder.path().join("site.json");
         let (kept, mut record) = Kept::open(Some(path.clone())).expect("nothing yet");
         record.honoured = Honoured { until_s: 7 };
+        record.waiting = vec!["ab".repeat(16)];
         kept.keep(&record).expect("written");
         assert_eq!(Kept::open(Some(path.clone())).expect("read").1, record);
         fs::write(&path, "{\"deployment\":").expect("torn");

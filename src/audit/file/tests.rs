@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    audit::{AuditComparison, AuditEnd, AuditErasure, AuditUse},
+    audit::{AuditComparison, AuditEnd, AuditErasure, AuditStrangers, AuditUse},
     keys::SigningKey,
     random::SeededEntropy,
     types::{
@@ -62,6 +62,7 @@ fn entry() -> AuditEntry {
             matched_input: Some(Hash256::from_bytes([3; 32])),
             verified_by: vec!["officer-1".parse().expect("a name")],
         }),
+        strangers: Some(AuditStrangers { count: 3, since_s: 1_700_000_000 }),
         person: Some("badge-12".parse().expect("a name")),
     }
 }
@@ -123,6 +124,7 @@ fn no_key_could_hold_a_face_or_a_name() {
         "reasons",
         "role",
         "selection",
+        "strangers",
         "subject",
         "transaction",
         "use",
@@ -135,6 +137,7 @@ fn no_key_could_hold_a_face_or_a_name() {
     let end = line["end"].as_object().expect("an object");
     assert_eq!(end.len(), 4, "ended, attempt, timeout_ms, frame");
     let used = line["use"].as_object().expect("an object");
+    assert_eq!(line["strangers"].as_object().map(serde_json::Map::len), Some(2), "count, since");
     assert_eq!(used.len(), 7, "began, generation, threshold, fmr, best, matched input, verified");
 }
 

@@ -1,8 +1,8 @@
 //! NEON of aarch64: 32 registers of 4 values.
 //!
 //! Kept as thin as it can be (one intrinsic per method). It is compiled and run only by hand, under
-//! emulation (`docs/measuring.md` has the command); no aarch64 machine has timed it, and the size of
-//! its register block is an estimate.
+//! emulation (`docs/measuring.md` has the command); no aarch64 machine has timed it, and the size
+//! of its register block is an estimate.
 #![expect(unsafe_code, reason = "vector intrinsics; every block says why it is sound")]
 
 use std::arch::{aarch64::*, is_aarch64_feature_detected};

@@ -1,4 +1,4 @@
-//! `erase`, `mend`, `restrict`, `regroup`, `compact`, `rotate`, `rekey`.
+//! `erase`, `mend`, `restrict`, `regroup`, `compact`, `rotate`, `rekey`, `delete`.
 
 use std::{
     collections::BTreeSet,
@@ -153,8 +153,8 @@ fn erase_subjects(bench: &Bench<'_>, gallery: &Gallery, subjects: &[SubjectId]) 
     )))
 }
 
-/// Erases one subject and keeps the receipt, also where the audit cannot; false where nobody of that
-/// id is enrolled.
+/// Erases one subject and keeps the receipt, also where the audit cannot; false where nobody of
+/// that id is enrolled.
 fn erase_subject(
     bench: &Bench<'_>,
     gallery: &Gallery,
@@ -215,6 +215,7 @@ fn tell_receipts(bench: &Bench<'_>, receipts: &[Receipt]) {
             .map(|held| {
                 serde_json::json!({
                     "subjects": held.subjects.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                    "gone": held.gone.iter().map(ToString::to_string).collect::<Vec<_>>(),
                     "rows": held.rows,
                     "generation": held.generation,
                     "epochDestroyed": held.epoch_destroyed,
@@ -261,7 +262,7 @@ pub(super) fn regroup(arguments: &RegroupArguments, scene: &Scene<'_>) -> Outcom
 
 pub(super) fn compact(bench: &Bench<'_>) -> Outcome {
     let gallery = bench.gallery(None)?;
-    let rows = bench.told(gallery.compact())?;
+    let rows = bench.told(bench.shown("compacting", |progress| gallery.compact(progress)))?;
     let generation = gallery.stats().generation;
     changed(bench, &format!("{rows} vacant rows fell away"), generation);
     Ok(Ended::Done)
@@ -289,6 +290,26 @@ pub(super) fn rekey(bench: &Bench<'_>) -> Outcome {
         receipt.rows, receipt.epoch_destroyed
     );
     changed(bench, &what, receipt.generation);
+    Ok(Ended::Done)
+}
+
+/// Of a gallery that opens: who holds its file and its keys says so by that. One that does not is
+/// the appliance's to delete, which looks for copies first.
+pub(super) fn delete(bench: &Bench<'_>) -> Outcome {
+    let gallery = bench.gallery(Some(Residency::Sealed))?;
+    let stats = gallery.stats();
+    let everybody = (None, Some(Selection::Everybody));
+    bench.audited(Action::DeleteGallery, everybody, || gallery.delete(), |()| None)?;
+    let path = bench.located.path.display();
+    fs::remove_file(&bench.located.path).map_err(|error| {
+        Failure::new(format!(
+            "every key is destroyed, and what is left of {path} is noise, but it cannot be \
+             removed: {error}; remove it"
+        ))
+    })?;
+    let rows = stats.rows - stats.vacant;
+    let what = format!("deleted {path}: {rows} references, and every key of them");
+    changed(bench, &what, stats.generation);
     Ok(Ended::Done)
 }
 

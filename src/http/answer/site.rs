@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    command::{Consent, HitStanding, Record, SiteDescription, Stand, SubjectExport},
+    command::{Consent, DatedDuty, HitStanding, Record, SiteDescription, Stand, SubjectExport},
     http::request::PurposeName,
     types::{Condition, Region, Stage, SubjectId, TransactionId},
 };
@@ -44,6 +44,8 @@ pub struct SiteAnswer {
     pub steps: Vec<&'static str>,
     /// Longest that anybody is kept, in hours.
     pub kept_hours: u32,
+    /// Longest that a minor is kept, in hours; null for as long as anybody.
+    pub minor_kept_hours: Option<u32>,
     /// How long the audit is kept, in days.
     pub audit_days: u32,
     /// Languages of the notices.
@@ -60,6 +62,28 @@ pub struct SiteAnswer {
     pub closes: Option<i64>,
     /// What the profile still lacks.
     pub missing: Vec<String>,
+    /// What the site owes an authority by a day.
+    pub duties: Vec<DutyAnswer>,
+}
+
+/// Something that the site owes an authority by a day.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DutyAnswer {
+    /// Its code, such as `FILING_REQUIRED`.
+    pub code: &'static str,
+    /// Since when it is owed, in seconds UTC.
+    pub since: i64,
+    /// Last day on which it is in time, as `2026-08-12`.
+    pub due: String,
+    /// That day has passed.
+    pub overdue: bool,
+}
+
+impl From<&DatedDuty> for DutyAnswer {
+    fn from(held: &DatedDuty) -> Self {
+        let DatedDuty { code, since_s, due, is_overdue } = held;
+        Self { code, since: *since_s, due: due.clone(), overdue: *is_overdue }
+    }
 }
 
 impl From<&SiteDescription> for SiteAnswer {
@@ -94,6 +118,7 @@ impl From<&SiteDescription> for SiteAnswer {
             reference: held.reference.clone(),
             steps: held.steps.clone(),
             kept_hours: held.kept_hours,
+            minor_kept_hours: held.minor_kept_hours,
             audit_days: held.audit_days,
             languages: held.languages.clone(),
             handout: held.handout.clone(),
@@ -102,6 +127,7 @@ impl From<&SiteDescription> for SiteAnswer {
             sealed: held.sealed,
             closes: held.closes_s,
             missing: held.missing.clone(),
+            duties: held.duties.iter().map(DutyAnswer::from).collect(),
         }
     }
 }
@@ -256,8 +282,8 @@ impl AffectedAnswer {
 pub struct HitAnswer {
     /// The search's name in the audit.
     pub hit: String,
-    /// The entry of the list, by its opaque name.
-    pub subject: String,
+    /// The entry of the list, by its opaque name; null where a restart ended the wait.
+    pub subject: Option<String>,
     /// `pending`, `confirmed`, `rejected` or `lapsed`.
     pub state: &'static str,
     /// Who verified it, once it is settled.
@@ -268,7 +294,7 @@ impl From<&HitStanding> for HitAnswer {
     fn from(held: &HitStanding) -> Self {
         Self {
             hit: held.hit.to_string(),
-            subject: held.subject.to_string(),
+            subject: held.subject.map(|subject| subject.to_string()),
             state: match held.stand {
                 Stand::Pending => "pending",
                 Stand::Confirmed => "confirmed",

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{
     BEST_DEFAULT, Command, Form, Problem, Purpose, PurposeName, ReferenceBody, ReferenceSource,
-    Scope, class_bits, classes, documents, gallery_id, json,
+    Scope, class_bits, classes, documents, gallery_id, json, third_country,
 };
 use crate::{
     command::{Against, AtLane, LaneCommand, Listener},
@@ -39,6 +39,10 @@ pub struct TransactBody<'a> {
     /// With `gallery`: only subjects of this group, such as a flight.
     #[serde(default)]
     group: Option<u32>,
+    /// At a border: the traveller is a third-country national. A second reference beside the chip's
+    /// must then be among `references`.
+    #[serde(default)]
+    third_country_national: bool,
     /// The same traveller's transaction before, which ended with `retry`.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{32}$")]
@@ -56,7 +60,7 @@ pub(in crate::http) fn transact(
     form: Form,
     listener: Option<Listener>,
 ) -> Result<(Purpose, Command), Problem> {
-    let (purpose, transaction, against, retry_of) = match form {
+    let (purpose, transaction, against, third_country, retry_of) = match form {
         Form::Json(bytes) => from_json(&json(&bytes)?)?,
         Form::Multipart(mut fields) => {
             let known = [
@@ -70,6 +74,7 @@ pub(in crate::http) fn transact(
                 "classes",
                 "group",
                 "retryOf",
+                "thirdCountryNational",
             ];
             fields.only(&known)?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;
@@ -83,14 +88,14 @@ pub(in crate::http) fn transact(
             references.extend(documents(&mut fields)?);
             let references = (!references.is_empty()).then_some(references);
             let against = against(references, gallery, classes.as_deref(), group)?;
-            (purpose, transaction, against, retry_of)
+            (purpose, transaction, against, third_country(&fields)?, retry_of)
         }
     };
-    let command = LaneCommand::Open { against, retry_of, listener };
+    let command = LaneCommand::Open { against, third_country, retry_of, listener };
     Ok((purpose.into(), Command::Lane { at: AtLane { lane, transaction }, command }))
 }
 
-type Asked = (PurposeName, TransactionId, Against, Option<TransactionId>);
+type Asked = (PurposeName, TransactionId, Against, bool, Option<TransactionId>);
 
 fn from_json(body: &TransactBody<'_>) -> Result<Asked, Problem> {
     let decoded = body.references.as_ref().map(|references| {
@@ -100,7 +105,8 @@ fn from_json(body: &TransactBody<'_>) -> Result<Asked, Problem> {
     let gallery = body.gallery.as_deref().map(gallery_id).transpose()?;
     let against = against(decoded.transpose()?, gallery, body.classes.as_deref(), body.group)?;
     let retry_of = body.retry_of.as_deref().map(transaction_id).transpose()?;
-    Ok((body.purpose, transaction_id(&body.transaction_id)?, against, retry_of))
+    let transaction = transaction_id(&body.transaction_id)?;
+    Ok((body.purpose, transaction, against, body.third_country_national, retry_of))
 }
 
 /// References or a gallery, never both: a traveller who claims to be somebody is verified.

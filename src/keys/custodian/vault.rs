@@ -62,14 +62,34 @@ impl fmt::Display for Holder {
 /// The process that the kernel's own table names as the holder of a lock on `file`: unlike a pid
 /// written beside the file, it cannot be stale.
 pub(crate) fn holder(file: &File) -> Option<u32> {
-    let inode = file.metadata().ok()?.ino().to_string();
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    locks.lines().find_map(|line| {
+    let held = file.metadata().ok()?;
+    let device = (rustix::fs::major(held.dev()), rustix::fs::minor(held.dev()));
+    named(&fs::read_to_string("/proc/locks").ok()?, device, held.ino())
+}
+
+/// Who holds a lock on a file in the kernel's table. Some file systems show another device there
+/// than to whoever asks for the file's: then its number tells, if it is the only one.
+fn named(locks: &str, (major, minor): (u32, u32), inode: u64) -> Option<u32> {
+    let mut alike = Vec::new();
+    for line in locks.lines() {
         // 1: FLOCK  ADVISORY  WRITE 3154 fd:01:1835012 0 EOF
         let mut words = line.split_whitespace().skip(4);
-        let pid = words.next()?.parse().ok()?;
-        (words.next()?.rsplit(':').next()? == inode).then_some(pid)
-    })
+        let (Some(pid), Some(place)) = (words.next(), words.next()) else { continue };
+        let (Ok(pid), Some((device, number))) = (pid.parse(), place.rsplit_once(':')) else {
+            continue;
+        };
+        if number != inode.to_string() {
+            continue;
+        }
+        if device == format!("{major:02x}:{minor:02x}") {
+            return Some(pid);
+        }
+        alike.push(pid);
+    }
+    match alike[..] {
+        [pid] => Some(pid),
+        _ => None,
+    }
 }
 
 /// What to do about a file that somebody else has locked.
@@ -400,5 +420,27 @@ impl Vault for MemoryVault {
 
     fn lock(&self, name: &str, _: Contended) -> Result<Option<Lock>, VaultError> {
         Ok(self.files().contains_key(name).then(Lock::uncontended))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_of_a_lock_is_told_by_device_and_number() {
+        let locks = "1: FLOCK  ADVISORY  WRITE 11 fd:01:77 0 EOF\n\
+                     2: POSIX  ADVISORY  WRITE 12 08:12:77 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 13 08:12:77 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 14 fd:01:78 0 EOF\n";
+        assert_eq!(named(locks, (0xfd, 1), 77), Some(11));
+        assert_eq!(named(locks, (8, 0x12), 77), Some(12), "another disk's file of that number");
+        assert_eq!(named(locks, (0, 0x1c), 77), None, "which of them, nobody can tell");
+        assert_eq!(
+            named(locks, (0, 0x1c), 78),
+            Some(14),
+            "a file system that tells another device"
+        );
+        assert_eq!(named(locks, (0xfd, 1), 7), None);
     }
 }

@@ -424,6 +424,14 @@ impl HolderRecords {
         Ok(cleared)
     }
 
+    /// Every record's id, for whoever holds a list of the erased against them. An id opens nothing.
+    #[must_use]
+    pub fn ids(&self) -> Vec<RecordId> {
+        let mut ids: Vec<RecordId> = self.places().of.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// How many records there are.
     #[must_use]
     pub fn held(&self) -> RecordsHeld {

@@ -6,7 +6,8 @@
 //! checked, or that is weak in a way that the operator has not accepted by name, does not where
 //! authentication is a duty; at a border it always is.
 //! References that are no document's (a picture, a template, an enrolled subject) claim nothing,
-//! and this rule is silent about them.
+//! and this rule is silent about them beside a document. Alone they are not enough where the law
+//! owes an authenticated document: whoever could leave a false one out would have passed its check.
 
 use crate::{
     policy::guards::{DocumentRule, Finding},
@@ -28,6 +29,12 @@ pub(in crate::policy) fn consider(facts: &Facts, rule: DocumentRule) -> [Option<
         set => set,
     };
     let mut documents = facts.comparisons.iter().filter_map(|comparison| comparison.document);
+    let is_left_out = facts.owed.contains(&Obligation::AuthenticateDocument)
+        && !facts.comparisons.is_empty()
+        && documents.clone().next().is_none();
+    if is_left_out {
+        return [Some(NOT_AUTHENTICATED), None];
+    }
     let Some(refused) = documents.find_map(|document| refused(document, rule)) else {
         return [None, None];
     };
@@ -59,7 +66,7 @@ mod tests {
     use super::{super::cases, *};
     use crate::{
         policy::{AttackRule, Guards, Policy},
-        types::{Action, DocumentFault, Unchecked, Weakness},
+        types::{Action, DocumentFault, Obligations, Unchecked, Weakness},
     };
 
     fn documents() -> Vec<Authenticity> {
@@ -128,6 +135,26 @@ mod tests {
             let told = |code| verdict.reasons.iter().any(|reason| reason.code == code);
             assert!(opens || told("DOCUMENT_NOT_AUTHENTICATED"), "{verdict:?}");
             assert!(document.code().is_none_or(told), "{document}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn where_the_law_owes_a_document_none_may_be_left_out() {
+        let policy = Guards::new(AttackRule::NotRequired).documents(DocumentRule::NotRequired);
+        let owed: Obligations = [Obligation::AuthenticateDocument].into_iter().collect();
+        for (documents, expected) in [
+            ([None, None], Outcome::Refer),
+            ([Some(Authenticity::Valid), None], Outcome::Admit),
+            ([None, Some(Authenticity::Valid)], Outcome::Admit),
+        ] {
+            let mut facts = cases::verification(&[Some(10), Some(10)]);
+            facts.owed = owed;
+            for (comparison, document) in facts.comparisons.iter_mut().zip(documents) {
+                comparison.document = document;
+            }
+            assert_eq!(policy.decide(&facts).outcome, expected, "{documents:?}");
+            facts.comparisons.clear();
+            assert_eq!(consider(&facts, DocumentRule::Required)[0], None, "nobody was compared");
         }
     }
 

@@ -194,8 +194,8 @@ impl Scans {
         ceiling::read(self.set, pool, words);
     }
 
-    /// Makes a generation resident, hot planes packed; what else lies in locked memory already is not
-    /// copied.
+    /// Makes a generation resident, hot planes packed; what else lies in locked memory already is
+    /// not copied.
     ///
     /// # Errors
     /// [`BackendError::Tile`]; [`BackendError::Lost`] when there is no memory.

@@ -13,10 +13,10 @@
 //! that is negative.
 //!
 //! Invariant: eligibility is counted before the bound, and each row of the tile in one count: what
-//! a tile adds to a scan's counts is its rows. That sum, held against the generation's rows, tells a
-//! tile that was left out or scanned twice, but not one scanned in the place of another of as many
-//! rows; that each tile is dealt out once is the carousel's invariant, and `tests/shuttle_scan.rs`
-//! holds it.
+//! a tile adds to a scan's counts is its rows. That sum, held against the generation's rows, tells
+//! a tile that was left out or scanned twice, but not one scanned in the place of another of as
+//! many rows; that each tile is dealt out once is the carousel's invariant, and
+//! `tests/shuttle_scan.rs` holds it.
 
 use std::array;
 
