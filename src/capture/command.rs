@@ -198,9 +198,9 @@ impl Running {
     }
 
     /// Ends the program and what it started, which is what its group is for; one that is stuck in
-    /// the system and does not die is left to it. That nothing is left to end is no error. A program
-    /// that ended by itself was waited for already; its number cannot have become another group's in
-    /// the moments since, or numbers would have gone once around.
+    /// the system and does not die is left to it. That nothing is left to end is no error. A
+    /// program that ended by itself was waited for already; its number cannot have become another
+    /// group's in the moments since, or numbers would have gone once around.
     fn end(&mut self) {
         let _gone = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         if !is_gone(&mut self.child) {

@@ -76,7 +76,8 @@ impl Host {
 
     /// Waits for `until`; then lets open requests end and stops. One time is set for all of it:
     /// `limits.drain_ms` for what is in flight, then five seconds in which whatever hangs (an
-    /// engine, a lane's program, a caller) is left behind, so that a supervisor can be more patient.
+    /// engine, a lane's program, a caller) is left behind, so that a supervisor knows how patient
+    /// it has to be.
     pub(super) fn run<T>(self, until: impl Future<Output = T>) -> Result<T, Failure> {
         let Self { runtime, appliance, stop, mut served, .. } = self;
         let ended = runtime.block_on(async {

@@ -96,7 +96,7 @@ impl EngineLine {
             pulse: desk.pulses.another(),
             desk,
             stages,
-            // Everything that waits may be overdue at once.
+            // Everything that waits may be over at once.
             batch: Vec::with_capacity(slots.max(BATCH_FRAMES_MAX)),
             boarded: Vec::with_capacity(BATCH_FRAMES_MAX),
             number: 0,
@@ -149,8 +149,8 @@ impl EngineLine {
         true
     }
 
-    /// Lets go of every frame whose deadline has passed, or for which nobody waits any more, wherever
-    /// it waits itself; whether there was one.
+    /// Lets go of every frame whose deadline has passed, or for which nobody waits any more,
+    /// wherever it is; whether there was one.
     fn expire(&mut self, now_us: u64) -> bool {
         let judged_us = self.desk.judged_us(now_us);
         let table = &self.desk.table;
