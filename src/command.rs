@@ -21,7 +21,7 @@ pub use keeping::{
     Erased, GalleryDescription, HOLDER_SECRET_BYTES, HolderSecret, KeptBy, PresentedToken,
 };
 pub use refusal::Refusal;
-pub use service::{Readiness, Service, Stranger, Version};
+pub use service::{EngineVersion, Readiness, Service, Stranger, Version};
 pub use site::{
     AgeClass, Consent, DatedDuty, Entered, Given, Ground, HitStanding, Papers, Record,
     RelationClass, SiteDescription, SiteStep, Stand, SubjectExport, TakenBack, Vote, VoteRefused,

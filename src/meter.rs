@@ -19,6 +19,8 @@ mod exposition;
 mod offered;
 mod recorder;
 
+use std::sync::{Mutex, PoisonError};
+
 use hdrhistogram::Histogram;
 use prometheus::{
     Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -105,11 +107,16 @@ const SLOTS: Family =
     family("portcullis_slots", "Frame slots, by whether a frame lies in them.", &["state"]);
 const DEVICE: Family = family(
     "portcullis_device_info",
-    "Always 1; who computes, in its labels.",
-    &["backend", "device", "detail"],
+    "Always 1; who computes now, in its labels.",
+    &["part", "backend", "device", "detail"],
 );
 const DEVICE_THREADS: Family =
-    family("portcullis_device_threads", "Compute threads of the engine on the host.", &[]);
+    family("portcullis_device_threads", "Compute threads of an engine on the host.", &["part"]);
+const ENGINES_PASSED_OVER: Family = family(
+    "portcullis_engines_passed_over",
+    "Preferred engines that failed, at the start or since; 0 while the preferred one is at work.",
+    &["part"],
+);
 const TURN_SECONDS: Family = family(
     "portcullis_turn_seconds",
     "Whole seconds that the longest turn of the pipeline under way has taken.",
@@ -248,6 +255,16 @@ labels! {
 }
 
 labels! {
+    /// What an engine does.
+    EnginePart {
+        /// Detection, presentation attack detection and embedding.
+        Networks = "networks",
+        /// Comparisons and searches.
+        Search = "search",
+    }
+}
+
+labels! {
     /// What became of an entry event. What is queued is delivered later.
     EventFate {
         /// It is in the queue, durably.
@@ -342,7 +359,10 @@ pub struct Meter {
     galleries: [IntGauge; GalleryState::ALL.len()],
     slots: [IntGauge; Place::ALL.len()],
     device: IntGaugeVec,
-    device_threads: IntGauge,
+    /// The labels of `device`, by [`EnginePart`]; none before somebody was told of.
+    devices: Mutex<[Option<[String; 4]>; EnginePart::ALL.len()]>,
+    device_threads: [IntGauge; EnginePart::ALL.len()],
+    engines_passed_over: [IntGauge; EnginePart::ALL.len()],
     memory_bytes: IntGauge,
     turn_s: IntGauge,
 }
@@ -432,7 +452,11 @@ impl Meter {
             galleries: declaring.gauges(&GALLERIES, GalleryState::ALL.map(GalleryState::name)),
             slots: declaring.gauges(&SLOTS, Place::ALL.map(Place::name)),
             device: declaring.gauge_family(&DEVICE),
-            device_threads: declaring.gauge(&DEVICE_THREADS),
+            devices: Mutex::default(),
+            device_threads: declaring
+                .gauges(&DEVICE_THREADS, EnginePart::ALL.map(EnginePart::name)),
+            engines_passed_over: declaring
+                .gauges(&ENGINES_PASSED_OVER, EnginePart::ALL.map(EnginePart::name)),
             memory_bytes: declaring.gauge(&MEMORY_BYTES),
             turn_s: declaring.gauge(&TURN_SECONDS),
             registry: declaring.0,
@@ -521,11 +545,22 @@ impl Meter {
         set(&self.slots[Place::Free as usize], free);
     }
 
-    /// Says who computes; whoever computed before is forgotten.
-    pub fn device(&self, backend: &str, device: &str, detail: &str, threads: u64) {
-        self.device.reset();
-        self.device.with_label_values(&[backend, device, detail]).set(1);
-        set(&self.device_threads, threads);
+    /// Says who does `part`: its backend, its device with what is known of that, and its threads on
+    /// the host; whoever did it before is forgotten.
+    pub fn device(&self, part: EnginePart, backend: &str, about: [&str; 2], threads: u64) {
+        let labels = [part.name(), backend, about[0], about[1]].map(str::to_owned);
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = devices[part as usize].replace(labels.clone()) {
+            // It was set when it was noted.
+            let _ = self.device.remove_label_values(&before);
+        }
+        self.device.with_label_values(&labels).set(1);
+        set(&self.device_threads[part as usize], threads);
+    }
+
+    /// Sets how many engines that were preferred for `part` have failed.
+    pub fn engines_passed_over(&self, part: EnginePart, engines: u64) {
+        set(&self.engines_passed_over[part as usize], engines);
     }
 
     /// Sets the resident memory of the process.

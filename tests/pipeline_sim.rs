@@ -122,6 +122,8 @@ impl Sim {
         let (pace, ticking) = (Dice::new(seed ^ 4), Arc::clone(&clock));
         let medium = move || ticking.advance_us(u64::from(pace.below(3_000)));
         assert!(scene.ledger.meanwhile.set(Arc::new(medium)).is_ok(), "set once");
+        // Half of the seeds have a detector that takes a batch while it computes another.
+        scene.engines.deep.store(seed % 2 == 1, Ordering::SeqCst);
         let layout = TileLayout { rows: 3, ..scene.calibration.layout() };
         let gallery = Gallery::in_memory(scene.calibration.kind(), layout);
         let (desk, engine_line, match_line) = parts.assemble();
@@ -521,6 +523,30 @@ fn an_engine_that_hangs_is_left_behind_when_the_appliance_stops() {
     hangs.recv().expect("the engine takes it up");
     assert!(!pipeline.stop(0), "its line cannot end");
     drop(release);
+}
+
+#[test]
+fn the_next_batch_is_handed_over_before_the_one_before_is_looked_at() {
+    for deep in [false, true] {
+        let mut sim = Sim::new(2, false);
+        sim.scene.engines.deep.store(deep, Ordering::SeqCst);
+        // Batches of four, four and one.
+        for person in 0..9 {
+            let probe = sim.picture(Shows::Face, person).expect("a slot");
+            let threshold = sim.scene.calibration.threshold(1e-4).expect("a row");
+            let references = vec![Reference::Template(sim.scene.template(person))];
+            let task = Task::Verify { references, threshold };
+            let order = sim.scene.order(Action::Verify, probe, task, u64::MAX);
+            sim.submit(order, Hope::Admit);
+        }
+        while sim.engine_line.turn() {}
+        let told = std::mem::take(&mut *sim.scene.engines.told.lock().expect("no panic"));
+        let (over, back) = (true, false);
+        let expected = if deep { vec![over, over, back, over, back, back] } else { Vec::new() };
+        assert_eq!(told, expected);
+        while sim.match_lines[0].turn() {}
+        assert_eq!(sim.finish(), [9, 0, 0], "everybody is admitted all the same");
+    }
 }
 
 #[test]

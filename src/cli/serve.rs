@@ -152,10 +152,13 @@ pub(super) fn run(arguments: &Arguments, scene: &mut Scene<'_>) -> Outcome {
     let url = format!("{scheme}://{}", host.address);
     let version = host.appliance.version();
     let ready_ms = clock.monotonic_us() / 1_000;
-    tracing::info!(url, ready_ms, backend = version.backend, device = version.device, "ready");
+    let (networks, search) = (&version.networks, &version.search);
+    tracing::info!(url, ready_ms, ?networks, ?search, "ready");
     if scene.tell.json {
-        let backend = version.backend;
-        let document = serde_json::json!({ "url": url, "readyMs": ready_ms, "backend": backend });
+        let (networks, search) = (networks.backend, search.backend);
+        let document = serde_json::json!({
+            "url": url, "readyMs": ready_ms, "networks": networks, "search": search,
+        });
         scene.tell.line(document);
     } else {
         scene.tell.line(format!("ready at {url} after {ready_ms} ms; Ctrl-C stops"));

@@ -16,7 +16,7 @@ use std::sync::{
 use crossbeam_queue::ArrayQueue;
 
 use super::{
-    Claim, Matching, Order, Priority, Reply,
+    AtWork, Claim, Matching, Order, Priority, Reply,
     job::{Job, JobTable},
     pace::Pace,
     pulse::Pulses,
@@ -85,6 +85,7 @@ pub struct Desk {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) meter: Arc<Meter>,
     pub(super) pace: Arc<Pace>,
+    pub(super) at_work: AtWork,
     pub(super) pulses: Pulses,
     calibration: Arc<Calibration>,
     stopping: AtomicBool,
@@ -96,6 +97,7 @@ impl Desk {
     pub(super) fn new(
         clock: Arc<dyn Clock>,
         meter: Arc<Meter>,
+        at_work: AtWork,
         calibration: Arc<Calibration>,
     ) -> Self {
         Self {
@@ -105,6 +107,7 @@ impl Desk {
             clock,
             meter,
             pace: Arc::default(),
+            at_work,
             pulses: Pulses::default(),
             calibration,
             stopping: AtomicBool::new(false),
@@ -196,6 +199,12 @@ impl Desk {
     /// The time that deadlines are held against: `now_us`, and after the drain the end of time.
     pub(super) fn judged_us(&self, now_us: u64) -> u64 {
         if now_us >= self.drained_us.load(Ordering::SeqCst) { u64::MAX } else { now_us }
+    }
+
+    /// Who computes.
+    #[must_use]
+    pub fn at_work(&self) -> &AtWork {
+        &self.at_work
     }
 
     /// Whether nothing will come any more and nothing is in flight.

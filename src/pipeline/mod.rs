@@ -35,13 +35,14 @@
 //!
 //! `pace.rs` refuses what cannot be answered in time, `standby.rs` replaces an engine that fails,
 //! `searcher.rs` holds the one that searches for all match lines and `resident.rs` what it keeps of
-//! a gallery, `pulse.rs` notices a line that hangs. The account of frames is the meter's: what
-//! makes it whole travels with each frame.
+//! a gallery, `at_work.rs` tells who computes, `pulse.rs` notices a line that hangs. The account of
+//! frames is the meter's: what makes it whole travels with each frame.
 //!
 //! Absent on purpose: a way to cut an engine short. A deadline is noticed between stages; a device
 //! that hangs holds its batch, and a caller that cannot wait refers on its own; meanwhile the
 //! appliance says that it is not ready.
 
+mod at_work;
 mod attack;
 mod batch;
 mod decide;
@@ -60,6 +61,7 @@ mod searcher;
 pub mod slot;
 mod standby;
 
+pub use at_work::{AtWork, PassedOver};
 pub use attack::{AttackDetection, Presentation};
 pub(crate) use decide::{AUDIT_UNAVAILABLE, ENGINE_LATE};
 pub use desk::{Desk, Refused};
@@ -318,15 +320,17 @@ impl Parts {
     /// others), for whoever turns them: [`Pipeline`] with threads, a test without.
     #[must_use]
     pub fn assemble(self) -> (Arc<Desk>, EngineLine, MatchLine) {
-        let desk = Arc::new(Desk::new(self.clock, self.meter, Arc::clone(&self.calibration)));
+        let Standby { engines, searches, passed_over } = self.standby;
+        let (networks, search) = (self.engine.networks, self.engine.search.describe());
+        let at_work = AtWork::new(Arc::clone(&self.meter), networks, search, passed_over);
+        let calibration = Arc::clone(&self.calibration);
+        let desk = Arc::new(Desk::new(self.clock, self.meter, at_work, calibration));
         let detect = detect::Detect::new(self.engine.detect, self.detector, self.rules);
         let embed = embed::Embed::new(self.engine.embed, self.calibration);
-        let Standby { engines, searches } = self.standby;
         let attack = attack::AttackStage::new(self.engine.attack, self.attack);
         let stages = engine_line::Stages { detect, attack, embed, supply: engines };
         let engine_line = EngineLine::new(Arc::clone(&desk), stages, self.slots.slots());
-        let meter = Arc::clone(&desk.meter);
-        let searcher = searcher::Searcher::new(self.engine.search, searches, meter);
+        let searcher = searcher::Searcher::new(self.engine.search, searches, Arc::clone(&desk));
         let search = search::Search::new(searcher);
         let decide = decide::Decide::new(self.policy, self.audit);
         let match_line = MatchLine::new(Arc::clone(&desk), search, decide);

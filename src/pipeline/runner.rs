@@ -15,8 +15,8 @@ use std::{
 use crossbeam_utils::sync::{Parker, Unparker};
 
 use super::{
-    Claim, Matching, Order, Parts, Priority, Refused, Reply, desk::Desk, engine_line::EngineLine,
-    match_line::MatchLine,
+    AtWork, Claim, Matching, Order, Parts, Priority, Refused, Reply, desk::Desk,
+    engine_line::EngineLine, match_line::MatchLine,
 };
 use crate::{
     limits::{DRAIN_GRACE_MS, MATCH_LINES, STOP_MS_MAX},
@@ -133,6 +133,12 @@ impl Pipeline {
     #[must_use]
     pub fn longest_turn_us(&self) -> u64 {
         self.desk.longest_turn_us()
+    }
+
+    /// Who computes.
+    #[must_use]
+    pub fn at_work(&self) -> &AtWork {
+        self.desk.at_work()
     }
 
     /// Takes no more orders, answers those in flight, zeroes the networks and ends the threads.

@@ -8,7 +8,8 @@ use std::{
 
 use portcullis::{
     command::{
-        Answer, Command, LaneCommand, Readiness, Refusal, Request, Service, Stranger, Version,
+        Answer, Command, EngineVersion, LaneCommand, Readiness, Refusal, Request, Service,
+        Stranger, Version,
     },
     config,
     http::{Access, route},
@@ -76,7 +77,37 @@ fn probes_tell_the_truth_before_the_service_is_there() {
     let started = Server::start(Setup::default());
     assert_eq!((started.get("/startupz").status, started.get("/readyz").status), (200, 200));
     let version = started.get("/v1/version").ok(200);
-    assert_eq!((&version["backend"], &version["api"]), (&json!("reference"), &json!("v1")));
+    assert_eq!(version["api"], json!("v1"));
+    for part in ["networks", "search"] {
+        assert_eq!(version[part]["backend"], json!("reference"));
+        assert_eq!(version[part]["passedOver"], json!([]));
+    }
+}
+
+#[test]
+fn who_computes_is_told_after_another_engine_took_over() {
+    let server = Server::start(Setup::default());
+    assert_eq!(server.get("/readyz").body, b"ready\n");
+    server.engines.as_ref().expect("scripted networks").lose(1);
+    let body = verify_body(&face(1), &[image(&face(1))]);
+    let answer = server.post_json("/v1/verify", &body).ok(200);
+    assert_eq!(answer["outcome"], json!("admit"), "{answer:#}");
+    let version = server.get("/v1/version").ok(200);
+    assert_eq!(version["networks"]["device"], json!("scripted networks 1"), "{version:#}");
+    let lost = &version["networks"]["passedOver"][0];
+    assert_eq!(lost["backend"], json!("reference"), "{version:#}");
+    assert!(lost["why"].as_str().is_some_and(|why| why.contains("unplugged")), "{version:#}");
+    assert_ne!(version["search"]["device"], json!("scripted networks 1"), "{version:#}");
+    assert_eq!(version["search"]["passedOver"], json!([]), "{version:#}");
+    let ready = server.get("/readyz");
+    let told = String::from_utf8_lossy(&ready.body);
+    assert_eq!(ready.status, 200);
+    assert!(told.contains("networks run on reference") && told.contains("unplugged"), "{told}");
+    let metrics = server.get("/metrics");
+    let metrics = String::from_utf8_lossy(&metrics.body);
+    assert!(metrics.contains("portcullis_engines_passed_over{part=\"networks\"} 1"), "{metrics}");
+    assert!(metrics.contains("device=\"scripted networks 1\""), "{metrics}");
+    assert!(!metrics.contains("device=\"scripted networks 0\""), "{metrics}");
 }
 
 fn tokens() -> Access {
@@ -208,8 +239,10 @@ impl Service for Stubborn {
     fn version(&self) -> Version {
         let none = Hash256::from_bytes([0; 32]);
         let kind = TemplateKind { model: none, calibration: none, dims: 1 };
-        let (device, basis) = (String::new(), String::new());
-        Version { backend: "none", device, kind, basis, attack_detection: false }
+        let engine =
+            || EngineVersion { backend: "none", device: String::new(), passed_over: Vec::new() };
+        let (networks, search, basis) = (engine(), engine(), String::new());
+        Version { networks, search, kind, basis, attack_detection: false }
     }
 
     fn turned_away(&self, _who: Stranger) {}

@@ -45,7 +45,7 @@ use serde_json::Value;
 
 use crate::{
     png::{Png, RGB},
-    scene::{EDGE_PX, Ledger, Meanwhile, Scene, Shows},
+    scene::{EDGE_PX, Engines, Ledger, Meanwhile, Scene, Shows},
     steady,
 };
 
@@ -202,6 +202,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// What the audit was told, where the appliance is the product's own.
     pub audit: Option<Arc<Ledger>>,
+    /// Who computes, where the networks are the scripted ones.
+    pub engines: Option<Arc<Engines>>,
     /// The product's own, where it is.
     pub appliance: Option<Arc<Appliance>>,
     _runtime: tokio::runtime::Runtime,
@@ -252,8 +254,9 @@ impl Server {
         let appliance = Arc::new(appliance);
         let service = Arc::clone(&appliance) as Arc<dyn Service>;
         let server = Self::with_service(setup.access, &setup.limits, &world, Some(service));
-        let audit = Some(Arc::clone(&scene.ledger));
-        Self { audit, appliance: Some(appliance), ..server }
+        let (audit, engines) = (Arc::clone(&scene.ledger), Arc::clone(&scene.engines));
+        let appliance = Some(appliance);
+        Self { audit: Some(audit), engines: Some(engines), appliance, ..server }
     }
 
     /// With any service, or with none yet.
@@ -273,7 +276,7 @@ impl Server {
         let forever = std::future::pending();
         let router = route::router(api);
         runtime.spawn(server::serve(listener, None, router, limits.into(), forever));
-        Self { address, audit: None, appliance: None, _runtime: runtime }
+        Self { address, audit: None, engines: None, appliance: None, _runtime: runtime }
     }
 
     /// Sends `bytes` as they are and reads until the server closes.

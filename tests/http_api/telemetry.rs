@@ -23,7 +23,7 @@ use crate::{
 use portcullis::{
     config,
     limits::TURN_US_MAX,
-    meter::{Fate, LaneKind, Meter, Part, Shed, Stage},
+    meter::{EnginePart, Fate, LaneKind, Meter, Part, Shed, Stage},
     types::Outcome,
 };
 
@@ -51,7 +51,7 @@ pub(crate) fn exercised() -> Meter {
     Fate::ALL.into_iter().for_each(|fate| meter.frame(fate));
     Shed::ALL.into_iter().for_each(|reason| meter.shed(reason));
     Part::ALL.into_iter().for_each(|part| meter.restart(part));
-    meter.device("cpu", "a device", "avx2", 2);
+    EnginePart::ALL.into_iter().for_each(|part| meter.device(part, "cpu", ["a device", "avx2"], 2));
     meter
 }
 

@@ -8,6 +8,7 @@
 )]
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     sync::{
         Arc, Mutex, OnceLock,
@@ -174,6 +175,10 @@ pub struct Engines {
     at_work: AtomicU32,
     lost_below: AtomicU32,
     spare: AtomicU32,
+    /// Whether the detector takes a batch while it computes the one before.
+    pub deep: AtomicBool,
+    /// What such a detector was told: `true` for a batch that was handed over.
+    pub told: Mutex<Vec<bool>>,
 }
 
 impl Engines {
@@ -220,9 +225,15 @@ impl Workshop {
             let holds = Arc::clone(&self.holds[works as usize]);
             let (engines, meanwhile) = (Arc::clone(&self.engines), Arc::clone(&self.meanwhile));
             let number = engines.at_work.load(Ordering::SeqCst);
-            Box::new(Scripted { works, outputs: Vec::new(), holds, meanwhile, engines, number })
+            let (outputs, under_way) = (Vec::new(), VecDeque::new());
+            Box::new(Scripted { works, outputs, under_way, holds, meanwhile, engines, number })
         };
+        let number = self.engines.at_work.load(Ordering::SeqCst);
         Engine {
+            networks: Description {
+                device: format!("scripted networks {number}"),
+                ..self.search.describe()
+            },
             detect: network(Works::Detect),
             attack: self.detects_attacks.then(|| network(Works::Attack)).into_iter().collect(),
             embed: network(Works::Embed),
@@ -250,6 +261,8 @@ struct Scripted {
     engines: Arc<Engines>,
     number: u32,
     outputs: Vec<Vec<Vec<f32>>>,
+    /// Outputs of batches that were handed over.
+    under_way: VecDeque<Vec<Vec<Vec<f32>>>>,
     holds: Arc<AtomicBool>,
     meanwhile: Meanwhile,
 }
@@ -287,7 +300,36 @@ impl Scripted {
 
 impl Network for Scripted {
     fn batch_max(&self) -> usize {
-        4
+        // Whoever takes over may take less at a time, and so may not hinder anybody.
+        [4, 1, 3][self.number as usize % 3]
+    }
+
+    fn depth(&self) -> usize {
+        if self.works == Works::Detect && self.engines.deep.load(Ordering::SeqCst) { 2 } else { 1 }
+    }
+
+    fn begin(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
+        if self.depth() == 1 {
+            return self.run(feeds);
+        }
+        assert!(self.under_way.len() < 2, "two are under way");
+        self.engines.told.lock().expect("no panic while telling").push(true);
+        self.run(feeds)?;
+        // As a device that zeroes behind itself what is no result.
+        self.holds.store(false, Ordering::SeqCst);
+        self.under_way.push_back(std::mem::take(&mut self.outputs));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), BackendError> {
+        if self.depth() == 2 {
+            self.engines.told.lock().expect("no panic while telling").push(false);
+            self.outputs = self.under_way.pop_front().expect("a batch is under way");
+            if self.number < self.engines.lost_below.load(Ordering::SeqCst) {
+                return Err(BackendError::Lost { what: "scripted", why: "unplugged".into() });
+            }
+        }
+        Ok(())
     }
 
     fn run(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
@@ -317,6 +359,7 @@ impl Network for Scripted {
 
     fn wipe(&mut self) {
         self.outputs.clear();
+        self.under_way.clear();
         self.holds.store(false, Ordering::SeqCst);
     }
 }

@@ -10,7 +10,8 @@ use crate::{
     },
 };
 
-/// Whether a request would be answered now; a gallery that is not served is named.
+/// Whether a request would be answered now; a gallery that is not served, and an engine that
+/// was passed over, are named.
 #[utoipa::path(
     get,
     path = "/readyz",
