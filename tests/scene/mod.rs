@@ -583,6 +583,7 @@ impl Scene {
                     let spare: Arc<dyn Backend> = search(number);
                     spare
                 })),
+                ..Standby::default()
             },
         };
         (scene, parts)
