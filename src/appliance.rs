@@ -42,7 +42,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -69,7 +69,7 @@ use crate::{
     face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
     gallery::Gallery,
     keys::{SigningKey, process, signing::SigningKeyError},
-    limits::{LANE_SLOTS, SLOT_BYTES, SLOTS, TRANSACTIONS_REMEMBERED},
+    limits::{LANE_SLOTS, SLOT_BYTES, SLOTS, TRANSACTIONS_REMEMBERED, TURN_US_MAX},
     meter::{EnginePart, Meter},
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
     pipeline::{self, Parts, PassedOver, Pipeline, Standby, slot::SlotPool},
@@ -341,6 +341,8 @@ pub struct Appliance {
     deadline_ms: u64,
     drain_ms: u64,
     stopping: AtomicBool,
+    /// When what is in flight has had its time; the end of time until it is told to stop.
+    drained_us: AtomicU64,
 }
 
 impl Appliance {
@@ -464,6 +466,7 @@ impl Appliance {
             deadline_ms: assembly.deadline_ms,
             drain_ms: assembly.drain_ms,
             stopping: AtomicBool::new(false),
+            drained_us: AtomicU64::new(u64::MAX),
         };
         // Before anybody is searched for: what ended while the machine was off, and who was erased
         // in a gallery that was put back from an older copy.
@@ -494,22 +497,30 @@ impl Appliance {
         Ok(())
     }
 
-    /// Takes no more requests; those in flight go on.
+    /// Takes no more requests; those in flight go on, for the configured time from now. A lane's
+    /// transaction ends at once, with Refer: no frame comes to it any more, and whoever waits for
+    /// its outcome is told while there is somebody to tell it.
     pub fn refuse_more(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+        let now_us = self.world.clock.monotonic_us();
+        let until_us = now_us.saturating_add(self.drain_ms.saturating_mul(1_000));
+        self.drained_us.fetch_min(until_us, Ordering::SeqCst);
+        self.register.tell_all(Told::Stop);
     }
 
-    /// Takes no more requests and answers those in flight, as late after the configured time; ends
-    /// the lanes' sources; then lets go of every gallery, and so of every key that opens one. A
-    /// search that an engine hangs in keeps its own until the process ends.
+    /// Takes no more requests and answers those in flight, as late when the time that
+    /// [`Self::refuse_more`] gave them has passed; lets go of every gallery, and so of every key
+    /// that opens one; then ends the lanes' sources, for which no key has to wait. A search that an
+    /// engine hangs in keeps its own until the process ends.
     pub fn stop(&self) {
         self.refuse_more();
-        self.register.tell_all(Told::Stop);
-        let is_drained = self.pipeline.stop(self.drain_ms);
-        self.lanes.stop();
+        let now_us = self.world.clock.monotonic_us();
+        let left_us = self.drained_us.load(Ordering::SeqCst).saturating_sub(now_us);
+        let is_drained = self.pipeline.stop(left_us / 1_000);
         self.tell_of_strangers(u64::MAX);
         self.galleries.close();
-        tracing::info!(is_drained, "stopped: nothing is in flight, and keys are zeroed");
+        let are_ended = self.lanes.stop();
+        tracing::info!(is_drained, are_ended, "stopped: galleries are closed, keys are zeroed");
     }
 
     /// The lanes.
@@ -563,6 +574,9 @@ impl Service for Appliance {
         if self.audit.is_broken() {
             return Readiness::NotReady("the audit could not be written when it was last tried");
         }
+        if self.pipeline.longest_turn_us() >= TURN_US_MAX {
+            return Readiness::NotReady("an engine has not answered for ten seconds");
+        }
         let mut why = self.galleries.unavailable();
         why.extend(failures(self.lanes.set()));
         why.extend(self.stood_in_for());
@@ -590,6 +604,7 @@ impl Service for Appliance {
 
     fn housekeep(&self) {
         self.audit.catch_up();
+        self.register.catch_up();
         self.tell_of_strangers(self.world.clock.monotonic_us());
         self.galleries.reopen();
         self.settle();
@@ -604,6 +619,7 @@ impl Service for Appliance {
         let meter = &self.world.meter;
         self.galleries.count(meter);
         let (slots, free) = (self.slots.slots(), self.slots.free());
+        meter.turn_s(self.pipeline.longest_turn_us() / 1_000_000);
         meter.slots(slots.saturating_sub(free) as u64, free as u64);
         if let Some(Ok(events)) = self.sender().map(Sender::waiting) {
             meter.entry_events_waiting(events);

@@ -39,6 +39,7 @@ pub use crate::{
     capture::{lane::Taken, push::PushRefused},
     face::{Face, FaceReport, Quality},
     gallery::Enrolment,
+    meter::Offered,
     pipeline::Spent,
 };
 
@@ -246,6 +247,8 @@ pub enum Command {
         frame: EncodedImage,
         /// What the detector named in the lane's configuration said of it.
         external_attack: Option<f32>,
+        /// Its place in the account of frames; a refusal settles it, too.
+        offered: Offered,
     },
     /// Tell how a hit of a watchlist stands.
     ReadHit {

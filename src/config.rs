@@ -255,7 +255,7 @@ pub struct Log {
 pub struct Limits {
     /// Bytes of a request body.
     pub body_bytes: usize,
-    /// Requests at once.
+    /// Requests at once that need a place.
     pub transactions: usize,
     /// Connections at once.
     pub connections: usize,

@@ -4,7 +4,8 @@
 //!
 //! `recorder.rs` keeps latencies: one HDR histogram per stage, lane kind and recording thread,
 //! which are added up when somebody reads. `exposition.rs` makes Prometheus families of them:
-//! classic buckets, and quantiles of the last minutes.
+//! classic buckets, and quantiles of the last minutes. `offered.rs` keeps the account of frames,
+//! and `account.rs` reads it back.
 //!
 //! Invariant: what happens to a frame is recorded without a lock and, once a thread has recorded a
 //! series, without an allocation; a reader delays nobody who records. (A refusal's code is looked
@@ -15,6 +16,7 @@
 
 mod account;
 mod exposition;
+mod offered;
 mod recorder;
 
 use std::sync::{Mutex, PoisonError};
@@ -28,6 +30,7 @@ use prometheus::{
 use crate::types::Outcome;
 pub use account::FrameAccount;
 use exposition::Windows;
+pub use offered::Offered;
 pub use recorder::LATENCY_US_MAX;
 use recorder::Recorder;
 
@@ -44,7 +47,7 @@ const fn family(name: &'static str, help: &'static str, labels: &'static [&'stat
 
 const STAGE_SECONDS: Family = family(
     "portcullis_stage_seconds",
-    "Time that one transaction spent in a stage of the pipeline.",
+    "Time that one request, or one frame of a lane, spent in a stage; passage: one traveller.",
     &["stage", "lane_kind"],
 );
 const STAGE_PERCENTILE_SECONDS: Family = family(
@@ -114,6 +117,11 @@ const ENGINES_PASSED_OVER: Family = family(
     "Preferred engines that failed, at the start or since; 0 while the preferred one is at work.",
     &["part"],
 );
+const TURN_SECONDS: Family = family(
+    "portcullis_turn_seconds",
+    "Whole seconds that the longest turn of the pipeline under way has taken.",
+    &[],
+);
 const MEMORY_BYTES: Family =
     family("portcullis_memory_resident_bytes", "Memory of the process that is resident.", &[]);
 const BUILD: Family = family(
@@ -143,7 +151,8 @@ macro_rules! labels {
 }
 
 labels! {
-    /// The stages of the pipeline, waiting and computing apart, and the whole.
+    /// The stages of the pipeline, waiting and computing apart, and two wholes: of what is judged,
+    /// and of who is judged by it.
     Stage {
         /// Waiting: for slots that the frames of others hold until an engine has seen them.
         Slots = "slots",
@@ -163,13 +172,17 @@ labels! {
         Search = "search",
         /// Computing: deciding and auditing.
         Decide = "decide",
-        /// From the order to the reply.
+        /// From the order to the reply: one request of the API, or one frame of a lane. What
+        /// prepares a reference for a lane's transaction decides nothing and is not in it.
         Transaction = "transaction",
+        /// One traveller at a lane: from the gate's opening of the transaction until its outcome is
+        /// told, however many frames were judged.
+        Passage = "passage",
     }
 }
 
 labels! {
-    /// Where the frames of a transaction came from.
+    /// Where frames came from.
     LaneKind {
         /// A request of the API, without a lane.
         Request = "request",
@@ -351,6 +364,7 @@ pub struct Meter {
     device_threads: [IntGauge; EnginePart::ALL.len()],
     engines_passed_over: [IntGauge; EnginePart::ALL.len()],
     memory_bytes: IntGauge,
+    turn_s: IntGauge,
 }
 
 labels! {
@@ -444,11 +458,12 @@ impl Meter {
             engines_passed_over: declaring
                 .gauges(&ENGINES_PASSED_OVER, EnginePart::ALL.map(EnginePart::name)),
             memory_bytes: declaring.gauge(&MEMORY_BYTES),
+            turn_s: declaring.gauge(&TURN_SECONDS),
             registry: declaring.0,
         }
     }
 
-    /// Records that a transaction of a lane of this kind spent `us` microseconds in `stage`.
+    /// Records that something from a lane of this kind spent `us` microseconds in `stage`.
     pub fn stage(&self, stage: Stage, lane: LaneKind, us: u64) {
         self.stages.record(stage, lane, us);
     }
@@ -551,6 +566,11 @@ impl Meter {
     /// Sets the resident memory of the process.
     pub fn memory_bytes(&self, bytes: u64) {
         set(&self.memory_bytes, bytes);
+    }
+
+    /// Sets what the longest turn of the pipeline under way has taken, in whole seconds.
+    pub fn turn_s(&self, seconds: u64) {
+        set(&self.turn_s, seconds);
     }
 
     /// Quantiles of a stage so far, over all kinds of lanes.

@@ -23,7 +23,7 @@ use crate::{
     limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX},
     meter::{LaneKind, Shed},
     pipeline::{
-        Claim, Offered, Order, Presentation, Priority, Reference, Refused, Reply, Task,
+        Claim, Matching, Offered, Order, Presentation, Priority, Reference, Refused, Reply, Task,
         slot::{CaptureError, Captured},
     },
     random::random_id,
@@ -56,6 +56,13 @@ pub(super) struct Errand {
     pub(super) owed: Obligations,
     pub(super) deadline_ms: u64,
     pub(super) deadline_us: u64,
+}
+
+impl Errand {
+    /// When its time began to run, on the appliance's clock.
+    pub(super) fn began_us(&self) -> u64 {
+        self.deadline_us.saturating_sub(self.deadline_ms.saturating_mul(1_000))
+    }
 }
 
 /// References of a verification, each with its number in the request.
@@ -101,8 +108,8 @@ impl Appliance {
             }
             Command::Lane { at, command } => self.at_lane(&errand, &at, command),
             Command::ListAffected { entered } => self.list_affected(&errand, &entered),
-            Command::PushFrame { lane, frame, external_attack } => {
-                self.push_frame(&lane, frame, external_attack)
+            Command::PushFrame { lane, frame, external_attack, offered } => {
+                self.push_frame(&lane, frame, external_attack, offered)
             }
             Command::ReadHit { hit } => self.read_hit(&errand, hit),
             Command::Regroup { gallery, subject, group } => {
@@ -124,6 +131,11 @@ impl Appliance {
             }
             Command::Vote { hit, vote } => self.vote(&errand, hit, vote),
         }
+    }
+
+    /// Whether it is too late to admit anybody.
+    pub(super) fn is_late(&self, errand: &Errand) -> bool {
+        self.world.clock.monotonic_us() >= errand.deadline_us
     }
 
     fn dated(&self, terms: Terms) -> Enrolment {
@@ -238,7 +250,7 @@ impl Appliance {
             return Err(Refusal::References { held: sources.len(), most: REFERENCES_MAX });
         }
         let images = pictures(&sources)?;
-        let prepared = self.prepare(errand, Priority::Gate, 1 + images)?;
+        let prepared = self.prepare(errand, (Priority::Gate, Matching::Compare), 1 + images)?;
         let captured = self.picture(errand, probe, Part::Probe)?;
         let (numbers, references) = self.references(errand, sources)?;
         let task = Task::Verify { references, threshold: threshold.clone() };
@@ -318,7 +330,7 @@ impl Appliance {
             return Err(Refusal::Candidates { held: scope.best, most: CANDIDATES_MAX });
         }
         let gallery = self.to_search(gallery)?;
-        let prepared = self.prepare(errand, Priority::Gate, 1)?;
+        let prepared = self.prepare(errand, (Priority::Gate, Matching::Search), 1)?;
         let captured = self.picture(errand, probe, Part::Probe)?;
         let task = Task::Identify {
             tiles: gallery.source(),
@@ -370,7 +382,7 @@ impl Appliance {
         image: &EncodedImage,
         part: Part,
     ) -> Result<(crate::types::Template, Option<crate::command::FaceReport>), Refusal> {
-        let prepared = self.prepare(errand, Priority::Enrolment, 1)?;
+        let prepared = self.prepare(errand, (Priority::Enrolment, Matching::Compare), 1)?;
         let captured = self.picture(errand, image, part)?;
         let reply = self.decide(errand, prepared, captured, Task::Template)?;
         if let Some(template) = reply.template {
@@ -395,13 +407,13 @@ impl Appliance {
     pub(super) fn prepare(
         &self,
         errand: &Errand,
-        priority: Priority,
+        (priority, matching): (Priority, Matching),
         frames: usize,
     ) -> Result<Prepared<'_>, Refusal> {
         let shed = |reason| {
             (0..frames).for_each(|_| Offered::new(&self.world.meter).shed(reason));
         };
-        let claim = self.pipeline.claim(frames as u64, priority, errand.deadline_us);
+        let claim = self.pipeline.claim(frames as u64, matching, priority, errand.deadline_us);
         let claim = claim.map_err(|refused| {
             shed(refused.shed());
             self.refusal(errand, refused)
@@ -518,6 +530,7 @@ impl Appliance {
             presentation: Presentation::default(),
             slots_us,
             claim: Some(claim),
+            given_up: None, // whoever asked waits until the deadline
         };
         let (answer, answered) = mpsc::sync_channel(1);
         // A caller that has gone does not hear its answer; the audit has it.

@@ -4,11 +4,12 @@
 //! free again, before the first frame is looked at. What is enrolled is looked up for every frame.
 //!
 //! Invariant: audit, then journal, then answer. A transaction whose passage panics, or whose end
-//! cannot be written, is Refer.
+//! cannot be written, or is written only when its time is up, is Refer. Whatever fails, its lane is
+//! free afterwards.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -26,8 +27,9 @@ use crate::{
         Scope,
     },
     document::{dg2::Dg2, error::DocumentError, image::ImageError},
-    limits::{REFERENCES_MAX, WATCHERS_MAX},
-    pipeline::{Known, Priority, Reference, Task},
+    limits::{LET_GO_US, REFERENCES_MAX, WATCHERS_MAX},
+    meter::Stage,
+    pipeline::{ENGINE_LATE, Known, Matching, Priority, Reference, Task},
     transaction::{
         self, Closing, Ended, Opened, Opening, RegisterError, Standing,
         bell::Bell,
@@ -121,21 +123,44 @@ impl Appliance {
         if let Some(Listener(listener)) = listener {
             open.watch(listener);
         }
+        // Who stops the appliance says so first and then tells everybody who is open: whoever opens
+        // meanwhile has seen the one or hears the other.
+        if self.stopping.load(Ordering::SeqCst) {
+            open.bell.tell(Told::Stop);
+        }
         let began_s = self.world.clock.civil_s();
         // Unwind safety: the passage is dropped with all that it holds, and nothing of it is used.
-        let ended =
-            catch_unwind(AssertUnwindSafe(|| self.pass(errand, lane, &open, against, &parker)));
-        let mut closing =
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            let closing = self.pass(errand, lane, &open, against, &parker);
+            self.with_owed(errand, began_s, closing)
+        }));
+        let closing =
             ended.unwrap_or_else(|_| Closing::refer(Ended::Interrupted, "TRANSACTION_FAILED"));
+        // Unwind safety: what is written stands, and what was not told yet is told as Refer.
+        let concluded = catch_unwind(AssertUnwindSafe(|| self.conclude(errand, &open, closing)));
+        concluded.unwrap_or_else(|_| self.abandon(errand, &open))
+    }
+
+    /// Carries out what the decision owes; Refer where that is not possible.
+    fn with_owed(&self, errand: &Errand, began_s: i64, closing: Box<Closing>) -> Box<Closing> {
+        let Some(reply) = closing.chosen.as_deref() else { return closing };
         let admits = closing.outcome == Outcome::Admit;
-        let owed = closing
-            .chosen
-            .as_deref()
-            .map(|reply| self.carry_out_owed(errand, (began_s, None), reply, admits));
-        if let Some(Err(reason)) = owed {
-            closing = Closing::refer(closing.ended, reason.code);
+        match self.carry_out_owed(errand, (began_s, None), reply, admits) {
+            Ok(()) => closing,
+            Err(reason) => Closing::refer(closing.ended, reason.code),
         }
-        Ok(self.conclude(errand, &open, closing))
+    }
+
+    /// Ends a transaction whose end could not be written for a panic: its lane is for the next
+    /// traveller. What it told already stands.
+    fn abandon(&self, errand: &Errand, open: &Open) -> Result<Standing, Refusal> {
+        let closing = Closing::refer(Ended::Interrupted, "TRANSACTION_FAILED");
+        if open.standing().ended.is_none() {
+            let entry = || self.audit.must_hold(self.end_entry(errand, open, &closing));
+            // Unwind safety: what a sink that panics again has not taken is owed.
+            let _ = catch_unwind(AssertUnwindSafe(entry));
+        }
+        Ok(self.register.abandon(open, &closing).map_err(RegisterError::from)?)
     }
 
     /// Waits for a transaction that somebody else turns; of one that has ended, its outcome.
@@ -156,11 +181,20 @@ impl Appliance {
         }
     }
 
+    /// Of one that was given up without an outcome the register tells why.
     fn wait(&self, errand: &Errand, open: &Open) -> Result<Standing, Refusal> {
         let now_us = self.world.clock.monotonic_us();
         let left = Duration::from_micros(errand.deadline_us.saturating_sub(now_us));
-        let ended = open.wait(left + Duration::from_millis(GRACE_MS));
-        ended.ok_or(Refusal::Late { deadline_ms: errand.deadline_ms })
+        let grace = Duration::from_millis(GRACE_MS) + Duration::from_micros(LET_GO_US);
+        if let Some(ended) = open.wait(left + grace) {
+            return Ok(ended);
+        }
+        let standing = open.standing();
+        let known = self.register.standing(&standing.lane, standing.transaction)?;
+        match known.ended {
+            Some(_) => Ok(known),
+            None => Err(Refusal::Late { deadline_ms: errand.deadline_ms }),
+        }
     }
 
     /// Ends a transaction, and answers when everything that it held is free.
@@ -204,28 +238,52 @@ impl Appliance {
         })
     }
 
-    /// Writes how it ended, then tells.
-    fn conclude(&self, errand: &Errand, open: &Open, closing: Box<Closing>) -> Standing {
+    /// Writes how it ended, then tells. Writing takes time: an Admit whose time is up before it can
+    /// be told is Refer, since by then somebody else may stand at the gate.
+    fn conclude(
+        &self,
+        errand: &Errand,
+        open: &Open,
+        mut closing: Box<Closing>,
+    ) -> Result<Standing, Refusal> {
         let entry = self.end_entry(errand, open, &closing);
-        let closing = match self.write(&entry) {
-            Ok(()) => closing,
-            Err(_) => Closing::refer(Ended::Interrupted, "AUDIT_UNAVAILABLE"),
-        };
+        if self.write(&entry).is_err() {
+            closing = Closing::refer(Ended::Interrupted, "AUDIT_UNAVAILABLE");
+        }
         let admits = closing.outcome == Outcome::Admit;
         let queued = admits.then(|| self.queue_entry(errand, entry.transaction, None)).flatten();
-        let standing = self.register.close(open, &closing);
+        let closed = self.register.close(open, &closing, &|| !self.is_late(errand));
+        let standing = match closed {
+            Ok(standing) => standing,
+            Err(error) => {
+                self.withdraw_entry(queued);
+                // Whatever the audit holds of an outcome, the gate was told none.
+                let (outcome, reasons) = (None, vec!["JOURNAL_UNAVAILABLE"]);
+                self.audit.must_hold(AuditEntry { outcome, reasons, ..entry });
+                return Err(RegisterError::from(error).into());
+            }
+        };
         if standing.outcome != Some(closing.outcome) {
             self.withdraw_entry(queued);
-            // What the audit holds was not told: it could not be remembered.
-            self.audit.must_hold(AuditEntry {
-                outcome: standing.outcome,
-                reasons: vec!["JOURNAL_UNAVAILABLE"],
-                ..entry
+            // What the audit holds was not told.
+            let reason = match standing.ended {
+                Some(Ended::TimedOut) => ENGINE_LATE.code,
+                _ => "JOURNAL_UNAVAILABLE",
+            };
+            let end = entry.end.clone().map(|end| AuditEnd {
+                ended: standing.ended.map_or(end.ended, Ended::name),
+                ..end
             });
+            let (outcome, reasons) = (standing.outcome, vec![reason]);
+            self.audit.must_hold(AuditEntry { outcome, reasons, end, ..entry });
         }
         self.send_entries();
         self.world.meter.outcome(standing.outcome.unwrap_or(Outcome::Refer));
-        standing
+        if let Some(lane) = self.lanes.set().lane(standing.lane.as_str()) {
+            let passed_us = self.world.clock.monotonic_us().saturating_sub(errand.began_us());
+            self.world.meter.stage(Stage::Passage, lane.kind(), passed_us);
+        }
+        Ok(standing)
     }
 
     fn end_entry(&self, errand: &Errand, open: &Open, closing: &Closing) -> AuditEntry {
@@ -338,7 +396,7 @@ impl Appliance {
         document: Option<Authenticity>,
         refusal: impl FnOnce(ImageError) -> Refusal,
     ) -> Result<Held, Refusal> {
-        let prepared = self.prepare(errand, Priority::Gate, 1)?;
+        let prepared = self.prepare(errand, (Priority::Gate, Matching::Compare), 1)?;
         let captured = self.capture(errand, image, refusal)?;
         let reply = self.decide(errand, prepared, captured, Task::Reference)?;
         let because = |code: &str| reply.verdict.reasons.iter().any(|reason| reason.code == code);

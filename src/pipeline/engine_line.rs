@@ -25,6 +25,7 @@ use super::{
     desk::Desk,
     detect::{Detect, Seen, Sight},
     embed::Embed,
+    pulse::Pulse,
     slot::Captured,
     standby::{Supply, has_failed},
 };
@@ -76,6 +77,12 @@ impl Stages {
     }
 }
 
+/// When the run that worked began: its batch, and the embedding after the attack scores.
+struct Began {
+    batch_us: u64,
+    embed_us: u64,
+}
+
 /// Finds and embeds faces. One owner turns it.
 pub struct EngineLine {
     desk: Arc<Desk>,
@@ -95,6 +102,7 @@ pub struct EngineLine {
     seen: Vec<Seen>,
     /// When frames were last looked at.
     looked_us: u64,
+    pulse: Arc<Pulse>,
 }
 
 /// Which batch, and when it was put together.
@@ -109,9 +117,10 @@ impl EngineLine {
         Self {
             to_detect: Batcher::new(slots),
             to_embed: Batcher::new(slots),
+            pulse: desk.pulses.another(),
             desk,
             stages,
-            // Everything that waits may be overdue at once.
+            // Everything that waits may be over at once.
             batch: Vec::with_capacity(slots.max(BATCH_FRAMES_MAX)),
             boarded: Vec::with_capacity(BATCH_FRAMES_MAX),
             ahead: Vec::with_capacity(BATCH_FRAMES_MAX),
@@ -125,15 +134,18 @@ impl EngineLine {
 
     /// Works on one batch. False when there was nothing to do.
     pub fn turn(&mut self) -> bool {
+        self.pulse.begins(self.desk.clock.monotonic_us());
         // Unwind safety: whatever was being worked on is thrown away and wiped by `abandon`.
         let turned = catch_unwind(AssertUnwindSafe(|| self.work()));
-        turned.unwrap_or_else(|_| {
+        let worked = turned.unwrap_or_else(|_| {
             self.desk.meter.restart(Part::Stage);
             self.abandon();
             // Unwind safety: a supply that panics has installed nothing.
             let _ = catch_unwind(AssertUnwindSafe(|| self.stages.restart()));
             true
-        })
+        });
+        self.pulse.ends();
+        worked
     }
 
     /// Zeroes the networks' buffers; done after every batch, and once more before the end.
@@ -150,13 +162,14 @@ impl EngineLine {
         self.admit(now_us);
         let expired = self.expire(now_us);
         let detect_is_idle = self.to_detect.is_empty() && self.ahead.is_empty();
-        let (rest_us, most) = (self.desk.pace.rest_us(true), self.stages.embed_max());
+        let (rest_us, most) = (self.desk.pace.rest_us(true, now_us), self.stages.embed_max());
         self.to_embed.step(now_us, detect_is_idle, rest_us, most, &mut self.batch);
         if !self.batch.is_empty() {
             self.embed_batch(now_us);
             return true;
         }
-        let (rest_us, most) = (self.desk.pace.rest_us(false), self.stages.detect.batch_max());
+        let (rest_us, most) =
+            (self.desk.pace.rest_us(false, now_us), self.stages.detect.batch_max());
         self.to_detect.step(now_us, true, rest_us, most, &mut self.batch);
         if self.batch.is_empty() {
             return self.land() || expired;
@@ -165,11 +178,14 @@ impl EngineLine {
         true
     }
 
-    /// Lets go of every frame whose deadline has passed, wherever it waits; whether there was one.
+    /// Lets go of every frame whose deadline has passed, or for which nobody waits any more,
+    /// wherever it is; whether there was one.
     fn expire(&mut self, now_us: u64) -> bool {
         let judged_us = self.desk.judged_us(now_us);
-        self.to_detect.overdue(judged_us, &mut self.batch);
-        self.to_embed.overdue(judged_us, &mut self.batch);
+        let table = &self.desk.table;
+        let is_given_up = |item: &Item| table.with(item.ticket, |job| job.is_given_up());
+        self.to_detect.over(judged_us, is_given_up, &mut self.batch);
+        self.to_embed.over(judged_us, is_given_up, &mut self.batch);
         let expired = !self.batch.is_empty();
         for item in self.batch.drain(..) {
             self.desk.table.with(item.ticket, |job| job.is_sound_at(judged_us));
@@ -261,7 +277,7 @@ impl EngineLine {
         let (frames, is_last) = (sights(&self.boarded), self.ahead.is_empty());
         let frames = &frames[..self.boarded.len()];
         match self.stages.detect.finish(frames, &mut self.seen, is_last) {
-            Ok(()) => self.judge(batch),
+            Ok(()) => self.judge(batch, batch.began_us),
             Err(error) => {
                 tracing::warn!(%error, "frames that were under way are looked at once more");
                 self.one_by_one(batch);
@@ -281,18 +297,18 @@ impl EngineLine {
     /// Looks at the frames on board, while none are under way.
     fn look(&mut self, batch: Batch) {
         match self.detect_boarded().or_else(|error| self.retried(&error)) {
-            Ok(()) => self.judge(batch),
+            Ok(ran_us) => self.judge(batch, ran_us),
             Err(error) => self.give_up(&error),
         }
     }
 
-    /// Hands on what was seen in the frames on board.
-    fn judge(&mut self, Batch { number, began_us }: Batch) {
+    /// Hands on what was seen in the frames on board, by a run that began at `ran_us`.
+    fn judge(&mut self, Batch { number, began_us }: Batch, ran_us: u64) {
         let done_us = self.desk.clock.monotonic_us();
         // The time before is that of the batch before.
-        let took_us = done_us.saturating_sub(began_us.max(self.looked_us));
+        let took_us = done_us.saturating_sub(ran_us.max(self.looked_us));
         self.looked_us = done_us;
-        self.desk.pace.detected(self.boarded.len(), took_us);
+        self.desk.pace.detected(self.boarded.len(), took_us, done_us);
         for ((item, captured), seen) in self.boarded.drain(..).zip(self.seen.drain(..)) {
             let embeds = self.desk.table.with(item.ticket, |job| {
                 job.charge(2 * number + 1, |spent| spent.detect_us += done_us - began_us);
@@ -314,14 +330,16 @@ impl EngineLine {
     }
 
     /// Looks at the frames on board, as many at a time as the engine takes: one that took over may
-    /// take fewer. `seen` then has one entry for each.
-    fn detect_boarded(&mut self) -> Result<(), BackendError> {
+    /// take fewer. `seen` then has one entry for each. When it began: what came before (an engine
+    /// that was lost, another that was made ready) is no pace.
+    fn detect_boarded(&mut self) -> Result<u64, BackendError> {
+        let began_us = self.desk.clock.monotonic_us();
         self.seen.clear();
         let detect = &mut self.stages.detect;
         for boarded in self.boarded.chunks(detect.batch_max().max(1)) {
             detect.step(&sights(boarded)[..boarded.len()], &mut self.seen)?;
         }
-        Ok(())
+        Ok(began_us)
     }
 
     fn embed_batch(&mut self, now_us: u64) {
@@ -330,16 +348,16 @@ impl EngineLine {
             return;
         }
         let embedded = self.embed_boarded().or_else(|error| self.retried_embed(&error));
-        let began_us = match embedded {
-            Ok(began_us) => began_us,
+        let Began { batch_us, embed_us } = match embedded {
+            Ok(began) => began,
             Err(error) => return self.give_up(&error),
         };
         let done_us = self.desk.clock.monotonic_us();
-        self.desk.pace.embedded(self.boarded.len(), done_us.saturating_sub(now_us));
+        self.desk.pace.embedded(self.boarded.len(), done_us.saturating_sub(batch_us), done_us);
         for (item, captured) in self.boarded.drain(..) {
             drop(captured); // zeroed before anybody hears of the template
             self.desk.table.with(item.ticket, |job| {
-                job.charge(2 * self.number + 1, |spent| spent.embed_us += done_us - began_us);
+                job.charge(2 * self.number + 1, |spent| spent.embed_us += done_us - embed_us);
                 if job.samples[item.sample].template.is_none() {
                     job.fail(EngineFact::Lost);
                 }
@@ -349,26 +367,27 @@ impl EngineLine {
     }
 
     /// Scores the probes on board and embeds all faces, each template into its job, as many at a
-    /// time as the engine takes. When embedding began.
-    fn embed_boarded(&mut self) -> Result<u64, BackendError> {
+    /// time as the engine takes.
+    fn embed_boarded(&mut self) -> Result<Began, BackendError> {
         let most = self.stages.embed_max().max(1);
+        let batch_us = self.desk.clock.monotonic_us();
         for boarded in self.boarded.chunks(most) {
             self.stages.attack.step(&self.desk, boarded)?;
         }
-        let began_us = self.desk.clock.monotonic_us();
+        let embed_us = self.desk.clock.monotonic_us();
         for boarded in self.boarded.chunks(most) {
             embed(&self.desk, &mut self.stages.embed, boarded)?;
         }
-        Ok(began_us)
+        Ok(Began { batch_us, embed_us })
     }
 
     /// The batch once more, on the next engine, if this one failed.
-    fn retried(&mut self, error: &BackendError) -> Result<(), BackendError> {
+    fn retried(&mut self, error: &BackendError) -> Result<u64, BackendError> {
         self.replace_engine(error)?;
         self.detect_boarded()
     }
 
-    fn retried_embed(&mut self, error: &BackendError) -> Result<u64, BackendError> {
+    fn retried_embed(&mut self, error: &BackendError) -> Result<Began, BackendError> {
         self.replace_engine(error)?;
         self.embed_boarded()
     }

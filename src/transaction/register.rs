@@ -4,7 +4,14 @@
 //! has ended gets its stored outcome; so does a restart, for which a transaction that never ended
 //! is Refer. An id is remembered for the newest [`TRANSACTIONS_REMEMBERED`] transactions.
 //!
-//! Invariant: an id is given out as new once; an outcome is told after the journal holds it; a
+//! When an outcome cannot be written, the journal may hold it all the same, and a restart would
+//! tell it. Refer, told at once, could so be the first of two different decisions for one id. Hence
+//! the journal is written anew with Refer, and then Refer is told; where that fails, too, *no*
+//! outcome is told: whoever waits or asks hears that it cannot be remembered (which a gate takes
+//! for "ask an officer"), until the journal holds Refer, or a restart has read what it holds.
+//!
+//! Invariant: an id is given out as new once; an outcome is told after the journal holds it, so
+//! that all that is ever told of an id is one outcome, whatever fails and whenever it restarts; a
 //! lane has one open transaction.
 
 use std::{
@@ -191,6 +198,9 @@ struct Known {
     /// Oldest first.
     order: VecDeque<TransactionId>,
     ended: HashMap<TransactionId, Standing>,
+    /// Of those that ended: whose outcome the journal may hold otherwise, and why it was not
+    /// written. They are told to nobody.
+    doubted: HashMap<TransactionId, JournalError>,
     open: HashMap<TransactionId, Arc<Open>>,
 }
 
@@ -200,6 +210,7 @@ impl Register {
     pub fn new(journal: Journal, remembered: Remembered) -> Self {
         let mut known = Known::default();
         for standing in remembered.standings {
+            known.retried.extend(standing.retry_of);
             known.order.push_back(standing.transaction);
             known.ended.insert(standing.transaction, standing);
         }
@@ -212,6 +223,7 @@ impl Register {
     /// # Errors
     /// [`RegisterError`]; nothing is open then.
     pub fn open(&self, opening: &Opening, bell: Bell) -> Result<Opened, RegisterError> {
+        self.settle(opening.transaction);
         let open = {
             let mut known = self.known();
             if let Some(found) = known.find(opening)? {
@@ -221,6 +233,7 @@ impl Register {
                 transaction: opening.transaction,
                 lane: opening.lane.clone(),
                 attempt: known.attempt(opening)?,
+                retry_of: opening.retry_of,
                 ended: None,
                 outcome: None,
                 display: Display::LookAtCamera,
@@ -244,9 +257,18 @@ impl Register {
         Ok(Opened::New(open))
     }
 
-    /// Ends `open` as `closing` says; where that cannot be remembered, with Refer. Everybody who
+    /// Ends `open` as `closing` says; where that cannot be remembered, with Refer. So ends an Admit
+    /// that is no longer `in_time` when it is written, and Refer is written after it. Everybody who
     /// waits is told what is returned.
-    pub fn close(&self, open: &Open, closing: &Closing) -> Standing {
+    ///
+    /// # Errors
+    /// [`JournalError`]: the journal may hold an outcome, and nobody knows which, so none is told.
+    pub fn close(
+        &self,
+        open: &Open,
+        closing: &Closing,
+        in_time: &dyn Fn() -> bool,
+    ) -> Result<Standing, JournalError> {
         let standing = open.standing();
         let ended = Standing {
             ended: Some(closing.ended),
@@ -254,26 +276,58 @@ impl Register {
             display: closing.display,
             ..standing.clone()
         };
-        let ended = match self.remember(|journal| journal.closed(&ended)) {
-            Ok(()) => ended,
-            Err(error) => {
+        let mut journal = self.journal();
+        let mut written = self.write_end(&mut journal, ended);
+        if written.as_ref().is_ok_and(is_admit) && !in_time() {
+            written = self.write_end(&mut journal, standing.clone().referred(Ended::TimedOut));
+            // The Admit stands in the file, so a Refer that does not stand after it is in doubt.
+            written = written.or_else(|(error, _)| Err((error, true)));
+        }
+        let ended = match written {
+            Ok(ended) => {
+                self.known().end(&ended);
+                Ok(ended)
+            }
+            Err((error, is_in_doubt)) => {
                 tracing::error!(%error, "an outcome could not be remembered, so it is refer");
-                standing.referred(Ended::Interrupted)
+                let referred = standing.referred(Ended::Interrupted);
+                let mut known = self.known();
+                known.end(&referred);
+                if is_in_doubt {
+                    known.doubted.insert(referred.transaction, error);
+                }
+                drop(known);
+                // Best told at once: most of what fails, fails once.
+                match self.mend(&mut journal) {
+                    Err(error) if is_in_doubt => Err(error),
+                    Ok(()) | Err(_) => Ok(referred),
+                }
             }
         };
-        let mut known = self.known();
-        known.open.remove(&ended.transaction);
-        known.ended.insert(ended.transaction, ended.clone());
-        known.forget();
-        drop(known);
-        open.end(&ended);
+        drop(journal);
+        match &ended {
+            Ok(ended) => open.end(ended),
+            Err(_) => open.withdraw(),
+        }
         ended
+    }
+
+    /// As [`Self::close`] for whoever could not: as it ended, where it has.
+    ///
+    /// # Errors
+    /// As [`Self::close`].
+    pub fn abandon(&self, open: &Open, closing: &Closing) -> Result<Standing, JournalError> {
+        let standing = open.standing();
+        if standing.ended.is_some() {
+            return Ok(standing);
+        }
+        self.close(open, closing, &|| true)
     }
 
     /// How a transaction of a lane stands, or stood.
     ///
     /// # Errors
-    /// [`RegisterError::Unknown`].
+    /// [`RegisterError::Unknown`]; [`RegisterError::Journal`] where no outcome may be told yet.
     pub fn standing(
         &self,
         lane: &LaneId,
@@ -288,9 +342,13 @@ impl Register {
     /// A transaction of a lane: [`Opened::Running`] or [`Opened::Ended`].
     ///
     /// # Errors
-    /// [`RegisterError::Unknown`].
+    /// As [`Self::standing`].
     pub fn at(&self, lane: &LaneId, transaction: TransactionId) -> Result<Opened, RegisterError> {
+        self.settle(transaction);
         let known = self.known();
+        if let Some(error) = known.doubted.get(&transaction) {
+            return Err(error.clone().into());
+        }
         let found = known
             .open
             .get(&transaction)
@@ -314,16 +372,63 @@ impl Register {
         self.known().open.len()
     }
 
+    /// Writes how a transaction ended. An error comes with whether it leaves a doubt: whether the
+    /// journal may hold something else than Refer, which a restart tells where it reads no outcome.
+    fn write_end(
+        &self,
+        journal: &mut Journal,
+        ended: Standing,
+    ) -> Result<Standing, (JournalError, bool)> {
+        self.mend(journal).map_err(|error| (error, false))?;
+        match journal.closed(&ended) {
+            Ok(()) => Ok(ended),
+            Err(error) => Err((error, ended.outcome != Some(Outcome::Refer))),
+        }
+    }
+
+    /// Writes the journal anew where it is long, or where a write failed.
+    fn mend(&self, journal: &mut Journal) -> Result<(), JournalError> {
+        if journal.is_sound() && !journal.is_long() {
+            return Ok(());
+        }
+        let standings = self.known().all();
+        journal.rewrite(standings.iter())?;
+        // It holds Refer for everybody who was in doubt: doubts are only added under its lock.
+        self.known().doubted.clear();
+        Ok(())
+    }
+
+    /// Writes the journal anew where a write failed, so that no outcome stays in doubt for want of
+    /// somebody who asks. Called now and then.
+    pub fn catch_up(&self) {
+        if let Err(error) = self.mend(&mut self.journal()) {
+            tracing::error!(%error, "no transaction can be opened");
+        }
+    }
+
+    /// Tries to make sure of an outcome that is in doubt; `known` tells afterwards whether it is.
+    fn settle(&self, transaction: TransactionId) {
+        let is_in_doubt = self.known().doubted.contains_key(&transaction);
+        if !is_in_doubt {
+            return;
+        }
+        if let Err(error) = self.mend(&mut self.journal()) {
+            tracing::error!(%error, "an outcome is still in doubt, and is not told");
+        }
+    }
+
     fn remember(
         &self,
         write: impl FnOnce(&mut Journal) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        if journal.is_long() {
-            let standings = self.known().all();
-            journal.rewrite(standings.iter())?;
-        }
+        let mut journal = self.journal();
+        self.mend(&mut journal)?;
         write(&mut journal)
+    }
+
+    /// Locked before what is known, never after.
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -331,7 +436,17 @@ impl Register {
     }
 }
 
+fn is_admit(standing: &Standing) -> bool {
+    standing.outcome == Some(Outcome::Admit)
+}
+
 impl Known {
+    fn end(&mut self, ended: &Standing) {
+        self.open.remove(&ended.transaction);
+        self.ended.insert(ended.transaction, ended.clone());
+        self.forget();
+    }
+
     /// The transaction of this id, where there is one; refused where it, or the lane, is another's.
     fn find(&self, opening: &Opening) -> Result<Option<Opened>, RegisterError> {
         let transaction = opening.transaction;
@@ -345,6 +460,9 @@ impl Known {
         }
         if let Some(ended) = self.ended.get(&transaction) {
             here(&ended.lane)?;
+            if let Some(error) = self.doubted.get(&transaction) {
+                return Err(error.clone().into());
+            }
             return Ok(Some(Opened::Ended(ended.clone())));
         }
         if self.open.values().any(|open| open.standing().lane == opening.lane) {
@@ -374,6 +492,7 @@ impl Known {
                 continue;
             }
             self.ended.remove(&oldest);
+            self.doubted.remove(&oldest);
             self.retried.remove(&oldest);
         }
     }
@@ -423,6 +542,10 @@ mod tests {
         Closing { ended: Ended::Decided, outcome, reasons, display, chosen: None }
     }
 
+    fn close(register: &Register, open: &Open, outcome: Outcome) -> Standing {
+        register.close(open, &closing(outcome), &|| true).expect("remembered")
+    }
+
     #[test]
     fn an_id_is_new_once_and_a_lane_has_one_transaction() {
         let register = register();
@@ -439,7 +562,7 @@ mod tests {
             assert!(error.contains(refused), "{error}");
         }
         new(&register, &opening(3, "gate-2", None));
-        let ended = register.close(&open, &closing(Outcome::Admit));
+        let ended = close(&register, &open, Outcome::Admit);
         assert_eq!(ended.outcome, Some(Outcome::Admit));
         match register.open(&opening(1, "gate-1", None), bell()) {
             Ok(Opened::Ended(standing)) => assert_eq!(standing, ended),
@@ -457,7 +580,7 @@ mod tests {
         for number in 1..=ATTEMPTS_MAX {
             let open = new(&register, &opening(number, "gate-1", earlier));
             assert_eq!(open.standing().attempt, number);
-            register.close(&open, &closing(Outcome::Retry));
+            close(&register, &open, Outcome::Retry);
             earlier = Some(number);
         }
         let no_retry = |number: u8, earlier: u8| {
@@ -468,28 +591,47 @@ mod tests {
         assert!(no_retry(101, 1), "followed already");
         assert!(no_retry(102, 99), "never opened");
         let open = new(&register, &opening(50, "gate-1", None));
-        register.close(&open, &closing(Outcome::Refer));
+        close(&register, &open, Outcome::Refer);
         assert!(no_retry(103, 50), "referred");
     }
 
     #[test]
-    fn what_cannot_be_remembered_is_not_opened_and_not_told() {
+    fn a_restart_does_not_offer_a_retry_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("transactions.jsonl");
         let (journal, remembered) = Journal::open(&path, 10).expect("a new file");
         let register = Register::new(journal, remembered);
         let open = new(&register, &opening(1, "gate-1", None));
-        *register.journal.lock().expect("no panic") = Journal::read_only(&path);
-        let told = register.close(&open, &closing(Outcome::Admit));
-        let (ended, outcome) = (Some(Ended::Interrupted), Some(Outcome::Refer));
-        assert_eq!((told.ended, told.outcome), (ended, outcome));
-        assert_eq!(open.wait(Duration::ZERO), Some(told));
-        let refused = register.open(&opening(2, "gate-1", None), bell());
-        assert!(matches!(refused, Err(RegisterError::Journal(_))));
-        assert_eq!(register.open_count(), 0, "the lane is free");
-        let lane = "gate-1".parse().expect("a name");
-        let unknown = register.standing(&lane, TransactionId::from_bytes([2; 16]));
-        assert!(matches!(unknown, Err(RegisterError::Unknown { .. })));
+        close(&register, &open, Outcome::Retry);
+        let open = new(&register, &opening(2, "gate-1", Some(1)));
+        close(&register, &open, Outcome::Refer);
+        drop(register);
+        // Written anew by each start: what follows what must outlive that, too.
+        for number in [3, 4] {
+            let (journal, remembered) = Journal::open(&path, 10).expect("the same file");
+            let register = Register::new(journal, remembered);
+            let wish = opening(number, "gate-1", Some(1));
+            let refused = register.open(&wish, bell());
+            assert!(matches!(refused, Err(RegisterError::NoRetry { .. })), "start {number}");
+        }
+    }
+
+    #[test]
+    fn an_admit_that_was_written_too_late_is_refer_and_stays_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("transactions.jsonl");
+        let (journal, remembered) = Journal::open(&path, 10).expect("a new file");
+        let register = Register::new(journal, remembered);
+        let open = new(&register, &opening(1, "gate-1", None));
+        let told = register.close(&open, &closing(Outcome::Admit), &|| false).expect("remembered");
+        assert_eq!((told.ended, told.outcome), (Some(Ended::TimedOut), Some(Outcome::Refer)));
+        let open = new(&register, &opening(2, "gate-1", None));
+        let retried =
+            register.close(&open, &closing(Outcome::Retry), &|| false).expect("so is this");
+        assert_eq!(retried.outcome, Some(Outcome::Retry), "nothing opens late by it");
+        drop(register);
+        let (_, remembered) = Journal::open(&path, 10).expect("the same file");
+        assert_eq!(remembered.standings[0], told, "a restart tells what was told");
     }
 
     #[test]
@@ -505,7 +647,7 @@ mod tests {
         for number in 1..=TRANSACTIONS_REMEMBERED + 1 {
             let wish = Opening { transaction: id(number), lane: lane.clone(), retry_of: None };
             let open = new(&register, &wish);
-            register.close(&open, &closing(Outcome::Refer));
+            close(&register, &open, Outcome::Refer);
         }
         assert!(register.standing(&lane, id(1)).is_err(), "forgotten");
         assert!(register.standing(&lane, id(TRANSACTIONS_REMEMBERED + 1)).is_ok());
@@ -523,7 +665,7 @@ mod tests {
         assert!(open.watch(Box::new(move |standing| told.send(standing.display).is_ok())));
         open.shows(Display::ComeCloser);
         open.shows(Display::ComeCloser);
-        register.close(&open, &closing(Outcome::Refer));
+        close(&register, &open, Outcome::Refer);
         let displays: Vec<Display> = heard.iter().collect();
         assert_eq!(displays, [Display::LookAtCamera, Display::ComeCloser, Display::AskOfficer]);
         let open = new(&register, &opening(2, "gate-1", None));

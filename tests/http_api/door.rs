@@ -2,15 +2,19 @@
 
 use std::{
     io::Write,
-    sync::{Arc, Barrier},
+    sync::{Arc, Barrier, Condvar, Mutex},
     thread,
 };
 
 use portcullis::{
-    command::{Answer, EngineVersion, Readiness, Refusal, Request, Service, Stranger, Version},
+    command::{
+        Answer, Command, EngineVersion, LaneCommand, Readiness, Refusal, Request, Service,
+        Stranger, Version,
+    },
     config,
     http::{Access, route},
     keys::secret::Tokens,
+    meter::Shed,
     types::{Action, Hash256, Role, TemplateKind},
 };
 use serde_json::{Value, json};
@@ -278,6 +282,118 @@ fn one_more_than_at_once_is_told_to_come_back() {
         gate.wait();
         assert_eq!(first.join().expect("answered"), 503);
     });
+}
+
+/// Holds whoever needs a place until it is told to let go; answers the rest at once.
+#[derive(Default)]
+struct Holding {
+    held: Mutex<(usize, bool)>,
+    changed: Condvar,
+}
+
+impl Holding {
+    fn wait_for(&self, count: usize) {
+        let held = self.held.lock().expect("no panic");
+        drop(self.changed.wait_while(held, |held| held.0 < count).expect("no panic"));
+    }
+
+    fn let_go(&self) {
+        self.held.lock().expect("no panic").1 = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Lets go also where a test fails meanwhile.
+struct LetGo<'a>(&'a Holding);
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}
+
+impl Service for Holding {
+    fn execute(&self, request: Request) -> Result<Answer, Refusal> {
+        match request.command {
+            Command::Lane { command: LaneCommand::Open { .. }, .. }
+            | Command::Enrol { .. }
+            | Command::PushFrame { .. }
+            | Command::Verify { .. } => {
+                let mut held = self.held.lock().expect("no panic");
+                held.0 += 1;
+                self.changed.notify_all();
+                drop(self.changed.wait_while(held, |held| !held.1).expect("no panic"));
+                Err(Refusal::Busy)
+            }
+            Command::Lane { at, .. } => Err(Refusal::UnknownLane { lane: at.lane }),
+            _ => Err(Refusal::NoSite),
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness::Ready
+    }
+
+    fn version(&self) -> Version {
+        Stubborn { gate: None }.version()
+    }
+
+    fn housekeep(&self) {}
+
+    fn measure(&self) {}
+}
+
+#[test]
+fn under_load_gates_go_in_and_whoever_frees_or_watches_is_never_shut_out() {
+    let (service, world) = (Arc::new(Holding::default()), world());
+    let access = Access::Loopback(vec![caller(Role::Gate)]);
+    let limits = config::Limits { transactions: 4, ..config::Limits::default() };
+    let held = Arc::clone(&service) as Arc<dyn Service>;
+    let server = Server::with_service(access, &limits, &world, Some(held));
+    let verification = verify_body(&face(1), &[image(&face(1))]);
+    let enrolment = json!({ "images": [image(&face(1))], "purpose": "boarding" });
+    let frame = json!({ "image": image(&face(1))["image"], "purpose": "boarding" });
+    let (enrol, push) = ("/v1/galleries/g/subjects", "/v1/lanes/gate-1/frames");
+    thread::scope(|scope| {
+        let (server, service) = (&server, &service);
+        let end = LetGo(service);
+        let mut all = Vec::new();
+        let mut fill = |count, path: &'static str, body: &Value| {
+            let body = body.clone();
+            all.extend((0..count).map(|_| {
+                let body = body.clone();
+                scope.spawn(move || server.post_json(path, &body).status)
+            }));
+            service.wait_for(all.len());
+        };
+        fill(3, enrol, &enrolment);
+        // The last place is a gate's.
+        server.post_json(enrol, &enrolment).problem(503, "BUSY");
+        fill(1, "/v1/verify", &verification);
+        server.post_json("/v1/verify", &verification).problem(503, "BUSY");
+        // Every place is taken, and lanes are still sent frames; they have as many again.
+        fill(4, push, &frame);
+        server.post_json(push, &frame).problem(503, "BUSY");
+        server.post(push, "image/png", &face(1)).problem(503, "BUSY");
+        let transaction = format!("/v1/lanes/gate-1/transactions/{}", "01".repeat(16));
+        let asked = |more: &str| format!("{transaction}{more}?purpose=boarding");
+        server.get(&asked("")).problem(404, "LANE_UNKNOWN");
+        server.get(&asked("/events")).problem(404, "LANE_UNKNOWN");
+        server.delete(&asked("")).problem(404, "LANE_UNKNOWN");
+        server.post_json(&asked("/left"), &json!({})).problem(404, "LANE_UNKNOWN");
+        assert_eq!(server.get("/v1/version").status, 200);
+        assert_eq!(server.get("/metrics").status, 200, "who watches sees the overload");
+        let account = world.meter.account();
+        assert_eq!((account.offered, account.shed(Shed::Busy)), (6, 2));
+        assert_eq!(account.in_flight(), 4);
+        drop(end);
+        for answered in all {
+            assert_eq!(answered.join().expect("answered"), 503);
+        }
+    });
+    let account = world.meter.account();
+    assert_eq!(account.offered, account.sheds.iter().sum::<u64>(), "every frame has its fate");
+    assert_eq!(account.in_flight(), 0);
 }
 
 #[test]

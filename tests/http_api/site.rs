@@ -1,7 +1,13 @@
 //! The systems that an appliance can be, from the first step to the last erasure, over HTTP and by
 //! a clock that the test sets. Names of tests bear the rows of requirements that they show.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use portcullis::{
     audit::{FileAudit, Signer},
@@ -10,7 +16,7 @@ use portcullis::{
     keys::{SigningKey, secret::Tokens},
     profile::{Profile, civil::date_s},
     random::SystemEntropy,
-    types::{Hash256, Role},
+    types::{Hash256, Outcome, Role},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -158,6 +164,28 @@ fn fv_3_fv_22_a_guest_is_erased_before_the_gate_is_told_and_a_stranger_leaves_no
         (erasure.rows, entries[erased].subject.map(|id| id.to_string())),
         (Some(1), Some(id(1)))
     );
+}
+
+#[test]
+fn fv_3_a_gate_is_not_told_to_open_when_the_erasure_took_too_long() {
+    let tivoli = Tivoli::open();
+    tivoli.goes_out(1);
+    let ledger = tivoli.server.audit.as_ref().expect("the scene's audit");
+    let (writes, clock) = (AtomicU32::new(0), Arc::clone(&tivoli.clock));
+    // The decision is written in time; what it owes is not.
+    let slow = move || {
+        if writes.fetch_add(1, Ordering::SeqCst) == 1 {
+            clock.jump_s(60);
+        }
+    };
+    assert!(ledger.meanwhile.set(Arc::new(slow)).is_ok(), "set once");
+    let back = tivoli.comes_back(1);
+    assert_eq!(back["outcome"], "refer", "{back:#}");
+    assert_eq!(back["reasons"][0]["code"], "ENGINE_LATE", "{back:#}");
+    let entries = ledger.entries.lock().expect("no panic");
+    assert!(entries.iter().any(|entry| entry.erasure.is_some()), "erased all the same");
+    let last = entries.last().expect("recorded");
+    assert_eq!((last.outcome, last.reasons[0]), (Some(Outcome::Refer), "ENGINE_LATE"));
 }
 
 #[test]
