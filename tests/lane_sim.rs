@@ -21,7 +21,7 @@ use portcullis::{
         lane::{Lane, LaneTerms},
     },
     limits::{COMPARISONS_MAX, LET_GO_US},
-    meter::{LaneKind, Shed},
+    meter::{LaneKind, Offered, Shed},
     pipeline::{Desk, EngineLine, Known, MatchLine, Reference, Task},
     random::SeededEntropy,
     time::{Clock, SimulatedClock},
@@ -142,7 +142,9 @@ impl Gate {
     }
 
     fn push(&mut self, shows: Shows, person: u8, attack: Option<f32>) {
-        let taken = self.lane.push(picture(shows, person), attack).expect("a picture");
+        let offered = Offered::new(&self.scene.meter);
+        let taken = self.lane.push(picture(shows, person), attack, offered);
+        let taken = taken.expect("a picture");
         let is_good = shows == Shows::Face && person == TRAVELLER;
         let is_tested = attack.is_some_and(|score| score < 0.5);
         self.good_frames += u32::from(taken.kept && is_good && is_tested);

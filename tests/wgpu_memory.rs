@@ -43,7 +43,7 @@ fn row() -> Row {
 struct Ones(TileSet);
 
 impl Ones {
-    fn new(tiles: usize, rows: usize) -> Arc<dyn TileSource> {
+    fn source(tiles: usize, rows: usize) -> Arc<dyn TileSource> {
         let common = Common::of(&[row()]);
         let tile = |number| TileRef { rows, content: number as u64, common };
         let tiles = (0..tiles).map(tile).collect();
@@ -133,10 +133,10 @@ fn a_gallery_that_does_not_fit_is_refused_and_the_device_goes_on() {
         return common::skip(test, "lavapipe", "this device's memory is not the process's");
     }
     let mut network = backend.load(&mirror(), 1).expect("it runs here");
-    let small = Ones::new(1, 8);
+    let small = Ones::source(1, 8);
     search(&backend, &Tiles::Source(Arc::clone(&small)));
     // Two GiB.
-    let large = Ones::new(1024, LAYOUT.rows);
+    let large = Ones::source(1024, LAYOUT.rows);
     let refused = confined(|| backend.pin(&large).map(|_| ()));
     let why = match refused {
         Err(BackendError::Full { what: "wgpu", why }) => why,

@@ -329,7 +329,7 @@ mod tests {
         assert!(is_alive(group));
         drop(running);
         // Death is quick, but not at once.
-        let patience = std::time::Duration::from_millis(10);
+        let patience = Duration::from_millis(10);
         let gone = (0..6_000).any(|_| {
             std::thread::park_timeout(patience);
             !is_alive(group)

@@ -155,9 +155,9 @@ impl Lanes {
         let clock = self.clock.as_ref();
         let until_us = clock.monotonic_us().saturating_add(LANE_STOP_MS * 1_000);
         let lines = threads.into_iter().map(|(_, line)| line);
-        let all = lines.fold(true, |all, line| line.ends_by(until_us, clock) && all);
+        let left = lines.map(|line| line.ends_by(until_us, clock)).filter(|ended| !ended).count();
         self.set.iter().for_each(|lane| lane.becomes(LaneState::Stopped));
-        all
+        left == 0
     }
 }
 
@@ -220,7 +220,7 @@ mod tests {
         let clock = Arc::new(SystemClock::start()) as Arc<dyn Clock>;
         let lanes = Lanes::start(plans, &SlotPool::new(1, 12), &clock, &Arc::new(Meter::new()));
         let torn = lanes.set().lane("torn").expect("configured");
-        let (told, heard) = std::sync::mpsc::channel();
+        let (told, heard) = mpsc::channel();
         let told = Mutex::new(told);
         let wake = Arc::new(move || {
             let _ = told.lock().expect("no panic").send(());

@@ -102,7 +102,7 @@ mod tests {
         let refused = PassedOver { part: EnginePart::Networks, name: "a", why: "no room".into() };
         let at_work =
             AtWork::new(Arc::clone(&meter), engine("b"), engine("b"), vec![refused.clone()]);
-        assert_eq!(at_work.passed_over(EnginePart::Networks), [refused.clone()]);
+        assert_eq!(at_work.passed_over(EnginePart::Networks), std::slice::from_ref(&refused));
         assert!(at_work.passed_over(EnginePart::Search).is_empty());
         at_work.takes_over(EnginePart::Networks, engine("b"), "a panic");
         assert_eq!(at_work.passed_over(EnginePart::Networks).len(), 1, "made anew, not replaced");

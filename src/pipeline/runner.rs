@@ -154,7 +154,8 @@ impl Pipeline {
         let patience_us = drain_ms.saturating_add(DRAIN_GRACE_MS).saturating_mul(1_000);
         let until_us = clock.monotonic_us().saturating_add(patience_us);
         // Each is waited for, or let go of, also after one that hangs.
-        threads.into_iter().fold(true, |all, line| line.ends_by(until_us, clock) && all)
+        let ended = threads.into_iter().map(|line| line.ends_by(until_us, clock));
+        ended.filter(|ended| !ended).count() == 0
     }
 }
 

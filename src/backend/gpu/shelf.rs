@@ -139,8 +139,8 @@ impl<B: Board> Shelf<B> {
         let window = window_tiles(shape, per_tile);
         for first in (0..many).step_by(window) {
             let mut fresh = Vec::new();
-            for tile in first..many.min(first + window) {
-                let made = match held[tile].take() {
+            for (tile, held) in held.iter_mut().enumerate().skip(first).take(window) {
+                let made = match held.take() {
                     Some(made) => made,
                     None => {
                         fresh.push(tile);

@@ -41,8 +41,8 @@ impl Searcher {
     /// Runs every variant of the search's shaders.
     pub(in crate::backend::wgpu) fn warm_up(&self) -> Result<(), BackendError> {
         let row: Row = bytemuck::Zeroable::zeroed();
-        let tiles = vec![TileRef { rows: 1, content: 0, common: Common::of(&[row]) }];
-        let set = TileSet { generation: 0, kind: KIND, layout: LAYOUT, tiles };
+        let tiles = [TileRef { rows: 1, content: 0, common: Common::of(&[row]) }];
+        let set = TileSet { generation: 0, kind: KIND, layout: LAYOUT, tiles: tiles.into() };
         let tiles = Tiles::Source(Arc::new(Nobody(set)));
         let template = Template::new([1; LAYOUT.dims].into(), KIND)?;
         for best in [1, CANDIDATES_MAX] {
