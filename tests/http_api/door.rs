@@ -338,6 +338,8 @@ impl Service for Holding {
         Stubborn { gate: None }.version()
     }
 
+    fn turned_away(&self, _who: Stranger) {}
+
     fn housekeep(&self) {}
 
     fn measure(&self) {}

@@ -181,8 +181,10 @@ fn an_engine_that_hangs_is_seen_before_it_is_given_up() {
         value.expect("a gauge").parse::<u64>().expect("whole seconds")
     };
     thread::scope(|scope| {
-        let body = verify_body(&face(1), &[image(&face(1))]);
-        let asking = scope.spawn(|| server.post_json("/v1/verify", &body).ok(200));
+        let asking = scope.spawn(|| {
+            let body = verify_body(&face(1), &[image(&face(1))]);
+            server.post_json("/v1/verify", &body).ok(200)
+        });
         begins.recv().expect("the engine takes it up");
         assert_eq!((server.get("/readyz").status, turn_s()), (200, 0), "it works");
         clock.jump_s(TURN_US_MAX / 1_000_000);
