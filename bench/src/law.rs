@@ -49,6 +49,7 @@ fn about(purpose: Purpose) -> Circumstances {
             presented: true,
             one_person: true,
             third_country: false,
+            second_reference: false,
         }),
         consent: Some(ConsentFact {
             recorded: true,

@@ -1,6 +1,6 @@
 //! Decisions: what matches, what does not, and everything an answer carries.
 
-use std::thread;
+use std::{slice::from_ref, thread};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -65,10 +65,10 @@ fn bsi_tcn_a_third_country_national_is_compared_with_a_second_reference_too() {
     let (same, other) = (image(&face(1)), image(&face(2)));
     let chip = dg2(Encoding::Iso19794, &[&face(1), &face(1)]);
     let chip = json!({ "dg2": STANDARD.encode(chip) });
-    for alone in [&[same.clone()][..], &[chip.clone()], &[chip.clone(), chip]] {
+    for alone in [from_ref(&same), from_ref(&chip), &[chip.clone(), chip.clone()]] {
         refused(&ask(alone, true), "SECOND_REFERENCE_MISSING");
     }
-    assert_eq!(ask(&[same.clone()], false).ok(200)["outcome"], "admit");
+    assert_eq!(ask(from_ref(&same), false).ok(200)["outcome"], "admit");
     assert_eq!(ask(&[same.clone(), same.clone()], true).ok(200)["outcome"], "admit");
     let differs = ask(&[same.clone(), other], true).ok(200);
     assert_eq!(
