@@ -180,10 +180,11 @@ fn an_engine_that_hangs_is_seen_before_it_is_given_up() {
         let value = page.lines().find_map(|line| line.strip_prefix("portcullis_turn_seconds "));
         value.expect("a gauge").parse::<u64>().expect("whole seconds")
     };
-    let body = verify_body(&face(1), &[image(&face(1))]);
     thread::scope(|scope| {
-        let server = &server;
-        let asking = scope.spawn(move || server.post_json("/v1/verify", &body).ok(200));
+        let asking = scope.spawn(|| {
+            let body = verify_body(&face(1), &[image(&face(1))]);
+            server.post_json("/v1/verify", &body).ok(200)
+        });
         begins.recv().expect("the engine takes it up");
         assert_eq!((server.get("/readyz").status, turn_s()), (200, 0), "it works");
         clock.jump_s(TURN_US_MAX / 1_000_000);
