@@ -281,7 +281,7 @@ impl Register {
         if written.as_ref().is_ok_and(is_admit) && !in_time() {
             written = self.write_end(&mut journal, standing.clone().referred(Ended::TimedOut));
             // The Admit stands in the file, so a Refer that does not stand after it is in doubt.
-            written = written.or_else(|(error, _)| Err((error, true)));
+            written = written.map_err(|(error, _)| (error, true));
         }
         let ended = match written {
             Ok(ended) => {
