@@ -3,14 +3,16 @@
 use super::{
     Address, AddressError, Profile, Step,
     civil::{Hours, HoursError, date_s},
-    text::{BasisWord, ConditionWord, StorageWord},
+    text::{BasisWord, ConditionWord, RegionWord, StorageWord},
 };
-use crate::limits::{AUDIT_DAYS_MIN, SITE_ZONES_MAX};
+use crate::limits::{AUDIT_DAYS_MIN, EXEMPTION_DAYS_MAX, SITE_ZONES_MAX};
 
 /// Hours of the longest day: one on which summer time ends.
 const DAY_HOURS_MAX: u32 = 25;
 /// Hours that a gallery of an operator's own key may keep anybody after boarding.
 const BOARDING_HOURS_MAX: u32 = 48;
+/// Seconds of a day.
+const DAY_S: i64 = 86_400;
 /// Persons who confirm a hit, at least (AI Act Art. 14(5)).
 const CONFIRMATIONS_MIN: u32 = 2;
 
@@ -111,9 +113,34 @@ impl Profile {
                  consent exclude each other",
             ));
         }
-        self.unsendable()
+        self.overreaching().or_else(|| self.unsendable())
     }
 
+    /// Why the exemption that it invokes is none.
+    fn overreaching(&self) -> Option<Fault> {
+        let held = self.exemption.as_ref()?;
+        if self.region != RegionWord::China {
+            return Some(Fault::Contradiction(
+                "[exemption] is one of Chinese law (Supreme People's Court, Art. 5): under another \
+                 law it lifts no consent",
+            ));
+        }
+        let span_s = match (date_s(&held.starts), date_s(&held.ends)) {
+            (Some(starts_s), Some(ends_s)) => ends_s.saturating_sub(starts_s),
+            (None, _) => {
+                return Some(Fault::Day { key: "exemption.starts", value: held.starts.clone() });
+            }
+            (_, None) => {
+                return Some(Fault::Day { key: "exemption.ends", value: held.ends.clone() });
+            }
+        };
+        if (1..=EXEMPTION_DAYS_MAX * DAY_S).contains(&span_s) {
+            return None;
+        }
+        let days = u32::try_from(span_s / DAY_S).unwrap_or(0);
+        let why = format!("days from exemption.starts: 1 to {EXEMPTION_DAYS_MAX}");
+        number("exemption.ends", days, why)
+    }
     /// Why its events could not be sent, or not without being read on the way.
     fn unsendable(&self) -> Option<Fault> {
         let events = self.events.as_ref().filter(|events| !events.webhook.is_empty())?;
@@ -237,7 +264,7 @@ impl Profile {
 #[cfg(test)]
 mod tests {
     use super::{super::tests::complete, *};
-    use crate::profile::ProfileError;
+    use crate::profile::{Exemption, ProfileError};
 
     const NOW_S: i64 = 1_800_000_000;
 
@@ -283,6 +310,27 @@ mod tests {
         let mut profile = complete("residence");
         profile.capture.unattended = true;
         fails(&profile, "a consent cannot be had");
+    }
+
+    #[test]
+    fn cn_4_an_exemption_is_chinese_law_and_ends_soon() {
+        let invoked = |starts: &str, ends: &str| {
+            let mut profile = complete("residence");
+            profile.exemption = Some(Exemption {
+                ground: "emergency".into(),
+                authority: "the city".into(),
+                starts: starts.into(),
+                ends: ends.into(),
+            });
+            profile
+        };
+        assert_eq!(invoked("2026-01-01", "2026-04-01").faults(NOW_S), []);
+        fails(&invoked("2026-01-01", "2026-04-02"), "exemption.ends");
+        fails(&invoked("2026-01-02", "2026-01-01"), "exemption.ends");
+        fails(&invoked("2026-01-02", "never"), "exemption.ends");
+        let mut elsewhere = invoked("2026-01-01", "2026-02-01");
+        elsewhere.region = RegionWord::EuropeanUnion;
+        fails(&elsewhere, "[exemption] is one of Chinese law");
     }
 
     #[test]

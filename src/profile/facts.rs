@@ -1,6 +1,6 @@
 //! A profile as the policy's texts are told of it.
 
-use super::{Address, Deployment, Profile, Subject, civil::date_s};
+use super::{Address, Deployment, Profile, Subject, civil::date_s, text::RegionWord};
 use crate::{
     limits::AUDIT_DAYS_MIN,
     types::{
@@ -71,14 +71,17 @@ impl Profile {
         }
     }
 
-    /// The exemption that is invoked, where one is.
+    /// The exemption that is invoked, where one is. It is one of Chinese law, and a ground nowhere
+    /// else.
     #[must_use]
     pub fn exemption_fact(&self, now_s: i64) -> Option<ExemptionFact> {
         let held = self.exemption.as_ref()?;
         let known = ["emergency", "public-security", "news"];
         let span = date_s(&held.starts).zip(date_s(&held.ends));
         Some(ExemptionFact {
-            grounded: known.contains(&held.ground.as_str()) && !held.authority.trim().is_empty(),
+            grounded: self.region == RegionWord::China
+                && known.contains(&held.ground.as_str())
+                && !held.authority.trim().is_empty(),
             current: span.is_some_and(|(starts_s, ends_s)| (starts_s..ends_s).contains(&now_s)),
         })
     }
@@ -202,5 +205,8 @@ mod tests {
         assert!(!fact(&profile, "2025-12-31").current && fact(&profile, "2026-01-02").grounded);
         profile.exemption = Some(held("convenience"));
         assert!(!fact(&profile, "2026-01-02").grounded);
+        profile.exemption = Some(held("emergency"));
+        profile.region = RegionWord::EuropeanUnion;
+        assert!(!fact(&profile, "2026-01-02").grounded, "no ground of European law");
     }
 }
