@@ -103,7 +103,8 @@ fn gdpr_5_a_gallery_is_searched_for_what_it_was_made_for_also_after_a_restart() 
     std::fs::remove_file(folder.path().join("galleries/flight.charter")).expect("it was there");
     let union = SiteFacts { place: Place::Venue, ..airport() };
     let server = Server::start(Setup { site: union, ..Setup::on_disk(folder.path()) });
-    assert_eq!(refused(&server.post_json(path, &probe("boarding"))), ["GALLERY_WITHOUT_PURPOSE"]);
+    let codes = refused(&server.post_json(path, &probe("access-control")));
+    assert_eq!(codes, ["GALLERY_WITHOUT_PURPOSE"]);
 }
 
 #[test]

@@ -8,7 +8,11 @@ use portcullis::{
     config::PersonKeys,
     http::Access,
     keys::{SigningKey, secret::Tokens},
-    profile::{Profile, civil::date_s},
+    profile::{
+        Profile,
+        civil::date_s,
+        text::{PlaceWord, RegionWord, StorageWord},
+    },
     random::SystemEntropy,
     types::{Hash256, Role},
 };
@@ -475,7 +479,16 @@ fn ed_1_a_list_under_the_operators_key_is_refused_in_the_european_union() {
         let body = json!({ "gallery": "kl-0893", "purpose": "boarding" });
         server.post_json("/v1/galleries", &body)
     };
-    held.profile.region = portcullis::profile::text::RegionWord::EuropeanUnion;
+    held.profile.region = RegionWord::EuropeanUnion;
+    refused(&create(held), "EDPB_11_2024_SCENARIO_3");
+    // The same under another name: a venue, or a key in memory that ends with the day.
+    let mut held = used_as("boarding-gallery");
+    held.profile.region = RegionWord::EuropeanUnion;
+    held.profile.place = PlaceWord::Venue;
+    refused(&create(held), "EDPB_11_2024_SCENARIO_3");
+    let mut held = used_as("boarding-gallery");
+    held.profile.region = RegionWord::EuropeanUnion;
+    held.profile.retention.storage = Some(StorageWord::MemoryKeyDaily);
     refused(&create(held), "EDPB_11_2024_SCENARIO_3");
     create(used_as("boarding-gallery")).ok(201);
 }
