@@ -29,13 +29,19 @@ use crate::{
     random::random_id,
     types::{
         Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligations,
-        Outcome, Permission, Role, SubjectId, Threshold, TransactionId,
+        Outcome, Permission, Reason, Role, SubjectId, Threshold, TransactionId,
     },
 };
 
 /// Time beyond the deadline in which the pipeline itself tells that it was late. After it, an
 /// engine hangs, and the caller is told so here.
 pub(super) const GRACE_MS: u64 = 500;
+
+/// What each decision of an appliance without a profile bears, beside its own reasons.
+const EVALUATION: Reason = Reason {
+    code: "EVALUATION_ONLY",
+    text: "No profile of a site is chosen: this is an evaluation, and opens no gate of a site.",
+};
 
 /// Why nothing more is taken.
 const STOPPING: &str = "the appliance is stopping";
@@ -344,9 +350,13 @@ impl Appliance {
         comparisons: Vec<Compared>,
     ) -> Answer {
         let is_staff = matches!(errand.asked.caller.role, Role::Officer | Role::Operator);
+        let mut verdict = reply.verdict;
+        if self.site.is_none() {
+            verdict.reasons.push(EVALUATION);
+        }
         Answer::Decision(Box::new(Decision {
             transaction: reply.transaction,
-            verdict: reply.verdict,
+            verdict,
             probe: reply.probe,
             face: reply.face,
             attack: reply.attack,

@@ -131,7 +131,8 @@ pub fn evaluation_desk() -> SiteFacts {
         alarms: false,
         estimates_attributes: false,
         third_country_endpoint: false,
-        statute_cited: true,
+        // Nobody ordered a list here, and no two officers would confirm a hit of it.
+        statute_cited: false,
         two_person_exemption: false,
         residents: Residents { owners: 0, approving: 0, agreed: false, expenses_published: false },
         alternatives: 1,

@@ -147,6 +147,12 @@ pub(super) fn run(arguments: &Arguments, scene: &mut Scene<'_>) -> Outcome {
     let version = host.appliance.version();
     let ready_ms = clock.monotonic_us() / 1_000;
     tracing::info!(url, ready_ms, backend = version.backend, device = version.device, "ready");
+    if host.appliance.site().is_none() {
+        tracing::warn!(
+            "no site.profile is chosen: this is an evaluation on this machine, with people who \
+             agreed to it, and no law was applied to a site"
+        );
+    }
     if scene.tell.json {
         let backend = version.backend;
         let document = serde_json::json!({ "url": url, "readyMs": ready_ms, "backend": backend });

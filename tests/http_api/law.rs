@@ -131,6 +131,23 @@ fn bsi_pad_and_doc_are_owed_at_a_gate_whatever_the_configuration_leaves_out() {
 }
 
 #[test]
+fn nl_5_without_a_profile_it_says_that_it_is_an_evaluation_and_serves_no_list() {
+    let server = Server::start(Setup::default());
+    let told = String::from_utf8(server.get("/readyz").body).expect("text");
+    assert!(told.contains("evaluation: no site.profile"), "{told}");
+    let decision = verify(&server).ok(200);
+    let reasons = decision["reasons"].as_array().expect("reasons");
+    let last = reasons.last().expect("a reason");
+    assert_eq!(
+        (&reasons[0]["code"], &last["code"]),
+        (&json!("ALL_REFERENCES_MATCH"), &json!("EVALUATION_ONLY"),)
+    );
+    let list = json!({ "gallery": "banned", "purpose": "watchlist" });
+    let codes = refused(&server.post_json("/v1/galleries", &list));
+    assert_eq!(codes, ["WATCHLIST_WITHOUT_STATUTE"]);
+}
+
+#[test]
 fn a_deployers_own_rule_refuses_with_its_own_sentence() {
     let own = "@id(\"night\") @reason(\"CLOSED_AT_NIGHT\") @sentence(\"The gate is closed.\")\n\
                forbid (principal, action == Action::\"verify\", resource);";

@@ -194,6 +194,9 @@ fn configuration(place: &Where, folder: &Path, lanes: &[String]) -> String {
         at("galleries"),
         at("keys"),
     );
+    if !lanes.is_empty() {
+        text.push_str("\n[site]\nevaluation_lanes = true\n");
+    }
     for lane in lanes {
         text.push_str(&format!("\n[[lane]]\nname = {lane:?}\nsource = \"http\"\n"));
     }
