@@ -29,7 +29,7 @@ use crate::{
     random::random_id,
     types::{
         Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligations,
-        Outcome, Permission, Reason, Role, SubjectId, Threshold, TransactionId,
+        Outcome, Permission, Purpose, Reason, Role, SubjectId, Threshold, TransactionId,
     },
 };
 
@@ -341,7 +341,9 @@ impl Appliance {
     }
 
     /// Staff see that somebody was found, and no list of whom (the Danish opinion of 2009, "the
-    /// staff cannot look at the images"): a hit of a watchlist is theirs to read by its own name.
+    /// staff cannot look at the images"): a hit of a watchlist is theirs to read by its own name,
+    /// and whom it found is told to nobody else before two persons confirmed it, a gate included
+    /// (AI Act Art. 14(5)). Nor are they told how near somebody who is enrolled was.
     fn decision(
         &self,
         errand: &Errand,
@@ -350,6 +352,8 @@ impl Appliance {
         comparisons: Vec<Compared>,
     ) -> Answer {
         let is_staff = matches!(errand.asked.caller.role, Role::Officer | Role::Operator);
+        let of_enrolled = is_staff && errand.asked.gallery.is_some();
+        let is_untold = is_staff || errand.asked.purpose == Purpose::Watchlist;
         let mut verdict = reply.verdict;
         if self.site.is_none() {
             verdict.reasons.push(EVALUATION);
@@ -362,8 +366,8 @@ impl Appliance {
             attack: reply.attack,
             threshold,
             scale: self.calibration.scale(),
-            comparisons,
-            candidates: if is_staff { Vec::new() } else { reply.candidates },
+            comparisons: if of_enrolled { Vec::new() } else { comparisons },
+            candidates: if is_untold { Vec::new() } else { reply.candidates },
             certificate: reply.certificate,
             spent: reply.spent,
         }))

@@ -16,7 +16,7 @@ use super::{
     Appliance, World,
     execute::Errand,
     galleries::Kept,
-    lawful::{has_second, is_third_country},
+    lawful::{has_second, is_one_claim, is_third_country},
 };
 use crate::{
     audit::{AuditEntry, AuditErasure, AuditSink},
@@ -563,6 +563,7 @@ impl Appliance {
             one_person: true,
             third_country: is_third_country(command),
             second_reference: references.is_some_and(has_second),
+            one_claim: references.is_none_or(is_one_claim),
         })
     }
 

@@ -211,6 +211,11 @@ fn ra_1_ra_5_ra_7_residence_takes_card_and_face_of_whoever_consented() {
     assert_eq!(outcome(&enters(1, &card)), "admit");
     assert_eq!(outcome(&enters(2, &card)), "refer", "a card that was handed on");
     refused(&enters(1, &image(&face(1))), "CARD_MISSING");
+    // Several cards would be a search, in which somebody looks for whom the face fits.
+    let other = json!({ "gallery": "homes", "subject": id(2) });
+    refused(&verify(&server, ACCESS, 1, &[card.clone(), other]), "SEVERAL_PERSONS_CLAIMED");
+    let elsewhere = json!({ "gallery": "guests", "subject": id(1) });
+    refused(&verify(&server, ACCESS, 1, &[card.clone(), elsewhere]), "SEVERAL_PERSONS_CLAIMED");
     let search = json!({ "probe": image(&face(1)), "purpose": ACCESS });
     let asked = server.post_json("/v1/galleries/homes/identify", &search);
     refused(&asked, "RESIDENTS_ARE_NOT_SEARCHED");
