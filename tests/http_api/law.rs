@@ -121,6 +121,21 @@ fn fv_7_while_the_window_is_open_nothing_is_read_or_changed_but_erasing_stays_op
 }
 
 #[test]
+fn se_6_a_machine_erases_whom_it_sees_and_never_a_list() {
+    let access = Access::Loopback(vec![caller(Role::Gate)]);
+    let server = Server::start(Setup { access, ..Setup::default() });
+    let group = json!({ "purpose": "boarding", "group": 893 });
+    let entered = json!({ "by": "desk", "from": 0, "until": 9 });
+    let entered = json!({ "purpose": "boarding", "entered": entered });
+    for many in [group, entered] {
+        let answer = server.post_json("/v1/galleries/flight/erase", &many);
+        assert_eq!(refused(&answer), ["ROLE_NOT_PERMITTED"], "{many}");
+    }
+    let path = format!("/v1/galleries/flight/subjects/{}?purpose=boarding", "00".repeat(16));
+    server.delete(&path).problem(404, "GALLERY_UNKNOWN");
+}
+
+#[test]
 fn bsi_pad_and_doc_are_owed_at_a_gate_whatever_the_configuration_leaves_out() {
     let gate = SiteFacts { attended: false, place: Place::Border, ..evaluation_desk() };
     let decision = verify(&at(gate)).ok(200);
