@@ -3,6 +3,7 @@
 use super::{
     Address, AddressError, Profile, Step,
     civil::{Hours, HoursError, date_s},
+    facts::cites,
     text::{BasisWord, ConditionWord, RegionWord, StorageWord},
 };
 use crate::limits::{AUDIT_DAYS_MIN, EXEMPTION_DAYS_MAX, SITE_ZONES_MAX};
@@ -90,6 +91,12 @@ impl Profile {
             let why = "erased at take-off, and after 48 hours at the latest";
             return number("retention.kept_hours_max", kept.kept_hours_max, why);
         }
+        if !self.legal.two_person_exemption.is_empty() && !cites(&self.legal.two_person_exemption) {
+            return Some(Fault::Contradiction(
+                "legal.two_person_exemption names the law that grants it, with its article, or is \
+                 empty",
+            ));
+        }
         if daily && self.window.is_none() {
             return Some(Fault::Contradiction(
                 "storage = \"memory-key-daily\" ends with the day: [window] says when that is",
@@ -170,6 +177,10 @@ impl Profile {
                 found.push(Fault::Day { key, value: value.clone() });
             }
         }
+        if self.retention.storage.is_some() && self.retention.provenance.is_none() {
+            let what = "where the faces come from: enrolled-here, authority";
+            found.push(Fault::Empty { key: "retention.provenance", what });
+        }
         found.extend(self.counted());
         found
     }
@@ -243,7 +254,7 @@ impl Profile {
             }
         }
         if self.watchlist.is_some()
-            && self.legal.two_person_exemption.is_empty()
+            && !cites(&self.legal.two_person_exemption)
             && self.officers.confirmations < CONFIRMATIONS_MIN
         {
             let why = "two different persons confirm (AI Act Art. 14(5)), or name the law that \
@@ -331,6 +342,30 @@ mod tests {
         let mut elsewhere = invoked("2026-01-01", "2026-02-01");
         elsewhere.region = RegionWord::EuropeanUnion;
         fails(&elsewhere, "[exemption] is one of Chinese law");
+    }
+
+    #[test]
+    fn ai_14_5_an_exemption_from_two_persons_names_its_law() {
+        let mut profile = complete("watchlist");
+        profile.officers.confirmations = 0;
+        fails(&profile, "officers.confirmations");
+        for nothing in [" ", "yes", "7"] {
+            profile.legal.two_person_exemption = nothing.into();
+            fails(&profile, "legal.two_person_exemption");
+            fails(&profile, "officers.confirmations");
+        }
+        profile.legal.two_person_exemption = "Polisdatalagen 2018:1693, 4 kap. 5 §".into();
+        assert_eq!(profile.faults(NOW_S), []);
+    }
+
+    #[test]
+    fn se_2_where_faces_come_from_is_said() {
+        let mut profile = complete("residence");
+        profile.retention.provenance = None;
+        fails(&profile, "retention.provenance");
+        let mut nothing_stored = complete("egate-passport");
+        nothing_stored.retention.provenance = None;
+        assert_eq!(nothing_stored.faults(NOW_S), []);
     }
 
     #[test]

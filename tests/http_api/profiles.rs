@@ -3,13 +3,17 @@
 use std::{fs, path::Path, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use portcullis::policy::{AttackRule, DocumentRule};
+use portcullis::{
+    http::Access,
+    policy::{AttackRule, DocumentRule},
+    types::Role,
+};
 use serde_json::{Value, json};
 
 use crate::{
     authenticity::{reference, state, trust},
     filled::used_as,
-    harness::{Answer, Server, Setup, WallClock, face, image, verify_body},
+    harness::{Answer, Server, Setup, UsedAs, WallClock, caller, face, image, verify_body},
     site::{at, consent, everybody, id, put_into_use, refused, site},
 };
 
@@ -226,6 +230,31 @@ fn ra_1_ra_5_ra_7_residence_takes_card_and_face_of_whoever_consented() {
     let gone = server.delete(&format!("{path}/{}/consent?purpose={ACCESS}", id(1))).ok(200);
     assert_eq!(gone["rows"], 1);
     assert_ne!(enters(1, &card).status, 200, "whoever withdrew is not compared");
+}
+
+#[test]
+fn se_4_training_gates_search_and_enrolment_everywhere_but_in_a_household() {
+    let start = |name: &str, access: Access| {
+        let server = Server::start(Setup {
+            access,
+            used_as: Some(UsedAs { people: Vec::new(), ..used_as(name) }),
+            clock: Some(WallClock::at(at(12))),
+            attack_score: Some(0.1),
+            ..Setup::default()
+        });
+        put_into_use(&server, ACCESS);
+        server
+    };
+    let server = start("residence", everybody());
+    let body = json!({ "gallery": "homes", "purpose": ACCESS });
+    server.post_json("/v1/galleries", &body).ok(201);
+    let enrol = json!({
+        "images": [image(&face(1))], "purpose": ACCESS, "subject": id(1), "consent": consent(),
+    });
+    refused(&server.post_json("/v1/galleries/homes/subjects", &enrol), "TRAINING_EXPIRED");
+    let holder = Access::Loopback(vec![caller(Role::Administrator)]);
+    let device = start("device-unlock", holder);
+    assert_eq!(outcome(&verify(&device, ACCESS, 1, &[image(&face(1))])), "admit");
 }
 
 #[test]
