@@ -28,8 +28,9 @@ use crate::{
     },
     random::random_id,
     types::{
-        Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligations,
-        Outcome, Permission, Purpose, Reason, Role, SubjectId, Threshold, TransactionId,
+        Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligation,
+        Obligations, Outcome, Permission, Purpose, Reason, Role, SubjectId, Threshold,
+        TransactionId,
     },
 };
 
@@ -173,7 +174,11 @@ impl Appliance {
                     if withheld && !self.embed_enabled {
                         return Err(Refusal::EmbedDisabled);
                     }
-                    return Ok(errand(asked, owed));
+                    let granted = errand(asked, owed);
+                    if owed.contains(&Obligation::RecordExemption) {
+                        self.record(&granted, None, vec!["EXEMPTION_USED"])?;
+                    }
+                    return Ok(granted);
                 }
                 Permission::Refused { reasons, owed } => refused = Some((asked, reasons, owed)),
             }

@@ -4,7 +4,7 @@ use super::{
     Address, AddressError, Profile, Step,
     civil::{Hours, HoursError, date_s},
     facts::cites,
-    text::{BasisWord, ConditionWord, RegionWord, StorageWord},
+    text::{BasisWord, ConditionWord, PlaceWord, RegionWord, StorageWord},
 };
 use crate::limits::{AUDIT_DAYS_MIN, EXEMPTION_DAYS_MAX, SITE_ZONES_MAX};
 
@@ -120,7 +120,18 @@ impl Profile {
                  consent exclude each other",
             ));
         }
-        self.overreaching().or_else(|| self.unsendable())
+        self.overreaching().or_else(|| self.unsealed()).or_else(|| self.unsendable())
+    }
+
+    /// Why its guests' gallery would stand open to the staff while it is in use.
+    fn unsealed(&self) -> Option<Fault> {
+        let is_open = self.window.as_ref().is_some_and(|window| !window.seals);
+        let of_guests = self.place == PlaceWord::Leisure
+            && self.retention.storage == Some(StorageWord::MemoryKeyDaily);
+        (is_open && of_guests).then_some(Fault::Contradiction(
+            "nobody looks at or changes a gallery of guests while the cameras are active: [window] \
+             says seals = true",
+        ))
     }
 
     /// Why the exemption that it invokes is none.
@@ -305,6 +316,15 @@ mod tests {
         profile.retention.kept_hours_max = 24;
         profile.window = None;
         fails(&profile, "storage = \"memory-key-daily\"");
+    }
+
+    #[test]
+    fn fv_7_guests_galleries_are_sealed_while_the_cameras_are_active() {
+        for name in ["reentry-daily", "facevault-2009"] {
+            let mut profile = complete(name);
+            profile.window.as_mut().expect("it has hours").seals = false;
+            fails(&profile, "nobody looks at or changes a gallery of guests");
+        }
     }
 
     #[test]
