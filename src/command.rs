@@ -327,9 +327,8 @@ impl Command {
             Self::DescribeGallery { .. } => Action::DescribeGallery,
             Self::Embed { .. } => Action::Embed,
             Self::Enrol { .. } | Self::EnrolHolder { .. } => Action::Enrol,
-            Self::Erase { .. } | Self::EraseEntered { .. } | Self::EraseSelected { .. } => {
-                Action::Erase
-            }
+            Self::Erase { .. } => Action::Erase,
+            Self::EraseEntered { .. } | Self::EraseSelected { .. } => Action::EraseMany,
             Self::ExportSubject { .. } => Action::ExportSubject,
             Self::GiveConsent { .. } => Action::GiveConsent,
             Self::Identify { .. } => Action::Identify,
@@ -345,7 +344,7 @@ impl Command {
             },
             Self::ListAffected { .. } => Action::ListAffected,
             Self::PushFrame { .. } => Action::PushFrame,
-            Self::ReadHit { .. } => Action::FollowTransaction,
+            Self::ReadHit { .. } => Action::ReadHit,
             Self::Regroup { .. } => Action::Regroup,
             Self::Replace { .. } => Action::Replace,
             Self::Restrict { .. } => Action::Restrict,

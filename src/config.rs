@@ -612,7 +612,8 @@ impl Config {
         site::check(&self.person)?;
         self.attack.check()?;
         self.gallery.check()?;
-        self.check_exposure()
+        self.check_exposure()?;
+        self.site.check(&self.server, self.lane.len())
     }
 
     fn check_exposure(&self) -> Result<(), ConfigError> {

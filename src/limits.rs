@@ -193,6 +193,9 @@ pub const TRUST_TRIES_MAX: usize = 16;
 pub const DEVICE_WAIT_MS_MAX: u64 = 120_000;
 /// Days that the audit is kept at least: six months (AI Act Art. 19 and 26(6)).
 pub const AUDIT_DAYS_MIN: u32 = 184;
+/// Days that an exemption from consent may be invoked for at once; who needs it for longer writes
+/// it down again, and the assessment is opened anew.
+pub const EXEMPTION_DAYS_MAX: i64 = 90;
 /// Zones (camera groups) of one site; the largest that the source documents name has 12 entrances.
 pub const SITE_ZONES_MAX: usize = 64;
 /// Largest profile that is read, in bytes.

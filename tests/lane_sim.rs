@@ -173,6 +173,7 @@ impl Gate {
             transaction: TransactionId::from_bytes([number; 16]),
             lane: self.lane.name().clone(),
             retry_of: None,
+            is_document_false: false,
         };
         let bell = Bell::new(Box::new(|| {}));
         let Ok(Opened::New(open)) = self.register.open(&opening, bell) else {

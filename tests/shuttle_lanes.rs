@@ -153,7 +153,7 @@ impl Site {
         let waking = Arc::clone(&parker);
         let bell = Bell::new(Box::new(move || waking.ring()));
         let lane = self.lane.name().clone();
-        let opening = Opening { transaction: ID, lane, retry_of: None };
+        let opening = Opening { transaction: ID, lane, retry_of: None, is_document_false: false };
         match self.register.open(&opening, bell).expect("one id, one lane") {
             Opened::New(open) => Some(self.turn(&open, line, &parker)),
             Opened::Running(_) => None,

@@ -50,6 +50,7 @@ fn about(purpose: Purpose) -> Circumstances {
             one_person: true,
             third_country: false,
             second_reference: false,
+            one_claim: true,
         }),
         consent: Some(ConsentFact {
             recorded: true,

@@ -28,14 +28,21 @@ use crate::{
     },
     random::random_id,
     types::{
-        Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligations,
-        Outcome, Permission, Role, SubjectId, Threshold, TransactionId,
+        Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligation,
+        Obligations, Outcome, Permission, Purpose, Reason, Role, SubjectId, Threshold,
+        TransactionId,
     },
 };
 
 /// Time beyond the deadline in which the pipeline itself tells that it was late. After it, an
 /// engine hangs, and the caller is told so here.
 pub(super) const GRACE_MS: u64 = 500;
+
+/// What each decision of an appliance without a profile bears, beside its own reasons.
+const EVALUATION: Reason = Reason {
+    code: "EVALUATION_ONLY",
+    text: "No profile of a site is chosen: this is an evaluation, and opens no gate of a site.",
+};
 
 /// Why nothing more is taken.
 const STOPPING: &str = "the appliance is stopping";
@@ -179,7 +186,11 @@ impl Appliance {
                     if withheld && !self.embed_enabled {
                         return Err(Refusal::EmbedDisabled);
                     }
-                    return Ok(errand(asked, owed));
+                    let granted = errand(asked, owed);
+                    if owed.contains(&Obligation::RecordExemption) {
+                        self.record(&granted, None, vec!["EXEMPTION_USED"])?;
+                    }
+                    return Ok(granted);
                 }
                 Permission::Refused { reasons, owed } => refused = Some((asked, reasons, owed)),
             }
@@ -347,7 +358,9 @@ impl Appliance {
     }
 
     /// Staff see that somebody was found, and no list of whom (the Danish opinion of 2009, "the
-    /// staff cannot look at the images"): a hit of a watchlist is theirs to read by its own name.
+    /// staff cannot look at the images"): a hit of a watchlist is theirs to read by its own name,
+    /// and whom it found is told to nobody else before two persons confirmed it, a gate included
+    /// (AI Act Art. 14(5)). Nor are they told how near somebody who is enrolled was.
     fn decision(
         &self,
         errand: &Errand,
@@ -356,16 +369,22 @@ impl Appliance {
         comparisons: Vec<Compared>,
     ) -> Answer {
         let is_staff = matches!(errand.asked.caller.role, Role::Officer | Role::Operator);
+        let of_enrolled = is_staff && errand.asked.gallery.is_some();
+        let is_untold = is_staff || errand.asked.purpose == Purpose::Watchlist;
+        let mut verdict = reply.verdict;
+        if self.site.is_none() {
+            verdict.reasons.push(EVALUATION);
+        }
         Answer::Decision(Box::new(Decision {
             transaction: reply.transaction,
-            verdict: reply.verdict,
+            verdict,
             probe: reply.probe,
             face: reply.face,
             attack: reply.attack,
             threshold,
             scale: self.calibration.scale(),
-            comparisons,
-            candidates: if is_staff { Vec::new() } else { reply.candidates },
+            comparisons: if of_enrolled { Vec::new() } else { comparisons },
+            candidates: if is_untold { Vec::new() } else { reply.candidates },
             certificate: reply.certificate,
             spent: reply.spent,
         }))

@@ -75,19 +75,22 @@ impl Appliance {
 
     /// A person lets the traveller in whom the machine referred (AI Act Art. 14(4); the Danish
     /// opinion of 2009, "doubt benefits the guest"). No image is needed, and nobody can be kept out
-    /// by it.
+    /// by it. It is done once, and not where a document failed its check.
     fn override_referral(&self, errand: &Errand, at: &AtLane) -> Result<Answer, Refusal> {
         let transaction = at.transaction;
-        let standing = self.register.standing(&at.lane, transaction)?;
-        if standing.outcome != Some(Outcome::Refer) {
+        if !self.register.take_override(&at.lane, transaction)? {
             return Err(Refusal::NotReferred { transaction });
         }
         let person = self.site.as_ref().and_then(|site| site.voter(&errand.asked.caller));
-        self.write(&AuditEntry {
+        let written = self.write(&AuditEntry {
             outcome: Some(Outcome::Admit),
             person: person.map(|voter| voter.person),
             ..self.entry(errand, None, vec!["OVERRIDDEN_BY_STAFF"])
-        })?;
+        });
+        if let Err(refusal) = written {
+            self.register.return_override(transaction);
+            return Err(refusal);
+        }
         Ok(Answer::Overridden { transaction })
     }
 
@@ -110,12 +113,12 @@ impl Appliance {
             Err(RegisterError::Unknown { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let against = self.held_against(errand, against)?;
+        let (against, is_document_false) = self.held_against(errand, against)?;
         let parker = Parker::new();
         let unparker = parker.unparker().clone();
         let bell = Bell::new(Box::new(move || unparker.unpark()));
         let (transaction, lane_id) = (at.transaction, at.lane.clone());
-        let opening = Opening { transaction, lane: lane_id, retry_of };
+        let opening = Opening { transaction, lane: lane_id, retry_of, is_document_false };
         let open = match self.register.open(&opening, bell)? {
             Opened::New(open) => open,
             other => return self.join(errand, other, listener),
@@ -314,17 +317,20 @@ impl Appliance {
         }
     }
 
-    /// What every frame is held against; refused where it cannot be read or found at all.
+    /// What every frame is held against, and whether a document of it failed its check; refused
+    /// where it cannot be read or found at all.
     fn held_against(
         &self,
         errand: &Errand,
         against: Against,
-    ) -> Result<Box<dyn transaction::passage::Against + '_>, Refusal> {
+    ) -> Result<(Box<dyn transaction::passage::Against + '_>, bool), Refusal> {
         let threshold = self.threshold.clone();
         match against {
             Against::Gallery { gallery, scope } => {
                 self.to_search(&gallery)?;
-                Ok(Box::new(Searched { appliance: self, gallery, scope, threshold }))
+                let searched: Box<dyn transaction::passage::Against + '_> =
+                    Box::new(Searched { appliance: self, gallery, scope, threshold });
+                Ok((searched, false))
             }
             Against::References(sources) => {
                 if !(1..=REFERENCES_MAX).contains(&sources.len()) {
@@ -335,9 +341,11 @@ impl Appliance {
                 for (number, source) in sources.into_iter().enumerate() {
                     self.make_ready(errand, Part::Reference(number), source, &mut held)?;
                 }
-                let mut compared = Compared { appliance: self, held, threshold };
+                let is_document_false = held.iter().any(Held::is_false);
+                let mut compared = Box::new(Compared { appliance: self, held, threshold });
                 compared.references()?; // counted, and everybody who is enrolled is found
-                Ok(Box::new(compared))
+                let compared: Box<dyn transaction::passage::Against + '_> = compared;
+                Ok((compared, is_document_false))
             }
         }
     }
@@ -432,6 +440,16 @@ enum Held {
     Known(Arc<Known>),
     /// A subject, looked up for every frame.
     Enrolled { gallery: GalleryId, subject: SubjectId },
+}
+
+impl Held {
+    /// Whether it is of a document that failed its check.
+    fn is_false(&self) -> bool {
+        match self {
+            Self::Known(known) => known.document.is_some_and(Authenticity::is_invalid),
+            Self::Enrolled { .. } => false,
+        }
+    }
 }
 
 /// 1:1.

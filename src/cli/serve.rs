@@ -154,6 +154,12 @@ pub(super) fn run(arguments: &Arguments, scene: &mut Scene<'_>) -> Outcome {
     let ready_ms = clock.monotonic_us() / 1_000;
     let (networks, search) = (&version.networks, &version.search);
     tracing::info!(url, ready_ms, ?networks, ?search, "ready");
+    if host.appliance.site().is_none() {
+        tracing::warn!(
+            "no site.profile is chosen: this is an evaluation on this machine, with people who \
+             agreed to it, and no law was applied to a site"
+        );
+    }
     if scene.tell.json {
         let (networks, search) = (networks.backend, search.backend);
         let document = serde_json::json!({

@@ -296,9 +296,9 @@ pub struct DecisionAnswer {
     pub attack: AttackAnswer,
     /// What scores were held against.
     pub threshold: ThresholdAnswer,
-    /// 1:1, in the order of the references.
+    /// 1:1, in the order of the references; empty for staff where one of them is enrolled.
     pub comparisons: Vec<ComparisonAnswer>,
-    /// 1:N, best first.
+    /// 1:N, best first; empty for staff, and for everybody where the list is a watchlist.
     pub candidates: Vec<CandidateAnswer>,
     /// 1:N: what was done to reach the candidates.
     pub certificate: Option<CertificateAnswer>,

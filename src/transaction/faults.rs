@@ -82,7 +82,7 @@ fn lane() -> LaneId {
 }
 
 fn open(register: &Register, transaction: TransactionId) -> Result<Opened, RegisterError> {
-    let opening = Opening { transaction, lane: lane(), retry_of: None };
+    let opening = Opening { transaction, lane: lane(), retry_of: None, is_document_false: false };
     register.open(&opening, Bell::new(Box::new(|| {})))
 }
 

@@ -84,6 +84,8 @@ pub struct Opening {
     pub lane: LaneId,
     /// The earlier attempt of the same traveller.
     pub retry_of: Option<TransactionId>,
+    /// A document that the traveller presented failed its check: nobody lets in on a word.
+    pub is_document_false: bool,
 }
 
 /// What opening gave.
@@ -100,6 +102,7 @@ pub enum Opened {
 pub struct Open {
     /// How it is reached.
     pub bell: Bell,
+    is_document_false: bool,
     seen: Mutex<Seen>,
     ended: Condvar,
 }
@@ -112,9 +115,9 @@ struct Seen {
 }
 
 impl Open {
-    fn new(standing: Standing, bell: Bell) -> Self {
+    fn new(standing: Standing, bell: Bell, is_document_false: bool) -> Self {
         let seen = Seen { standing, watchers: Vec::new(), withdrawn: false };
-        Self { bell, seen: Mutex::new(seen), ended: Condvar::new() }
+        Self { bell, is_document_false, seen: Mutex::new(seen), ended: Condvar::new() }
     }
 
     /// How it stands.
@@ -195,6 +198,9 @@ pub struct Register {
 struct Known {
     /// Earlier attempts that were followed by another one.
     retried: HashSet<TransactionId>,
+    /// Referred by this process, and not overridden yet. A restart forgets them: whoever stood
+    /// there has been seen by a person meanwhile.
+    overridable: HashSet<TransactionId>,
     /// Oldest first.
     order: VecDeque<TransactionId>,
     ended: HashMap<TransactionId, Standing>,
@@ -238,7 +244,7 @@ impl Register {
                 outcome: None,
                 display: Display::LookAtCamera,
             };
-            let open = Arc::new(Open::new(standing, bell));
+            let open = Arc::new(Open::new(standing, bell, opening.is_document_false));
             known.order.push_back(opening.transaction);
             known.open.insert(opening.transaction, Arc::clone(&open));
             open
@@ -306,7 +312,12 @@ impl Register {
         };
         drop(journal);
         match &ended {
-            Ok(ended) => open.end(ended),
+            Ok(ended) => {
+                if ended.outcome == Some(Outcome::Refer) && !open.is_document_false {
+                    self.known().overridable.insert(ended.transaction);
+                }
+                open.end(ended);
+            }
             Err(_) => open.withdraw(),
         }
         ended
@@ -358,6 +369,25 @@ impl Register {
         found
             .or_else(|| ended().cloned().map(Opened::Ended))
             .ok_or(RegisterError::Unknown { transaction })
+    }
+
+    /// Takes the one override that a referred transaction has. False where it has none: it was not
+    /// referred, its document failed its check, or somebody took it.
+    ///
+    /// # Errors
+    /// [`RegisterError::Unknown`].
+    pub fn take_override(
+        &self,
+        lane: &LaneId,
+        transaction: TransactionId,
+    ) -> Result<bool, RegisterError> {
+        self.standing(lane, transaction)?;
+        Ok(self.known().overridable.remove(&transaction))
+    }
+
+    /// Gives an override back that came to nothing.
+    pub fn return_override(&self, transaction: TransactionId) {
+        self.known().overridable.insert(transaction);
     }
 
     /// Ends everything that is open.
@@ -494,6 +524,7 @@ impl Known {
             self.ended.remove(&oldest);
             self.doubted.remove(&oldest);
             self.retried.remove(&oldest);
+            self.overridable.remove(&oldest);
         }
     }
 
@@ -520,6 +551,7 @@ mod tests {
             transaction: TransactionId::from_bytes([number; 16]),
             lane: lane.parse().expect("a name"),
             retry_of: retry_of.map(|number| TransactionId::from_bytes([number; 16])),
+            is_document_false: false,
         }
     }
 
@@ -596,6 +628,29 @@ mod tests {
     }
 
     #[test]
+    fn whom_the_gate_referred_is_let_in_once_and_never_after_a_false_document() {
+        let register = register();
+        let lane: LaneId = "gate-1".parse().expect("a name");
+        let id = |number: u8| TransactionId::from_bytes([number; 16]);
+        let takes = |number: u8| register.take_override(&lane, id(number)).expect("it is known");
+        let open = new(&register, &opening(1, "gate-1", None));
+        assert!(!takes(1), "it is open");
+        close(&register, &open, Outcome::Refer);
+        assert!(takes(1) && !takes(1));
+        register.return_override(id(1));
+        assert!(takes(1), "the audit did not hold it");
+        for (number, outcome) in [(2, Outcome::Admit), (3, Outcome::Retry)] {
+            let open = new(&register, &opening(number, "gate-1", None));
+            close(&register, &open, outcome);
+            assert!(!takes(number), "{outcome:?}");
+        }
+        let wish = Opening { is_document_false: true, ..opening(4, "gate-1", None) };
+        close(&register, &new(&register, &wish), Outcome::Refer);
+        assert!(!takes(4));
+        assert!(register.take_override(&lane, id(9)).is_err());
+    }
+
+    #[test]
     fn a_restart_does_not_offer_a_retry_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("transactions.jsonl");
@@ -645,7 +700,12 @@ mod tests {
         };
         let lane: LaneId = "gate-1".parse().expect("a name");
         for number in 1..=TRANSACTIONS_REMEMBERED + 1 {
-            let wish = Opening { transaction: id(number), lane: lane.clone(), retry_of: None };
+            let wish = Opening {
+                transaction: id(number),
+                lane: lane.clone(),
+                retry_of: None,
+                is_document_false: false,
+            };
             let open = new(&register, &wish);
             close(&register, &open, Outcome::Refer);
         }

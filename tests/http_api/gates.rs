@@ -282,6 +282,7 @@ fn whoever_does_not_wait_follows_reads_and_ends_it() {
     // FV-5, AI Act Art. 14(4): a person lets in whom the machine referred, and sees nothing for it.
     let let_in = server.post_json(&on_a_word, &body).ok(200);
     assert_eq!(let_in, json!({ "transactionId": id(1), "outcome": "admit" }));
+    server.post_json(&on_a_word, &body).problem(409, "TRANSACTION_NOT_REFERRED");
     // The lane is free again, and the next traveller leaves.
     assert_eq!(send_async(&server, 2, 1).status, 202);
     let left = server.exchange(&post(&path(2, "/left"), "application/json", b""));

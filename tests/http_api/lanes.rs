@@ -117,7 +117,7 @@ fn readiness_names_a_lane_without_frames_and_nothing_of_its_configuration() {
         let answer = server.get("/readyz");
         assert_eq!(answer.status, 200, "the other lanes are served");
         let told = String::from_utf8(answer.body).expect("text");
-        if told != "ready\n" {
+        if !told.starts_with("ready\n") {
             break told;
         }
     };

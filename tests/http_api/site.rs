@@ -14,7 +14,11 @@ use portcullis::{
     config::PersonKeys,
     http::Access,
     keys::{SigningKey, secret::Tokens},
-    profile::{Profile, civil::date_s},
+    profile::{
+        Profile,
+        civil::date_s,
+        text::{PlaceWord, RegionWord, StorageWord},
+    },
     random::SystemEntropy,
     types::{Hash256, Outcome, Role},
 };
@@ -252,6 +256,8 @@ fn fv_7_in_the_window_nobody_looks_or_changes() {
     refused(&tivoli.server.get(&tivoli.of(1, purpose)), "SEALED_WINDOW");
     let body = json!({ "gallery": "second", "purpose": "access-control" });
     refused(&tivoli.server.post_json("/v1/galleries", &body), "SEALED_WINDOW");
+    let body = json!({ "group": 7, "purpose": "access-control" });
+    refused(&tivoli.server.post_json(&format!("{TIVOLI}/erase"), &body), "SEALED_WINDOW");
     let erased = tivoli.server.delete(&tivoli.of(1, purpose)).ok(200);
     assert_eq!(erased["rows"], 1, "erasing stays open");
 }
@@ -391,6 +397,7 @@ fn stadium() -> Server {
         line("officer", "anna-2"),
         line("officer", "bo-1"),
         line("officer", "cem-1"),
+        line("gate", "lane"),
     ];
     let people = vec![
         person("desk", "badge-9", "2027-01-01"),
@@ -481,6 +488,13 @@ fn ai_14_5_ai_12_3_se_4_fv_11_two_different_trained_persons_confirm_a_hit() {
     let last = entries.iter().rev().find(|entry| entry.person.is_some()).expect("a vote");
     assert_eq!(last.used.as_ref().map(|used| used.verified_by.len()), Some(2));
     drop(entries);
+    // A gate, which is a machine, is told that a person decides, and not about whom.
+    let found = ask(&server, "lane", "POST", identify, &search).ok(200);
+    assert_eq!((&found["outcome"], &found["candidates"]), (&json!("refer"), &json!([])));
+    let of_gate = found["transaction"].as_str().expect("a name");
+    let of_gate = format!("/v1/hits/{of_gate}?purpose=watchlist");
+    refused(&ask(&server, "lane", "GET", &of_gate, &Value::Null), "ROLE_NOT_PERMITTED");
+    assert_eq!(ask(&server, "bo-1", "GET", &of_gate, &Value::Null).ok(200)["state"], "pending");
     // Nobody on the list: nothing waits.
     let search = json!({ "probe": image(&face(8)), "purpose": "watchlist" });
     let none = ask(&server, "anna-1", "POST", identify, &search).ok(200);
@@ -503,7 +517,16 @@ fn ed_1_a_list_under_the_operators_key_is_refused_in_the_european_union() {
         let body = json!({ "gallery": "kl-0893", "purpose": "boarding" });
         server.post_json("/v1/galleries", &body)
     };
-    held.profile.region = portcullis::profile::text::RegionWord::EuropeanUnion;
+    held.profile.region = RegionWord::EuropeanUnion;
+    refused(&create(held), "EDPB_11_2024_SCENARIO_3");
+    // The same under another name: a venue, or a key in memory that ends with the day.
+    let mut held = used_as("boarding-gallery");
+    held.profile.region = RegionWord::EuropeanUnion;
+    held.profile.place = PlaceWord::Venue;
+    refused(&create(held), "EDPB_11_2024_SCENARIO_3");
+    let mut held = used_as("boarding-gallery");
+    held.profile.region = RegionWord::EuropeanUnion;
+    held.profile.retention.storage = Some(StorageWord::MemoryKeyDaily);
     refused(&create(held), "EDPB_11_2024_SCENARIO_3");
     create(used_as("boarding-gallery")).ok(201);
 }

@@ -231,6 +231,9 @@ fn configuration(place: &Where, folder: &Path, lanes: &[String]) -> String {
         at("galleries"),
         at("keys"),
     );
+    if !lanes.is_empty() {
+        text.push_str("\n[site]\nevaluation_lanes = true\n");
+    }
     for lane in lanes {
         // Without a detector nobody is admitted at a lane: its answers would all be one.
         text.push_str(&format!(
