@@ -661,8 +661,7 @@ fn site_place(
     environment: &Environment,
     galleries: &GalleryPlace,
 ) -> Result<Option<SitePlace>, StartError> {
-    let named = config.site.profile.as_path();
-    if named.as_os_str().is_empty() {
+    if !config.site.is_chosen() {
         return Ok(None);
     }
     let of_state = |configured: &Path, name: &str| match configured.as_os_str().is_empty() {
@@ -679,7 +678,7 @@ fn site_place(
         }
     };
     Ok(Some(SitePlace {
-        profile: site::profile(named)?,
+        profile: site::profile(&config.site.profile)?,
         record: Some(of_state(&config.site.record, SITE_FILE)?),
         register: register.map_err(site::SiteError::from)?,
         people: config.person.clone(),

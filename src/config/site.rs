@@ -21,6 +21,14 @@ pub struct SiteChoice {
     pub webhook_ca: PathBuf,
 }
 
+impl SiteChoice {
+    /// Whether the appliance is used as a site, with its law and its register.
+    #[must_use]
+    pub fn is_chosen(&self) -> bool {
+        !self.profile.as_os_str().is_empty()
+    }
+}
+
 /// One `[[person]]`: whom a credential belongs to, and until when that person's training counts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
