@@ -252,6 +252,8 @@ pub enum Command {
         /// The search's name in the audit.
         hit: TransactionId,
     },
+    /// List the hits of a watchlist that wait for somebody's answer.
+    ListHits,
     /// Move a subject to another group.
     Regroup {
         /// Where.
@@ -351,7 +353,8 @@ impl Command {
             Self::TakeBack { how: TakenBack::Withdrawn, .. } => Action::WithdrawConsent,
             Self::TakeBack { how: TakenBack::Objected, .. } => Action::Object,
             Self::Verify { .. } => Action::Verify,
-            Self::Vote { .. } => Action::Confirm,
+            // Whoever may answer may see what waits for an answer, and nobody else.
+            Self::ListHits | Self::Vote { .. } => Action::Confirm,
         }
     }
 
@@ -384,6 +387,7 @@ impl Command {
             Self::Embed { .. }
             | Self::IssueToken { .. }
             | Self::Lane { .. }
+            | Self::ListHits
             | Self::PushFrame { .. }
             | Self::ReadHit { .. }
             | Self::Step(_)
@@ -574,6 +578,8 @@ pub enum Answer {
     Site(Box<SiteDescription>),
     /// How a hit stands.
     Hit(HitStanding),
+    /// The hits that wait for somebody's answer.
+    Hits(Vec<HitStanding>),
     /// A traveller was let in whom the machine referred.
     Overridden {
         /// The lane's transaction.

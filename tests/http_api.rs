@@ -31,6 +31,8 @@ mod galleries;
 mod gates;
 #[path = "http_api/harness.rs"]
 mod harness;
+#[path = "http_api/hits.rs"]
+mod hits;
 #[path = "http_api/holders.rs"]
 mod holders;
 #[path = "common/issuer.rs"]

@@ -100,6 +100,7 @@ impl Appliance {
                 self.issue_token(&errand, &image, (not_before_s, expiry_s))
             }
             Command::Lane { at, command } => self.at_lane(&errand, &at, command),
+            Command::ListHits => self.list_hits(&errand),
             Command::ListAffected { entered } => self.list_affected(&errand, &entered),
             Command::PushFrame { lane, frame, external_attack } => {
                 self.push_frame(&lane, frame, external_attack)

@@ -17,6 +17,7 @@ use crossbeam_utils::sync::Parker;
 use super::{
     Appliance,
     execute::{Errand, GRACE_MS},
+    hits::is_kept,
 };
 use crate::{
     audit::{AuditComparison, AuditEnd, AuditEntry},
@@ -131,7 +132,7 @@ impl Appliance {
         let owed = closing
             .chosen
             .as_deref()
-            .map(|reply| self.carry_out_owed(errand, (began_s, None), reply, admits));
+            .map(|reply| self.carry_out_owed(errand, (began_s, closing.input), reply, admits));
         if let Some(Err(reason)) = owed {
             closing = Closing::refer(closing.ended, reason.code);
         }
@@ -188,6 +189,7 @@ impl Appliance {
         let Ok(tap) = lane.tap(Arc::new(move || ringing.bell.frame())) else {
             return Closing::refer(Ended::Interrupted, "LANE_OCCUPIED");
         };
+        let tap = if is_kept(errand) { tap.hashing() } else { tap };
         let clock = self.world.clock.as_ref();
         let terms = Terms {
             opened_us: clock.monotonic_us(),

@@ -1,7 +1,7 @@
 //! What the site is, who consented to what, and what became of a hit.
 
 use crate::types::{
-    ClientId, Condition, GalleryId, Purpose, Region, Stage, SubjectId, TransactionId,
+    ClientId, Condition, GalleryId, LaneId, Purpose, Region, Stage, SubjectId, TransactionId,
 };
 pub use crate::{
     audit::Entered,
@@ -125,10 +125,12 @@ pub struct SubjectExport {
 /// How a hit stands, as far as anybody is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HitStanding {
-    /// The search's name in the audit.
+    /// Its name: of a lane's search the gate's own of the transaction, else the search's.
     pub hit: TransactionId,
     /// The entry of the list, by its opaque name; `None` where a restart ended the wait.
     pub subject: Option<SubjectId>,
+    /// The lane at which it was, where it was at one.
+    pub lane: Option<LaneId>,
     /// How.
     pub stand: Stand,
     /// Who verified it, once it is settled.

@@ -18,7 +18,7 @@ use crate::{
     pipeline::{Desk, Order, Pipeline, Presentation, Priority, Refused, Reply, Task},
     random::{Entropy, random_id},
     time::Clock,
-    types::{Asked, Obligations, TransactionId},
+    types::{Asked, Hash256, Obligations, TransactionId},
 };
 
 /// Takes a reply; called once.
@@ -88,6 +88,8 @@ pub struct Passage<'a> {
     asked: Asked,
     owed: Obligations,
     around: Surroundings<'a>,
+    /// Frames that were handed in, each with the hash of its picture; nothing where none is taken.
+    inputs: Vec<(TransactionId, Hash256)>,
 }
 
 impl<'a> Passage<'a> {
@@ -101,7 +103,8 @@ impl<'a> Passage<'a> {
         (asked, owed): (Asked, Obligations),
         around: Surroundings<'a>,
     ) -> Self {
-        Self { open, machine: Machine::new(terms), tap, against, asked, owed, around }
+        let (machine, inputs) = (Machine::new(terms), Vec::new());
+        Self { open, machine, tap, against, asked, owed, around, inputs }
     }
 
     /// One step, with whatever was rung.
@@ -117,7 +120,7 @@ impl<'a> Passage<'a> {
         }
         self.open.shows(self.machine.display());
         match step {
-            Step::Close(closing) => Turn::Ended(closing),
+            Step::Close(closing) => Turn::Ended(self.with_input(closing)),
             Step::Wait { until_us } if was_idle => Turn::Sleep { until_us },
             Step::Wait { .. } | Step::Judge => Turn::Again,
         }
@@ -135,14 +138,25 @@ impl<'a> Passage<'a> {
         }
     }
 
+    /// `closing` with the hash of the picture that it rests on.
+    fn with_input(&self, mut closing: Box<Closing>) -> Box<Closing> {
+        let chosen = closing.chosen.as_ref().map(|reply| reply.transaction);
+        let held = self.inputs.iter().find(|(frame, _)| Some(*frame) == chosen);
+        closing.input = held.map(|(_, input)| *input);
+        closing
+    }
+
     /// Hands the newest frame in; what happened instead where that is not possible.
     fn hand_in(&mut self) -> Result<(), Event> {
-        let Frame { captured, external_attack, .. } = self.tap.newest().ok_or(Event::NotTaken)?;
+        let frame = self.tap.newest().ok_or(Event::NotTaken)?;
+        let Frame { captured, external_attack, input, .. } = frame;
+        let transaction = TransactionId::from_bytes(random_id(self.around.entropy));
+        self.inputs.extend(input.map(|input| (transaction, input)));
         let lane = self.tap.lane();
         // A result that nobody was told to trust is not one.
         let external = external_attack.filter(|_| lane.terms().external_detector.is_some());
         let order = Order {
-            transaction: TransactionId::from_bytes(random_id(self.around.entropy)),
+            transaction,
             asked: self.asked.clone(),
             owed: self.owed,
             probe: captured,

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use portcullis::{
     audit::{FileAudit, Signer},
+    capture::runner::LanePlan,
     config::PersonKeys,
     http::Access,
     keys::{SigningKey, secret::Tokens},
@@ -356,6 +357,11 @@ pub(crate) fn person(client: &str, person: &str, until: &str) -> PersonKeys {
 
 /// A stadium's list, with a desk and three officers, one of them with two credentials.
 fn stadium() -> Server {
+    stadium_with(Vec::new())
+}
+
+/// The same with lanes, whose gate is `entrance`.
+pub(crate) fn stadium_with(lanes: Vec<LanePlan>) -> Server {
     let text = [
         line("administrator", "admin"),
         line("operator", "desk"),
@@ -363,6 +369,7 @@ fn stadium() -> Server {
         line("officer", "anna-2"),
         line("officer", "bo-1"),
         line("officer", "cem-1"),
+        line("gate", "entrance"),
     ];
     let people = vec![
         person("desk", "badge-9", "2027-01-01"),
@@ -376,6 +383,7 @@ fn stadium() -> Server {
         used_as: Some(UsedAs { people, ..used_as("watchlist") }),
         clock: Some(WallClock::at(at(12))),
         attack_score: Some(0.1),
+        lanes,
         ..Setup::default()
     });
     let step = json!({ "purpose": "watchlist" });
@@ -386,7 +394,7 @@ fn stadium() -> Server {
     server
 }
 
-fn entry(more: &Value) -> Value {
+pub(crate) fn entry(more: &Value) -> Value {
     let mut body = json!({
         "images": [image(&face(1))], "purpose": "watchlist", "subject": id(1),
         "expiry": at(24 * 30),

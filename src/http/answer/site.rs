@@ -280,10 +280,12 @@ impl AffectedAnswer {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HitAnswer {
-    /// The search's name in the audit.
+    /// Its name: of a lane's search the gate's own of the transaction, else the search's.
     pub hit: String,
     /// The entry of the list, by its opaque name; null where a restart ended the wait.
     pub subject: Option<String>,
+    /// The lane at which it was, where it was at one.
+    pub lane: Option<String>,
     /// `pending`, `confirmed`, `rejected` or `lapsed`.
     pub state: &'static str,
     /// Who verified it, once it is settled.
@@ -295,6 +297,7 @@ impl From<&HitStanding> for HitAnswer {
         Self {
             hit: held.hit.to_string(),
             subject: held.subject.map(|subject| subject.to_string()),
+            lane: held.lane.as_ref().map(ToString::to_string),
             state: match held.stand {
                 Stand::Pending => "pending",
                 Stand::Confirmed => "confirmed",
@@ -303,6 +306,21 @@ impl From<&HitStanding> for HitAnswer {
             },
             verified_by: held.verified_by.iter().map(ToString::to_string).collect(),
         }
+    }
+}
+
+/// The hits that wait for somebody's answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct HitsAnswer {
+    /// Each, in the order of their names.
+    pub hits: Vec<HitAnswer>,
+}
+
+impl HitsAnswer {
+    /// The document of a list.
+    #[must_use]
+    pub fn new(held: &[HitStanding]) -> Self {
+        Self { hits: held.iter().map(HitAnswer::from).collect() }
     }
 }
 
