@@ -614,7 +614,7 @@ impl Appliance {
                 Due::Close { closed_s } => is_done &= self.close_day(closed_s),
                 Due::Expire => self.expire(),
                 Due::PruneAudit { before_s } => {
-                    if let Err(error) = self.audit.prune(before_s) {
+                    if let Err(error) = self.audit.prune(before_s, now_s) {
                         tracing::error!(%error, "audit: what is old enough stays");
                     }
                 }

@@ -91,8 +91,8 @@ impl AuditSink for Watched {
         self.sink.entered(meant)
     }
 
-    fn prune(&self, before_s: i64) -> Result<(), AuditError> {
-        self.sink.prune(before_s)
+    fn prune(&self, before_s: i64, now_s: i64) -> Result<(), AuditError> {
+        self.sink.prune(before_s, now_s)
     }
 }
 

@@ -192,12 +192,12 @@ pub trait AuditSink: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Lets go of whole files whose newest entry is older than `before_s`.
+    /// Lets go of whole files whose newest entry is older than `before_s`, and says so at `now_s`.
     ///
     /// # Errors
     /// [`AuditError`].
-    fn prune(&self, before_s: i64) -> Result<(), AuditError> {
-        let _nothing_old = before_s;
+    fn prune(&self, before_s: i64, now_s: i64) -> Result<(), AuditError> {
+        let _nothing_old = (before_s, now_s);
         Ok(())
     }
 }
