@@ -23,8 +23,8 @@ pub use keeping::{
 pub use refusal::Refusal;
 pub use service::{Readiness, Service, Stranger, Version};
 pub use site::{
-    AgeClass, Consent, DatedDuty, Entered, Given, Ground, HitStanding, Papers, Record, RelationClass,
-    SiteDescription, SiteStep, Stand, SubjectExport, TakenBack, Vote, VoteRefused,
+    AgeClass, AuditEvent, Consent, DatedDuty, Entered, Given, Ground, HitStanding, Papers, Record,
+    RelationClass, SiteDescription, SiteStep, Stand, SubjectExport, TakenBack, Vote, VoteRefused,
 };
 pub use transact::{
     Against, AtLane, Display, DisplayText, Ended, LaneCommand, Listener, RegisterError, Standing,
@@ -395,6 +395,26 @@ impl Command {
         }
     }
 
+    /// Whose references are compared with, where they are one enrolled person's. Holders' records
+    /// are not told: nobody follows a traveller by one.
+    #[must_use]
+    pub fn subject(&self) -> Option<SubjectId> {
+        let references = match self {
+            Self::Verify { references, .. }
+            | Self::Lane {
+                command: LaneCommand::Open { against: Against::References(references), .. },
+                ..
+            } => references,
+            _ => return None,
+        };
+        let mut enrolled = references.iter().filter_map(|held| match held {
+            ReferenceSource::Subject { subject, .. } => Some(*subject),
+            _ => None,
+        });
+        let first = enrolled.next()?;
+        enrolled.all(|subject| subject == first).then_some(first)
+    }
+
     /// At which lane, where there is one.
     #[must_use]
     pub fn at_lane(&self) -> Option<&AtLane> {
@@ -442,6 +462,7 @@ impl Request {
             purpose: self.purpose,
             gallery: self.command.gallery().cloned(),
             at_lane: self.command.at_lane().cloned(),
+            subject: self.command.subject(),
         }
     }
 }

@@ -57,6 +57,8 @@ mod profiles;
 mod real;
 #[path = "http_api/restart.rs"]
 mod restart;
+#[path = "http_api/rights.rs"]
+mod rights;
 #[path = "scene/mod.rs"]
 mod scene;
 #[path = "http_api/sequences.rs"]

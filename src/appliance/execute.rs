@@ -212,7 +212,7 @@ impl Appliance {
             action: errand.asked.action,
             purpose: Some(errand.asked.purpose),
             gallery: errand.asked.gallery.clone(),
-            subject,
+            subject: subject.or(errand.asked.subject),
             selection: None,
             outcome: None,
             reasons,

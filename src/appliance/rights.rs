@@ -168,6 +168,7 @@ impl Appliance {
             let unknown = GalleryError::UnknownSubject { subject };
             return Err(Refusal::of_gallery(gallery, unknown));
         }
+        let events = self.audit.about(gallery, subject).map_err(|_| Refusal::Audit)?;
         self.record(errand, Some(subject), vec!["EXPORTED"])?;
         Ok(Answer::Export(Box::new(SubjectExport {
             transaction: errand.transaction,
@@ -176,6 +177,8 @@ impl Appliance {
             records,
             consent,
             ground,
+            source: site.profile.retention.provenance.into(),
+            events,
             site: site.describe(self.world.clock.civil_s()),
         })))
     }

@@ -10,9 +10,9 @@ use std::{
 };
 
 use crate::{
-    audit::{AuditEntry, AuditError, AuditSink, Entered},
+    audit::{AuditEntry, AuditError, AuditEvent, AuditSink, Entered},
     limits::AUDIT_OWED_MAX,
-    types::SubjectId,
+    types::{GalleryId, SubjectId},
 };
 
 /// Writes through to another sink.
@@ -89,6 +89,14 @@ impl AuditSink for Watched {
 
     fn entered(&self, meant: &Entered) -> Result<Vec<SubjectId>, AuditError> {
         self.sink.entered(meant)
+    }
+
+    fn about(
+        &self,
+        gallery: &GalleryId,
+        subject: SubjectId,
+    ) -> Result<Vec<AuditEvent>, AuditError> {
+        self.sink.about(gallery, subject)
     }
 
     fn prune(&self, before_s: i64, now_s: i64) -> Result<(), AuditError> {

@@ -36,7 +36,7 @@ use std::{
 };
 
 use super::{
-    AuditEntry, AuditError, AuditSink, Entered,
+    AuditEntry, AuditError, AuditEvent, AuditSink, Entered,
     checkpoint::{Checkpoint, Signer, VerifierKey},
     line::Line,
     segment::{
@@ -45,7 +45,10 @@ use super::{
     },
     tree::hex,
 };
-use crate::{audit::checkpoint::CHECKPOINT_BYTES_MAX, types::SubjectId};
+use crate::{
+    audit::checkpoint::CHECKPOINT_BYTES_MAX,
+    types::{GalleryId, SubjectId},
+};
 
 /// Room for a verification with every reference; longer entries grow the buffer once.
 const LINE_BYTES: usize = 2048;
@@ -188,6 +191,15 @@ impl FileAudit {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Shows every line, oldest first. The lock is not held: what was written before is complete,
+    /// and a change of files leaves every old one where it is found.
+    fn read(&self, mut see: impl FnMut(&[u8])) -> io::Result<()> {
+        for path in old_files(&self.path)?.iter().chain([&self.path]) {
+            fs::read(path)?.split(|&byte| byte == b'\n').for_each(&mut see);
+        }
+        Ok(())
+    }
+
     fn refuse(&self, error: &io::Error) -> AuditError {
         AuditError { place: self.path.display().to_string(), why: error.to_string() }
     }
@@ -307,18 +319,21 @@ impl AuditSink for FileAudit {
     }
 
     fn entered(&self, meant: &Entered) -> Result<Vec<SubjectId>, AuditError> {
-        // The lock is not held: what was written before is complete, and a change of files leaves
-        // every old one where it is found.
-        let read = || -> io::Result<Vec<SubjectId>> {
-            let mut found = BTreeSet::new();
-            for path in old_files(&self.path)?.iter().chain([&self.path]) {
-                for line in fs::read(path)?.split(|&byte| byte == b'\n') {
-                    found.extend(super::line::entered(line, meant));
-                }
-            }
-            Ok(found.into_iter().collect())
-        };
-        read().map_err(|error| self.refuse(&error))
+        let mut found = BTreeSet::new();
+        let read = self.read(|line| found.extend(super::line::entered(line, meant)));
+        read.map_err(|error| self.refuse(&error))?;
+        Ok(found.into_iter().collect())
+    }
+
+    fn about(
+        &self,
+        gallery: &GalleryId,
+        subject: SubjectId,
+    ) -> Result<Vec<AuditEvent>, AuditError> {
+        let mut found = Vec::new();
+        let read = self.read(|line| found.extend(super::line::about(line, gallery, subject)));
+        read.map_err(|error| self.refuse(&error))?;
+        Ok(found)
     }
 
     fn prune(&self, before_s: i64, now_s: i64) -> Result<(), AuditError> {

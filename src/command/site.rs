@@ -1,10 +1,11 @@
 //! What the site is, who consented to what, and what became of a hit.
 
 use crate::types::{
-    ClientId, Condition, GalleryId, LaneId, Purpose, Region, Stage, SubjectId, TransactionId,
+    ClientId, Condition, GalleryId, LaneId, Provenance, Purpose, Region, Stage, SubjectId,
+    TransactionId,
 };
 pub use crate::{
-    audit::Entered,
+    audit::{AuditEvent, Entered},
     duty::confirmation::{Stand, Vote, VoteRefused},
     gallery::Record,
     register::{AgeClass, Consent, Given, RelationClass, TakenBack},
@@ -118,6 +119,10 @@ pub struct SubjectExport {
     pub consent: Option<Consent>,
     /// Why the person is on a list.
     pub ground: Option<Ground>,
+    /// Where the references come from.
+    pub source: Provenance,
+    /// What the audit knows to have happened with the person, for as long as that is kept.
+    pub events: Vec<AuditEvent>,
     /// Controller, purposes, recipients, retention, rights' addresses.
     pub site: SiteDescription,
 }

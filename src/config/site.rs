@@ -27,6 +27,17 @@ impl SiteChoice {
     pub fn is_chosen(&self) -> bool {
         !self.profile.as_os_str().is_empty()
     }
+
+    /// Whether everybody who calls a site has a name.
+    pub(super) fn check(&self, has_tokens: bool) -> Result<(), ConfigError> {
+        if has_tokens || !self.is_chosen() {
+            return Ok(());
+        }
+        let why = "needs server.tokens, also on loopback: without them every program of this \
+                   machine is operator, gate and administrator in one, and the audit names nobody";
+        let (key, value) = ("site.profile", self.profile.display().to_string());
+        Err(ConfigError::Value { key, value, why: why.to_owned() })
+    }
 }
 
 /// One `[[person]]`: whom a credential belongs to, and until when that person's training counts.

@@ -152,7 +152,7 @@ fn site() -> SiteFacts {
 fn asked(role: Role, action: Action, purpose: Purpose) -> Asked {
     let caller = Caller { role, client: "desk-1".parse().expect("a name") };
     let gallery = Some("kl-0893".parse().expect("a name"));
-    Asked { caller, action, purpose, gallery, at_lane: None }
+    Asked { caller, action, purpose, gallery, at_lane: None, subject: None }
 }
 
 /// Everything that a request may be about, in each of its words.

@@ -4,9 +4,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    command::{Consent, DatedDuty, HitStanding, Record, SiteDescription, Stand, SubjectExport},
+    command::{
+        AgeClass, AuditEvent, Consent, DatedDuty, HitStanding, Record, RelationClass,
+        SiteDescription, Stand, SubjectExport,
+    },
     http::request::PurposeName,
-    types::{Condition, Region, Stage, SubjectId, TransactionId},
+    types::{Condition, Provenance, Region, Stage, SubjectId, TransactionId},
 };
 
 /// What the site is: who answers for it, on which basis, for how long, and which other ways there
@@ -194,6 +197,20 @@ pub struct ConsentHeldAnswer {
     pub channel: String,
     /// What for.
     pub purposes: Vec<String>,
+    /// The person did something: signed, pressed, said.
+    pub affirmative: bool,
+    /// Another way with the same rights was offered.
+    pub alternative_offered: bool,
+    /// It came together with other consents.
+    pub bundled: bool,
+    /// A service depended on it.
+    pub conditional: bool,
+    /// It was a general authorisation.
+    pub blanket: bool,
+    /// `unknown`, `adult` or `minor`.
+    pub age: &'static str,
+    /// Dependence on the controller: `independent`, `employee` or `authority`.
+    pub relation: &'static str,
     /// Reference of the guardian's consent.
     pub guardian: Option<String>,
     /// When it was withdrawn.
@@ -214,11 +231,46 @@ impl From<&Consent> for ConsentHeldAnswer {
             language: given.language.clone(),
             channel: given.channel.clone(),
             purposes: given.purposes.clone(),
+            affirmative: given.affirmative,
+            alternative_offered: given.alternative_offered,
+            bundled: given.bundled,
+            conditional: given.conditional,
+            blanket: given.blanket,
+            age: match given.age {
+                AgeClass::Unknown => "unknown",
+                AgeClass::Adult => "adult",
+                AgeClass::Minor => "minor",
+            },
+            relation: match given.relation {
+                RelationClass::Independent => "independent",
+                RelationClass::Employee => "employee",
+                RelationClass::Authority => "authority",
+            },
             guardian: given.guardian.clone(),
             withdrawn: held.withdrawn_s,
             objected: held.objected_s,
             expiry: given.expiry_s,
         }
+    }
+}
+
+/// Something that happened with a person.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EventAnswer {
+    /// When, in seconds UTC.
+    pub at: i64,
+    /// What was done, such as `verify`.
+    pub action: String,
+    /// What was decided, where anything was.
+    pub outcome: Option<String>,
+    /// At which lane, where it was at one.
+    pub lane: Option<String>,
+}
+
+impl From<&AuditEvent> for EventAnswer {
+    fn from(held: &AuditEvent) -> Self {
+        let AuditEvent { at_s, action, outcome, lane } = held.clone();
+        Self { at: at_s, action, outcome, lane }
     }
 }
 
@@ -239,6 +291,10 @@ pub struct ExportAnswer {
     pub consent: Option<ConsentHeldAnswer>,
     /// The decision that put the person on a list, and who took it.
     pub ground: Option<[String; 2]>,
+    /// Where the references come from: `enrolled-here`, `authority`, `scraped` or `unknown`.
+    pub source: &'static str,
+    /// What the audit knows to have happened with the person, entries included, oldest first.
+    pub events: Vec<EventAnswer>,
     /// Controller, purpose, basis, recipients, retention.
     pub site: SiteAnswer,
 }
@@ -253,6 +309,13 @@ impl From<&SubjectExport> for ExportAnswer {
             references: held.records.iter().map(RecordAnswer::from).collect(),
             consent: held.consent.as_ref().map(ConsentHeldAnswer::from),
             ground: ground.map(|held| [held.reason.clone(), held.authority.clone()]),
+            source: match held.source {
+                Provenance::EnrolledHere => "enrolled-here",
+                Provenance::Authority => "authority",
+                Provenance::Scraped => "scraped",
+                Provenance::Unknown => "unknown",
+            },
+            events: held.events.iter().map(EventAnswer::from).collect(),
             site: SiteAnswer::from(&held.site),
         }
     }
