@@ -13,7 +13,8 @@ use crate::{
         record::{RecordId, RecordRefused},
         token,
     },
-    types::{GalleryId, SubjectId, Template},
+    policy::PASSPORT_EXPIRY_MISSING,
+    types::{GalleryId, Obligation, SubjectId, Template},
 };
 
 impl Appliance {
@@ -33,7 +34,7 @@ impl Appliance {
         image: &EncodedImage,
         (terms, papers): (Enrolment, Papers),
     ) -> Result<Answer, Refusal> {
-        let terms = self.within_site(errand, terms);
+        let terms = self.within_passport(errand, self.within_site(errand, terms), &papers)?;
         let records = self.galleries.by_holders(name)?;
         let (template, face) = self.template(errand, image, Part::Image(0))?;
         // The file makes the id: one entry before it names the act, one after it the record.
@@ -54,6 +55,24 @@ impl Appliance {
         let secret = HolderSecret(secret);
         self.galleries.count(&self.world.meter);
         Ok(Answer::HolderEnrolled { transaction: errand.transaction, subject, secret, face })
+    }
+
+    /// The times of a holder's record, which ends with the passport at the latest. Whose passport
+    /// ends when is not known to anybody but whoever enrols, so that a site is told or refuses.
+    fn within_passport(
+        &self,
+        errand: &Errand,
+        terms: Enrolment,
+        papers: &Papers,
+    ) -> Result<Enrolment, Refusal> {
+        let is_owed = self.site.is_some() && errand.owed.contains(&Obligation::ExpireWithHolder);
+        match papers.passport_expiry_s {
+            Some(ends_s) => Ok(Enrolment { expiry_s: terms.expiry_s.min(ends_s), ..terms }),
+            None if is_owed => {
+                Err(Self::forbidden(&self.standing(), None, &[PASSPORT_EXPIRY_MISSING]))
+            }
+            None => Ok(terms),
+        }
     }
 
     /// The template of a holder's record, for the one verification that asks.

@@ -18,6 +18,8 @@ pub struct Papers {
     pub consent: Option<Given>,
     /// Why the person is put on a list.
     pub ground: Option<Ground>,
+    /// First second (UTC) at which the traveller's passport does not count any more.
+    pub passport_expiry_s: Option<i64>,
 }
 
 /// Why somebody is on a list, and who says so (EDPB Guidelines 05/2022).

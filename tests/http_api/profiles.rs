@@ -127,7 +127,8 @@ fn ed_2_ed_3_ed_7_egate_holder_key_opens_with_the_travellers_key_until_it_ends()
     server.post_json("/v1/galleries", &list).ok(201);
     // A passport's expiry, two years from now: longer than anybody is kept.
     let mut body = json!({
-        "image": image(&face(1))["image"], "purpose": "boarding", "expiry": at(24 * 730),
+        "image": image(&face(1))["image"], "purpose": "boarding",
+        "passportExpiry": at(24 * 730),
     });
     let path = "/v1/galleries/carried/holders";
     refused(&server.post_json(path, &body), "CONSENT_NOT_RECORDED");
@@ -146,6 +147,31 @@ fn ed_2_ed_3_ed_7_egate_holder_key_opens_with_the_travellers_key_until_it_ends()
     assert_eq!(outcome(&passes(1, &kept["secret"])), "admit");
     clock.set(at(12) + 8784 * HOUR_S);
     assert_ne!(passes(1, &kept["secret"]).status, 200, "nobody is kept for longer");
+}
+
+#[test]
+fn ed_7_a_holders_record_ends_with_the_passport() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = WallClock::at(at(12));
+    let server = on_disk(folder.path(), "egate-holder-key", &clock);
+    put_into_use(&server, "boarding");
+    let list = json!({ "gallery": "carried", "purpose": "boarding", "keys": "holders" });
+    server.post_json("/v1/galleries", &list).ok(201);
+    let mut body = json!({
+        "image": image(&face(1))["image"], "purpose": "boarding", "consent": consent(),
+        "expiry": at(24 * 90),
+    });
+    let path = "/v1/galleries/carried/holders";
+    refused(&server.post_json(path, &body), "PASSPORT_EXPIRY_MISSING");
+    body["passportExpiry"] = json!(at(24 * 30));
+    let kept = server.post_json(path, &body).ok(201);
+    let reference =
+        json!({ "gallery": "carried", "subject": kept["subject"], "secret": kept["secret"] });
+    let passes = || verify(&server, "boarding", 1, std::slice::from_ref(&reference));
+    clock.set(at(24 * 30) - 1);
+    assert_eq!(outcome(&passes()), "admit");
+    clock.set(at(24 * 30));
+    assert_ne!(passes().status, 200, "the passport has expired");
 }
 
 #[test]
