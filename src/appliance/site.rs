@@ -5,6 +5,7 @@
 //! measurement. With one, every request is asked about under the facts of this moment, and the
 //! day's closing is honoured before the first request after it.
 
+mod bounds;
 mod record;
 
 use std::{
@@ -41,7 +42,7 @@ use crate::{
     register::{Register, RegisterError},
     types::{
         Action, Attack, Caller, CallerFact, Circumstances, ConsentFact, GalleryFact, GalleryId,
-        PersonFact, Reason, Role, Score, Selection, SiteFacts, Storage, SubjectId, TemplateKind,
+        PersonFact, Role, Score, Selection, SiteFacts, Storage, SubjectId, TemplateKind,
         TransactionId,
     },
     webhook::{Receiver, ReceiverError, Sender, Surroundings},
@@ -56,11 +57,6 @@ const HOUR_S: i64 = 3600;
 /// MPS, Measures on facial recognition, 2025).
 const FILING_ZONE: &str = "Asia/Shanghai";
 const FILING_WORKING_DAYS: u32 = 30;
-
-const OTHER_PURPOSE: Reason = Reason {
-    code: "PURPOSE_NOT_PERMITTED",
-    text: "The site was assessed for another purpose; nothing else is done here.",
-};
 
 /// Why the site is not at hand. The operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -421,14 +417,6 @@ impl Appliance {
             }
         }
         self.standing()
-    }
-
-    /// Whether the site is there for what the request names.
-    pub(super) fn is_for(&self, request: &Request) -> Result<(), Reason> {
-        match &self.site {
-            Some(site) if site.profile.purpose() != request.purpose => Err(OTHER_PURPOSE),
-            Some(_) | None => Ok(()),
-        }
     }
 
     /// What the law asks about a request, but for its caller.

@@ -42,12 +42,19 @@ pub const PASSPORT_EXPIRY_MISSING: Reason = Reason {
     text: "The record ends with the passport; say when that expires.",
 };
 
+/// The site was assessed for matching at other lanes.
+pub const ZONE_NOT_FOR_MATCHING: Reason = Reason {
+    code: "ZONE_NOT_FOR_MATCHING",
+    text: "The site was assessed for matching at other lanes; nobody is matched at this one.",
+};
+
 /// Refusals that no rule of the texts makes, with the article that asks for each.
-const UNWRITTEN: [(Reason, &str); 4] = [
+const UNWRITTEN: [(Reason, &str); 5] = [
     (NOT_PERMITTED, "Art. 29, 32(4)"),
     (POLICY_FAILED, "Art. 5(1)(f), 22(1)"),
     (guard::gallery::NOT_NAMED, "Art. 5(1)(b)"),
     (PASSPORT_EXPIRY_MISSING, "Art. 5(1)(e)"),
+    (ZONE_NOT_FOR_MATCHING, "Art. 5(1)(b), 25(2)"),
 ];
 const UNWRITTEN_SOURCE: &str = "Regulation (EU) 2016/679";
 

@@ -299,8 +299,13 @@ fn a_rule_that_errs_refuses() {
 }
 
 /// Codes that no text gives.
-const UNWRITTEN: [&str; 4] =
-    ["ROLE_NOT_PERMITTED", "POLICY_FAILED", "GALLERY_NOT_NAMED", "PASSPORT_EXPIRY_MISSING"];
+const UNWRITTEN: [&str; 5] = [
+    "ROLE_NOT_PERMITTED",
+    "POLICY_FAILED",
+    "GALLERY_NOT_NAMED",
+    "PASSPORT_EXPIRY_MISSING",
+    "ZONE_NOT_FOR_MATCHING",
+];
 
 #[test]
 fn what_no_text_says_has_its_sentence_and_its_article_all_the_same() {

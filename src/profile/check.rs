@@ -3,7 +3,7 @@
 use super::{
     Address, AddressError, Profile, Step,
     civil::{Hours, HoursError, date_s},
-    text::{BasisWord, ConditionWord, StorageWord},
+    text::{BasisWord, Capture, ConditionWord, StorageWord},
 };
 use crate::limits::{AUDIT_DAYS_MIN, SITE_ZONES_MAX};
 
@@ -111,7 +111,22 @@ impl Profile {
                  consent exclude each other",
             ));
         }
-        self.unsendable()
+        if self.residence.as_ref().is_some_and(|home| !home.card_and_face) {
+            return Some(Fault::Contradiction(
+                "residence.card_and_face = false: a resident is compared with the one reference \
+                 that the card selects, and never searched for",
+            ));
+        }
+        self.crossed_zone().or_else(|| self.unsendable())
+    }
+
+    /// A lane that would enrol and match.
+    fn crossed_zone(&self) -> Option<Fault> {
+        let Capture { enrol_zones, match_zones, .. } = &self.capture;
+        enrol_zones.iter().any(|zone| match_zones.contains(zone)).then_some(Fault::Contradiction(
+            "a zone stands in capture.enrol_zones and in capture.match_zones: a lane that enrols \
+             does not match",
+        ))
     }
 
     /// Why its events could not be sent, or not without being read on the way.
@@ -170,6 +185,7 @@ impl Profile {
         if let Some(list) = &self.watchlist {
             keys.push(("watchlist.statute", &list.statute, "what orders the list"));
             keys.push(("watchlist.authority", &list.authority, "who answers for it"));
+            keys.push(("watchlist.scope", &list.scope, "where and when it may be used"));
         }
         if let Some(home) = &self.residence {
             let contract = "the clause of the property contract, or the consultation's record";
@@ -206,6 +222,12 @@ impl Profile {
         }
         if self.alternatives.routes.is_empty() {
             found.extend(number("alternatives.routes", 0, "at least one way in without a face"));
+        }
+        if !self.alternatives.same_rights {
+            found.push(Fault::Contradiction(
+                "alternatives.same_rights = false: whoever does without a face has the same doors \
+                 at the same hours",
+            ));
         }
         for step in [Step::Capture, Step::Template, Step::Match] {
             if !self.legal.steps.contains(&step) {
@@ -283,6 +305,19 @@ mod tests {
         let mut profile = complete("residence");
         profile.capture.unattended = true;
         fails(&profile, "a consent cannot be had");
+    }
+
+    #[test]
+    fn cn_7_ra_1_whoever_does_without_a_face_has_the_same_rights_and_nobody_is_searched_for() {
+        let mut profile = complete("residence");
+        profile.alternatives.same_rights = false;
+        fails(&profile, "alternatives.same_rights");
+        let mut profile = complete("residence");
+        profile.residence.as_mut().expect("a residence").card_and_face = false;
+        fails(&profile, "residence.card_and_face");
+        let mut profile = complete("reentry-daily");
+        profile.capture.match_zones.push("exit-1".to_owned());
+        fails(&profile, "a zone stands in");
     }
 
     #[test]
