@@ -67,5 +67,7 @@ mod sequences;
 mod site;
 #[path = "http_api/steady.rs"]
 mod steady;
+#[path = "http_api/struck.rs"]
+mod struck;
 #[path = "http_api/telemetry.rs"]
 mod telemetry;

@@ -40,7 +40,7 @@ pub fn rows() -> Result<BTreeMap<String, Row>, toml::de::Error> {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Carried {
-    /// What; empty where nothing does yet.
+    /// What.
     #[serde(default)]
     pub by: String,
     /// Tests of that, as `file` or `file::function`.
@@ -154,11 +154,11 @@ fn carried(page: &mut String, duties: &BTreeMap<String, Carried>) {
     line!(page, "\n## Duties\n");
     line!(
         page,
-        "What carries each duty out. Where nothing does yet, whoever runs a site that owes it has \
-         to.\n\n| duty | carried out by | tests |\n|--|--|--|"
+        "What carries each duty out, and the tests that see it. `tests/http_api/struck.rs` strikes \
+         out, one after the other, the duties that a running appliance asks about, and sees the \
+         test that is named for each fail.\n\n| duty | carried out by | tests |\n|--|--|--|"
     );
     for (duty, Carried { by, tests }) in duties {
-        let by = if by.is_empty() { "**nothing yet**" } else { by };
         let tests: Vec<String> = tests.iter().map(|test| format!("`{test}`")).collect();
         line!(page, "| {duty} | {by} | {} |", tests.join(", "));
     }

@@ -3,7 +3,10 @@
 use std::{fs, path::Path, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use portcullis::policy::{AttackRule, DocumentRule};
+use portcullis::{
+    policy::{AttackRule, DocumentRule},
+    profile::Exemption,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -203,6 +206,33 @@ fn ed_7_boarding_gallery_ends_at_take_off_and_after_two_days() {
     assert_eq!([1, 3].map(boards), ["refer", "admit"]);
     clock.set(at(12 + 48));
     assert_eq!(boards(3), "refer");
+}
+
+#[test]
+fn cn_4_the_use_of_an_exemption_is_in_the_audit() {
+    let mut held = used_as("residence");
+    held.profile.exemption = Some(Exemption {
+        ground: "emergency".to_owned(),
+        authority: "the city".to_owned(),
+        starts: "2026-06-15".to_owned(),
+        ends: "2026-07-15".to_owned(),
+    });
+    let server = Server::start(Setup {
+        access: everybody(),
+        used_as: Some(held),
+        clock: Some(WallClock::at(at(12))),
+        ..Setup::default()
+    });
+    put_into_use(&server, ACCESS);
+    let body = json!({ "gallery": "homes", "purpose": ACCESS });
+    server.post_json("/v1/galleries", &body).ok(201);
+    let enrol = json!({
+        "images": [image(&face(1))], "purpose": ACCESS, "subject": id(1), "consent": consent(),
+    });
+    server.post_json("/v1/galleries/homes/subjects", &enrol).ok(201);
+    let ledger = server.audit.as_ref().expect("the scene's audit");
+    let entries = ledger.entries.lock().expect("no panic");
+    assert!(entries.iter().any(|entry| entry.reasons.contains(&"EXEMPTION_USED")));
 }
 
 #[test]
