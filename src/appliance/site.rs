@@ -291,6 +291,7 @@ impl Site {
             kept_hours: held.retention.kept_hours,
             minor_kept_hours: held.retention.minor_kept_hours,
             audit_days: held.retention.audit_days,
+            fnir_ppm: held.retention.fnir_ppm_measured,
             languages: held.notices.languages.clone(),
             handout: held.notices.handout.clone(),
             alternatives: held.alternatives.routes.clone(),
@@ -330,7 +331,7 @@ impl Site {
         match self.register.consent(gallery, subject) {
             Ok(None) => ConsentLooked::default(),
             Ok(Some(held)) => ConsentLooked {
-                fact: Some(held.fact(now_s)),
+                fact: Some(self.judged(held.fact(now_s), &held.given)),
                 person: Some((held.given.age.into(), held.given.relation.into())),
             },
             Err(error) => {
@@ -491,12 +492,12 @@ impl Appliance {
     fn consent_of(&self, site: &Site, command: &Command, now_s: i64) -> ConsentLooked {
         if let Command::GiveConsent { given, .. } = command {
             let person = Some((given.age.into(), given.relation.into()));
-            return ConsentLooked { fact: Some(given.fact(now_s)), person };
+            return ConsentLooked { fact: Some(site.judged(given.fact(now_s), given)), person };
         }
         if let Some((subject, papers)) = papers_of(command) {
             if let Some(given) = papers.and_then(|papers| papers.consent.as_ref()) {
                 let person = Some((given.age.into(), given.relation.into()));
-                return ConsentLooked { fact: Some(given.fact(now_s)), person };
+                return ConsentLooked { fact: Some(site.judged(given.fact(now_s), given)), person };
             }
             return match (command.gallery(), subject) {
                 (Some(gallery), Some(subject)) => site.consent_fact(gallery, subject, now_s),

@@ -75,6 +75,8 @@ pub struct SiteDescription {
     pub minor_kept_hours: Option<u32>,
     /// How long the audit is kept, in days.
     pub audit_days: u32,
+    /// FNIR measured at the gallery's size, per million, where anybody is searched for.
+    pub fnir_ppm: Option<u32>,
     /// Languages of the notices.
     pub languages: Vec<String>,
     /// The text to hand out.

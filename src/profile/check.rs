@@ -5,7 +5,10 @@ use super::{
     civil::{Hours, HoursError, date_s},
     text::{BasisWord, Capture, ConditionWord, StorageWord},
 };
-use crate::limits::{AUDIT_DAYS_MIN, SITE_ZONES_MAX};
+use crate::{
+    limits::{AUDIT_DAYS_MIN, SITE_ZONES_MAX},
+    types::Hash256,
+};
 
 /// Hours of the longest day: one on which summer time ends.
 const DAY_HOURS_MAX: u32 = 25;
@@ -103,9 +106,7 @@ impl Profile {
             let held = u32::try_from(zones).unwrap_or(u32::MAX);
             return number("capture.zones", held, format!("at most {SITE_ZONES_MAX}"));
         }
-        let consents = self.legal.basis == BasisWord::Consent
-            || self.legal.condition == ConditionWord::ExplicitConsent;
-        if consents && self.capture.unattended {
+        if self.asks_consent() && self.capture.unattended {
             return Some(Fault::Contradiction(
                 "a consent cannot be had where nobody stands: capture.unattended and a basis of \
                  consent exclude each other",
@@ -118,6 +119,29 @@ impl Profile {
             ));
         }
         self.crossed_zone().or_else(|| self.unsendable())
+    }
+
+    fn asks_consent(&self) -> bool {
+        self.legal.basis == BasisWord::Consent
+            || self.legal.condition == ConditionWord::ExplicitConsent
+    }
+
+    /// What is wrong with the texts that a consent is given under.
+    fn unnamed_texts(&self) -> Option<Fault> {
+        let (key, texts) = ("legal.consent_texts", &self.legal.consent_texts);
+        if self.asks_consent() && texts.is_empty() {
+            return number(key, 0, "the hash of each text that a consent is given under");
+        }
+        let is_hash = |text: &String| text.parse::<Hash256>().is_ok();
+        (!texts.iter().all(is_hash)).then_some(Fault::Empty { key, what: "each is a SHA-256" })
+    }
+
+    /// Whether a consent in `language`, under the text of that hash, is one that the site asks for.
+    #[must_use]
+    pub fn shows(&self, language: &str, text_hash: &str) -> bool {
+        let is_told = self.notices.languages.iter().any(|told| told == language);
+        let mut texts = self.legal.consent_texts.iter();
+        is_told && texts.any(|text| text.eq_ignore_ascii_case(text_hash))
     }
 
     /// A lane that would enrol and match.
@@ -223,6 +247,7 @@ impl Profile {
         if self.alternatives.routes.is_empty() {
             found.extend(number("alternatives.routes", 0, "at least one way in without a face"));
         }
+        found.extend(self.unnamed_texts());
         if !self.alternatives.same_rights {
             found.push(Fault::Contradiction(
                 "alternatives.same_rights = false: whoever does without a face has the same doors \
@@ -318,6 +343,19 @@ mod tests {
         let mut profile = complete("reentry-daily");
         profile.capture.match_zones.push("exit-1".to_owned());
         fails(&profile, "a zone stands in");
+    }
+
+    #[test]
+    fn nl_7_a_consent_is_held_against_the_texts_and_languages_of_the_site() {
+        let mut profile = complete("reentry-daily");
+        let (text, other) = ("ab".repeat(32), "cd".repeat(32));
+        assert!(profile.shows("da", &text) && profile.shows("en", &text.to_uppercase()));
+        assert!(!profile.shows("fr", &text) && !profile.shows("da", &other));
+        profile.legal.consent_texts = vec!["ab".into()];
+        fails(&profile, "legal.consent_texts");
+        profile.legal.consent_texts.clear();
+        fails(&profile, "legal.consent_texts");
+        assert!(!profile.shows("da", &text));
     }
 
     #[test]

@@ -193,6 +193,10 @@ pub struct Legal {
     pub condition: ConditionWord,
     /// Statute, permission or consent text that they rest on.
     pub reference: String,
+    /// SHA-256 of each text that a consent is given under, one for each language and version; a
+    /// consent under another text counts as none.
+    #[serde(default)]
+    pub consent_texts: Vec<String>,
     /// The basis covers camera surveillance alone.
     #[serde(default)]
     pub surveillance_only: bool,

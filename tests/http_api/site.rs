@@ -61,7 +61,7 @@ pub(crate) fn id(number: u8) -> String {
 
 pub(crate) fn consent() -> Value {
     json!({
-        "textVersion": "3", "textHash": "ab".repeat(32), "language": "da", "channel": "desk",
+        "textVersion": "3", "textHash": "ab".repeat(32), "language": "en", "channel": "desk",
         "purposes": ["face"], "affirmative": true, "alternativeOffered": true, "age": "adult",
     })
 }
@@ -138,7 +138,7 @@ fn se_1_nl_5_nobody_is_searched_for_before_the_site_is_assessed_and_in_use() {
     let told = server.get("/v1/site").ok(200);
     assert_eq!((&told["profile"], &told["stage"]), (&json!("reentry-daily"), &json!("active")));
     assert_eq!((&told["missing"], &told["sealed"]), (&json!([]), &json!(false)));
-    assert_eq!(told["closes"], at(23));
+    assert_eq!((&told["closes"], &told["fnirPpm"]), (&json!(at(23)), &json!(1000)));
 }
 
 #[test]
@@ -172,6 +172,8 @@ fn nl_7_cn_2_cn_3_ra_5_without_a_consent_that_counts_nobody_is_enrolled() {
         ("affirmative", json!(false), "CONSENT_NOT_AFFIRMATIVE"),
         ("alternativeOffered", json!(false), "CONSENT_WITHOUT_ALTERNATIVE"),
         ("language", json!(""), "CONSENT_NOT_RECORDED"),
+        ("language", json!("fr"), "CONSENT_NOT_RECORDED"), // no notice is in it
+        ("textHash", json!("cd".repeat(32)), "CONSENT_NOT_RECORDED"), // no text of the site
         ("relation", json!("employee"), "CONSENT_NOT_FREE"),
         ("age", json!("minor"), "PARENTAL_CONSENT_MISSING"),
     ] {

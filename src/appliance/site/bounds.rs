@@ -1,17 +1,27 @@
 //! What a site is there for, as its profile bounds it: purpose, lanes, pictures.
 
+use super::Site;
 use crate::{
     appliance::Appliance,
-    command::{Command, LaneCommand, Request},
+    command::{Command, Given, LaneCommand, Request},
     limits::REFERENCES_PER_SUBJECT_MAX,
     policy::ZONE_NOT_FOR_MATCHING,
-    types::Reason,
+    types::{ConsentFact, Reason},
 };
 
 const OTHER_PURPOSE: Reason = Reason {
     code: "PURPOSE_NOT_PERMITTED",
     text: "The site was assessed for another purpose; nothing else is done here.",
 };
+
+impl Site {
+    /// What the law is told of `given`: one in no language of the notices, or under another text
+    /// than the site's, is no record of what the person agreed to.
+    pub(super) fn judged(&self, fact: ConsentFact, given: &Given) -> ConsentFact {
+        let is_shown = self.profile.shows(&given.language, &given.text_hash);
+        ConsentFact { recorded: fact.recorded && is_shown, ..fact }
+    }
+}
 
 impl Appliance {
     /// Whether the site is there for what the request names, and at the lane where it would be
