@@ -133,7 +133,8 @@ impl Profile {
             return number(key, 0, "the hash of each text that a consent is given under");
         }
         let is_hash = |text: &String| text.parse::<Hash256>().is_ok();
-        (!texts.iter().all(is_hash)).then_some(Fault::Empty { key, what: "each is a SHA-256" })
+        let wrong = "legal.consent_texts: each is a SHA-256, 64 hexadecimal digits";
+        (!texts.iter().all(is_hash)).then_some(Fault::Contradiction(wrong))
     }
 
     /// Whether a consent in `language`, under the text of that hash, is one that the site asks for.
