@@ -78,6 +78,22 @@ These texts are a reading of the law by engineers. They are no legal advice, and
 and data protection officer decide what holds there. What the sources say was read as cited in each
 rule; the Danish opinion of 2009 is historical and no legal basis.
 
+## Rules that nothing reaches
+
+Some rules speak about what no call of this appliance offers. They hold for whoever adds one, and their
+tests are tests of the text alone:
+
+- `change_threshold`, `configure` and `read_audit` are actions without a command: thresholds and
+  configuration are read at the start, and the audit is read by `portcullis audit` where its file lies.
+  An auditor's credential therefore describes galleries, and no more.
+- `export_gallery` and `rotate_keys` are acts of the command line, which asks no policy. With a site's
+  profile an export is refused there (EXPORT_NEEDS_TWO can be met by nobody); beginning an epoch or
+  drawing a transform puts nobody in and hands nobody out, and stays.
+- Analysis and categorisation (ANALYSIS_REFUSED and its like) and the estimation of attributes
+  (ATTRIBUTE_ESTIMATION): no command, no model and no key of the configuration does any of it.
+- UNNOTICED_COLLECTION: a site is put into use after its signs were attested, and whoever passes them
+  counts as informed.
+
 ## Rules of your own
 
 `policy.own_texts` names files of further rules in Cedar. They may forbid, and nothing else: no file
