@@ -53,8 +53,8 @@ impl Appliance {
         }
     }
 
-    /// The same for a lane's transaction, of whose chosen frame `input` is the hash; why it is Refer
-    /// instead.
+    /// The same for a lane's transaction, of whose chosen frame `input` is the hash; why it is
+    /// Refer instead.
     pub(super) fn carry_out_owed(
         &self,
         errand: &Errand,

@@ -1,6 +1,6 @@
 //! The audit's files. One is written to; older ones stand beside it under the number of their first
-//! entry, and go as a whole when every entry in them is old enough. A new one is begun every day, so
-//! that a quiet site does not keep a year in one file, and where one is full.
+//! entry, and go as a whole when every entry in them is old enough. A new one is begun every day,
+//! so that a quiet site does not keep a year in one file, and where one is full.
 //!
 //! ```text
 //! audit.jsonl                      the one that is written to

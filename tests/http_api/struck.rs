@@ -1,8 +1,10 @@
-//! Whether the tests of duties notice: each duty that the running appliance asks about is struck out
-//! of the law, and the test that is named for it in `policies/duties.toml` must fail then.
+//! Whether the tests of duties notice: each duty that the running appliance asks about is struck
+//! out of the law, and the test that is named for it in `policies/duties.toml` must fail then.
 //!
-//! Absent: duties that are carried out whatever is owed (zeroing, auditing, receipts), which nothing
-//! here could switch off, and those whose test needs a hundred thousand persons.
+//! Absent: duties that are carried out whatever is owed (zeroing, auditing, receipts), which
+//! nothing here could switch off; those that a guard carries out, whose own tables switch them off;
+//! that of the filing, which needs a hundred thousand persons; and entry events, whose test would
+//! wait for one that never comes.
 
 use std::{env, process::Command};
 
