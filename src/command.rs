@@ -21,7 +21,7 @@ pub use keeping::{
     Erased, GalleryDescription, HOLDER_SECRET_BYTES, HolderSecret, KeptBy, PresentedToken,
 };
 pub use refusal::Refusal;
-pub use service::{Readiness, Service, Stranger, Version};
+pub use service::{EngineVersion, Readiness, Service, Stranger, Version};
 pub use site::{
     AgeClass, AuditEvent, Consent, DatedDuty, Entered, Given, Ground, HitStanding, Papers, Record,
     RelationClass, SiteDescription, SiteStep, Stand, SubjectExport, TakenBack, Vote, VoteRefused,
@@ -39,6 +39,7 @@ pub use crate::{
     capture::{lane::Taken, push::PushRefused},
     face::{Face, FaceReport, Quality},
     gallery::Enrolment,
+    meter::Offered,
     pipeline::Spent,
 };
 
@@ -246,6 +247,8 @@ pub enum Command {
         frame: EncodedImage,
         /// What the detector named in the lane's configuration said of it.
         external_attack: Option<f32>,
+        /// Its place in the account of frames; a refusal settles it, too.
+        offered: Offered,
     },
     /// Tell how a hit of a watchlist stands.
     ReadHit {
@@ -326,9 +329,8 @@ impl Command {
             Self::DescribeGallery { .. } => Action::DescribeGallery,
             Self::Embed { .. } => Action::Embed,
             Self::Enrol { .. } | Self::EnrolHolder { .. } => Action::Enrol,
-            Self::Erase { .. } | Self::EraseEntered { .. } | Self::EraseSelected { .. } => {
-                Action::Erase
-            }
+            Self::Erase { .. } => Action::Erase,
+            Self::EraseEntered { .. } | Self::EraseSelected { .. } => Action::EraseMany,
             Self::ExportSubject { .. } => Action::ExportSubject,
             Self::GiveConsent { .. } => Action::GiveConsent,
             Self::Identify { .. } => Action::Identify,
@@ -344,7 +346,7 @@ impl Command {
             },
             Self::ListAffected { .. } => Action::ListAffected,
             Self::PushFrame { .. } => Action::PushFrame,
-            Self::ReadHit { .. } => Action::FollowTransaction,
+            Self::ListHits | Self::ReadHit { .. } => Action::ReadHit,
             Self::Regroup { .. } => Action::Regroup,
             Self::Replace { .. } => Action::Replace,
             Self::Restrict { .. } => Action::Restrict,
@@ -353,8 +355,7 @@ impl Command {
             Self::TakeBack { how: TakenBack::Withdrawn, .. } => Action::WithdrawConsent,
             Self::TakeBack { how: TakenBack::Objected, .. } => Action::Object,
             Self::Verify { .. } => Action::Verify,
-            // Whoever may answer may see what waits for an answer, and nobody else.
-            Self::ListHits | Self::Vote { .. } => Action::Confirm,
+            Self::Vote { .. } => Action::Confirm,
         }
     }
 

@@ -255,7 +255,7 @@ pub struct Log {
 pub struct Limits {
     /// Bytes of a request body.
     pub body_bytes: usize,
-    /// Requests at once.
+    /// Requests at once that need a place.
     pub transactions: usize,
     /// Connections at once.
     pub connections: usize,
@@ -610,10 +610,10 @@ impl Config {
         }
         lane::check(&self.lane)?;
         site::check(&self.person)?;
-        self.site.check(has_tokens)?;
         self.attack.check()?;
         self.gallery.check()?;
-        self.check_exposure()
+        self.check_exposure()?;
+        self.site.check(&self.server, self.lane.len())
     }
 
     fn check_exposure(&self) -> Result<(), ConfigError> {
@@ -715,7 +715,6 @@ mod tests {
             ("PORTCULLIS_GALLERY_CUSTODIAN", "pkcs11", "gallery.pkcs11_module"),
             ("PORTCULLIS_GALLERY_PKCS11_TOKEN", "gates", "which is not chosen"),
             ("PORTCULLIS_SERVER_LISTEN", "0.0.0.0:1", "server.tls_certificate, server.tls_key"),
-            ("PORTCULLIS_SITE_PROFILE", "residence", "needs server.tokens"),
         ] {
             let text = set(name, value).expect_err(name).to_string();
             assert!(text.contains(expected), "{text}");

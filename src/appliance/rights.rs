@@ -81,7 +81,6 @@ impl Appliance {
         }
         let noted = [
             (Obligation::ProtectMinor, "MINOR"),
-            (Obligation::RecordExemption, "EXEMPTION_USED"),
             (Obligation::FileWithAuthority, "FILING_REQUIRED"),
         ];
         let owed = noted.into_iter().filter(|(duty, _)| errand.owed.contains(duty));
@@ -177,7 +176,7 @@ impl Appliance {
             records,
             consent,
             ground,
-            source: site.profile.retention.provenance.into(),
+            source: site.profile.provenance_of(self.galleries.purpose(gallery)),
             events,
             site: site.describe(self.world.clock.civil_s()),
         })))
