@@ -7,7 +7,7 @@ pub use crate::{
     audit::Entered,
     duty::confirmation::{Stand, Vote, VoteRefused},
     gallery::Record,
-    register::{AgeClass, Consent, Given, RelationClass, TakenBack},
+    register::{AgeClass, Consent, Given, Ground, RelationClass, TakenBack},
 };
 
 /// What is handed over with an enrolment, beside pictures.
@@ -17,16 +17,6 @@ pub struct Papers {
     pub consent: Option<Given>,
     /// Why the person is put on a list.
     pub ground: Option<Ground>,
-}
-
-/// Why somebody is on a list, and who says so (EDPB Guidelines 05/2022).
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ground {
-    /// The decision that put the person there; a reference, no narrative.
-    pub reason: String,
-    /// Who took it.
-    pub authority: String,
 }
 
 /// A step of a deployment.
