@@ -33,7 +33,7 @@ impl Appliance {
         image: &EncodedImage,
         (terms, papers): (Enrolment, Papers),
     ) -> Result<Answer, Refusal> {
-        let terms = self.within_site(errand, terms);
+        let terms = self.within_site(errand, (name, None), (terms, &papers))?;
         let records = self.galleries.by_holders(name)?;
         let (template, face) = self.template(errand, image, Part::Image(0))?;
         // The file makes the id: one entry before it names the act, one after it the record.
@@ -42,11 +42,13 @@ impl Appliance {
             .enrol(&template, terms.not_before_s, terms.expiry_s)
             .map_err(|error| Refusal::of_records(name, error))?;
         let subject = SubjectId::from_bytes(*id.as_bytes());
-        if let Err(refusal) = self.enter(errand, name, subject, papers) {
-            records.erase(id).map_err(|error| Refusal::of_records(name, error))?;
-            return Err(refusal);
-        }
-        if let Err(refusal) = self.record(errand, Some(subject), vec!["HOLDER_RECORD_KEPT"]) {
+        let alone = self.alone();
+        let kept = self.with_papers(errand, (name, subject), papers, |noted| {
+            let codes = [&["HOLDER_RECORD_KEPT"][..], &noted].concat();
+            self.record(errand, Some(subject), codes)
+        });
+        drop(alone);
+        if let Err(refusal) = kept {
             // Nobody was given the secret: the record is nobody's, and goes.
             records.erase(id).map_err(|error| Refusal::of_records(name, error))?;
             return Err(refusal);

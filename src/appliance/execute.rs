@@ -56,6 +56,8 @@ pub(super) struct Errand {
     pub(super) owed: Obligations,
     pub(super) deadline_ms: u64,
     pub(super) deadline_us: u64,
+    /// Where the register stood before the law was asked: what ends a consent after that ends this.
+    pub(super) asked_at: u64,
 }
 
 /// References of a verification, each with its number in the request.
@@ -139,12 +141,14 @@ impl Appliance {
             return Err(Refusal::Deadline { held_ms: deadline_ms, most_ms: DEADLINE_MS_MAX });
         }
         let now_us = self.world.clock.monotonic_us();
+        let asked_at = self.register_stands_at(&request.command);
         let errand = |asked, owed| Errand {
             transaction: TransactionId::from_bytes(random_id(self.world.entropy.as_ref())),
             asked,
             owed,
             deadline_ms,
             deadline_us: now_us.saturating_add(deadline_ms * 1_000),
+            asked_at,
         };
         let names_rate = matches!(
             request.command,

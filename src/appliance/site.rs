@@ -153,6 +153,8 @@ pub(super) struct Site {
     doubt_from: Option<Score>,
     /// What the law was told last.
     told: Mutex<Option<SiteFacts>>,
+    /// Held while somebody is enrolled or erased, from the register to the gallery.
+    pub(super) keeping: Mutex<()>,
 }
 
 impl Site {
@@ -184,6 +186,7 @@ impl Site {
             fmr,
             doubt_from: doubt_from.map(|threshold| threshold.score),
             told: Mutex::default(),
+            keeping: Mutex::default(),
         })
     }
 
@@ -384,7 +387,7 @@ struct ConsentLooked {
 }
 
 /// Papers and subject of a command that makes a template of somebody, or records a consent.
-fn papers_of(command: &Command) -> Option<(Option<SubjectId>, Option<&Papers>)> {
+pub(super) fn papers_of(command: &Command) -> Option<(Option<SubjectId>, Option<&Papers>)> {
     match command {
         Command::Enrol { subject, papers, .. } => Some((*subject, Some(papers))),
         Command::Replace { subject, papers, .. } => Some((Some(*subject), Some(papers))),
@@ -657,6 +660,7 @@ impl Appliance {
     /// The day has ended: everybody goes, and the key of everything that was kept.
     fn close_day(&self, closed_s: i64) -> bool {
         let mut is_done = true;
+        let _alone = self.alone();
         for (name, kept) in self.galleries.all() {
             let Kept::Searchable(gallery) = &kept else { continue };
             let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
@@ -670,6 +674,14 @@ impl Appliance {
                     tracing::error!(gallery = %name, %error, "the day has ended, erasing has not");
                     is_done = false;
                 }
+            }
+        }
+        if let Some(site) = self.site.as_ref().filter(|_| is_done) {
+            let keys_are_gone = self.custodian() == IN_MEMORY;
+            let ended = site.register.end_day(self.world.clock.civil_s(), keys_are_gone);
+            if let Err(error) = ended {
+                tracing::error!(%error, "the day has ended, its consents have not");
+                is_done = false;
             }
         }
         is_done

@@ -104,8 +104,10 @@ pub struct SubjectExport {
     pub subject: SubjectId,
     /// Each reference, without its template.
     pub records: Vec<Record>,
-    /// The consent, a withdrawn one included.
+    /// The newest consent, one that is over included.
     pub consent: Option<Consent>,
+    /// Those before it.
+    pub earlier: Vec<Consent>,
     /// Why the person is on a list.
     pub ground: Option<Ground>,
     /// Controller, purposes, recipients, retention, rights' addresses.

@@ -347,6 +347,16 @@ impl Gallery {
         Ok(templates)
     }
 
+    /// Every reference of `subject`, restricted ones and those outside their validity included; none
+    /// of somebody who is not there.
+    ///
+    /// # Errors
+    /// [`GalleryError::Tile`].
+    pub fn references_of(&self, subject: SubjectId) -> Result<Vec<Template>, GalleryError> {
+        let (rows, newest) = self.shelf.rows_of(subject)?;
+        rows.into_iter().map(|(row, _)| self.template(&newest, row)).collect()
+    }
+
     fn template(&self, newest: &Snapshot, row: u64) -> Result<Template, GalleryError> {
         let (tile, at) = newest.locate(row);
         let mut disguised = Zeroizing::new(vec![0; self.shelf.layout.dims]);
