@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use super::{
     Appliance,
+    buried::enrolled,
     execute::Errand,
     galleries::{Kept, unavailable},
-    site::enrolled,
+    site::IN_MEMORY,
 };
 use crate::{
     audit::{AuditEntry, AuditErasure},
@@ -434,6 +435,35 @@ impl Appliance {
                 self.audit.must_hold(self.erasure_entry(None, meant, &erased));
             }
         }
+    }
+
+    /// Makes the galleries that the profile of a site names whose day ends everything, where they are
+    /// not there: their keys ended with the last process, and guests go on going out and coming back
+    /// while the window is open, in which nobody makes a gallery.
+    pub(super) fn make_daily_galleries(&self) {
+        let Some(site) = self.site.as_ref().filter(|site| site.is_daily()) else { return };
+        if self.custodian() != IN_MEMORY {
+            tracing::error!("galleries that end with the day need gallery.custodian = memory");
+            return;
+        }
+        let names = site.profile.retention.galleries.iter();
+        for name in names.filter_map(|name| name.parse::<GalleryId>().ok()) {
+            if self.galleries.kept(&name).is_ok() {
+                continue;
+            }
+            let purpose = site.profile.purpose();
+            if let Err(refusal) = self.galleries.create(&name, KeptBy::Custodian, purpose) {
+                tracing::error!(gallery = %name, %refusal, "the gallery of the day");
+                continue;
+            }
+            let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
+            self.audit.must_hold(AuditEntry {
+                gallery: Some(name),
+                purpose: Some(purpose),
+                ..self.of_itself(transaction, Action::CreateGallery, "GALLERY_CREATED")
+            });
+        }
+        self.galleries.count(&self.world.meter);
     }
 
     /// Erases what has expired, everywhere. Nobody asked, so that nothing is answered; the audit

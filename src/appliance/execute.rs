@@ -98,8 +98,8 @@ impl Appliance {
                 let threshold = self.threshold_for(fmr)?;
                 self.identify(&errand, &gallery, &probe, scope, threshold)
             }
-            Command::IssueToken { image, not_before_s, expiry_s, papers: _ } => {
-                self.issue_token(&errand, &image, (not_before_s, expiry_s))
+            Command::IssueToken { image, not_before_s, expiry_s, papers } => {
+                self.issue_token(&errand, &image, (not_before_s, expiry_s), papers)
             }
             Command::Lane { at, command } => self.at_lane(&errand, &at, command),
             Command::ListAffected { entered } => self.list_affected(&errand, &entered),
@@ -328,13 +328,14 @@ impl Appliance {
             tiles: gallery.source(),
             threshold: threshold.clone(),
             doubt_from: self.doubt_from(),
-            best: scope.best,
+            best: self.best_of(errand, scope.best),
             class_bits: scope.class_bits,
             group: scope.group,
         };
         let began_s = self.world.clock.civil_s();
         let mut reply = self.decide(errand, prepared, captured, task)?;
         self.after_search(errand, began_s, Some(probe.bytes()), &mut reply);
+        reply.candidates.truncate(scope.best);
         Ok(self.decision(errand, reply, threshold, Vec::new()))
     }
 

@@ -35,6 +35,10 @@ pub(super) const GALLERY_SUFFIX: &str = "gallery";
 /// Name ending of a gallery of records that only their holders open.
 pub(super) const HOLDERS_SUFFIX: &str = "records";
 
+/// Under which name of a gallery the consents to tokens are kept: there is none, since what was
+/// consented to is in travellers' hands.
+pub(super) const TOKENS: &str = "holder-tokens";
+
 /// Where galleries are kept, and by what means.
 #[derive(Clone)]
 pub struct GalleryPlace {
@@ -196,7 +200,7 @@ impl Galleries {
 
     fn refuse_taken(&self, name: &GalleryId) -> Result<(), Refusal> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        if held.contains_key(name) {
+        if held.contains_key(name) || name.as_str() == TOKENS {
             return Err(Refusal::GalleryExists { gallery: name.clone() });
         }
         if held.len() >= GALLERIES_MAX {
@@ -225,6 +229,14 @@ impl Galleries {
     pub(super) fn kept(&self, name: &GalleryId) -> Result<Kept, Refusal> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.get(name).cloned().ok_or_else(|| Refusal::UnknownGallery { gallery: name.clone() })
+    }
+
+    /// The same, or `None` for the tokens that travellers carry.
+    pub(super) fn kept_here(&self, name: &GalleryId) -> Result<Option<Kept>, Refusal> {
+        match self.kept(name) {
+            Err(_) if name.as_str() == TOKENS => Ok(None),
+            kept => kept.map(Some),
+        }
     }
 
     /// The gallery, where it can be searched.

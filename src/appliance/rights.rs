@@ -193,6 +193,7 @@ impl Appliance {
     ) -> Result<Answer, Refusal> {
         let site = self.at_site()?;
         self.galleries.kept(gallery)?;
+        let _alone = self.alone();
         self.record(errand, Some(subject), vec!["CONSENT_GIVEN"])?;
         let consent = Consent::new(gallery, subject, given, self.world.clock.civil_s());
         site.register.keep(gallery, subject, &consent)?;
@@ -209,14 +210,16 @@ impl Appliance {
         how: TakenBack,
     ) -> Result<Answer, Refusal> {
         let site = self.at_site()?;
-        let kept = self.galleries.kept(name)?;
+        let kept = self.galleries.kept_here(name)?;
         let meant = Meant { subject: Some(subject), selection: None };
         let done = self.in_audit(errand, meant, || {
             let now_s = self.world.clock.civil_s();
             let _alone = self.alone();
             site.register.end(name, &[subject], Ending::TakenBack(how), now_s)?;
             match &kept {
-                Kept::Searchable(gallery) => match gallery.erase(subject) {
+                // The template is in the traveller's hands alone; no gate here takes it any more.
+                None => Ok(self.zeroed(errand.transaction, name, meant, 0)),
+                Some(Kept::Searchable(gallery)) => match gallery.erase(subject) {
                     Ok(erasure) => Ok(done(errand.transaction, name, meant, erasure)),
                     Err(GalleryError::UnknownSubject { .. }) => {
                         let custodian = self.custodian();
@@ -225,12 +228,12 @@ impl Appliance {
                     }
                     Err(error) => Err(Refusal::of_gallery(name, error)),
                 },
-                Kept::ByHolders(records) => {
+                Some(Kept::ByHolders(records)) => {
                     let erased = records.erase(RecordId::from_bytes(*subject.as_bytes()));
                     let erased = erased.map_err(|error| Refusal::of_records(name, error))?;
                     Ok(self.zeroed(errand.transaction, name, meant, u64::from(erased)))
                 }
-                Kept::Unavailable(why) => Err(unavailable(name, why)),
+                Some(Kept::Unavailable(why)) => Err(unavailable(name, why)),
             }
         })?;
         self.settled(errand, done).map(Answer::Erased)
@@ -243,15 +246,15 @@ impl Appliance {
         subject: SubjectId,
     ) -> Result<Answer, Refusal> {
         let site = self.at_site()?;
-        let records = match self.galleries.kept(gallery)? {
-            Kept::Searchable(held) => match held.records_of(subject) {
+        let records = match self.galleries.kept_here(gallery)? {
+            Some(Kept::Searchable(held)) => match held.records_of(subject) {
                 Ok(records) => records,
                 Err(GalleryError::UnknownSubject { .. }) => Vec::new(),
                 Err(error) => return Err(Refusal::of_gallery(gallery, error)),
             },
             // Whether a record is there is told to whoever holds its secret alone.
-            Kept::ByHolders(_) => Vec::new(),
-            Kept::Unavailable(why) => return Err(unavailable(gallery, &why)),
+            Some(Kept::ByHolders(_)) | None => Vec::new(),
+            Some(Kept::Unavailable(why)) => return Err(unavailable(gallery, &why)),
         };
         let consent = site.register.consent(gallery, subject)?;
         let earlier = site.register.earlier_consents(gallery, subject)?;

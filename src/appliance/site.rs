@@ -19,7 +19,7 @@ use super::{
     lawful::{has_second, is_third_country},
 };
 use crate::{
-    audit::{AuditEntry, AuditErasure, AuditSink},
+    audit::{AuditEntry, AuditSink},
     command::{
         Against, Answer, Command, DatedDuty, KeptBy, LaneCommand, Papers, ReferenceSource, Refusal,
         Request, SiteDescription, SiteStep,
@@ -30,7 +30,6 @@ use crate::{
         schedule::{Due, Schedule},
     },
     gallery::Enrolment,
-    keys::holder::record::RecordId,
     model::{Calibration, ThresholdError},
     policy::{Law, LawError, Standing},
     profile::{
@@ -50,7 +49,7 @@ use record::Record;
 pub use record::RecordError;
 
 /// Names of what the custodian of a daily gallery is called.
-const IN_MEMORY: &str = "memory";
+pub(super) const IN_MEMORY: &str = "memory";
 const HOUR_S: i64 = 3600;
 /// Whose calendar a filing follows, and within how many of its working days it is made (CAC and
 /// MPS, Measures on facial recognition, 2025).
@@ -82,6 +81,14 @@ pub enum SiteError {
     /// The register of consents.
     #[error(transparent)]
     Register(#[from] RegisterError),
+    /// A household is no site as well.
+    #[error("the profile is a household's, and {key} is a site's: {why}")]
+    Household {
+        /// The configuration's key.
+        key: &'static str,
+        /// What to change.
+        why: &'static str,
+    },
     /// The audit is kept for a shorter time than the profile says.
     #[error("audit.retention_days = {held}: the profile keeps the audit for {needed} days")]
     AuditDays {
@@ -241,7 +248,7 @@ impl Site {
         Ok((standing, self.schedule(audit_days)?))
     }
 
-    fn is_daily(&self) -> bool {
+    pub(super) fn is_daily(&self) -> bool {
         use crate::profile::text::StorageWord;
         self.profile.retention.storage == Some(StorageWord::MemoryKeyDaily)
     }
@@ -647,12 +654,14 @@ impl Appliance {
         }
     }
 
-    /// Whether a closing has come since the last one was honoured; then it is honoured first.
+    /// Whether a closing has come since the last one was honoured, or the clock went back behind it;
+    /// then that is honoured first.
     pub(super) fn close_in_time(&self) {
         let Some(site) = self.site.as_ref().filter(|site| site.is_daily()) else { return };
         let Some(hours) = site.profile.hours() else { return };
-        let until_s = site.record().honoured.until_s;
-        if !hours.closings_between(until_s, self.world.clock.civil_s()).is_empty() {
+        let (honoured, now_s) = (site.record().honoured, self.world.clock.civil_s());
+        let is_due = !hours.closings_between(honoured.until_s, now_s).is_empty();
+        if is_due || honoured.lies_ahead_of(now_s) {
             self.honour_duties();
         }
     }
@@ -729,58 +738,6 @@ impl Appliance {
             strangers: None,
             person: None,
         }
-    }
-
-    /// Erases again whom a gallery, or a file of holders' records, that was put back from an older
-    /// copy brought back.
-    pub(super) fn bury_again(&self) -> Result<(), Refusal> {
-        let Some(site) = &self.site else { return Ok(()) };
-        if site.register.tombstones()? == 0 {
-            return Ok(());
-        }
-        for (name, kept) in self.galleries.all() {
-            for subject in enrolled(&name, &kept)? {
-                if site.register.tombstone(&name, subject)?.is_none() {
-                    continue;
-                }
-                let erasure = match &kept {
-                    Kept::Searchable(gallery) => {
-                        let erasure = gallery.erase(subject);
-                        let erasure = erasure.map_err(|error| Refusal::of_gallery(&name, error))?;
-                        AuditErasure::from(erasure.receipt())
-                    }
-                    Kept::ByHolders(records) => {
-                        let erased = records.erase(RecordId::from_bytes(*subject.as_bytes()));
-                        let erased = erased.map_err(|error| Refusal::of_records(&name, error))?;
-                        self.overwritten(u64::from(erased))
-                    }
-                    Kept::Unavailable(_) => continue,
-                };
-                let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
-                self.audit.must_hold(AuditEntry {
-                    gallery: Some(name.clone()),
-                    subject: Some(subject),
-                    erasure: Some(erasure),
-                    ..self.of_itself(transaction, Action::Erase, "ERASED_AGAIN")
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Everybody who is in a gallery, restricted and expired ones included; nobody of one that does not
-/// open.
-pub(super) fn enrolled(name: &GalleryId, kept: &Kept) -> Result<Vec<SubjectId>, Refusal> {
-    match kept {
-        Kept::Searchable(gallery) => {
-            gallery.subjects().map_err(|error| Refusal::of_gallery(name, error))
-        }
-        Kept::ByHolders(records) => {
-            let ids = records.ids().into_iter();
-            Ok(ids.map(|id| SubjectId::from_bytes(*id.as_bytes())).collect())
-        }
-        Kept::Unavailable(_) => Ok(Vec::new()),
     }
 }
 

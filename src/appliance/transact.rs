@@ -266,6 +266,7 @@ impl Appliance {
         match against {
             Against::Gallery { gallery, scope } => {
                 self.to_search(&gallery)?;
+                let scope = Scope { best: self.best_of(errand, scope.best), ..scope };
                 Ok(Box::new(Searched { appliance: self, gallery, scope, threshold }))
             }
             Against::References(sources) => {
