@@ -609,7 +609,11 @@ impl Service for Appliance {
         self.audit.catch_up();
         self.register.catch_up();
         self.tell_of_strangers(self.world.clock.monotonic_us());
-        self.galleries.reopen();
+        if self.galleries.reopen()
+            && let Err(refusal) = self.bury_again()
+        {
+            tracing::error!(%refusal, "a gallery that was opened again holds somebody erased");
+        }
         self.settle();
         if let Err(error) = self.audit.seal() {
             tracing::error!(%error, "audit: no checkpoint");

@@ -1,5 +1,6 @@
 //! Whom a gallery, or a file of holders' records, that was put back from an older copy brought back:
-//! held against the register's tombstones before anybody is searched for, and erased again.
+//! held against the register's tombstones before anybody is searched for, and erased again. So is a
+//! gallery that is opened again in between, since it could not tell whether an erasure was durable.
 
 use super::{Appliance, galleries::Kept};
 use crate::{
@@ -15,6 +16,7 @@ impl Appliance {
     /// copy brought back.
     pub(super) fn bury_again(&self) -> Result<(), Refusal> {
         let Some(site) = &self.site else { return Ok(()) };
+        let _alone = self.alone();
         if site.register.tombstones()? == 0 {
             return Ok(());
         }

@@ -340,8 +340,9 @@ impl Galleries {
 
     /// Opens again what takes no changes any more, because a disk or a custodian failed where it
     /// cannot be told which generation is durable. Searches that run hold the file: where there are
-    /// any, the gallery is refused by name until the next call finds it free.
-    pub(super) fn reopen(&self) {
+    /// any, the gallery is refused by name until the next call finds it free. Whether one was opened.
+    pub(super) fn reopen(&self) -> bool {
+        let mut has_opened = false;
         let mut waiting = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, kept) in self.all() {
             let Kept::Searchable(gallery) = &kept else { continue };
@@ -358,12 +359,14 @@ impl Galleries {
                 let is_open = matches!(kept, Kept::Searchable(_));
                 self.insert(name.clone(), kept);
                 if is_open {
+                    has_opened = true;
                     tracing::info!(gallery = %name, "it is open again");
                 }
                 !is_open
             }
             _ => false, // deleted meanwhile
         });
+        has_opened
     }
 
     /// Names and reasons of what is not served, or not as it should be.
@@ -595,11 +598,11 @@ mod tests {
         assert!(told.len() == 1 && told[0].contains("staff takes no changes"), "{told:?}");
 
         // While somebody holds it, its file cannot be opened a second time.
-        galleries.reopen();
+        assert!(!galleries.reopen());
         assert!(galleries.searchable(&named("staff")).is_err(), "refused by name");
         assert_eq!(galleries.unavailable().len(), 1);
         drop(gallery);
-        galleries.reopen();
+        assert!(galleries.reopen());
         let gallery = galleries.searchable(&named("staff")).expect("served again");
         gallery.rotate().expect("it takes changes");
         assert!(galleries.unavailable().is_empty());
