@@ -156,10 +156,12 @@ impl Appliance {
             None => Vec::new(),
         };
         self.is_one_person(&held, &templates)?;
+        let consents_s = papers.consent.as_ref().and_then(|given| given.expiry_s);
         let generation = self.with_papers(errand, (name, subject), papers, |noted| {
             // Recorded before it is searchable: an entry without its row is harmless, a row that
             // nobody recorded is not.
             self.record(errand, Some(subject), [&["ENROLLED"][..], &noted].concat())?;
+            self.end_with_consent(name, (&gallery, subject), consents_s)?;
             gallery.enrol(subject, templates, terms).map_err(of_gallery)
         })?;
         drop(alone);

@@ -90,6 +90,26 @@ impl Appliance {
         Ok(Enrolment { expiry_s, ..terms })
     }
 
+    /// Nobody is kept for longer than the newest consent holds, whoever was enrolled under another one
+    /// included.
+    pub(super) fn end_with_consent(
+        &self,
+        name: &GalleryId,
+        (gallery, subject): (&Gallery, SubjectId),
+        until_s: Option<i64>,
+    ) -> Result<(), Refusal> {
+        let of_gallery = |error| Refusal::of_gallery(name, error);
+        let Some(until_s) = until_s.filter(|_| self.site.is_some()) else { return Ok(()) };
+        let records = match gallery.records_of(subject) {
+            Err(GalleryError::UnknownSubject { .. }) => return Ok(()),
+            records => records.map_err(of_gallery)?,
+        };
+        if records.iter().any(|held| held.enrolment.expiry_s > until_s) {
+            gallery.end_by(subject, until_s).map_err(of_gallery)?;
+        }
+        Ok(())
+    }
+
     /// Refuses pictures that show somebody else than those that are `held` do, or several persons:
     /// one of them was not asked.
     pub(super) fn is_one_person(&self, held: &[Template], new: &[Template]) -> Result<(), Refusal> {
@@ -191,11 +211,14 @@ impl Appliance {
         given: Given,
     ) -> Result<Answer, Refusal> {
         let site = self.at_site()?;
-        self.galleries.kept(gallery)?;
+        let kept = self.galleries.kept(gallery)?;
         let _alone = self.alone();
         self.record(errand, Some(subject), vec!["CONSENT_GIVEN"])?;
         let consent = Consent::new(gallery, subject, given, self.world.clock.civil_s());
         site.register.keep(gallery, subject, &consent)?;
+        if let Kept::Searchable(held) = &kept {
+            self.end_with_consent(gallery, (held, subject), consent.given.expiry_s)?;
+        }
         Ok(Answer::ConsentKept { transaction: errand.transaction, subject })
     }
 

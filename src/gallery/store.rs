@@ -294,6 +294,15 @@ impl Gallery {
         self.amend(subject, |plan, row| plan.regroup(row, group))
     }
 
+    /// Has every reference of `subject` end at `second`, where it would not before. Returns the
+    /// generation in which it holds.
+    ///
+    /// # Errors
+    /// [`GalleryError`]; nothing is then changed.
+    pub fn end_by(&self, subject: SubjectId, second: i64) -> Result<u64, GalleryError> {
+        self.amend(subject, |plan, row| plan.end_by(row, second))
+    }
+
     fn amend(
         &self,
         subject: SubjectId,

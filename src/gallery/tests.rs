@@ -399,3 +399,23 @@ fn gdpr_17_who_will_leave_is_known_before_an_erasure_and_is_who_left() {
         assert_eq!(gone, expected, "{selection:?}");
     }
 }
+
+#[test]
+fn a_reference_ends_earlier_where_it_is_told_to_and_never_later() {
+    let gallery = Gallery::in_memory(kind(), LAYOUT);
+    for (not_before_s, expiry_s) in [(0, 100), (0, 40), (70, i64::MAX)] {
+        let terms = Enrolment { not_before_s, expiry_s, ..Enrolment::default() };
+        gallery.enrol(subject(1), vec![template(1)], terms).expect("room");
+    }
+    enrol(&gallery, 2);
+    gallery.end_by(subject(1), 50).expect("enrolled");
+    let spans = |number| -> Vec<(i64, i64)> {
+        let held = gallery.records_of(subject(number)).expect("enrolled");
+        held.iter().map(|held| (held.enrolment.not_before_s, held.enrolment.expiry_s)).collect()
+    };
+    assert_eq!(spans(1), [(0, 50), (0, 40), (49, 50)]);
+    assert_eq!(spans(2), [(i64::MIN, i64::MAX)]);
+    let gone = gallery.erase_expired(50).expect("memory takes it").expect("somebody");
+    assert_eq!(gone.receipt().gone, [subject(1)]);
+    assert!(gallery.end_by(subject(1), 50).is_err());
+}

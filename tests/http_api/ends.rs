@@ -188,6 +188,11 @@ fn gdpr_7_nobody_is_kept_for_longer_than_the_consent_holds() {
     server.put_json(&format!("{HOMES}/subjects/{}/consent", id(2)), &body).ok(200);
     enrol(&server, 2, &[2], &json!({})).ok(201);
     assert_eq!(held(&server, 2)["references"][0]["expiry"], at(10));
+    // And one that is given later ends what was enrolled under another.
+    enrol(&server, 3, &[3], &consenting("3")).ok(201);
+    assert_ne!(held(&server, 3)["references"][0]["expiry"], at(10));
+    server.put_json(&format!("{HOMES}/subjects/{}/consent", id(3)), &body).ok(200);
+    assert_eq!(held(&server, 3)["references"][0]["expiry"], at(10));
     clock.set(at(10));
     refused(&enrol(&server, 1, &[1], &json!({})), "CONSENT_WITHDRAWN");
 }
