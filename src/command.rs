@@ -571,6 +571,8 @@ pub enum Answer {
     TokenIssued {
         /// Its name in the audit.
         transaction: TransactionId,
+        /// Under which the consent to it is kept: its own number.
+        subject: SubjectId,
         /// The token; it fits one QR code where templates have 128 dimensions.
         token: Vec<u8>,
         /// The face it was made of.

@@ -21,6 +21,8 @@ mod documents;
 mod door;
 #[path = "http_api/drawn.rs"]
 mod drawn;
+#[path = "http_api/ends.rs"]
+mod ends;
 #[path = "http_api/entries.rs"]
 mod entries;
 #[path = "http_api/filled.rs"]

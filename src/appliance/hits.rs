@@ -11,10 +11,12 @@ use crate::{
     audit::{AuditEntry, AuditSink, AuditUse},
     command::{Answer, HitStanding, Refusal, Stand, Vote, VoteRefused},
     duty::confirmation::{Confirmations, Sighting},
-    limits::HIT_WAIT_S,
+    limits::{HIT_WAIT_S, VISITS_MAX},
+    ops::score::score,
     pipeline::{AUDIT_UNAVAILABLE, ENGINE_LATE, Reply},
     types::{
-        Action, GalleryId, Hash256, Obligation, Outcome, Reason, SubjectId, TransactionId, Verdict,
+        Action, Candidate, GalleryId, Hash256, Obligation, Outcome, Reason, SubjectId, Template,
+        TransactionId, Verdict,
     },
 };
 
@@ -85,10 +87,18 @@ impl Appliance {
         if let (true, Some(subject)) = (is_hit, best) {
             self.open_hit(errand, reply.transaction, subject)?;
         }
-        let erases = admits && errand.owed.contains(&Obligation::EraseOnMatch);
-        match best.filter(|_| erases) {
-            Some(subject) => self.erase_matched(errand, name, subject),
-            None => Ok(()),
+        if admits && errand.owed.contains(&Obligation::EraseOnMatch) {
+            self.erase_matched(errand, name, &reply.candidates)?;
+        }
+        Ok(())
+    }
+
+    /// How many candidates a search finds for one that asked for `best`: where whoever is found is
+    /// erased, also those under whom the same person was enrolled once more.
+    pub(super) fn best_of(&self, errand: &Errand, best: usize) -> usize {
+        match self.site.is_some() && errand.owed.contains(&Obligation::EraseOnMatch) {
+            true => best.max(VISITS_MAX),
+            false => best,
         }
     }
 
@@ -169,20 +179,57 @@ impl Appliance {
         }
     }
 
-    /// The guest is back: template and record go before the gate is told.
+    /// The guest is back: template and record go before the gate is told, those of an earlier visit
+    /// as well after which the guest came back another way.
     fn erase_matched(
         &self,
         errand: &Errand,
         name: &GalleryId,
-        subject: SubjectId,
+        found: &[Candidate],
     ) -> Result<(), Reason> {
-        let meant = Meant { subject: Some(subject), selection: None };
-        let erased = self.in_audit(errand, meant, || self.erase_one(errand, name, subject));
-        let settled = erased.and_then(|done| self.settled(errand, done));
-        settled.map(drop).map_err(|refusal| {
+        let erase = |subject| {
+            let meant = Meant { subject: Some(subject), selection: None };
+            let done = self.in_audit(errand, meant, || self.erase_one(errand, name, subject))?;
+            self.settled(errand, done).map(drop)
+        };
+        let subjects = self.same_person(name, found);
+        let erased = subjects.and_then(|subjects| subjects.into_iter().try_for_each(erase));
+        erased.map_err(|refusal| {
             tracing::error!(%refusal, "a guest who came back is not erased");
             NOT_ERASED
         })
+    }
+
+    /// The best candidate, and those of the others who are the same person by their own references,
+    /// too: among many guests one of them resembles another well enough to be found, and is somebody
+    /// else who wants to come back.
+    fn same_person(
+        &self,
+        name: &GalleryId,
+        found: &[Candidate],
+    ) -> Result<Vec<SubjectId>, Refusal> {
+        let Some((best, others)) = found.split_first() else { return Ok(Vec::new()) };
+        let mut same = vec![best.subject];
+        if others.is_empty() {
+            return Ok(same);
+        }
+        let gallery = self.galleries.searchable(name)?;
+        let references = |subject| {
+            let held = gallery.references_of(subject);
+            held.map_err(|error| Refusal::of_gallery(name, error))
+        };
+        let own = references(best.subject)?;
+        for other in others {
+            let held = references(other.subject)?;
+            let resembles = |one: &Template| {
+                let score = |its: &Template| score(one.values(), its.values());
+                own.iter().any(|its| score(its) >= self.threshold.score)
+            };
+            if held.iter().any(resembles) {
+                same.push(other.subject);
+            }
+        }
+        Ok(same)
     }
 
     pub(super) fn vote(

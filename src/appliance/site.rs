@@ -20,7 +20,7 @@ use super::{
     lawful::{has_second, is_one_claim, is_third_country},
 };
 use crate::{
-    audit::{AuditEntry, AuditErasure, AuditSink},
+    audit::{AuditEntry, AuditSink},
     command::{
         Against, Answer, Command, DatedDuty, KeptBy, LaneCommand, Papers, ReferenceSource, Refusal,
         Request, SiteDescription, SiteStep,
@@ -31,7 +31,6 @@ use crate::{
         schedule::{Due, Schedule},
     },
     gallery::Enrolment,
-    keys::holder::record::RecordId,
     model::{Calibration, ThresholdError},
     policy::{Law, LawError, Standing},
     profile::{
@@ -51,7 +50,7 @@ use record::Record;
 pub use record::RecordError;
 
 /// Names of what the custodian of a daily gallery is called.
-const IN_MEMORY: &str = "memory";
+pub(super) const IN_MEMORY: &str = "memory";
 const HOUR_S: i64 = 3600;
 /// Whose calendar a filing follows, and within how many of its working days it is made (CAC and
 /// MPS, Measures on facial recognition, 2025).
@@ -78,6 +77,14 @@ pub enum SiteError {
     /// The register of consents.
     #[error(transparent)]
     Register(#[from] RegisterError),
+    /// A household is no site as well.
+    #[error("the profile is a household's, and {key} is a site's: {why}")]
+    Household {
+        /// The configuration's key.
+        key: &'static str,
+        /// What to change.
+        why: &'static str,
+    },
     /// The audit is kept for a shorter time than the profile says.
     #[error("audit.retention_days = {held}: the profile keeps the audit for {needed} days")]
     AuditDays {
@@ -149,6 +156,8 @@ pub(super) struct Site {
     doubt_from: Option<Score>,
     /// What the law was told last.
     told: Mutex<Option<SiteFacts>>,
+    /// Held while somebody is enrolled or erased, from the register to the gallery.
+    pub(super) keeping: Mutex<()>,
 }
 
 impl Site {
@@ -180,6 +189,7 @@ impl Site {
             fmr,
             doubt_from: doubt_from.map(|threshold| threshold.score),
             told: Mutex::default(),
+            keeping: Mutex::default(),
         })
     }
 
@@ -234,7 +244,7 @@ impl Site {
         Ok((standing, self.schedule(audit_days)?))
     }
 
-    fn is_daily(&self) -> bool {
+    pub(super) fn is_daily(&self) -> bool {
         use crate::profile::text::StorageWord;
         self.profile.retention.storage == Some(StorageWord::MemoryKeyDaily)
     }
@@ -381,7 +391,7 @@ struct ConsentLooked {
 }
 
 /// Papers and subject of a command that makes a template of somebody, or records a consent.
-fn papers_of(command: &Command) -> Option<(Option<SubjectId>, Option<&Papers>)> {
+pub(super) fn papers_of(command: &Command) -> Option<(Option<SubjectId>, Option<&Papers>)> {
     match command {
         Command::Enrol { subject, papers, .. } => Some((*subject, Some(papers))),
         Command::Replace { subject, papers, .. } => Some((Some(*subject), Some(papers))),
@@ -634,12 +644,14 @@ impl Appliance {
         }
     }
 
-    /// Whether a closing has come since the last one was honoured; then it is honoured first.
+    /// Whether a closing has come since the last one was honoured, or the clock went back behind it;
+    /// then that is honoured first.
     pub(super) fn close_in_time(&self) {
         let Some(site) = self.site.as_ref().filter(|site| site.is_daily()) else { return };
         let Some(hours) = site.profile.hours() else { return };
-        let until_s = site.record().honoured.until_s;
-        if !hours.closings_between(until_s, self.world.clock.civil_s()).is_empty() {
+        let (honoured, now_s) = (site.record().honoured, self.world.clock.civil_s());
+        let is_due = !hours.closings_between(honoured.until_s, now_s).is_empty();
+        if is_due || honoured.lies_ahead_of(now_s) {
             self.honour_duties();
         }
     }
@@ -647,6 +659,7 @@ impl Appliance {
     /// The day has ended: everybody goes, and the key of everything that was kept.
     fn close_day(&self, closed_s: i64) -> bool {
         let mut is_done = true;
+        let _alone = self.alone();
         for (name, kept) in self.galleries.all() {
             let Kept::Searchable(gallery) = &kept else { continue };
             let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
@@ -660,6 +673,14 @@ impl Appliance {
                     tracing::error!(gallery = %name, %error, "the day has ended, erasing has not");
                     is_done = false;
                 }
+            }
+        }
+        if let Some(site) = self.site.as_ref().filter(|_| is_done) {
+            let keys_are_gone = self.custodian() == IN_MEMORY;
+            let ended = site.register.end_day(self.world.clock.civil_s(), keys_are_gone);
+            if let Err(error) = ended {
+                tracing::error!(%error, "the day has ended, its consents have not");
+                is_done = false;
             }
         }
         is_done
@@ -707,58 +728,6 @@ impl Appliance {
             strangers: None,
             person: None,
         }
-    }
-
-    /// Erases again whom a gallery, or a file of holders' records, that was put back from an older
-    /// copy brought back.
-    pub(super) fn bury_again(&self) -> Result<(), Refusal> {
-        let Some(site) = &self.site else { return Ok(()) };
-        if site.register.tombstones()? == 0 {
-            return Ok(());
-        }
-        for (name, kept) in self.galleries.all() {
-            for subject in enrolled(&name, &kept)? {
-                if site.register.tombstone(&name, subject)?.is_none() {
-                    continue;
-                }
-                let erasure = match &kept {
-                    Kept::Searchable(gallery) => {
-                        let erasure = gallery.erase(subject);
-                        let erasure = erasure.map_err(|error| Refusal::of_gallery(&name, error))?;
-                        AuditErasure::from(erasure.receipt())
-                    }
-                    Kept::ByHolders(records) => {
-                        let erased = records.erase(RecordId::from_bytes(*subject.as_bytes()));
-                        let erased = erased.map_err(|error| Refusal::of_records(&name, error))?;
-                        self.overwritten(u64::from(erased))
-                    }
-                    Kept::Unavailable(_) => continue,
-                };
-                let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
-                self.audit.must_hold(AuditEntry {
-                    gallery: Some(name.clone()),
-                    subject: Some(subject),
-                    erasure: Some(erasure),
-                    ..self.of_itself(transaction, Action::Erase, "ERASED_AGAIN")
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Everybody who is in a gallery, restricted and expired ones included; nobody of one that does not
-/// open.
-pub(super) fn enrolled(name: &GalleryId, kept: &Kept) -> Result<Vec<SubjectId>, Refusal> {
-    match kept {
-        Kept::Searchable(gallery) => {
-            gallery.subjects().map_err(|error| Refusal::of_gallery(name, error))
-        }
-        Kept::ByHolders(records) => {
-            let ids = records.ids().into_iter();
-            Ok(ids.map(|id| SubjectId::from_bytes(*id.as_bytes())).collect())
-        }
-        Kept::Unavailable(_) => Ok(Vec::new()),
     }
 }
 

@@ -330,6 +330,7 @@ impl Appliance {
         match against {
             Against::Gallery { gallery, scope } => {
                 self.to_search(&gallery)?;
+                let scope = Scope { best: self.best_of(errand, scope.best), ..scope };
                 let searched: Box<dyn transaction::passage::Against + '_> =
                     Box::new(Searched { appliance: self, gallery, scope, threshold });
                 Ok((searched, false))

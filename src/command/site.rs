@@ -8,7 +8,7 @@ pub use crate::{
     audit::{AuditEvent, Entered},
     duty::confirmation::{Stand, Vote, VoteRefused},
     gallery::Record,
-    register::{AgeClass, Consent, Given, RelationClass, TakenBack},
+    register::{AgeClass, Consent, Given, Ground, RelationClass, TakenBack},
 };
 
 /// What is handed over with an enrolment, beside pictures.
@@ -20,16 +20,6 @@ pub struct Papers {
     pub ground: Option<Ground>,
     /// First second (UTC) at which the traveller's passport does not count any more.
     pub passport_expiry_s: Option<i64>,
-}
-
-/// Why somebody is on a list, and who says so (EDPB Guidelines 05/2022).
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ground {
-    /// The decision that put the person there; a reference, no narrative.
-    pub reason: String,
-    /// Who took it.
-    pub authority: String,
 }
 
 /// A step of a deployment.
@@ -119,8 +109,10 @@ pub struct SubjectExport {
     pub subject: SubjectId,
     /// Each reference, without its template.
     pub records: Vec<Record>,
-    /// The consent, a withdrawn one included.
+    /// The newest consent, one that is over included.
     pub consent: Option<Consent>,
+    /// Those before it.
+    pub earlier: Vec<Consent>,
     /// Why the person is on a list.
     pub ground: Option<Ground>,
     /// Where the references come from.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     limits::{AUDIT_DAYS_MIN, EXEMPTION_DAYS_MAX, SITE_ZONES_MAX},
-    types::Hash256,
+    types::{GalleryId, Hash256},
 };
 
 /// Hours of the longest day: one on which summer time ends.
@@ -105,6 +105,9 @@ impl Profile {
                 "storage = \"memory-key-daily\" ends with the day: [window] says when that is",
             ));
         }
+        if let Some(fault) = self.unmakeable() {
+            return Some(fault);
+        }
         if let Some(window) = &self.window
             && let Err(error) = Hours::new(&window.zone, &window.opens, &window.closes)
         {
@@ -200,6 +203,28 @@ impl Profile {
         let why = format!("days from exemption.starts: 1 to {EXEMPTION_DAYS_MAX}");
         number("exemption.ends", days, why)
     }
+
+    /// Why its galleries could not be made, or its tokens not be issued.
+    fn unmakeable(&self) -> Option<Fault> {
+        let kept = &self.retention;
+        if kept.storage != Some(StorageWord::MemoryKeyDaily) && !kept.galleries.is_empty() {
+            return Some(Fault::Contradiction(
+                "retention.galleries are made anew each day: storage = \"memory-key-daily\"",
+            ));
+        }
+        if kept.galleries.iter().any(|name| name.parse::<GalleryId>().is_err()) {
+            return Some(Fault::Contradiction(
+                "retention.galleries: a name has lower-case letters, digits, - and _",
+            ));
+        }
+        let carried = kept.storage == Some(StorageWord::HolderTemplate);
+        if carried && kept.token_hours.is_none_or(|hours| hours == 0) {
+            let why = "a token that a traveller carries must end";
+            return number("retention.token_hours", kept.token_hours.unwrap_or(0), why);
+        }
+        None
+    }
+
     /// Why its events could not be sent, or not without being read on the way.
     fn unsendable(&self) -> Option<Fault> {
         let events = self.events.as_ref().filter(|events| !events.webhook.is_empty())?;
@@ -478,6 +503,25 @@ mod tests {
                 Some(told) => fails(&profile, &format!("events.webhook: {told}")),
                 None => assert_eq!(profile.faults(NOW_S), [], "{url}"),
             }
+        }
+    }
+
+    #[test]
+    fn fv_9_ed_4_galleries_of_a_day_have_names_and_tokens_an_end() {
+        let told = |profile: &Profile, key: &str| {
+            let fault = profile.forbidden().expect("not as it is").to_string();
+            assert!(fault.contains(key), "{key}: {fault}");
+        };
+        let mut held = complete("reentry-daily");
+        held.retention.galleries = vec!["The Guests".into()];
+        told(&held, "lower-case");
+        let mut held = complete("residence");
+        held.retention.galleries = vec!["homes".into()];
+        told(&held, "each day");
+        let mut held = complete("egate-holder-token");
+        for hours in [None, Some(0)] {
+            held.retention.token_hours = hours;
+            told(&held, "retention.token_hours");
         }
     }
 

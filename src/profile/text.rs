@@ -286,6 +286,11 @@ pub struct Notices {
 pub struct Retention {
     /// Who can open what is stored; left out where nothing is.
     pub storage: Option<StorageWord>,
+    /// Galleries of a site whose day ends everything: made, empty, at each start.
+    #[serde(default)]
+    pub galleries: Vec<String>,
+    /// Longest that a token counts which a traveller carries, in hours; left out for `kept_hours`.
+    pub token_hours: Option<u32>,
     /// Where faces come from; left out where none are stored.
     pub provenance: Option<ProvenanceWord>,
     /// Longest that anybody is kept, in hours; 0 where nobody is.

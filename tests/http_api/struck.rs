@@ -26,7 +26,11 @@ const NOTICED: [(&str, &str, &str); 8] = [
     ("keep-matched-input", "site", CONFIRMED),
     ("log-use", "site", CONFIRMED),
     ("protect-minor", "site", "cn_6_a_minor_is_kept_for_a_shorter_time_and_flagged"),
-    ("record-exemption", "profiles", "cn_4_each_use_of_an_exemption_is_in_the_audit_and_none_outlives_it"),
+    (
+        "record-exemption",
+        "profiles",
+        "cn_4_each_use_of_an_exemption_is_in_the_audit_and_none_outlives_it",
+    ),
     (
         "test-for-attacks",
         "law",

@@ -221,6 +221,8 @@ pub struct ConsentHeldAnswer {
     pub withdrawn: Option<i64>,
     /// When the person objected.
     pub objected: Option<i64>,
+    /// When it ended otherwise: with an erasure, with the day, or because another followed.
+    pub ended: Option<i64>,
     /// Until when it holds.
     pub expiry: Option<i64>,
 }
@@ -253,6 +255,7 @@ impl From<&Consent> for ConsentHeldAnswer {
             guardian: given.guardian.clone(),
             withdrawn: held.withdrawn_s,
             objected: held.objected_s,
+            ended: held.ended_s,
             expiry: given.expiry_s,
         }
     }
@@ -291,8 +294,10 @@ pub struct ExportAnswer {
     pub subject: String,
     /// Each reference.
     pub references: Vec<RecordAnswer>,
-    /// The consent, a withdrawn one included.
+    /// The newest consent, one that is over included.
     pub consent: Option<ConsentHeldAnswer>,
+    /// Those before it, oldest first.
+    pub earlier_consents: Vec<ConsentHeldAnswer>,
     /// The decision that put the person on a list, and who took it.
     pub ground: Option<[String; 2]>,
     /// Where the references come from: `enrolled-here`, `authority`, `scraped` or `unknown`.
@@ -312,6 +317,7 @@ impl From<&SubjectExport> for ExportAnswer {
             subject: held.subject.to_string(),
             references: held.records.iter().map(RecordAnswer::from).collect(),
             consent: held.consent.as_ref().map(ConsentHeldAnswer::from),
+            earlier_consents: held.earlier.iter().map(ConsentHeldAnswer::from).collect(),
             ground: ground.map(|held| [held.reason.clone(), held.authority.clone()]),
             source: match held.source {
                 Provenance::EnrolledHere => "enrolled-here",
