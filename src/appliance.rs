@@ -6,16 +6,17 @@
 //! `watched.rs` is the audit with a memory.
 //! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
 //! decided, `transact.rs` what is decided at a lane, `hits.rs` what a search owes, `administer.rs`
-//! what is kept, `rights.rs` what a person may ask for, `carried.rs` what travellers carry,
-//! `entries.rs` who is told that somebody came in, `strangers.rs` what is told of those without a
-//! credential.
-//! `site.rs` is what the appliance is used as. Here they are put together, from a configuration or,
-//! for tests and simulations, from parts.
+//! what is kept, `rights.rs` what a person may ask for, `buried.rs` what a copy that is put back must
+//! not bring back, `carried.rs` what travellers carry, `entries.rs` who is told that somebody came
+//! in, `strangers.rs` what is told of those without a credential.
+//! `site.rs` is what the appliance is used as, `household.rs` what it may not be as well. Here they
+//! are put together, from a configuration or, for tests and simulations, from parts.
 //!
 //! Invariant: no answer leaves that the audit does not hold. Beside the pipeline's own entries,
 //! every administrative act and every refused permission is recorded here.
 
 mod administer;
+mod buried;
 mod carried;
 mod charters;
 mod engines;
@@ -23,6 +24,7 @@ mod entries;
 mod execute;
 mod galleries;
 mod hits;
+mod household;
 pub mod keeping;
 mod lanes;
 mod lawful;
@@ -472,6 +474,7 @@ impl Appliance {
         // in a gallery that was put back from an older copy.
         appliance.honour_duties();
         appliance.bury_again().map_err(|error| StartError::Buried { why: error.to_string() })?;
+        appliance.make_daily_galleries();
         Ok(appliance)
     }
 
@@ -606,7 +609,11 @@ impl Service for Appliance {
         self.audit.catch_up();
         self.register.catch_up();
         self.tell_of_strangers(self.world.clock.monotonic_us());
-        self.galleries.reopen();
+        if self.galleries.reopen()
+            && let Err(refusal) = self.bury_again()
+        {
+            tracing::error!(%refusal, "a gallery that was opened again holds somebody erased");
+        }
         self.settle();
         if let Err(error) = self.audit.seal() {
             tracing::error!(%error, "audit: no checkpoint");
@@ -703,8 +710,7 @@ fn site_place(
     environment: &Environment,
     galleries: &GalleryPlace,
 ) -> Result<Option<SitePlace>, StartError> {
-    let named = config.site.profile.as_path();
-    if named.as_os_str().is_empty() {
+    if !config.site.is_chosen() {
         return Ok(None);
     }
     let of_state = |configured: &Path, name: &str| match configured.as_os_str().is_empty() {
@@ -720,8 +726,10 @@ fn site_place(
             ConsentRegister::open(&path, custodian, Arc::clone(entropy))
         }
     };
+    let profile = site::profile(&config.site.profile)?;
+    household::check(&profile, config)?;
     Ok(Some(SitePlace {
-        profile: site::profile(named)?,
+        profile,
         record: Some(of_state(&config.site.record, SITE_FILE)?),
         register: register.map_err(site::SiteError::from)?,
         people: config.person.clone(),

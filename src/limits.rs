@@ -220,6 +220,9 @@ pub const STRANGERS_INTERVAL_US: u64 = 60_000_000;
 pub const PERSONS_MAX: usize = 1_024;
 /// Time in which a hit of a watchlist must be confirmed, in seconds.
 pub const HIT_WAIT_S: i64 = 15 * 60;
+/// Enrolments of one guest that are erased together when the guest is back: visits of one day after
+/// which the guest came back another way.
+pub const VISITS_MAX: usize = 8;
 /// Hits of a watchlist that wait for their confirmations.
 pub const HITS_MAX: usize = 1_024;
 /// Compute threads of one engine.

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use super::{
     Appliance,
+    buried::enrolled,
     execute::Errand,
     galleries::{Kept, unavailable},
-    site::enrolled,
+    site::IN_MEMORY,
 };
 use crate::{
     audit::{AuditEntry, AuditErasure},
@@ -24,7 +25,6 @@ use crate::{
     },
     gallery::{Erasure, Gallery, GalleryError, Receipt, Residency},
     keys::holder::record::{HolderRecords, RecordId},
-    limits::REFERENCES_PER_SUBJECT_MAX,
     random::random_id,
     types::{Action, Attack, GalleryId, Selection, SubjectId, Template, TransactionId},
 };
@@ -141,19 +141,29 @@ impl Appliance {
         images: &[EncodedImage],
         (terms, papers): (Enrolment, Papers),
     ) -> Result<Answer, Refusal> {
-        let gallery = self.galleries.searchable(name)?;
+        self.galleries.searchable(name)?; // before its pictures are looked at
+        // Before they are, too: whoever is entered while the day ends is entered for that day.
+        let terms = self.within_site(errand, (name, subject), (terms, &papers))?;
         let (templates, faces) = self.templates(errand, images)?;
-        self.is_one_person(&templates)?;
         let random = || SubjectId::from_bytes(random_id(self.world.entropy.as_ref()));
         let subject = subject.unwrap_or_else(random);
-        // Recorded before it is searchable: an entry without its row is harmless, a row that nobody
-        // recorded is not.
-        let terms = self.within_site(errand, terms);
-        let noted = self.enter(errand, name, subject, papers)?;
-        self.record(errand, Some(subject), [&["ENROLLED"][..], &noted].concat())?;
-        let generation = gallery
-            .enrol(subject, templates, terms)
-            .map_err(|error| Refusal::of_gallery(name, error))?;
+        let of_gallery = |error| Refusal::of_gallery(name, error);
+        let alone = self.alone();
+        let gallery = self.galleries.searchable(name)?;
+        let held = match alone {
+            Some(_) => gallery.references_of(subject).map_err(of_gallery)?,
+            None => Vec::new(),
+        };
+        self.is_one_person(&held, &templates)?;
+        let consents_s = papers.consent.as_ref().and_then(|given| given.expiry_s);
+        let generation = self.with_papers(errand, (name, subject), papers, |noted| {
+            // Recorded before it is searchable: an entry without its row is harmless, a row that
+            // nobody recorded is not.
+            self.record(errand, Some(subject), [&["ENROLLED"][..], &noted].concat())?;
+            self.end_with_consent(name, (&gallery, subject), consents_s)?;
+            gallery.enrol(subject, templates, terms).map_err(of_gallery)
+        })?;
+        drop(alone);
         self.galleries.count(&self.world.meter);
         Ok(Answer::Enrolled { transaction: errand.transaction, subject, faces, generation })
     }
@@ -163,8 +173,8 @@ impl Appliance {
         errand: &Errand,
         images: &[EncodedImage],
     ) -> Result<(Vec<Template>, Vec<FaceReport>), Refusal> {
-        if !(1..=REFERENCES_PER_SUBJECT_MAX).contains(&images.len()) {
-            let most = REFERENCES_PER_SUBJECT_MAX;
+        let most = self.images_max();
+        if !(1..=most).contains(&images.len()) {
             return Err(Refusal::Images { held: images.len(), most });
         }
         let (mut templates, mut faces) = (Vec::new(), Vec::new());
@@ -187,16 +197,20 @@ impl Appliance {
         let gallery = self.galleries.searchable(name)?;
         // Before its pictures are looked at: who is not there cannot be replaced.
         gallery.records_of(subject).map_err(|error| Refusal::of_gallery(name, error))?;
+        let terms = self.within_site(errand, (name, Some(subject)), (terms, &papers))?;
         let (templates, faces) = self.templates(errand, images)?;
-        self.is_one_person(&templates)?;
-        let terms = self.within_site(errand, terms);
-        self.enter(errand, name, subject, papers)?;
+        self.is_one_person(&[], &templates)?;
         let meant = Meant { subject: Some(subject), selection: None };
-        let done = self.in_audit(errand, meant, || {
-            let erasure = gallery.replace(subject, templates, terms);
-            let erasure = erasure.map_err(|error| Refusal::of_gallery(name, error))?;
-            Ok(done(errand.transaction, name, meant, erasure))
+        let alone = self.alone();
+        let gallery = self.galleries.searchable(name)?;
+        let done = self.with_papers(errand, (name, subject), papers, |_| {
+            self.in_audit(errand, meant, || {
+                let erasure = gallery.replace(subject, templates, terms);
+                let erasure = erasure.map_err(|error| Refusal::of_gallery(name, error))?;
+                Ok(done(errand.transaction, name, meant, erasure))
+            })
         })?;
+        drop(alone);
         let erased = self.settled(errand, done)?;
         Ok(Answer::Replaced { faces, erased })
     }
@@ -227,6 +241,7 @@ impl Appliance {
         let gallery = self.galleries.searchable(name)?;
         gallery.records_of(subject).map_err(|error| Refusal::of_gallery(name, error))?;
         self.record(errand, Some(subject), vec!["REGROUPED"])?;
+        let _alone = self.alone();
         let changed = gallery.regroup(subject, group);
         let generation = changed.map_err(|error| Refusal::of_gallery(name, error))?;
         Ok(Answer::Changed { transaction: errand.transaction, subject, generation })
@@ -252,6 +267,7 @@ impl Appliance {
         subject: SubjectId,
     ) -> Result<Done, Refusal> {
         let meant = Meant { subject: Some(subject), selection: None };
+        let _alone = self.alone();
         match &self.galleries.kept(name)? {
             Kept::Searchable(gallery) => {
                 self.bury(name, &[subject])?;
@@ -298,18 +314,26 @@ impl Appliance {
         meant: Meant,
     ) -> Result<Done, Refusal> {
         let now_s = self.world.clock.civil_s();
-        let erasure = match meant.selection {
-            Some(Selection::Group(group)) => gallery.erase_group(group),
-            Some(Selection::Classes(bits)) => gallery.erase_class(bits),
-            Some(Selection::EnrolledBefore(at_s)) => gallery.erase_begun_before(at_s),
-            Some(Selection::Expired) => gallery.erase_expired(now_s),
-            Some(Selection::Everybody) | None => gallery.erase_all().map(Some),
+        let selection = meant.selection.unwrap_or(Selection::Everybody);
+        let _alone = self.alone();
+        let buried = self.bury_leaving(name, gallery, (selection, now_s));
+        // What has expired goes by the calendar and is held up by nothing. In a gallery that is put
+        // back it has expired as well.
+        match (buried, selection) {
+            (Err(refusal), Selection::Expired) => {
+                tracing::error!(gallery = %name, %refusal, "expired, and without tombstones");
+            }
+            (buried, _) => buried?,
+        }
+        let erasure = match selection {
+            Selection::Group(group) => gallery.erase_group(group),
+            Selection::Classes(bits) => gallery.erase_class(bits),
+            Selection::EnrolledBefore(at_s) => gallery.erase_begun_before(at_s),
+            Selection::Expired => gallery.erase_expired(now_s),
+            Selection::Everybody => gallery.erase_all().map(Some),
         };
         match erasure.map_err(|error| Refusal::of_gallery(name, error))? {
-            Some(erasure) => {
-                self.bury(name, &erasure.receipt().gone)?;
-                Ok(done(transaction, name, meant, erasure))
-            }
+            Some(erasure) => Ok(done(transaction, name, meant, erasure)),
             None => {
                 let (generation, custodian) = (gallery.stats().generation, self.custodian());
                 let mut erased = nothing(transaction, name, meant, now_s, custodian);
@@ -333,7 +357,14 @@ impl Appliance {
                       erase what has expired, or delete the gallery",
             });
         }
-        let erased = records.erase_expired(self.world.clock.civil_s());
+        let now_s = self.world.clock.civil_s();
+        let _alone = self.alone();
+        let of_record = |id: RecordId| SubjectId::from_bytes(*id.as_bytes());
+        let expired: Vec<SubjectId> = records.expired(now_s).into_iter().map(of_record).collect();
+        if let Err(refusal) = self.bury(name, &expired) {
+            tracing::error!(gallery = %name, %refusal, "expired, and without tombstones");
+        }
+        let erased = records.erase_expired(now_s);
         let rows = erased.map_err(|error| Refusal::of_records(name, error))?;
         let meant = Meant { subject: None, selection: Some(selection) };
         Ok(self.zeroed(transaction, name, meant, rows))
@@ -352,9 +383,10 @@ impl Appliance {
             let now_s = self.world.clock.civil_s();
             let mut erased = nothing(errand.transaction, name, meant, now_s, self.custodian());
             let mut erasure = None;
+            let _alone = self.alone();
             // A copy that somebody puts back under this name, with its keys, brings nobody back. What
             // cannot be listed or written does not hold the destruction of the keys up.
-            if let Err(refusal) = enrolled(name, &kept).and_then(|all| self.bury(name, &all)) {
+            if let Err(refusal) = enrolled(name, &kept).and_then(|all| self.bury_all(name, all)) {
                 tracing::warn!(gallery = %name, %refusal, "deleted without tombstones");
             }
             match &kept {
@@ -404,6 +436,35 @@ impl Appliance {
                 self.audit.must_hold(self.erasure_entry(None, meant, &erased));
             }
         }
+    }
+
+    /// Makes the galleries that the profile of a site names whose day ends everything, where they are
+    /// not there: their keys ended with the last process, and guests go on going out and coming back
+    /// while the window is open, in which nobody makes a gallery.
+    pub(super) fn make_daily_galleries(&self) {
+        let Some(site) = self.site.as_ref().filter(|site| site.is_daily()) else { return };
+        if self.custodian() != IN_MEMORY {
+            tracing::error!("galleries that end with the day need gallery.custodian = memory");
+            return;
+        }
+        let names = site.profile.retention.galleries.iter();
+        for name in names.filter_map(|name| name.parse::<GalleryId>().ok()) {
+            if self.galleries.kept(&name).is_ok() {
+                continue;
+            }
+            let purpose = site.profile.purpose();
+            if let Err(refusal) = self.galleries.create(&name, KeptBy::Custodian, purpose) {
+                tracing::error!(gallery = %name, %refusal, "the gallery of the day");
+                continue;
+            }
+            let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
+            self.audit.must_hold(AuditEntry {
+                gallery: Some(name),
+                purpose: Some(purpose),
+                ..self.of_itself(transaction, Action::CreateGallery, "GALLERY_CREATED")
+            });
+        }
+        self.galleries.count(&self.world.meter);
     }
 
     /// Erases what has expired, everywhere. Nobody asked, so that nothing is answered; the audit

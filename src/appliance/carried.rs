@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Appliance, execute::Errand, galleries::Kept};
+use super::{
+    Appliance,
+    execute::Errand,
+    galleries::{Kept, TOKENS},
+};
 use crate::{
     command::{
         Answer, EncodedImage, Enrolment, HolderSecret, Papers, Part, PresentedToken, Refusal,
@@ -11,10 +15,30 @@ use crate::{
     keys::holder::{
         Validity,
         record::{RecordId, RecordRefused},
-        token,
+        token::{self, TOKEN_NUMBER_BYTES},
     },
-    types::{GalleryId, SubjectId, Template},
+    policy::PASSPORT_EXPIRY_MISSING,
+    types::{GalleryId, Obligation, Reason, SubjectId, Template},
 };
+
+const HOUR_S: i64 = 3600;
+
+const WITHDRAWN: Reason = Reason {
+    code: "CONSENT_WITHDRAWN",
+    text: "The traveller took the consent to this token back.",
+};
+
+/// Under which name the register keeps what travellers carry.
+fn tokens() -> GalleryId {
+    TOKENS.parse().expect("it is a name")
+}
+
+/// A token's number as the name of whom it is about.
+fn subject_of(number: &[u8; TOKEN_NUMBER_BYTES]) -> SubjectId {
+    let mut bytes = [0; 16];
+    bytes[..TOKEN_NUMBER_BYTES].copy_from_slice(number);
+    SubjectId::from_bytes(bytes)
+}
 
 impl Appliance {
     /// The gallery, where it can be searched. Records of holders cannot, by construction.
@@ -33,7 +57,8 @@ impl Appliance {
         image: &EncodedImage,
         (terms, papers): (Enrolment, Papers),
     ) -> Result<Answer, Refusal> {
-        let terms = self.within_site(errand, terms);
+        let terms = self.within_passport(errand, terms, &papers)?;
+        let terms = self.within_site(errand, (name, None), (terms, &papers))?;
         let records = self.galleries.by_holders(name)?;
         let (template, face) = self.template(errand, image, Part::Image(0))?;
         // The file makes the id: one entry before it names the act, one after it the record.
@@ -42,11 +67,13 @@ impl Appliance {
             .enrol(&template, terms.not_before_s, terms.expiry_s)
             .map_err(|error| Refusal::of_records(name, error))?;
         let subject = SubjectId::from_bytes(*id.as_bytes());
-        if let Err(refusal) = self.enter(errand, name, subject, papers) {
-            records.erase(id).map_err(|error| Refusal::of_records(name, error))?;
-            return Err(refusal);
-        }
-        if let Err(refusal) = self.record(errand, Some(subject), vec!["HOLDER_RECORD_KEPT"]) {
+        let alone = self.alone();
+        let kept = self.with_papers(errand, (name, subject), papers, |noted| {
+            let codes = [&["HOLDER_RECORD_KEPT"][..], &noted].concat();
+            self.record(errand, Some(subject), codes)
+        });
+        drop(alone);
+        if let Err(refusal) = kept {
             // Nobody was given the secret: the record is nobody's, and goes.
             records.erase(id).map_err(|error| Refusal::of_records(name, error))?;
             return Err(refusal);
@@ -54,6 +81,24 @@ impl Appliance {
         let secret = HolderSecret(secret);
         self.galleries.count(&self.world.meter);
         Ok(Answer::HolderEnrolled { transaction: errand.transaction, subject, secret, face })
+    }
+
+    /// The times of a holder's record, which ends with the passport at the latest. Whose passport
+    /// ends when is not known to anybody but whoever enrols, so that a site is told or refuses.
+    fn within_passport(
+        &self,
+        errand: &Errand,
+        terms: Enrolment,
+        papers: &Papers,
+    ) -> Result<Enrolment, Refusal> {
+        let is_owed = self.site.is_some() && errand.owed.contains(&Obligation::ExpireWithHolder);
+        match papers.passport_expiry_s {
+            Some(ends_s) => Ok(Enrolment { expiry_s: terms.expiry_s.min(ends_s), ..terms }),
+            None if is_owed => {
+                Err(Self::forbidden(&self.standing(), None, &[PASSPORT_EXPIRY_MISSING]))
+            }
+            None => Ok(terms),
+        }
     }
 
     /// The template of a holder's record, for the one verification that asks.
@@ -76,22 +121,55 @@ impl Appliance {
         })
     }
 
+    /// A token, for the traveller alone; the consent to it is kept under the token's number, and
+    /// whoever takes it back makes the token worth nothing here.
     pub(super) fn issue_token(
         &self,
         errand: &Errand,
         image: &EncodedImage,
         (not_before_s, expiry_s): (Option<i64>, i64),
+        papers: Papers,
     ) -> Result<Answer, Refusal> {
         let issuer = self.holder_keys.issuer.as_ref().ok_or(Refusal::TokensDisabled)?;
         let not_before_s = not_before_s.unwrap_or_else(|| self.world.clock.civil_s());
         let refuse = |error| Refusal::HolderToken { part: Part::Image(0), error };
         let purpose = errand.asked.purpose;
+        let expiry_s = self.token_until(errand, expiry_s, &papers);
         let validity = Validity { not_before_s, expiry_s, purpose };
         let (template, face) = self.template(errand, image, Part::Image(0))?;
         let token = issuer.issue(&template, validity, self.world.entropy.as_ref());
         let token = token.map_err(refuse)?;
-        self.record(errand, None, vec!["TOKEN_ISSUED"])?;
-        Ok(Answer::TokenIssued { transaction: errand.transaction, token, face })
+        let subject = subject_of(&token::number(&token).map_err(refuse)?);
+        let _alone = self.alone();
+        self.with_papers(errand, (&tokens(), subject), papers, |noted| {
+            let codes = [&["TOKEN_ISSUED"][..], &noted].concat();
+            self.record(errand, Some(subject), codes)
+        })?;
+        Ok(Answer::TokenIssued { transaction: errand.transaction, subject, token, face })
+    }
+
+    /// Until when a token counts that was asked for until `expiry_s`: within what the site's profile
+    /// and the consent allow.
+    fn token_until(&self, errand: &Errand, expiry_s: i64, papers: &Papers) -> i64 {
+        let Some(site) = &self.site else { return expiry_s };
+        let kept = &site.profile.retention;
+        let hours = kept.token_hours.unwrap_or(kept.kept_hours);
+        let is_minor = errand.owed.contains(&Obligation::ProtectMinor);
+        let minors = kept.minor_kept_hours.filter(|_| is_minor).unwrap_or(hours);
+        let most_s = i64::from(hours.min(minors)) * HOUR_S;
+        let consents_s = papers.consent.as_ref().and_then(|given| given.expiry_s);
+        let until_s = self.world.clock.civil_s().saturating_add(most_s);
+        expiry_s.min(until_s).min(consents_s.unwrap_or(i64::MAX))
+    }
+
+    /// Refuses a token whose traveller took the consent to it back.
+    fn is_still_wanted(&self, errand: &Errand, subject: SubjectId) -> Result<(), Refusal> {
+        let Some(site) = &self.site else { return Ok(()) };
+        if site.register.tombstone(&tokens(), subject)?.is_none() {
+            return Ok(());
+        }
+        self.record(errand, Some(subject), vec!["HOLDER_TOKEN_REFUSED", WITHDRAWN.code])?;
+        Err(Self::forbidden(&self.standing(), None, &[WITHDRAWN]))
     }
 
     /// The template in a token; seal, signature, model, time and purpose are checked before
@@ -108,7 +186,10 @@ impl Appliance {
         }
         let (kind, now_s) = (self.calibration.kind(), self.world.clock.civil_s());
         match token::open(token.bytes(), readers, &kind, errand.asked.purpose, now_s) {
-            Ok(held) => Ok(held.template),
+            Ok(held) => {
+                self.is_still_wanted(errand, subject_of(&held.token))?;
+                Ok(held.template)
+            }
             Err(error) => {
                 self.record(errand, None, vec!["HOLDER_TOKEN_REFUSED"])?;
                 Err(Refusal::HolderToken { part, error })

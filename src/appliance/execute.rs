@@ -63,6 +63,8 @@ pub(super) struct Errand {
     pub(super) owed: Obligations,
     pub(super) deadline_ms: u64,
     pub(super) deadline_us: u64,
+    /// Where the register stood before the law was asked: what ends a consent after that ends this.
+    pub(super) asked_at: u64,
 }
 
 impl Errand {
@@ -110,10 +112,11 @@ impl Appliance {
                 let threshold = self.threshold_for(fmr)?;
                 self.identify(&errand, &gallery, &probe, scope, threshold)
             }
-            Command::IssueToken { image, not_before_s, expiry_s, papers: _ } => {
-                self.issue_token(&errand, &image, (not_before_s, expiry_s))
+            Command::IssueToken { image, not_before_s, expiry_s, papers } => {
+                self.issue_token(&errand, &image, (not_before_s, expiry_s), papers)
             }
             Command::Lane { at, command } => self.at_lane(&errand, &at, command),
+            Command::ListHits => self.list_hits(&errand),
             Command::ListAffected { entered } => self.list_affected(&errand, &entered),
             Command::PushFrame { lane, frame, external_attack, offered } => {
                 self.push_frame(&lane, frame, external_attack, offered)
@@ -158,12 +161,14 @@ impl Appliance {
             return Err(Refusal::Deadline { held_ms: deadline_ms, most_ms: DEADLINE_MS_MAX });
         }
         let now_us = self.world.clock.monotonic_us();
+        let asked_at = self.register_stands_at(&request.command);
         let errand = |asked, owed| Errand {
             transaction: TransactionId::from_bytes(random_id(self.world.entropy.as_ref())),
             asked,
             owed,
             deadline_ms,
             deadline_us: now_us.saturating_add(deadline_ms * 1_000),
+            asked_at,
         };
         let names_rate = matches!(
             request.command,
@@ -234,7 +239,7 @@ impl Appliance {
             action: errand.asked.action,
             purpose: Some(errand.asked.purpose),
             gallery: errand.asked.gallery.clone(),
-            subject,
+            subject: subject.or(errand.asked.subject),
             selection: None,
             outcome: None,
             reasons,
@@ -347,13 +352,14 @@ impl Appliance {
             tiles: gallery.source(),
             threshold: threshold.clone(),
             doubt_from: self.doubt_from(),
-            best: scope.best,
+            best: self.best_of(errand, scope.best),
             class_bits: scope.class_bits,
             group: scope.group,
         };
         let began_s = self.world.clock.civil_s();
         let mut reply = self.decide(errand, prepared, captured, task)?;
         self.after_search(errand, began_s, Some(probe.bytes()), &mut reply);
+        reply.candidates.truncate(scope.best);
         Ok(self.decision(errand, reply, threshold, Vec::new()))
     }
 

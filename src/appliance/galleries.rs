@@ -35,6 +35,10 @@ pub(super) const GALLERY_SUFFIX: &str = "gallery";
 /// Name ending of a gallery of records that only their holders open.
 pub(super) const HOLDERS_SUFFIX: &str = "records";
 
+/// Under which name of a gallery the consents to tokens are kept: there is none, since what was
+/// consented to is in travellers' hands.
+pub(super) const TOKENS: &str = "holder-tokens";
+
 /// Where galleries are kept, and by what means.
 #[derive(Clone)]
 pub struct GalleryPlace {
@@ -196,7 +200,7 @@ impl Galleries {
 
     fn refuse_taken(&self, name: &GalleryId) -> Result<(), Refusal> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        if held.contains_key(name) {
+        if held.contains_key(name) || name.as_str() == TOKENS {
             return Err(Refusal::GalleryExists { gallery: name.clone() });
         }
         if held.len() >= GALLERIES_MAX {
@@ -225,6 +229,14 @@ impl Galleries {
     pub(super) fn kept(&self, name: &GalleryId) -> Result<Kept, Refusal> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.get(name).cloned().ok_or_else(|| Refusal::UnknownGallery { gallery: name.clone() })
+    }
+
+    /// The same, or `None` for the tokens that travellers carry.
+    pub(super) fn kept_here(&self, name: &GalleryId) -> Result<Option<Kept>, Refusal> {
+        match self.kept(name) {
+            Err(_) if name.as_str() == TOKENS => Ok(None),
+            kept => kept.map(Some),
+        }
     }
 
     /// The gallery, where it can be searched.
@@ -328,8 +340,9 @@ impl Galleries {
 
     /// Opens again what takes no changes any more, because a disk or a custodian failed where it
     /// cannot be told which generation is durable. Searches that run hold the file: where there are
-    /// any, the gallery is refused by name until the next call finds it free.
-    pub(super) fn reopen(&self) {
+    /// any, the gallery is refused by name until the next call finds it free. Whether one was opened.
+    pub(super) fn reopen(&self) -> bool {
+        let mut has_opened = false;
         let mut waiting = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, kept) in self.all() {
             let Kept::Searchable(gallery) = &kept else { continue };
@@ -346,12 +359,14 @@ impl Galleries {
                 let is_open = matches!(kept, Kept::Searchable(_));
                 self.insert(name.clone(), kept);
                 if is_open {
+                    has_opened = true;
                     tracing::info!(gallery = %name, "it is open again");
                 }
                 !is_open
             }
             _ => false, // deleted meanwhile
         });
+        has_opened
     }
 
     /// Names and reasons of what is not served, or not as it should be.
@@ -583,11 +598,11 @@ mod tests {
         assert!(told.len() == 1 && told[0].contains("staff takes no changes"), "{told:?}");
 
         // While somebody holds it, its file cannot be opened a second time.
-        galleries.reopen();
+        assert!(!galleries.reopen());
         assert!(galleries.searchable(&named("staff")).is_err(), "refused by name");
         assert_eq!(galleries.unavailable().len(), 1);
         drop(gallery);
-        galleries.reopen();
+        assert!(galleries.reopen());
         let gallery = galleries.searchable(&named("staff")).expect("served again");
         gallery.rotate().expect("it takes changes");
         assert!(galleries.unavailable().is_empty());

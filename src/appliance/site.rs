@@ -5,6 +5,7 @@
 //! measurement. With one, every request is asked about under the facts of this moment, and the
 //! day's closing is honoured before the first request after it.
 
+mod bounds;
 mod record;
 
 use std::{
@@ -19,7 +20,7 @@ use super::{
     lawful::{has_second, is_one_claim, is_third_country},
 };
 use crate::{
-    audit::{AuditEntry, AuditErasure, AuditSink},
+    audit::{AuditEntry, AuditSink},
     command::{
         Against, Answer, Command, DatedDuty, KeptBy, LaneCommand, Papers, ReferenceSource, Refusal,
         Request, SiteDescription, SiteStep,
@@ -30,7 +31,6 @@ use crate::{
         schedule::{Due, Schedule},
     },
     gallery::Enrolment,
-    keys::holder::record::RecordId,
     model::{Calibration, ThresholdError},
     policy::{Law, LawError, Standing},
     profile::{
@@ -41,7 +41,7 @@ use crate::{
     register::{Register, RegisterError},
     types::{
         Action, Attack, Caller, CallerFact, Circumstances, ConsentFact, GalleryFact, GalleryId,
-        PersonFact, Reason, Role, Score, Selection, SiteFacts, Storage, SubjectId, TemplateKind,
+        PersonFact, Role, Score, Selection, SiteFacts, Storage, SubjectId, TemplateKind,
         TransactionId,
     },
     webhook::{Receiver, ReceiverError, Sender, Surroundings},
@@ -50,17 +50,12 @@ use record::Record;
 pub use record::RecordError;
 
 /// Names of what the custodian of a daily gallery is called.
-const IN_MEMORY: &str = "memory";
+pub(super) const IN_MEMORY: &str = "memory";
 const HOUR_S: i64 = 3600;
 /// Whose calendar a filing follows, and within how many of its working days it is made (CAC and
 /// MPS, Measures on facial recognition, 2025).
 const FILING_ZONE: &str = "Asia/Shanghai";
 const FILING_WORKING_DAYS: u32 = 30;
-
-const OTHER_PURPOSE: Reason = Reason {
-    code: "PURPOSE_NOT_PERMITTED",
-    text: "The site was assessed for another purpose; nothing else is done here.",
-};
 
 /// Why the site is not at hand. The operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +77,14 @@ pub enum SiteError {
     /// The register of consents.
     #[error(transparent)]
     Register(#[from] RegisterError),
+    /// A household is no site as well.
+    #[error("the profile is a household's, and {key} is a site's: {why}")]
+    Household {
+        /// The configuration's key.
+        key: &'static str,
+        /// What to change.
+        why: &'static str,
+    },
     /// The audit is kept for a shorter time than the profile says.
     #[error("audit.retention_days = {held}: the profile keeps the audit for {needed} days")]
     AuditDays {
@@ -153,6 +156,8 @@ pub(super) struct Site {
     doubt_from: Option<Score>,
     /// What the law was told last.
     told: Mutex<Option<SiteFacts>>,
+    /// Held while somebody is enrolled or erased, from the register to the gallery.
+    pub(super) keeping: Mutex<()>,
 }
 
 impl Site {
@@ -184,6 +189,7 @@ impl Site {
             fmr,
             doubt_from: doubt_from.map(|threshold| threshold.score),
             told: Mutex::default(),
+            keeping: Mutex::default(),
         })
     }
 
@@ -238,7 +244,7 @@ impl Site {
         Ok((standing, self.schedule(audit_days)?))
     }
 
-    fn is_daily(&self) -> bool {
+    pub(super) fn is_daily(&self) -> bool {
         use crate::profile::text::StorageWord;
         self.profile.retention.storage == Some(StorageWord::MemoryKeyDaily)
     }
@@ -295,6 +301,7 @@ impl Site {
             kept_hours: held.retention.kept_hours,
             minor_kept_hours: held.retention.minor_kept_hours,
             audit_days: held.retention.audit_days,
+            fnir_ppm: held.retention.fnir_ppm_measured,
             languages: held.notices.languages.clone(),
             handout: held.notices.handout.clone(),
             alternatives: held.alternatives.routes.clone(),
@@ -334,7 +341,7 @@ impl Site {
         match self.register.consent(gallery, subject) {
             Ok(None) => ConsentLooked::default(),
             Ok(Some(held)) => ConsentLooked {
-                fact: Some(held.fact(now_s)),
+                fact: Some(self.judged(held.fact(now_s), &held.given)),
                 person: Some((held.given.age.into(), held.given.relation.into())),
             },
             Err(error) => {
@@ -384,7 +391,7 @@ struct ConsentLooked {
 }
 
 /// Papers and subject of a command that makes a template of somebody, or records a consent.
-fn papers_of(command: &Command) -> Option<(Option<SubjectId>, Option<&Papers>)> {
+pub(super) fn papers_of(command: &Command) -> Option<(Option<SubjectId>, Option<&Papers>)> {
     match command {
         Command::Enrol { subject, papers, .. } => Some((*subject, Some(papers))),
         Command::Replace { subject, papers, .. } => Some((Some(*subject), Some(papers))),
@@ -421,14 +428,6 @@ impl Appliance {
             }
         }
         self.standing()
-    }
-
-    /// Whether the site is there for what the request names.
-    pub(super) fn is_for(&self, request: &Request) -> Result<(), Reason> {
-        match &self.site {
-            Some(site) if site.profile.purpose() != request.purpose => Err(OTHER_PURPOSE),
-            Some(_) | None => Ok(()),
-        }
     }
 
     /// What the law asks about a request, but for its caller.
@@ -503,12 +502,12 @@ impl Appliance {
     fn consent_of(&self, site: &Site, command: &Command, now_s: i64) -> ConsentLooked {
         if let Command::GiveConsent { given, .. } = command {
             let person = Some((given.age.into(), given.relation.into()));
-            return ConsentLooked { fact: Some(given.fact(now_s)), person };
+            return ConsentLooked { fact: Some(site.judged(given.fact(now_s), given)), person };
         }
         if let Some((subject, papers)) = papers_of(command) {
             if let Some(given) = papers.and_then(|papers| papers.consent.as_ref()) {
                 let person = Some((given.age.into(), given.relation.into()));
-                return ConsentLooked { fact: Some(given.fact(now_s)), person };
+                return ConsentLooked { fact: Some(site.judged(given.fact(now_s), given)), person };
             }
             return match (command.gallery(), subject) {
                 (Some(gallery), Some(subject)) => site.consent_fact(gallery, subject, now_s),
@@ -615,7 +614,7 @@ impl Appliance {
                 Due::Close { closed_s } => is_done &= self.close_day(closed_s),
                 Due::Expire => self.expire(),
                 Due::PruneAudit { before_s } => {
-                    if let Err(error) = self.audit.prune(before_s) {
+                    if let Err(error) = self.audit.prune(before_s, now_s) {
                         tracing::error!(%error, "audit: what is old enough stays");
                     }
                 }
@@ -645,12 +644,14 @@ impl Appliance {
         }
     }
 
-    /// Whether a closing has come since the last one was honoured; then it is honoured first.
+    /// Whether a closing has come since the last one was honoured, or the clock went back behind it;
+    /// then that is honoured first.
     pub(super) fn close_in_time(&self) {
         let Some(site) = self.site.as_ref().filter(|site| site.is_daily()) else { return };
         let Some(hours) = site.profile.hours() else { return };
-        let until_s = site.record().honoured.until_s;
-        if !hours.closings_between(until_s, self.world.clock.civil_s()).is_empty() {
+        let (honoured, now_s) = (site.record().honoured, self.world.clock.civil_s());
+        let is_due = !hours.closings_between(honoured.until_s, now_s).is_empty();
+        if is_due || honoured.lies_ahead_of(now_s) {
             self.honour_duties();
         }
     }
@@ -658,6 +659,7 @@ impl Appliance {
     /// The day has ended: everybody goes, and the key of everything that was kept.
     fn close_day(&self, closed_s: i64) -> bool {
         let mut is_done = true;
+        let _alone = self.alone();
         for (name, kept) in self.galleries.all() {
             let Kept::Searchable(gallery) = &kept else { continue };
             let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
@@ -671,6 +673,14 @@ impl Appliance {
                     tracing::error!(gallery = %name, %error, "the day has ended, erasing has not");
                     is_done = false;
                 }
+            }
+        }
+        if let Some(site) = self.site.as_ref().filter(|_| is_done) {
+            let keys_are_gone = self.custodian() == IN_MEMORY;
+            let ended = site.register.end_day(self.world.clock.civil_s(), keys_are_gone);
+            if let Err(error) = ended {
+                tracing::error!(%error, "the day has ended, its consents have not");
+                is_done = false;
             }
         }
         is_done
@@ -718,58 +728,6 @@ impl Appliance {
             strangers: None,
             person: None,
         }
-    }
-
-    /// Erases again whom a gallery, or a file of holders' records, that was put back from an older
-    /// copy brought back.
-    pub(super) fn bury_again(&self) -> Result<(), Refusal> {
-        let Some(site) = &self.site else { return Ok(()) };
-        if site.register.tombstones()? == 0 {
-            return Ok(());
-        }
-        for (name, kept) in self.galleries.all() {
-            for subject in enrolled(&name, &kept)? {
-                if site.register.tombstone(&name, subject)?.is_none() {
-                    continue;
-                }
-                let erasure = match &kept {
-                    Kept::Searchable(gallery) => {
-                        let erasure = gallery.erase(subject);
-                        let erasure = erasure.map_err(|error| Refusal::of_gallery(&name, error))?;
-                        AuditErasure::from(erasure.receipt())
-                    }
-                    Kept::ByHolders(records) => {
-                        let erased = records.erase(RecordId::from_bytes(*subject.as_bytes()));
-                        let erased = erased.map_err(|error| Refusal::of_records(&name, error))?;
-                        self.overwritten(u64::from(erased))
-                    }
-                    Kept::Unavailable(_) => continue,
-                };
-                let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
-                self.audit.must_hold(AuditEntry {
-                    gallery: Some(name.clone()),
-                    subject: Some(subject),
-                    erasure: Some(erasure),
-                    ..self.of_itself(transaction, Action::Erase, "ERASED_AGAIN")
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Everybody who is in a gallery, restricted and expired ones included; nobody of one that does not
-/// open.
-pub(super) fn enrolled(name: &GalleryId, kept: &Kept) -> Result<Vec<SubjectId>, Refusal> {
-    match kept {
-        Kept::Searchable(gallery) => {
-            gallery.subjects().map_err(|error| Refusal::of_gallery(name, error))
-        }
-        Kept::ByHolders(records) => {
-            let ids = records.ids().into_iter();
-            Ok(ids.map(|id| SubjectId::from_bytes(*id.as_bytes())).collect())
-        }
-        Kept::Unavailable(_) => Ok(Vec::new()),
     }
 }
 

@@ -413,6 +413,9 @@ impl Refusal {
             Self::Step(StepRefused::NotAssessed) => "SITE_NOT_ASSESSED",
             Self::Step(StepRefused::Dated) => "ASSESSMENT_DATED",
             Self::Consents(crate::register::RegisterError::Full) => "REGISTER_FULL",
+            Self::Consents(crate::register::RegisterError::EndedMeanwhile) => {
+                "SUBJECT_ENDED_MEANWHILE"
+            }
             Self::Consents(_) => "REGISTER_FAULT",
             Self::Vote(refused) => vote_code(*refused),
             Self::NotReferred { .. } => "TRANSACTION_NOT_REFERRED",

@@ -1,13 +1,14 @@
 //! What the site is, who consented to what, and what became of a hit.
 
 use crate::types::{
-    ClientId, Condition, GalleryId, Purpose, Region, Stage, SubjectId, TransactionId,
+    ClientId, Condition, GalleryId, LaneId, Provenance, Purpose, Region, Stage, SubjectId,
+    TransactionId,
 };
 pub use crate::{
-    audit::Entered,
+    audit::{AuditEvent, Entered},
     duty::confirmation::{Stand, Vote, VoteRefused},
     gallery::Record,
-    register::{AgeClass, Consent, Given, RelationClass, TakenBack},
+    register::{AgeClass, Consent, Given, Ground, RelationClass, TakenBack},
 };
 
 /// What is handed over with an enrolment, beside pictures.
@@ -17,16 +18,8 @@ pub struct Papers {
     pub consent: Option<Given>,
     /// Why the person is put on a list.
     pub ground: Option<Ground>,
-}
-
-/// Why somebody is on a list, and who says so (EDPB Guidelines 05/2022).
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ground {
-    /// The decision that put the person there; a reference, no narrative.
-    pub reason: String,
-    /// Who took it.
-    pub authority: String,
+    /// First second (UTC) at which the traveller's passport does not count any more.
+    pub passport_expiry_s: Option<i64>,
 }
 
 /// A step of a deployment.
@@ -72,6 +65,8 @@ pub struct SiteDescription {
     pub minor_kept_hours: Option<u32>,
     /// How long the audit is kept, in days.
     pub audit_days: u32,
+    /// FNIR measured at the gallery's size, per million, where anybody is searched for.
+    pub fnir_ppm: Option<u32>,
     /// Languages of the notices.
     pub languages: Vec<String>,
     /// The text to hand out.
@@ -114,10 +109,16 @@ pub struct SubjectExport {
     pub subject: SubjectId,
     /// Each reference, without its template.
     pub records: Vec<Record>,
-    /// The consent, a withdrawn one included.
+    /// The newest consent, one that is over included.
     pub consent: Option<Consent>,
+    /// Those before it.
+    pub earlier: Vec<Consent>,
     /// Why the person is on a list.
     pub ground: Option<Ground>,
+    /// Where the references come from.
+    pub source: Provenance,
+    /// What the audit knows to have happened with the person, for as long as that is kept.
+    pub events: Vec<AuditEvent>,
     /// Controller, purposes, recipients, retention, rights' addresses.
     pub site: SiteDescription,
 }
@@ -125,10 +126,12 @@ pub struct SubjectExport {
 /// How a hit stands, as far as anybody is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HitStanding {
-    /// The search's name in the audit.
+    /// Its name: of a lane's search the gate's own of the transaction, else the search's.
     pub hit: TransactionId,
     /// The entry of the list, by its opaque name; `None` where a restart ended the wait.
     pub subject: Option<SubjectId>,
+    /// The lane at which it was, where it was at one.
+    pub lane: Option<LaneId>,
     /// How.
     pub stand: Stand,
     /// Who verified it, once it is settled.

@@ -2,9 +2,11 @@
 //!
 //! A duty is due by the civil clock and is never forgotten: what the last honoured second was is
 //! kept ([`Honoured`]), and everything between it and now is due, after a night without power as
-//! after a clock that leapt. A clock that goes back delays nothing that was honoured, and honours
-//! nothing twice. A clock that leaps forward erases too early rather than too late; only the audit,
-//! which is evidence, is let go no earlier than a day of running time after a leap.
+//! after a clock that leapt. A clock that leaps forward erases too early rather than too late; only
+//! the audit, which is evidence, is let go no earlier than a day of running time after a leap. A
+//! clock that goes back by more than it may err is one that was wrong before, or is now: which day
+//! anybody was kept for is not known, so that the day ends at once, and what follows is counted from
+//! the time that it shows.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,14 @@ const DAY_S: i64 = 24 * 60 * 60;
 pub struct Honoured {
     /// Civil time in seconds, UTC.
     pub until_s: i64,
+}
+
+impl Honoured {
+    /// Whether the clock went back behind it: it was honoured at a time that has not come.
+    #[must_use]
+    pub fn lies_ahead_of(self, now_s: i64) -> bool {
+        self.until_s.saturating_sub(now_s) > LEAP_S
+    }
 }
 
 /// What is due now.
@@ -76,8 +86,10 @@ impl Schedule {
         let mut due = Vec::new();
         if let Some(hours) = &self.hours {
             let closed_s = match self.honoured.until_s {
-                // Never turned before: whatever is there is of a day that nobody knows.
+                // Never turned before, or at another time than it was: whatever is there is of a
+                // day that nobody knows.
                 0 => Some(now_s),
+                _ if self.honoured.lies_ahead_of(now_s) => Some(now_s),
                 until_s => hours.closings_between(until_s, now_s).last().copied(),
             };
             due.extend(closed_s.map(|closed_s| Due::Close { closed_s }));
@@ -98,8 +110,11 @@ impl Schedule {
     /// Everything that was due at `now_s` was done; the answer is what must be kept.
     #[must_use]
     pub fn honour(&mut self, now_s: i64) -> Honoured {
-        // Never back: what was honoured stays so when the clock is set back.
-        self.honoured.until_s = self.honoured.until_s.max(now_s);
+        // Back by as little as clocks are put right by, it stays: nothing is honoured twice.
+        self.honoured.until_s = match self.honoured.lies_ahead_of(now_s) {
+            true => now_s,
+            false => self.honoured.until_s.max(now_s),
+        };
         self.honoured
     }
 
@@ -149,12 +164,29 @@ mod tests {
     }
 
     #[test]
-    fn fv_10_a_clock_set_back_honours_nothing_twice_and_forgets_nothing() {
+    fn fv_10_a_clock_that_leapt_ahead_and_is_put_right_ends_the_day_once() {
         let mut held = schedule(noon("2026-07-01"));
-        let kept = held.honour(noon("2026-07-03"));
-        assert_eq!(held.honour(noon("2026-06-01")), kept);
-        assert!(!closes(&held.step(noon("2026-06-20"), 0)));
-        assert!(closes(&held.step(noon("2026-07-04"), 1)));
+        // Years ahead, and whoever comes is kept for that time.
+        assert!(closes(&held.step(noon("2036-01-01"), 1)));
+        let kept = held.honour(noon("2036-01-01"));
+        assert!(kept.lies_ahead_of(noon("2026-07-01")));
+        assert!(closes(&held.step(noon("2026-07-01") + 60, 2)), "also in the middle of a day");
+        assert!(closes(&held.step(noon("2026-07-01") + 60, 3)), "not honoured yet");
+        let kept = held.honour(noon("2026-07-01") + 60);
+        assert_eq!(kept, Honoured { until_s: noon("2026-07-01") + 60 });
+        assert!(!closes(&held.step(noon("2026-07-01") + 120, 4)));
+        assert!(closes(&held.step(noon("2026-07-02"), 5)), "closings are found again");
+    }
+
+    #[test]
+    fn fv_10_a_clock_that_is_put_right_by_seconds_honours_nothing_twice() {
+        let closing_s = noon("2026-07-01") + 9 * 3600;
+        let mut held = schedule(noon("2026-07-01"));
+        assert!(closes(&held.step(closing_s, 0)));
+        let kept = held.honour(closing_s);
+        assert!(!closes(&held.step(closing_s - LEAP_S, 1)));
+        assert_eq!(held.honour(closing_s - LEAP_S), kept);
+        assert!(!closes(&held.step(closing_s + 1, 2)));
         assert!(closes(&schedule(0).step(noon("2026-07-01"), 0)), "a first start begins empty");
     }
 

@@ -28,6 +28,7 @@ pub(super) enum Edit<'a> {
     Vacate,
     Restrict(bool),
     Regroup(u32),
+    EndBy(i64),
 }
 
 /// Edits by tile and by row within it.
@@ -67,6 +68,10 @@ impl<'a> Plan<'a> {
 
     pub(super) fn regroup(&mut self, row: u64, group: u32) {
         self.edit(row, Edit::Regroup(group));
+    }
+
+    pub(super) fn end_by(&mut self, row: u64, second: i64) {
+        self.edit(row, Edit::EndBy(second));
     }
 
     /// Rows that are taken from somebody.
@@ -131,6 +136,11 @@ fn apply(
         Edit::Restrict(true) => plain.row_mut(at).flags |= ROW_RESTRICTED,
         Edit::Restrict(false) => plain.row_mut(at).flags &= !ROW_RESTRICTED,
         Edit::Regroup(group) => plain.row_mut(at).group = *group,
+        Edit::EndBy(second) => {
+            let row = plain.row_mut(at);
+            row.expiry_s = row.expiry_s.min(*second);
+            row.not_before_s = row.not_before_s.min(row.expiry_s.saturating_sub(1));
+        }
     }
     false
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     ops::tile::{Common, ROW_VACANT, Row, TilePart},
-    types::SubjectId,
+    types::{Selection, SubjectId},
 };
 
 /// Which rows an erasure takes.
@@ -28,6 +28,16 @@ enum Choice {
 }
 
 impl Choice {
+    fn of(selection: Selection, now_s: i64) -> Self {
+        match selection {
+            Selection::Everybody => Self::Everybody,
+            Selection::Classes(class_bits) => Self::Class(class_bits),
+            Selection::EnrolledBefore(second) => Self::BegunBefore(second),
+            Selection::Expired => Self::Expired { now_s },
+            Selection::Group(group) => Self::Group(group),
+        }
+    }
+
     fn takes(&self, row: &Row) -> bool {
         if row.flags & ROW_VACANT != 0 {
             return false;
@@ -215,6 +225,20 @@ impl Gallery {
         subjects.sort_unstable();
         subjects.dedup();
         Ok(subjects)
+    }
+
+    /// Who would have no row left after an erasure of `selection` at `now_s`: whoever keeps a list of
+    /// the erased writes it first.
+    ///
+    /// # Errors
+    /// [`GalleryError::Tile`].
+    pub fn leaving(
+        &self,
+        selection: Selection,
+        now_s: i64,
+    ) -> Result<Vec<SubjectId>, GalleryError> {
+        let taken = self.chosen(&Choice::of(selection, now_s))?;
+        self.gone(&taken)
     }
 
     fn erase_chosen(&self, choice: &Choice) -> Result<Option<Erasure>, GalleryError> {

@@ -294,6 +294,15 @@ impl Gallery {
         self.amend(subject, |plan, row| plan.regroup(row, group))
     }
 
+    /// Has every reference of `subject` end at `second`, where it would not before. Returns the
+    /// generation in which it holds.
+    ///
+    /// # Errors
+    /// [`GalleryError`]; nothing is then changed.
+    pub fn end_by(&self, subject: SubjectId, second: i64) -> Result<u64, GalleryError> {
+        self.amend(subject, |plan, row| plan.end_by(row, second))
+    }
+
     fn amend(
         &self,
         subject: SubjectId,
@@ -345,6 +354,16 @@ impl Gallery {
             return Err(GalleryError::NotValid { subject });
         }
         Ok(templates)
+    }
+
+    /// Every reference of `subject`, restricted ones and those outside their validity included; none
+    /// of somebody who is not there.
+    ///
+    /// # Errors
+    /// [`GalleryError::Tile`].
+    pub fn references_of(&self, subject: SubjectId) -> Result<Vec<Template>, GalleryError> {
+        let (rows, newest) = self.shelf.rows_of(subject)?;
+        rows.into_iter().map(|(row, _)| self.template(&newest, row)).collect()
     }
 
     fn template(&self, newest: &Snapshot, row: u64) -> Result<Template, GalleryError> {

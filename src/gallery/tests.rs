@@ -356,3 +356,66 @@ fn a_threshold_below_everything_counts_everybody() {
     assert_eq!((hits[0].hits.len(), hits[0].certificate.accepted), (3, 7));
     assert!(hits[0].certificate.holds());
 }
+
+#[test]
+fn gdpr_17_who_will_leave_is_known_before_an_erasure_and_is_who_left() {
+    use crate::types::Selection;
+    let terms = |group, class_bits, span: std::ops::Range<i64>| Enrolment {
+        class_bits,
+        group,
+        not_before_s: span.start,
+        expiry_s: span.end,
+    };
+    for (selection, expected) in [
+        (Selection::Everybody, vec![1, 2, 3]),
+        (Selection::Group(7), vec![1]),
+        (Selection::Classes(2), vec![3]),
+        (Selection::EnrolledBefore(50), vec![1]),
+        (Selection::Expired, vec![1]),
+        (Selection::Group(9), vec![]),
+    ] {
+        let gallery = Gallery::in_memory(kind(), LAYOUT);
+        let enrol = |number, terms| {
+            gallery.enrol(subject(number), vec![template(1)], terms).expect("room");
+        };
+        enrol(1, terms(7, 1, 0..100));
+        // One of two references stays in each case but the first, and so does the subject.
+        enrol(2, terms(7, 1, 0..100));
+        enrol(2, terms(0, 1, 60..i64::MAX));
+        enrol(3, terms(0, 2, 60..i64::MAX));
+        let expected: Vec<SubjectId> = expected.into_iter().map(subject).collect();
+        let mut leaving = gallery.leaving(selection, 100).expect("whole tiles");
+        leaving.sort_unstable();
+        assert_eq!(leaving, expected, "{selection:?}");
+        let erasure = match selection {
+            Selection::Everybody => gallery.erase_all().map(Some),
+            Selection::Group(group) => gallery.erase_group(group),
+            Selection::Classes(class_bits) => gallery.erase_class(class_bits),
+            Selection::EnrolledBefore(second) => gallery.erase_begun_before(second),
+            Selection::Expired => gallery.erase_expired(100),
+        };
+        let erasure = erasure.expect("memory takes it");
+        let gone = erasure.map(|erasure| erasure.receipt().gone.clone()).unwrap_or_default();
+        assert_eq!(gone, expected, "{selection:?}");
+    }
+}
+
+#[test]
+fn a_reference_ends_earlier_where_it_is_told_to_and_never_later() {
+    let gallery = Gallery::in_memory(kind(), LAYOUT);
+    for (not_before_s, expiry_s) in [(0, 100), (0, 40), (70, i64::MAX)] {
+        let terms = Enrolment { not_before_s, expiry_s, ..Enrolment::default() };
+        gallery.enrol(subject(1), vec![template(1)], terms).expect("room");
+    }
+    enrol(&gallery, 2);
+    gallery.end_by(subject(1), 50).expect("enrolled");
+    let spans = |number| -> Vec<(i64, i64)> {
+        let held = gallery.records_of(subject(number)).expect("enrolled");
+        held.iter().map(|held| (held.enrolment.not_before_s, held.enrolment.expiry_s)).collect()
+    };
+    assert_eq!(spans(1), [(0, 50), (0, 40), (49, 50)]);
+    assert_eq!(spans(2), [(i64::MIN, i64::MAX)]);
+    let gone = gallery.erase_expired(50).expect("memory takes it").expect("somebody");
+    assert_eq!(gone.receipt().gone, [subject(1)]);
+    assert!(gallery.end_by(subject(1), 50).is_err());
+}

@@ -4,9 +4,12 @@ use super::{
     Address, AddressError, Profile, Step,
     civil::{Hours, HoursError, date_s},
     facts::cites,
-    text::{BasisWord, ConditionWord, PlaceWord, RegionWord, StorageWord},
+    text::{BasisWord, Capture, ConditionWord, PlaceWord, RegionWord, StorageWord},
 };
-use crate::limits::{AUDIT_DAYS_MIN, EXEMPTION_DAYS_MAX, SITE_ZONES_MAX};
+use crate::{
+    limits::{AUDIT_DAYS_MIN, EXEMPTION_DAYS_MAX, SITE_ZONES_MAX},
+    types::{GalleryId, Hash256},
+};
 
 /// Hours of the longest day: one on which summer time ends.
 const DAY_HOURS_MAX: u32 = 25;
@@ -102,6 +105,9 @@ impl Profile {
                 "storage = \"memory-key-daily\" ends with the day: [window] says when that is",
             ));
         }
+        if let Some(fault) = self.unmakeable() {
+            return Some(fault);
+        }
         if let Some(window) = &self.window
             && let Err(error) = Hours::new(&window.zone, &window.opens, &window.closes)
         {
@@ -112,15 +118,53 @@ impl Profile {
             let held = u32::try_from(zones).unwrap_or(u32::MAX);
             return number("capture.zones", held, format!("at most {SITE_ZONES_MAX}"));
         }
-        let consents = self.legal.basis == BasisWord::Consent
-            || self.legal.condition == ConditionWord::ExplicitConsent;
-        if consents && self.capture.unattended {
+        if self.asks_consent() && self.capture.unattended {
             return Some(Fault::Contradiction(
                 "a consent cannot be had where nobody stands: capture.unattended and a basis of \
                  consent exclude each other",
             ));
         }
-        self.overreaching().or_else(|| self.unsealed()).or_else(|| self.unsendable())
+        if self.residence.as_ref().is_some_and(|home| !home.card_and_face) {
+            return Some(Fault::Contradiction(
+                "residence.card_and_face = false: a resident is compared with the one reference \
+                 that the card selects, and never searched for",
+            ));
+        }
+        let crossed = self.crossed_zone().or_else(|| self.overreaching());
+        crossed.or_else(|| self.unsealed()).or_else(|| self.unsendable())
+    }
+
+    fn asks_consent(&self) -> bool {
+        self.legal.basis == BasisWord::Consent
+            || self.legal.condition == ConditionWord::ExplicitConsent
+    }
+
+    /// What is wrong with the texts that a consent is given under.
+    fn unnamed_texts(&self) -> Option<Fault> {
+        let (key, texts) = ("legal.consent_texts", &self.legal.consent_texts);
+        if self.asks_consent() && texts.is_empty() {
+            return number(key, 0, "the hash of each text that a consent is given under");
+        }
+        let is_hash = |text: &String| text.parse::<Hash256>().is_ok();
+        let wrong = "legal.consent_texts: each is a SHA-256, 64 hexadecimal digits";
+        (!texts.iter().all(is_hash)).then_some(Fault::Contradiction(wrong))
+    }
+
+    /// Whether a consent in `language`, under the text of that hash, is one that the site asks for.
+    #[must_use]
+    pub fn shows(&self, language: &str, text_hash: &str) -> bool {
+        let is_told = self.notices.languages.iter().any(|told| told == language);
+        let mut texts = self.legal.consent_texts.iter();
+        is_told && texts.any(|text| text.eq_ignore_ascii_case(text_hash))
+    }
+
+    /// A lane that would enrol and match.
+    fn crossed_zone(&self) -> Option<Fault> {
+        let Capture { enrol_zones, match_zones, .. } = &self.capture;
+        enrol_zones.iter().any(|zone| match_zones.contains(zone)).then_some(Fault::Contradiction(
+            "a zone stands in capture.enrol_zones and in capture.match_zones: a lane that enrols \
+             does not match",
+        ))
     }
 
     /// Why its guests' gallery would stand open to the staff while it is in use.
@@ -159,6 +203,28 @@ impl Profile {
         let why = format!("days from exemption.starts: 1 to {EXEMPTION_DAYS_MAX}");
         number("exemption.ends", days, why)
     }
+
+    /// Why its galleries could not be made, or its tokens not be issued.
+    fn unmakeable(&self) -> Option<Fault> {
+        let kept = &self.retention;
+        if kept.storage != Some(StorageWord::MemoryKeyDaily) && !kept.galleries.is_empty() {
+            return Some(Fault::Contradiction(
+                "retention.galleries are made anew each day: storage = \"memory-key-daily\"",
+            ));
+        }
+        if kept.galleries.iter().any(|name| name.parse::<GalleryId>().is_err()) {
+            return Some(Fault::Contradiction(
+                "retention.galleries: a name has lower-case letters, digits, - and _",
+            ));
+        }
+        let carried = kept.storage == Some(StorageWord::HolderTemplate);
+        if carried && kept.token_hours.is_none_or(|hours| hours == 0) {
+            let why = "a token that a traveller carries must end";
+            return number("retention.token_hours", kept.token_hours.unwrap_or(0), why);
+        }
+        None
+    }
+
     /// Why its events could not be sent, or not without being read on the way.
     fn unsendable(&self) -> Option<Fault> {
         let events = self.events.as_ref().filter(|events| !events.webhook.is_empty())?;
@@ -219,6 +285,7 @@ impl Profile {
         if let Some(list) = &self.watchlist {
             keys.push(("watchlist.statute", &list.statute, "what orders the list"));
             keys.push(("watchlist.authority", &list.authority, "who answers for it"));
+            keys.push(("watchlist.scope", &list.scope, "where and when it may be used"));
         }
         if let Some(home) = &self.residence {
             let contract = "the clause of the property contract, or the consultation's record";
@@ -255,6 +322,13 @@ impl Profile {
         }
         if self.alternatives.routes.is_empty() {
             found.extend(number("alternatives.routes", 0, "at least one way in without a face"));
+        }
+        found.extend(self.unnamed_texts());
+        if !self.alternatives.same_rights {
+            found.push(Fault::Contradiction(
+                "alternatives.same_rights = false: whoever does without a face has the same doors \
+                 at the same hours",
+            ));
         }
         for step in [Step::Capture, Step::Template, Step::Match] {
             if !self.legal.steps.contains(&step) {
@@ -344,6 +418,32 @@ mod tests {
     }
 
     #[test]
+    fn cn_7_ra_1_whoever_does_without_a_face_has_the_same_rights_and_nobody_is_searched_for() {
+        let mut profile = complete("residence");
+        profile.alternatives.same_rights = false;
+        fails(&profile, "alternatives.same_rights");
+        let mut profile = complete("residence");
+        profile.residence.as_mut().expect("a residence").card_and_face = false;
+        fails(&profile, "residence.card_and_face");
+        let mut profile = complete("reentry-daily");
+        profile.capture.match_zones.push("exit-1".to_owned());
+        fails(&profile, "a zone stands in");
+    }
+
+    #[test]
+    fn nl_7_a_consent_is_held_against_the_texts_and_languages_of_the_site() {
+        let mut profile = complete("reentry-daily");
+        let (text, other) = ("ab".repeat(32), "cd".repeat(32));
+        assert!(profile.shows("da", &text) && profile.shows("en", &text.to_uppercase()));
+        assert!(!profile.shows("fr", &text) && !profile.shows("da", &other));
+        profile.legal.consent_texts = vec!["ab".into()];
+        fails(&profile, "legal.consent_texts");
+        profile.legal.consent_texts.clear();
+        fails(&profile, "legal.consent_texts");
+        assert!(!profile.shows("da", &text));
+    }
+
+    #[test]
     fn cn_4_an_exemption_is_chinese_law_and_ends_soon() {
         let invoked = |starts: &str, ends: &str| {
             let mut profile = complete("residence");
@@ -403,6 +503,25 @@ mod tests {
                 Some(told) => fails(&profile, &format!("events.webhook: {told}")),
                 None => assert_eq!(profile.faults(NOW_S), [], "{url}"),
             }
+        }
+    }
+
+    #[test]
+    fn fv_9_ed_4_galleries_of_a_day_have_names_and_tokens_an_end() {
+        let told = |profile: &Profile, key: &str| {
+            let fault = profile.forbidden().expect("not as it is").to_string();
+            assert!(fault.contains(key), "{key}: {fault}");
+        };
+        let mut held = complete("reentry-daily");
+        held.retention.galleries = vec!["The Guests".into()];
+        told(&held, "lower-case");
+        let mut held = complete("residence");
+        held.retention.galleries = vec!["homes".into()];
+        told(&held, "each day");
+        let mut held = complete("egate-holder-token");
+        for hours in [None, Some(0)] {
+            held.retention.token_hours = hours;
+            told(&held, "retention.token_hours");
         }
     }
 

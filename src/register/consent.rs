@@ -1,4 +1,4 @@
-//! A consent as it is kept: who, when, what text, how; and what makes it count as none.
+//! A consent as it is kept: who, when, what text, how; what makes it count as none, and what ends it.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,38 @@ pub struct Consent {
     pub withdrawn_s: Option<i64>,
     /// When the person objected (GDPR Art. 21).
     pub objected_s: Option<i64>,
+    /// When it ended otherwise: with the erasure of what it was given for, with the day of a gallery
+    /// of one day, or because another took its place.
+    #[serde(default)]
+    pub ended_s: Option<i64>,
+}
+
+/// Why somebody is on a list, and who says so (EDPB Guidelines 05/2022).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ground {
+    /// The decision that put the person there; a reference, no narrative.
+    pub reason: String,
+    /// Who took it.
+    pub authority: String,
+}
+
+/// How a consent was taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenBack {
+    /// The person withdrew it (GDPR Art. 7(3)).
+    Withdrawn,
+    /// The person objected (GDPR Art. 21).
+    Objected,
+}
+
+/// What ends a consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The person said so.
+    TakenBack(TakenBack),
+    /// What it was given for was erased, whoever asked for that.
+    Erased,
 }
 
 /// How old somebody is, as far as the law asks.
@@ -130,13 +162,34 @@ impl Consent {
     #[must_use]
     pub fn new(gallery: &GalleryId, subject: SubjectId, given: Given, now_s: i64) -> Self {
         let (subject, gallery) = (subject.to_string(), gallery.to_string());
-        Self { subject, gallery, given_s: now_s, given, withdrawn_s: None, objected_s: None }
+        let (withdrawn_s, objected_s, ended_s) = (None, None, None);
+        Self { subject, gallery, given_s: now_s, given, withdrawn_s, objected_s, ended_s }
+    }
+
+    /// Whether something ended it; that it has an expiry of its own is not asked.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        [self.withdrawn_s, self.objected_s, self.ended_s].iter().any(Option::is_some)
+    }
+
+    /// Ends it at `now_s`. What ended it first stays on record. False where nothing changes.
+    pub(super) fn end(&mut self, how: Ending, now_s: i64) -> bool {
+        let is_over = self.is_over();
+        let ended_s = match how {
+            Ending::TakenBack(TakenBack::Withdrawn) => &mut self.withdrawn_s,
+            Ending::TakenBack(TakenBack::Objected) => &mut self.objected_s,
+            Ending::Erased if is_over => return false,
+            Ending::Erased => &mut self.ended_s,
+        };
+        let is_new = ended_s.is_none();
+        ended_s.get_or_insert(now_s);
+        is_new
     }
 
     /// Whether it was over before `second`.
     #[must_use]
     pub fn ended_before(&self, second: i64) -> bool {
-        let ends = [self.withdrawn_s, self.objected_s, self.given.expiry_s];
+        let ends = [self.withdrawn_s, self.objected_s, self.ended_s, self.given.expiry_s];
         ends.into_iter().flatten().min().is_some_and(|end_s| end_s < second)
     }
 
@@ -144,8 +197,7 @@ impl Consent {
     #[must_use]
     pub fn fact(&self, now_s: i64) -> ConsentFact {
         let fact = self.given.fact(now_s);
-        let is_over = self.withdrawn_s.is_some() || self.objected_s.is_some();
-        ConsentFact { withdrawn: fact.withdrawn || is_over, ..fact }
+        ConsentFact { withdrawn: fact.withdrawn || self.is_over(), ..fact }
     }
 }
 
@@ -198,5 +250,15 @@ pub(super) mod tests {
         assert!(Consent { objected_s: Some(1_500), ..consent(1) }.fact(2_000).withdrawn);
         assert!(withdrawn.ended_before(1_501) && !withdrawn.ended_before(1_500));
         assert!(!consent(1).ended_before(i64::MAX), "one that holds is never over");
+    }
+
+    #[test]
+    fn gdpr_7_what_ended_a_consent_first_stays_on_record_and_any_end_ends_it() {
+        let mut held = consent(1);
+        assert!(held.end(Ending::Erased, 1_500) && !held.end(Ending::Erased, 1_600));
+        assert!(held.fact(1_500).withdrawn && held.ended_before(1_501));
+        assert!(held.end(Ending::TakenBack(TakenBack::Withdrawn), 1_700));
+        assert_eq!((held.ended_s, held.withdrawn_s), (Some(1_500), Some(1_700)));
+        assert!(!held.end(Ending::TakenBack(TakenBack::Withdrawn), 1_800));
     }
 }

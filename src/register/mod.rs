@@ -4,25 +4,33 @@
 //! ```text
 //! table        key                                        value
 //! head         "file" "stand" "wrapped"                   file id; epoch, generation; wrapped key
+//!              "owed"                                     there while a key is to be destroyed
 //! consents     SHA-256 of gallery and subject             nonce ‖ tag ‖ sealed JSON
-//! tombstones   SHA-256 of gallery and subject             second of the erasure, 8 bytes
+//! earlier      the same, generation                       nonce ‖ tag ‖ sealed JSON
+//! grounds      SHA-256 of gallery and subject             nonce ‖ tag ‖ sealed JSON
+//! tombstones   SHA-256 of gallery and subject             second of the erasure, generation
 //! records      a name, such as "deployment"               nonce ‖ tag ‖ sealed JSON
 //! outbox       number, name of an event                   nonce ‖ tag ‖ sealed JSON
 //! ```
+//! What is known of one person in one gallery (`people.rs`) changes as one: a consent, the ground of
+//! an entry and the tombstone are put up or taken down in the same transaction.
+//!
 //! A tombstone outlives what it stands for: a gallery that was restored from an older backup is
 //! held against all of them before anybody is searched for. The register itself cannot be restored
 //! behind the back of the tombstones: its stand is recorded with the custodian, and an older one is
 //! refused by name ([`RegisterError::RolledBack`]).
 //!
-//! Taking a consent out for good ([`Register::forget`]) seals what is left under a new epoch's key
-//! and has the custodian destroy the old one, as a gallery does: older copies of the file are
-//! noise.
+//! Taking something out for good ([`Register::forget`]) seals what is left under a new epoch's key
+//! and has the custodian destroy the old one, as a gallery does: older copies of the file, and its
+//! free pages, are noise. That is how consents go whose proof has been kept long enough, and, the
+//! next time it is called, the ground of an entry that was erased.
 //!
 //! Invariant: no value is in the file but sealed; no key of a table tells whom it is about to
 //! whoever does not know the opaque name already; what was committed is never forgotten silently.
 
 mod consent;
 mod outbox;
+mod people;
 mod sealed;
 #[cfg(test)]
 mod tests;
@@ -34,26 +42,47 @@ use std::{
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
-use sha2::{Digest, Sha256};
 
 use crate::{
     keys::{Custodian, CustodyError, Key, LockError, Stand},
     limits::{CONSENTS_MAX, OUTBOX_MAX},
     random::{Entropy, random_id},
-    types::{GalleryId, SubjectId},
 };
-pub use consent::{AgeClass, Consent, FACE, Given, RelationClass};
-use outbox::OUTBOX;
+pub use consent::{AgeClass, Consent, Ending, FACE, Given, Ground, RelationClass, TakenBack};
 pub use outbox::Ticket;
+pub use people::{Before, Entry};
 use sealed::{Place, open, seal};
 
-type Name = [u8; 32];
 type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
+/// A table whose values are sealed, and the name that binds them to it.
+#[derive(Clone, Copy)]
+struct Sheet {
+    name: &'static str,
+    table: Table,
+}
+
+impl Sheet {
+    const fn new(name: &'static str) -> Self {
+        Self { name, table: TableDefinition::new(name) }
+    }
+
+    fn damaged(self) -> RegisterError {
+        RegisterError::Damaged { table: self.name }
+    }
+}
+
 const HEAD: Table = TableDefinition::new("head");
-const CONSENTS: Table = TableDefinition::new("consents");
 const TOMBSTONES: Table = TableDefinition::new("tombstones");
-const RECORDS: Table = TableDefinition::new("records");
+const CONSENTS: Sheet = Sheet::new("consents");
+const EARLIER: Sheet = Sheet::new("earlier");
+const GROUNDS: Sheet = Sheet::new("grounds");
+const RECORDS: Sheet = Sheet::new("records");
+const OUTBOX: Sheet = Sheet::new("outbox");
+/// Everything that is sealed anew when the key changes.
+const SHEETS: [Sheet; 5] = [CONSENTS, EARLIER, GROUNDS, RECORDS, OUTBOX];
+/// Key of the head that is there while a value that was taken out still opens in an older copy.
+const OWED: &[u8] = b"owed";
 
 /// Why the register did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -94,21 +123,18 @@ pub enum RegisterError {
     /// As many consents as are held at most.
     #[error("the register holds {CONSENTS_MAX} consents, as many as it takes")]
     Full,
+    /// Somebody was erased, or took a consent back, after the enrolment was asked for.
+    #[error(
+        "the person was erased, or took the consent back, while the enrolment was under way; nobody \
+         was enrolled: ask the person again"
+    )]
+    EndedMeanwhile,
     /// As much waits to be sent as may.
     #[error(
         "the register holds {OUTBOX_MAX} events to be sent, as many as it takes; look after the \
          receiver that events.webhook names"
     )]
     OutboxFull,
-}
-
-/// How a consent was taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TakenBack {
-    /// The person withdrew it (GDPR Art. 7(3)).
-    Withdrawn,
-    /// The person objected (GDPR Art. 21).
-    Objected,
 }
 
 /// The register, open.
@@ -124,12 +150,6 @@ struct Held {
     file: [u8; 16],
     stand: Stand,
     key: Key,
-}
-
-/// The name under which somebody's consent and tombstone are kept.
-fn name_of(gallery: &GalleryId, subject: SubjectId) -> Name {
-    let named = Sha256::new().chain_update(gallery.as_str()).chain_update([b'\n']);
-    named.chain_update(subject.as_bytes()).finalize().into()
 }
 
 impl Register {
@@ -211,6 +231,18 @@ impl Register {
         Ok(())
     }
 
+    /// Takes a value out; whether there was one.
+    fn take_out(
+        &self,
+        writing: &WriteTransaction,
+        table: Table,
+        key: &[u8],
+    ) -> Result<bool, RegisterError> {
+        let mut table = writing.open_table(table).map_err(|error| self.storage(error))?;
+        let taken = table.remove(key).map_err(|error| self.storage(error))?.is_some();
+        Ok(taken)
+    }
+
     fn sealed<T: Serialize>(&self, held: &Held, place: Place<'_>, value: &T) -> Vec<u8> {
         let text = serde_json::to_vec(value).expect("records are plain values");
         seal(&held.key, place, text, self.entropy.as_ref())
@@ -228,150 +260,22 @@ impl Register {
 
     fn opened<T: DeserializeOwned>(
         &self,
-        name: &'static str,
-        table: Table,
+        sheet: Sheet,
         key: &[u8],
     ) -> Result<Option<T>, RegisterError> {
         // Before the value is read: a change of epoch waits until this one is opened.
         let held = self.held();
-        let Some(value) = self.read(table, key)? else { return Ok(None) };
-        let damaged = RegisterError::Damaged { table: name };
-        let Some(text) = open(&held.key, Place { table: name, key }, value) else {
-            return Err(damaged);
+        let Some(value) = self.read(sheet.table, key)? else { return Ok(None) };
+        let Some(text) = open(&held.key, Place { table: sheet.name, key }, value) else {
+            return Err(sheet.damaged());
         };
-        serde_json::from_slice(&text).map(Some).map_err(|_| damaged)
+        serde_json::from_slice(&text).map(Some).map_err(|_| sheet.damaged())
     }
 
-    /// The consent of that subject, withdrawn ones included.
-    ///
-    /// # Errors
-    /// [`RegisterError`].
-    pub fn consent(
-        &self,
-        gallery: &GalleryId,
-        subject: SubjectId,
-    ) -> Result<Option<Consent>, RegisterError> {
-        self.opened("consents", CONSENTS, &name_of(gallery, subject))
-    }
-
-    /// Keeps a consent, in the place of an earlier one of the same subject.
-    ///
-    /// # Errors
-    /// [`RegisterError`].
-    pub fn keep(
-        &self,
-        gallery: &GalleryId,
-        subject: SubjectId,
-        consent: &Consent,
-    ) -> Result<(), RegisterError> {
-        let name = name_of(gallery, subject);
-        self.change(|writing, held| {
-            let table = writing.open_table(CONSENTS).map_err(|error| self.storage(error))?;
-            let count = redb::ReadableTableMetadata::len(&table);
-            let is_full = count.map_err(|error| self.storage(error))? >= CONSENTS_MAX;
-            let is_there = table.get(&name[..]).map_err(|error| self.storage(error))?.is_some();
-            drop(table);
-            if is_full && !is_there {
-                return Err(RegisterError::Full);
-            }
-            let value = self.sealed(held, Place { table: "consents", key: &name }, consent);
-            self.put(writing, CONSENTS, &name, &value)
-        })
-    }
-
-    /// Records that the consent was taken back, and puts up a tombstone, in one change: whoever
-    /// restores the gallery finds both or neither. The proof of the past consent stays.
-    ///
-    /// # Errors
-    /// [`RegisterError`].
-    pub fn take_back(
-        &self,
-        gallery: &GalleryId,
-        subject: SubjectId,
-        how: TakenBack,
-        now_s: i64,
-    ) -> Result<Option<Consent>, RegisterError> {
-        let Some(mut consent) = self.consent(gallery, subject)? else {
-            self.bury(gallery, &[subject], now_s)?;
-            return Ok(None);
-        };
-        match how {
-            TakenBack::Withdrawn => consent.withdrawn_s.get_or_insert(now_s),
-            TakenBack::Objected => consent.objected_s.get_or_insert(now_s),
-        };
-        let name = name_of(gallery, subject);
-        self.change(|writing, held| {
-            let value = self.sealed(held, Place { table: "consents", key: &name }, &consent);
-            self.put(writing, CONSENTS, &name, &value)?;
-            self.put(writing, TOMBSTONES, &name, &now_s.to_le_bytes())
-        })?;
-        Ok(Some(consent))
-    }
-
-    /// Takes a tombstone down: its subject is enrolled anew.
-    ///
-    /// # Errors
-    /// [`RegisterError`].
-    pub fn unbury(&self, gallery: &GalleryId, subject: SubjectId) -> Result<(), RegisterError> {
-        if self.tombstone(gallery, subject)?.is_none() {
-            return Ok(());
-        }
-        let name = name_of(gallery, subject);
-        self.change(|writing, _| {
-            let mut table = writing.open_table(TOMBSTONES).map_err(|error| self.storage(error))?;
-            table.remove(&name[..]).map_err(|error| self.storage(error))?;
-            Ok(())
-        })
-    }
-
-    /// Puts up tombstones for subjects that were erased.
-    ///
-    /// # Errors
-    /// [`RegisterError`].
-    pub fn bury(
-        &self,
-        gallery: &GalleryId,
-        subjects: &[SubjectId],
-        now_s: i64,
-    ) -> Result<(), RegisterError> {
-        if subjects.is_empty() {
-            return Ok(());
-        }
-        self.change(|writing, _| {
-            for subject in subjects {
-                let name = name_of(gallery, *subject);
-                self.put(writing, TOMBSTONES, &name, &now_s.to_le_bytes())?;
-            }
-            Ok(())
-        })
-    }
-
-    /// When that subject was erased; `None` for somebody who was not, or was enrolled anew since.
-    ///
-    /// # Errors
-    /// [`RegisterError`].
-    pub fn tombstone(
-        &self,
-        gallery: &GalleryId,
-        subject: SubjectId,
-    ) -> Result<Option<i64>, RegisterError> {
-        let found = self.read(TOMBSTONES, &name_of(gallery, subject))?;
-        let Some(bytes) = found else { return Ok(None) };
-        let damaged = RegisterError::Damaged { table: "tombstones" };
-        Ok(Some(i64::from_le_bytes(bytes.try_into().map_err(|_| damaged)?)))
-    }
-
-    /// How many tombstones there are.
-    ///
-    /// # Errors
-    /// [`RegisterError`].
-    pub fn tombstones(&self) -> Result<u64, RegisterError> {
-        let reading = self.database.begin_read().map_err(|error| self.storage(error))?;
-        let table = match reading.open_table(TOMBSTONES) {
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(0),
-            opened => opened.map_err(|error| self.storage(error))?,
-        };
-        redb::ReadableTableMetadata::len(&table).map_err(|error| self.storage(error))
+    /// Where the register stands: grows with every change.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.held().stand.generation
     }
 
     /// A record of the site's own, such as where it stands.
@@ -379,7 +283,7 @@ impl Register {
     /// # Errors
     /// [`RegisterError`].
     pub fn record<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, RegisterError> {
-        self.opened("records", RECORDS, name.as_bytes())
+        self.opened(RECORDS, name.as_bytes())
     }
 
     /// Keeps a record of the site's own.
@@ -389,40 +293,43 @@ impl Register {
     pub fn keep_record<T: Serialize>(&self, name: &str, value: &T) -> Result<(), RegisterError> {
         let key = name.as_bytes();
         self.change(|writing, held| {
-            let sealed = self.sealed(held, Place { table: "records", key }, value);
-            self.put(writing, RECORDS, key, &sealed)
+            let sealed = self.sealed(held, Place { table: RECORDS.name, key }, value);
+            self.put(writing, RECORDS.table, key, &sealed)
         })
     }
 
-    /// Every consent, for a data-protection officer's lists.
-    ///
-    /// # Errors
-    /// [`RegisterError`].
-    pub fn consents(&self) -> Result<Vec<Consent>, RegisterError> {
+    /// Everything that one table holds.
+    fn all<T: DeserializeOwned>(&self, sheet: Sheet) -> Result<Vec<T>, RegisterError> {
         let held = self.held();
         let reading = self.database.begin_read().map_err(|error| self.storage(error))?;
-        let table = match reading.open_table(CONSENTS) {
+        let table = match reading.open_table(sheet.table) {
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
             opened => opened.map_err(|error| self.storage(error))?,
         };
         let mut found = Vec::new();
         for row in table.iter().map_err(|error| self.storage(error))? {
             let (key, value) = row.map_err(|error| self.storage(error))?;
-            let place = Place { table: "consents", key: key.value() };
-            let damaged = || RegisterError::Damaged { table: "consents" };
-            let text = open(&held.key, place, value.value().to_vec()).ok_or_else(damaged)?;
-            found.push(serde_json::from_slice(&text).map_err(|_| damaged())?);
+            let place = Place { table: sheet.name, key: key.value() };
+            let text = open(&held.key, place, value.value().to_vec());
+            let text = text.ok_or_else(|| sheet.damaged())?;
+            found.push(serde_json::from_slice(&text).map_err(|_| sheet.damaged())?);
         }
         Ok(found)
     }
 
-    /// Takes consents out for good, withdrawn proofs included: what is left is sealed under a new
-    /// epoch's key, and the old one is destroyed. Tombstones stay.
+    /// Takes consents out for good, earlier ones included: what is left is sealed under a new
+    /// epoch's key, and the old one is destroyed. So is it where something was taken out already
+    /// that an older copy could still open. Tombstones stay.
     ///
     /// # Errors
     /// [`RegisterError`].
     pub fn forget(&self, meant: impl Fn(&Consent) -> bool) -> Result<u64, RegisterError> {
-        if !self.consents()?.iter().any(&meant) {
+        let is_owed = self.read(HEAD, OWED)?.is_some();
+        let is_there = |sheet: Sheet| {
+            let held = self.all::<Consent>(sheet)?;
+            Ok::<_, RegisterError>(held.iter().any(&meant))
+        };
+        if !is_owed && !is_there(CONSENTS)? && !is_there(EARLIER)? {
             return Ok(0);
         }
         let mut held = self.held();
@@ -432,11 +339,14 @@ impl Register {
         let key = Key::random(self.entropy.as_ref())?;
         let wrapped = self.custodian.wrap(&held.file, stand.epoch, &key, &held.file)?;
         let writing = self.database.begin_write().map_err(|error| self.storage(error))?;
-        let gone = self.reseal(&writing, "consents", CONSENTS, (&held.key, &key), |text| {
-            serde_json::from_slice(text).is_ok_and(|consent| meant(&consent))
-        })?;
-        self.reseal(&writing, "records", RECORDS, (&held.key, &key), |_| false)?;
-        self.reseal(&writing, outbox::NAME, OUTBOX, (&held.key, &key), |_| false)?;
+        let mut gone = 0;
+        for sheet in SHEETS {
+            let consents = sheet.name == CONSENTS.name || sheet.name == EARLIER.name;
+            gone += self.reseal(&writing, sheet, (&held.key, &key), |text| {
+                consents && serde_json::from_slice(text).is_ok_and(|consent| meant(&consent))
+            })?;
+        }
+        self.take_out(&writing, HEAD, OWED)?;
         self.put(&writing, HEAD, b"stand", &stand_bytes(stand))?;
         self.put(&writing, HEAD, b"wrapped", &wrapped)?;
         writing.commit().map_err(|error| self.storage(error))?;
@@ -449,12 +359,11 @@ impl Register {
     fn reseal(
         &self,
         writing: &WriteTransaction,
-        name: &'static str,
-        table: Table,
+        sheet: Sheet,
         (old, new): (&Key, &Key),
         meant: impl Fn(&[u8]) -> bool,
     ) -> Result<u64, RegisterError> {
-        let mut table = writing.open_table(table).map_err(|error| self.storage(error))?;
+        let mut table = writing.open_table(sheet.table).map_err(|error| self.storage(error))?;
         let mut rows = Vec::new();
         for row in table.iter().map_err(|error| self.storage(error))? {
             let (key, value) = row.map_err(|error| self.storage(error))?;
@@ -462,8 +371,8 @@ impl Register {
         }
         let mut gone = 0;
         for (key, value) in rows {
-            let place = Place { table: name, key: &key };
-            let text = open(old, place, value).ok_or(RegisterError::Damaged { table: name })?;
+            let place = Place { table: sheet.name, key: &key };
+            let text = open(old, place, value).ok_or_else(|| sheet.damaged())?;
             if meant(&text) {
                 table.remove(&key[..]).map_err(|error| self.storage(error))?;
                 gone += 1;

@@ -7,11 +7,8 @@
 use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Place, Register, RegisterError, Table, TableDefinition, open};
+use super::{OUTBOX, Place, Register, RegisterError, open};
 use crate::limits::OUTBOX_MAX;
-
-pub(super) const OUTBOX: Table = TableDefinition::new("outbox");
-pub(super) const NAME: &str = "outbox";
 
 const NUMBER_BYTES: usize = 8;
 const TICKET_BYTES: usize = NUMBER_BYTES + 16;
@@ -29,7 +26,7 @@ impl Register {
     pub fn queue<T: Serialize>(&self, name: [u8; 16], value: &T) -> Result<Ticket, RegisterError> {
         let held = self.held();
         let writing = self.database.begin_write().map_err(|error| self.storage(error))?;
-        let table = writing.open_table(OUTBOX).map_err(|error| self.storage(error))?;
+        let table = writing.open_table(OUTBOX.table).map_err(|error| self.storage(error))?;
         if table.len().map_err(|error| self.storage(error))? >= OUTBOX_MAX {
             return Err(RegisterError::OutboxFull);
         }
@@ -40,8 +37,8 @@ impl Register {
         let mut ticket = Ticket([0; TICKET_BYTES]);
         ticket.0[..NUMBER_BYTES].copy_from_slice(&number.to_be_bytes());
         ticket.0[NUMBER_BYTES..].copy_from_slice(&name);
-        let sealed = self.sealed(&held, Place { table: NAME, key: &ticket.0 }, value);
-        self.put(&writing, OUTBOX, &ticket.0, &sealed)?;
+        let sealed = self.sealed(&held, Place { table: OUTBOX.name, key: &ticket.0 }, value);
+        self.put(&writing, OUTBOX.table, &ticket.0, &sealed)?;
         writing.commit().map_err(|error| self.storage(error))?;
         Ok(ticket)
     }
@@ -56,16 +53,16 @@ impl Register {
     ) -> Result<Vec<(Ticket, T)>, RegisterError> {
         let held = self.held();
         let reading = self.database.begin_read().map_err(|error| self.storage(error))?;
-        let table = match reading.open_table(OUTBOX) {
+        let table = match reading.open_table(OUTBOX.table) {
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
             opened => opened.map_err(|error| self.storage(error))?,
         };
         let mut found = Vec::new();
         for row in table.iter().map_err(|error| self.storage(error))?.take(most) {
             let (key, value) = row.map_err(|error| self.storage(error))?;
-            let damaged = || RegisterError::Damaged { table: NAME };
+            let damaged = || OUTBOX.damaged();
             let ticket = Ticket(key.value().try_into().map_err(|_| damaged())?);
-            let place = Place { table: NAME, key: key.value() };
+            let place = Place { table: OUTBOX.name, key: key.value() };
             let text = open(&held.key, place, value.value().to_vec()).ok_or_else(damaged)?;
             found.push((ticket, serde_json::from_slice(&text).map_err(|_| damaged())?));
         }
@@ -78,7 +75,7 @@ impl Register {
     /// [`RegisterError`].
     pub fn waiting(&self) -> Result<u64, RegisterError> {
         let reading = self.database.begin_read().map_err(|error| self.storage(error))?;
-        match reading.open_table(OUTBOX) {
+        match reading.open_table(OUTBOX.table) {
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(0),
             opened => {
                 let table = opened.map_err(|error| self.storage(error))?;
@@ -94,7 +91,7 @@ impl Register {
     pub fn dequeue(&self, ticket: Ticket) -> Result<(), RegisterError> {
         let _held = self.held();
         let writing = self.database.begin_write().map_err(|error| self.storage(error))?;
-        let mut table = writing.open_table(OUTBOX).map_err(|error| self.storage(error))?;
+        let mut table = writing.open_table(OUTBOX.table).map_err(|error| self.storage(error))?;
         table.remove(&ticket.0[..]).map_err(|error| self.storage(error))?;
         drop(table);
         writing.commit().map_err(|error| self.storage(error))

@@ -57,7 +57,7 @@ fn profile(home: &Home) -> PathBuf {
         let line = match line {
             "date = \"\"" => "date = \"2026-01-15\"".to_owned(),
             "signage_attested_on = \"\"" => "signage_attested_on = \"2026-01-15\"".to_owned(),
-
+            "consent_texts = []" => format!("consent_texts = [\"{}\"]", "ab".repeat(32)),
             "fnir_ppm_max = 10000" => format!("{line}\nfnir_ppm_measured = 1000"),
             _ if line.starts_with("zone = ") => format!("zone = {:?}", zone_at_night()),
             _ => line.replace("= \"\"", "= \"reference 7\""),

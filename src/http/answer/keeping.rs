@@ -73,6 +73,9 @@ pub struct HolderEnrolledAnswer {
 pub struct TokenIssuedAnswer {
     /// Its name in the audit.
     pub transaction: String,
+    /// Under which the consent to it is kept, where the site has a profile: the subject of
+    /// `/v1/galleries/holder-tokens/subjects/{subject}/consent`.
+    pub subject: String,
     /// The token as base64, as a reference's `holderToken` takes it. For a QR code, decode it and
     /// write the bytes: they fit one of version 10 where templates have 128 dimensions.
     #[schema(content_encoding = "base64")]
@@ -135,9 +138,14 @@ impl HolderEnrolledAnswer {
 impl TokenIssuedAnswer {
     /// The document of a token.
     #[must_use]
-    pub fn new(transaction: TransactionId, token: &[u8], face: Option<&FaceReport>) -> Self {
+    pub fn new(
+        (transaction, subject): (TransactionId, SubjectId),
+        token: &[u8],
+        face: Option<&FaceReport>,
+    ) -> Self {
         Self {
             transaction: transaction.to_string(),
+            subject: subject.to_string(),
             token: STANDARD.encode(token),
             bytes: token.len(),
             face: face.map(FaceAnswer::from),

@@ -14,8 +14,10 @@ use crate::{
     },
 };
 
-/// Make a token of a photograph, for the traveller in it to carry; nothing is kept here.
+/// Make a token of a photograph, for the traveller in it to carry; nothing of the face is kept here.
 ///
+/// At a site with a profile the consent is, under the token's `subject`: `DELETE
+/// /v1/galleries/holder-tokens/subjects/{subject}/consent` takes it back, and the token counts no more.
 /// Verify with a reference of `holderToken`. Also as multipart/form-data: fields image, purpose,
 /// notBefore, expiry.
 #[utoipa::path(
@@ -35,8 +37,9 @@ pub(in crate::http) async fn issue_token(
 ) -> Result<(StatusCode, Json<TokenIssuedAnswer>), Problem> {
     let asked = request::issue_token(incoming.form)?;
     match api.execute(incoming.callers, incoming.deadline_ms, asked).await? {
-        Answer::TokenIssued { transaction, token, face } => {
-            let document = TokenIssuedAnswer::new(transaction, &token, face.as_ref());
+        Answer::TokenIssued { transaction, subject, token, face } => {
+            let names = (transaction, subject);
+            let document = TokenIssuedAnswer::new(names, &token, face.as_ref());
             Ok((StatusCode::CREATED, Json(document)))
         }
         _ => Err(unexpected()),

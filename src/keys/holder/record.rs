@@ -390,18 +390,21 @@ impl HolderRecords {
         Ok(true)
     }
 
+    /// The records whose time is over at `now_s`.
+    #[must_use]
+    pub fn expired(&self, now_s: i64) -> Vec<RecordId> {
+        let places = self.places();
+        let over = places.of.iter().filter(|(_, place)| now_s >= place.expiry_s);
+        over.map(|(id, _)| *id).collect()
+    }
+
     /// Erases the records whose time is over at `now_s`, and says how many.
     ///
     /// # Errors
     /// As [`HolderRecords::erase`].
     pub fn erase_expired(&self, now_s: i64) -> Result<u64, RecordsError> {
-        let over: Vec<RecordId> = {
-            let places = self.places();
-            let over = places.of.iter().filter(|(_, place)| now_s >= place.expiry_s);
-            over.map(|(id, _)| *id).collect()
-        };
         let mut erased = 0_u64;
-        for id in over {
+        for id in self.expired(now_s) {
             erased = erased.saturating_add(u64::from(self.erase(id)?));
         }
         Ok(erased)

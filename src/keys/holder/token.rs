@@ -43,6 +43,9 @@ use crate::{
     types::{Purpose, Template, TemplateError, TemplateKind},
 };
 
+/// Bytes of a token's own number.
+pub const TOKEN_NUMBER_BYTES: usize = NONCE_BYTES;
+
 /// Longest token: what a QR code of version 40, level L, holds.
 pub const TOKEN_BYTES_MAX: usize = 2953;
 
@@ -218,6 +221,15 @@ pub fn open(
         return Ok(HolderTemplate { template, validity, issuer: issuer.id(), token: *nonce });
     }
     Err(TokenError::Altered)
+}
+
+/// The token's own number, as [`HolderTemplate::token`] has it. Nothing of it is believed yet.
+///
+/// # Errors
+/// [`TokenError`].
+pub fn number(token: &[u8]) -> Result<[u8; TOKEN_NUMBER_BYTES], TokenError> {
+    let outer = outer(token)?;
+    outer_parameters(&outer).map(|(_, nonce)| *nonce)
 }
 
 impl Validity {
