@@ -354,18 +354,20 @@ impl Loaded {
         Ok(())
     }
 
-    /// Milliseconds of `rounds` replays over `feeds`, which are one flight.
-    pub(super) fn replays_ms(
-        &mut self,
-        feeds: &[Feed<'_>],
-        marks: &[Event; 2],
-        rounds: usize,
-    ) -> Result<Vec<f32>, BackendError> {
+    /// Runs `feeds`, which must be one flight, so that [`Loaded::replay_ms`] has their inputs.
+    pub(super) fn take_off(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
         admit(feeds, self.rooms.items, self.input)?;
-        self.fly(feeds)?;
-        let recording = self.recordings.get_mut(&feeds.len()).expect("it was recorded");
-        let launches = &self.launches;
-        (0..rounds).map(|_| between(launches, marks, || Ok(recording.replay()?))).collect()
+        self.fly(feeds)
+    }
+
+    /// Milliseconds of one replay over the `items` items of the last flight.
+    pub(super) fn replay_ms(
+        &mut self,
+        items: usize,
+        marks: &[Event; 2],
+    ) -> Result<f32, BackendError> {
+        let recording = self.recordings.get_mut(&items).expect("it took off with so many");
+        between(&self.launches, marks, || Ok(recording.replay()?))
     }
 
     /// Waits for a flight and takes its results.

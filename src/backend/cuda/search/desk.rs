@@ -157,6 +157,11 @@ impl Desk {
             shape.pack_probe(probe.template.values(), to);
         }
         self.up.up(0..end - first, &self.memory, first)?;
+        self.begin_anew(places)
+    }
+
+    /// Begins tallies and results anew, for the probes that are there.
+    pub(super) fn begin_anew(&self, places: &Places) -> Driven<()> {
         self.stream.clear(&self.memory, 0..places.results.end)
     }
 
