@@ -3,7 +3,7 @@
 //! Invariant: no failure of the device or its driver ends the process. What is missing is an answer
 //! that names it ([`Unavailable`]). A fault other than a lack of memory is noted once and the
 //! context torn down; from then on every verb answers [`BackendError::Lost`], so that the next
-//! engine takes over. Every wait is bounded.
+//! engine takes over. Every wait of ours is bounded.
 //!
 //! What is absent: going on after a loss. Whoever wants the device back makes the backend anew.
 
@@ -54,7 +54,7 @@ impl From<Fault> for BackendError {
     fn from(fault: Fault) -> Self {
         match fault.kind {
             Kind::Full => Self::Full { what: NAME, why: fault.to_string() },
-            Kind::Silent | Kind::Broken => Self::Lost { what: NAME, why: fault.to_string() },
+            Kind::Broken => Self::Lost { what: NAME, why: fault.to_string() },
         }
     }
 }
@@ -298,8 +298,6 @@ mod tests {
     fn a_lack_of_memory_is_no_loss() {
         let fault = |kind| Fault { call: "cuMemAlloc", said: "no room".to_owned(), kind };
         assert!(matches!(fault(Kind::Full).into(), BackendError::Full { what: "cuda", .. }));
-        for kind in [Kind::Silent, Kind::Broken] {
-            assert!(matches!(fault(kind).into(), BackendError::Lost { what: "cuda", .. }));
-        }
+        assert!(matches!(fault(Kind::Broken).into(), BackendError::Lost { what: "cuda", .. }));
     }
 }
