@@ -145,7 +145,8 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 mod tests {
     use std::{cell::Cell, collections::BTreeSet};
 
-    use super::{super::kernels::Kernel, *};
+    use super::*;
+    use crate::backend::cuda::kernels::Kernel;
 
     fn source(text: &str) -> Source {
         Source { name: "add.cu", text: text.to_owned(), headers: vec![("shared/job.cuh", "int;")] }

@@ -30,6 +30,8 @@ use crate::backend::{
 
 /// Compute capability from which on there are the tensor cores that the kernels use.
 const CAPABILITY_MIN: u32 = 75;
+/// CUDA's version from which on a driver has every call that is made here.
+const DRIVER_MIN: (i32, i32) = (12, 8);
 /// Compute capability from which on copies into shared memory go by themselves.
 const ASYNCHRONOUS_FROM: u32 = 80;
 
@@ -61,6 +63,18 @@ impl From<Fault> for BackendError {
 
 fn unavailable(why: impl Into<String>) -> Unavailable {
     Unavailable { what: NAME, why: why.into() }
+}
+
+/// Whether a driver made for that version of CUDA will do.
+fn is_new_enough((major, minor): (i32, i32)) -> Result<(), Unavailable> {
+    if (major, minor) >= DRIVER_MIN {
+        return Ok(());
+    }
+    let (by_major, by_minor) = DRIVER_MIN;
+    Err(unavailable(format!(
+        "the driver is made for CUDA {major}.{minor}: install one for CUDA {by_major}.{by_minor} \
+         or newer (570 or newer)"
+    )))
 }
 
 /// Whether a compiler of the one version makes code that a driver of the other takes.
@@ -120,6 +134,8 @@ impl Gpu {
             ));
         }
         let refused = |fault: Fault| unavailable(format!("the driver refuses: {fault}"));
+        let driver = driver::version().map_err(refused)?;
+        is_new_enough(driver)?;
         let about = choose(driver::devices().map_err(refused)?, &options.adapter)?;
         if !compiler::probe() {
             return Err(unavailable(
@@ -128,8 +144,7 @@ impl Gpu {
                  LD_LIBRARY_PATH",
             ));
         }
-        let versions =
-            [driver::version().map_err(refused)?, compiler::version().map_err(unavailable)?];
+        let versions = [driver, compiler::version().map_err(unavailable)?];
         takes(versions[0], versions[1])?;
         let capability = about.capability();
         let known = compiler::known().map_err(unavailable)?;
@@ -281,6 +296,16 @@ mod tests {
         assert!(refused.why.contains("Old") && refused.why.contains("7.0"), "{refused}");
         assert!(refused.why.contains("7.5"), "{refused}");
         choose(vec![listed("Turing", 75, 40)], "").expect("the oldest that will do");
+    }
+
+    #[test]
+    fn a_driver_without_the_calls_that_are_made_is_refused_by_its_version() {
+        for (version, told) in [((12, 2), "12.2"), ((12, 7), "12.7"), ((11, 8), "11.8")] {
+            let refused = is_new_enough(version).expect_err("an old one");
+            assert!(refused.why.contains(told) && refused.why.contains("12.8"), "{refused}");
+        }
+        is_new_enough((12, 8)).expect("the oldest that will do");
+        is_new_enough((13, 0)).expect("a newer one");
     }
 
     #[test]
