@@ -243,7 +243,7 @@ impl Inquiry<'_> {
     ) -> Result<usize, BackendError> {
         let (set, shape) = (self.set, self.shape);
         let Desk { loader, windows, copies, .. } = desk;
-        let window = &windows[number];
+        let window = &mut windows[number];
         let (half, opened) = loader.next(window.memory.bytes())?;
         let held = half.write(window.memory.bytes())?;
         let (mut at, mut pieces) = (0, Vec::new());
@@ -257,6 +257,8 @@ impl Inquiry<'_> {
         }
         let bytes: &[u8] = cast_slice(&pieces);
         held[table..table + bytes.len()].copy_from_slice(bytes);
+        // The table lies behind the tiles.
+        window.used = window.used.max(table + bytes.len());
         copies.after(&window.scanned)?;
         half.up(0..at, &window.memory, 0)?;
         half.up(table..table + bytes.len(), &window.memory, table)?;
