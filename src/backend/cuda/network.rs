@@ -10,9 +10,9 @@
 //! next and the copies of it go up.
 //!
 //! Invariant: everything but the room for pixels is made when the network is loaded; that room
-//! grows to the largest batch of frames. `load` launches every kernel once, so that the first batch
-//! is not the one that waits for a compiler. What is absent: results of a batch that failed; they
-//! are not to be read.
+//! grows to the largest batch of frames. `load` compiles and loads every kernel of every batch size,
+//! and runs those of one item and of the largest batch once, so that the first batch is not the one
+//! that waits. What is absent: results of a batch that failed; they are not to be read.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -183,7 +183,8 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// Launches every kernel of the network once, and records the batch sizes that will come.
+    /// Runs what every feed and one item need, records the batch sizes that will come, and replays
+    /// the largest.
     fn warm_up(&mut self) -> Result<(), BackendError> {
         let frame = FrameView::new(&[0; 3], 1, 1).expect("one pixel");
         let to_frame = ToFrame([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
@@ -196,9 +197,11 @@ impl Loaded {
         for items in 1..=self.rooms.items.min(RECORDED_MAX) {
             self.record(items)?;
         }
-        if self.rooms.items > RECORDED_MAX {
-            self.record(self.rooms.items)?;
-        }
+        let largest = self.rooms.items;
+        self.record(largest)?;
+        // It works on zeros, all of which is zeroed again.
+        self.used_items = largest;
+        self.recordings.get_mut(&largest).expect("it was recorded").replay()?;
         self.clear()
     }
 
