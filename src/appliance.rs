@@ -1,8 +1,9 @@
 //! The composition root: the only file (with its folder) that names every layer.
 //!
-//! `models.rs` reads model files, `keeping.rs` finds custodian and folders, `places.rs` shares out
-//! frame slots, `lanes.rs` makes lanes of their configuration, `standby.rs` knows who takes over
-//! from an engine, `galleries.rs` keeps galleries by name, `watched.rs` is the audit with a memory.
+//! `models.rs` reads model files, `engines.rs` chooses who computes, `standby.rs` knows who takes
+//! over from an engine, `keeping.rs` finds custodian and folders, `places.rs` shares out frame
+//! slots, `lanes.rs` makes lanes of their configuration, `galleries.rs` keeps galleries by name,
+//! `watched.rs` is the audit with a memory.
 //! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
 //! decided, `transact.rs` what is decided at a lane, `hits.rs` what a search owes, `administer.rs`
 //! what is kept, `rights.rs` what a person may ask for, `carried.rs` what travellers carry,
@@ -17,6 +18,7 @@
 mod administer;
 mod carried;
 mod charters;
+mod engines;
 mod entries;
 mod execute;
 mod galleries;
@@ -40,24 +42,24 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use crate::{
     audit::{AuditError, AuditSink, FileAudit, Signer},
-    backend::{
-        Backend, BackendError, Description, Engine, FACTORIES, Plaintext, Unavailable, Wish,
-        fpga::Fpga,
-    },
+    backend::{BackendError, Description, Engine, Unavailable},
     capture::{
         lane::LaneSet,
         runner::{LanePlan, Lanes, failures},
     },
-    command::{Answer, Readiness, Refusal, Request, Service, SiteDescription, Stranger, Version},
+    command::{
+        Answer, EngineVersion, Readiness, Refusal, Request, Service, SiteDescription, Stranger,
+        Version,
+    },
     config::{
-        AttackDetection, ComputeClass, Config, ConfigError, DocumentAuthentication, EngineName,
-        Environment, FaceRulesName, PolicyChoice, SearchEngine,
+        AttackDetection, Config, ConfigError, DocumentAuthentication, Environment, FaceRulesName,
+        PolicyChoice,
     },
     document::authentication::TrustStore,
     duty::{
@@ -67,10 +69,10 @@ use crate::{
     face::{Detector, FaceModelError, FaceRules, attack::AttackModelError},
     gallery::Gallery,
     keys::{SigningKey, process, signing::SigningKeyError},
-    limits::{LANE_SLOTS, SLOT_BYTES, SLOTS, TRANSACTIONS_REMEMBERED},
-    meter::Meter,
+    limits::{LANE_SLOTS, SLOT_BYTES, SLOTS, TRANSACTIONS_REMEMBERED, TURN_US_MAX},
+    meter::{EnginePart, Meter},
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
-    pipeline::{self, Parts, Pipeline, Standby, slot::SlotPool},
+    pipeline::{self, Parts, PassedOver, Pipeline, Standby, slot::SlotPool},
     policy::{AttackRule, DocumentRule, Guards, Policy, Standing},
     random::Entropy,
     register::Register as ConsentRegister,
@@ -83,6 +85,9 @@ use crate::{
     types::{GalleryId, Hash256, Threshold},
     webhook::Sender,
 };
+use engines::Found;
+pub(crate) use engines::wish;
+pub use engines::{backend, search_engine};
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
 use keeping::HolderKeys;
@@ -331,12 +336,13 @@ pub struct Appliance {
     trust: TrustStore,
     world: World,
     threshold: Threshold,
-    description: Description,
     embed_enabled: bool,
     attack_detection: bool,
     deadline_ms: u64,
     drain_ms: u64,
     stopping: AtomicBool,
+    /// When what is in flight has had its time; the end of time until it is told to stop.
+    drained_us: AtomicU64,
 }
 
 impl Appliance {
@@ -356,13 +362,13 @@ impl Appliance {
         let galleries = keeping::place(config, environment, &world)?;
         let holder_keys = keeping::holder_keys(config)?;
         let trust = trust::trust_store([config.documents.trust_store.as_path()])?;
-        let backend = backend(config)?;
         let models = Models::load(&config.models, &config.attack, environment)?;
         let began_us = world.clock.monotonic_us();
-        let search = search_engine(config, Arc::clone(&backend))?;
-        let engine = Engine { search, ..models.engine(Arc::clone(&backend))? };
+        let Found { backend, taken: engine, passed_over } = engines::engine(config, &models)?;
+        let engine = Engine { search: search_engine(config, Arc::clone(&backend))?, ..engine };
         let keys = (&config.models, &config.attack);
         let standby = standby::standby(&backend, wish(config, false), keys, environment);
+        let standby = Standby { passed_over, ..standby };
         let took_us = world.clock.monotonic_us().saturating_sub(began_us);
         tracing::info!(took_us, "networks are ready");
         let assembly = Assembly {
@@ -405,7 +411,6 @@ impl Appliance {
     pub fn with_engine(assembly: Assembly, world: World) -> Result<Self, StartError> {
         let calibration = assembly.calibration;
         let threshold = calibration.threshold(assembly.fmr).map_err(StartError::Fmr)?;
-        let description = assembly.engine.search.describe();
         let attack_detection = assembly.attack.is_some();
         let slots = SlotPool::new(SLOTS + LANE_SLOTS * assembly.lanes.len(), SLOT_BYTES);
         let audit = Arc::new(Watched::new(assembly.audit));
@@ -424,9 +429,6 @@ impl Appliance {
         let (kind, layout) = (calibration.kind(), calibration.layout());
         let galleries = Galleries::open(assembly.galleries, kind, layout)
             .map_err(|error| keeping::KeepingError::folder(folder.as_deref(), &error))?;
-        let threads = description.threads as u64;
-        let (device, detail) = (&description.device, &description.detail);
-        world.meter.device(description.name, device, detail, threads);
         let pipeline = Pipeline::start(Parts {
             engine: assembly.engine,
             detector: assembly.detector,
@@ -459,12 +461,12 @@ impl Appliance {
             trust: assembly.trust,
             world,
             threshold,
-            description,
             embed_enabled: assembly.embed_enabled,
             attack_detection,
             deadline_ms: assembly.deadline_ms,
             drain_ms: assembly.drain_ms,
             stopping: AtomicBool::new(false),
+            drained_us: AtomicU64::new(u64::MAX),
         };
         // Before anybody is searched for: what ended while the machine was off, and who was erased
         // in a gallery that was put back from an older copy.
@@ -495,22 +497,30 @@ impl Appliance {
         Ok(())
     }
 
-    /// Takes no more requests; those in flight go on.
+    /// Takes no more requests; those in flight go on, for the configured time from now. A lane's
+    /// transaction ends at once, with Refer: no frame comes to it any more, and whoever waits for
+    /// its outcome is told while there is somebody to tell it.
     pub fn refuse_more(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+        let now_us = self.world.clock.monotonic_us();
+        let until_us = now_us.saturating_add(self.drain_ms.saturating_mul(1_000));
+        self.drained_us.fetch_min(until_us, Ordering::SeqCst);
+        self.register.tell_all(Told::Stop);
     }
 
-    /// Takes no more requests and answers those in flight, as late after the configured time; ends
-    /// the lanes' sources; then lets go of every gallery, and so of every key that opens one. A
-    /// search that an engine hangs in keeps its own until the process ends.
+    /// Takes no more requests and answers those in flight, as late when the time that
+    /// [`Self::refuse_more`] gave them has passed; lets go of every gallery, and so of every key
+    /// that opens one; then ends the lanes' sources, for which no key has to wait. A search that an
+    /// engine hangs in keeps its own until the process ends.
     pub fn stop(&self) {
         self.refuse_more();
-        self.register.tell_all(Told::Stop);
-        let is_drained = self.pipeline.stop(self.drain_ms);
-        self.lanes.stop();
+        let now_us = self.world.clock.monotonic_us();
+        let left_us = self.drained_us.load(Ordering::SeqCst).saturating_sub(now_us);
+        let is_drained = self.pipeline.stop(left_us / 1_000);
         self.tell_of_strangers(u64::MAX);
         self.galleries.close();
-        tracing::info!(is_drained, "stopped: nothing is in flight, and keys are zeroed");
+        let are_ended = self.lanes.stop();
+        tracing::info!(is_drained, are_ended, "stopped: galleries are closed, keys are zeroed");
     }
 
     /// The lanes.
@@ -526,6 +536,32 @@ impl Appliance {
     }
 }
 
+/// Who computes now.
+impl Appliance {
+    fn engine(&self, part: EnginePart) -> EngineVersion {
+        let Description { name, device, .. } = self.pipeline.at_work().engine(part);
+        let told = |PassedOver { name, why, .. }| (name, why);
+        let passed_over = self.pipeline.at_work().passed_over(part).into_iter().map(told);
+        EngineVersion { backend: name, device, passed_over: passed_over.collect() }
+    }
+
+    /// Preferred engines that failed, one line each.
+    fn stood_in_for(&self) -> Vec<String> {
+        let of = |part| {
+            let EngineVersion { backend, passed_over, .. } = self.engine(part);
+            let told = move |(name, why): (&str, String)| {
+                let part = match part {
+                    EnginePart::Networks => "networks run",
+                    EnginePart::Search => "searches run",
+                };
+                format!("{part} on {backend}, since {name} failed: {why}")
+            };
+            passed_over.into_iter().map(told)
+        };
+        EnginePart::ALL.into_iter().flat_map(of).collect()
+    }
+}
+
 impl Service for Appliance {
     fn execute(&self, request: Request) -> Result<Answer, Refusal> {
         self.carry_out(request)
@@ -538,16 +574,20 @@ impl Service for Appliance {
         if self.audit.is_broken() {
             return Readiness::NotReady("the audit could not be written when it was last tried");
         }
+        if self.pipeline.longest_turn_us() >= TURN_US_MAX {
+            return Readiness::NotReady("an engine has not answered for ten seconds");
+        }
         let mut why = self.galleries.unavailable();
         why.extend(failures(self.lanes.set()));
+        why.extend(self.stood_in_for());
         why.extend(self.sender().and_then(Sender::trouble));
         if why.is_empty() { Readiness::Ready } else { Readiness::Degraded(why) }
     }
 
     fn version(&self) -> Version {
         Version {
-            backend: self.description.name,
-            device: self.description.device.clone(),
+            networks: self.engine(EnginePart::Networks),
+            search: self.engine(EnginePart::Search),
             kind: self.calibration.kind(),
             basis: self.calibration.basis().to_owned(),
             attack_detection: self.attack_detection,
@@ -564,6 +604,7 @@ impl Service for Appliance {
 
     fn housekeep(&self) {
         self.audit.catch_up();
+        self.register.catch_up();
         self.tell_of_strangers(self.world.clock.monotonic_us());
         self.galleries.reopen();
         self.settle();
@@ -578,6 +619,7 @@ impl Service for Appliance {
         let meter = &self.world.meter;
         self.galleries.count(meter);
         let (slots, free) = (self.slots.slots(), self.slots.free());
+        meter.turn_s(self.pipeline.longest_turn_us() / 1_000_000);
         meter.slots(slots.saturating_sub(free) as u64, free as u64);
         if let Some(Ok(events)) = self.sender().map(Sender::waiting) {
             meter.entry_events_waiting(events);
@@ -590,7 +632,7 @@ impl Service for Appliance {
 
 impl fmt::Debug for Appliance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Appliance").field("backend", &self.description.name).finish_non_exhaustive()
+        f.debug_struct("Appliance").field("version", &self.version()).finish_non_exhaustive()
     }
 }
 
@@ -700,73 +742,4 @@ fn open_audit(
     })?;
     let signer = audit_signer(config, environment, entropy)?;
     FileAudit::open(&path, signer).map_err(StartError::Audit)
-}
-
-/// What the configuration says of an engine, asked for by its name or not.
-pub(crate) fn wish(config: &Config, by_name: bool) -> Wish<'_> {
-    let threads = match config.engine.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    let gives_way = config.engine.compute == ComputeClass::Background;
-    let kernels =
-        Some(config.engine.kernel_cache.as_path()).filter(|at| !at.as_os_str().is_empty());
-    Wish { threads, gives_way, adapter: &config.engine.adapter, kernels, by_name }
-}
-
-/// The backend that the configuration asks for.
-///
-/// # Errors
-/// [`StartError::Engine`].
-pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
-    let wanted = match config.engine.name {
-        EngineName::Auto => None,
-        EngineName::Cpu => Some("cpu"),
-        EngineName::Cuda => Some("cuda"),
-        EngineName::Reference => Some("reference"),
-        EngineName::Wgpu => Some("wgpu"),
-    };
-    first_of(config, wanted)
-}
-
-/// The first backend that is at hand, of all or of that name.
-fn first_of(config: &Config, wanted: Option<&str>) -> Result<Arc<dyn Backend>, StartError> {
-    let wish = wish(config, wanted.is_some());
-    let mut refused =
-        Unavailable { what: "this backend", why: "this build does not carry it".to_owned() };
-    for factory in FACTORIES.iter().filter(|row| wanted.is_none_or(|name| name == row.name)) {
-        match (factory.make)(&wish) {
-            Ok(backend) => return Ok(backend),
-            Err(unavailable) => {
-                tracing::info!(backend = factory.name, why = %unavailable.why, "not available");
-                refused = unavailable;
-            }
-        }
-    }
-    let name = wanted.unwrap_or("auto").to_owned();
-    Err(StartError::Engine { name, error: refused })
-}
-
-/// Who searches galleries beside the backend that runs the networks, which takes what is beyond a
-/// card.
-///
-/// Galleries are read from their source, tile by tile, and a device with memory of its own would
-/// have to be sent all of it for every search: they are left to the host's own memory, unless the
-/// device was asked for by name.
-///
-/// # Errors
-/// [`StartError::SearchEngine`]; [`StartError::Engine`] when the host's own backend is not at hand.
-pub fn search_engine(
-    config: &Config,
-    beside: Arc<dyn Backend>,
-) -> Result<Arc<dyn Backend>, StartError> {
-    let is_apart = beside.describe().plaintext == Plaintext::Device;
-    let is_left_to_host = is_apart && config.engine.name == EngineName::Auto;
-    let beside = if is_left_to_host { first_of(config, Some("cpu"))? } else { beside };
-    let made = match config.engine.search {
-        SearchEngine::Same => return Ok(beside),
-        SearchEngine::Fpga => Fpga::mapped(&config.engine.fpga_card, beside),
-        SearchEngine::FpgaTwin => Fpga::twin(beside),
-    };
-    made.map(|card| Arc::new(card) as Arc<dyn Backend>).map_err(StartError::SearchEngine)
 }

@@ -21,10 +21,10 @@ pub use keeping::{
     Erased, GalleryDescription, HOLDER_SECRET_BYTES, HolderSecret, KeptBy, PresentedToken,
 };
 pub use refusal::Refusal;
-pub use service::{Readiness, Service, Stranger, Version};
+pub use service::{EngineVersion, Readiness, Service, Stranger, Version};
 pub use site::{
-    AgeClass, Consent, DatedDuty, Entered, Given, Ground, HitStanding, Papers, Record, RelationClass,
-    SiteDescription, SiteStep, Stand, SubjectExport, TakenBack, Vote, VoteRefused,
+    AgeClass, Consent, DatedDuty, Entered, Given, Ground, HitStanding, Papers, Record,
+    RelationClass, SiteDescription, SiteStep, Stand, SubjectExport, TakenBack, Vote, VoteRefused,
 };
 pub use transact::{
     Against, AtLane, Display, DisplayText, Ended, LaneCommand, Listener, RegisterError, Standing,
@@ -39,6 +39,7 @@ pub use crate::{
     capture::{lane::Taken, push::PushRefused},
     face::{Face, FaceReport, Quality},
     gallery::Enrolment,
+    meter::Offered,
     pipeline::Spent,
 };
 
@@ -246,6 +247,8 @@ pub enum Command {
         frame: EncodedImage,
         /// What the detector named in the lane's configuration said of it.
         external_attack: Option<f32>,
+        /// Its place in the account of frames; a refusal settles it, too.
+        offered: Offered,
     },
     /// Tell how a hit of a watchlist stands.
     ReadHit {
@@ -324,9 +327,8 @@ impl Command {
             Self::DescribeGallery { .. } => Action::DescribeGallery,
             Self::Embed { .. } => Action::Embed,
             Self::Enrol { .. } | Self::EnrolHolder { .. } => Action::Enrol,
-            Self::Erase { .. } | Self::EraseEntered { .. } | Self::EraseSelected { .. } => {
-                Action::Erase
-            }
+            Self::Erase { .. } => Action::Erase,
+            Self::EraseEntered { .. } | Self::EraseSelected { .. } => Action::EraseMany,
             Self::ExportSubject { .. } => Action::ExportSubject,
             Self::GiveConsent { .. } => Action::GiveConsent,
             Self::Identify { .. } => Action::Identify,
@@ -342,7 +344,7 @@ impl Command {
             },
             Self::ListAffected { .. } => Action::ListAffected,
             Self::PushFrame { .. } => Action::PushFrame,
-            Self::ReadHit { .. } => Action::FollowTransaction,
+            Self::ReadHit { .. } => Action::ReadHit,
             Self::Regroup { .. } => Action::Regroup,
             Self::Replace { .. } => Action::Replace,
             Self::Restrict { .. } => Action::Restrict,

@@ -255,7 +255,7 @@ pub struct Log {
 pub struct Limits {
     /// Bytes of a request body.
     pub body_bytes: usize,
-    /// Requests at once.
+    /// Requests at once that need a place.
     pub transactions: usize,
     /// Connections at once.
     pub connections: usize,
@@ -612,7 +612,8 @@ impl Config {
         site::check(&self.person)?;
         self.attack.check()?;
         self.gallery.check()?;
-        self.check_exposure()
+        self.check_exposure()?;
+        self.site.check(&self.server, self.lane.len())
     }
 
     fn check_exposure(&self) -> Result<(), ConfigError> {

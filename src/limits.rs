@@ -124,7 +124,7 @@ pub const TRANSACTIONS_REMEMBERED: usize = 16_384;
 /// Lines after which the journal of transactions is written anew; two for each that is remembered
 /// stay.
 pub const JOURNAL_LINES_MAX: usize = 4 * TRANSACTIONS_REMEMBERED;
-/// Largest journal of transactions that is read, in bytes; a line has at most 200.
+/// Largest journal of transactions that is read, in bytes; a line has at most 250.
 pub const JOURNAL_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Callers that watch one transaction.
 pub const WATCHERS_MAX: usize = 8;
@@ -137,6 +137,12 @@ pub const JUDGE_AGAIN_US: u64 = 20_000;
 /// Time before a transaction's deadline at which the last of its frames must be decided, in
 /// microseconds, so that the reply arrives before the transaction ends.
 pub const REPLY_MARGIN_US: u64 = 20_000;
+/// Time in which a measured pace loses half its weight when nothing is measured, in microseconds:
+/// long against the pause between two travellers, short against a shift.
+pub const PACE_HALF_LIFE_US: u64 = 10_000_000;
+/// Longest that the end of a transaction waits for the pipeline to let go of its frame, in
+/// microseconds: many times what an engine needs for a batch. One that needs longer hangs.
+pub const LET_GO_US: u64 = 2_000_000;
 /// HTTP connections at once.
 pub const CONNECTIONS_MAX: usize = 256;
 /// Longest that a caller may take to send the head of a request, in milliseconds.
@@ -146,11 +152,21 @@ pub const BODY_MS_MAX: u64 = 10_000;
 /// Longest that the rest of a refused body is read and thrown away, in milliseconds, so that the
 /// caller reads its answer and not a reset connection.
 pub const DRAIN_MS_MAX: u64 = 3_000;
+/// Longest that one turn of a line may take before the appliance is not ready, in microseconds:
+/// whoever waits behind it with the default deadline is late then, and so is everybody who comes.
+pub const TURN_US_MAX: u64 = 10_000_000;
 /// Longest that what is in flight may take to end when the appliance stops, in milliseconds.
 pub const STOP_MS_MAX: u64 = 10_000;
 /// Time beyond it in which an engine may still finish its batch, in milliseconds; one that does not
 /// hangs, and is left behind.
 pub const DRAIN_GRACE_MS: u64 = 2_000;
+/// Time in which the programs and folders behind lanes must end when the appliance stops, in
+/// milliseconds; one that does not is stuck in the system, and is left behind.
+pub const LANE_STOP_MS: u64 = 2_000;
+/// Time after which a program that was killed is left to the system, in milliseconds.
+pub const KILL_MS_MAX: u64 = 1_000;
+/// Time in which callers that still wait when all else has ended are let go, in milliseconds.
+pub const LAST_MS_MAX: u64 = 1_000;
 /// Largest EF.SOD in bytes; real ones have two to ten thousand.
 pub const SOD_BYTES_MAX: usize = 64 * 1024;
 /// Data groups that a chip can have.
@@ -177,6 +193,9 @@ pub const TRUST_TRIES_MAX: usize = 16;
 pub const DEVICE_WAIT_MS_MAX: u64 = 120_000;
 /// Days that the audit is kept at least: six months (AI Act Art. 19 and 26(6)).
 pub const AUDIT_DAYS_MIN: u32 = 184;
+/// Days that an exemption from consent may be invoked for at once; who needs it for longer writes
+/// it down again, and the assessment is opened anew.
+pub const EXEMPTION_DAYS_MAX: i64 = 90;
 /// Zones (camera groups) of one site; the largest that the source documents name has 12 entrances.
 pub const SITE_ZONES_MAX: usize = 64;
 /// Largest profile that is read, in bytes.

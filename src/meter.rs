@@ -4,7 +4,8 @@
 //!
 //! `recorder.rs` keeps latencies: one HDR histogram per stage, lane kind and recording thread,
 //! which are added up when somebody reads. `exposition.rs` makes Prometheus families of them:
-//! classic buckets, and quantiles of the last minutes.
+//! classic buckets, and quantiles of the last minutes. `offered.rs` keeps the account of frames,
+//! and `account.rs` reads it back.
 //!
 //! Invariant: what happens to a frame is recorded without a lock and, once a thread has recorded a
 //! series, without an allocation; a reader delays nobody who records. (A refusal's code is looked
@@ -15,7 +16,10 @@
 
 mod account;
 mod exposition;
+mod offered;
 mod recorder;
+
+use std::sync::{Mutex, PoisonError};
 
 use hdrhistogram::Histogram;
 use prometheus::{
@@ -26,6 +30,7 @@ use prometheus::{
 use crate::types::Outcome;
 pub use account::FrameAccount;
 use exposition::Windows;
+pub use offered::Offered;
 pub use recorder::LATENCY_US_MAX;
 use recorder::Recorder;
 
@@ -42,7 +47,7 @@ const fn family(name: &'static str, help: &'static str, labels: &'static [&'stat
 
 const STAGE_SECONDS: Family = family(
     "portcullis_stage_seconds",
-    "Time that one transaction spent in a stage of the pipeline.",
+    "Time that one request, or one frame of a lane, spent in a stage; passage: one traveller.",
     &["stage", "lane_kind"],
 );
 const STAGE_PERCENTILE_SECONDS: Family = family(
@@ -102,11 +107,21 @@ const SLOTS: Family =
     family("portcullis_slots", "Frame slots, by whether a frame lies in them.", &["state"]);
 const DEVICE: Family = family(
     "portcullis_device_info",
-    "Always 1; who computes, in its labels.",
-    &["backend", "device", "detail"],
+    "Always 1; who computes now, in its labels.",
+    &["part", "backend", "device", "detail"],
 );
 const DEVICE_THREADS: Family =
-    family("portcullis_device_threads", "Compute threads of the engine on the host.", &[]);
+    family("portcullis_device_threads", "Compute threads of an engine on the host.", &["part"]);
+const ENGINES_PASSED_OVER: Family = family(
+    "portcullis_engines_passed_over",
+    "Preferred engines that failed, at the start or since; 0 while the preferred one is at work.",
+    &["part"],
+);
+const TURN_SECONDS: Family = family(
+    "portcullis_turn_seconds",
+    "Whole seconds that the longest turn of the pipeline under way has taken.",
+    &[],
+);
 const MEMORY_BYTES: Family =
     family("portcullis_memory_resident_bytes", "Memory of the process that is resident.", &[]);
 const BUILD: Family = family(
@@ -136,7 +151,8 @@ macro_rules! labels {
 }
 
 labels! {
-    /// The stages of the pipeline, waiting and computing apart, and the whole.
+    /// The stages of the pipeline, waiting and computing apart, and two wholes: of what is judged,
+    /// and of who is judged by it.
     Stage {
         /// Waiting: for slots that the frames of others hold until an engine has seen them.
         Slots = "slots",
@@ -156,13 +172,17 @@ labels! {
         Search = "search",
         /// Computing: deciding and auditing.
         Decide = "decide",
-        /// From the order to the reply.
+        /// From the order to the reply: one request of the API, or one frame of a lane. What
+        /// prepares a reference for a lane's transaction decides nothing and is not in it.
         Transaction = "transaction",
+        /// One traveller at a lane: from the gate's opening of the transaction until its outcome is
+        /// told, however many frames were judged.
+        Passage = "passage",
     }
 }
 
 labels! {
-    /// Where the frames of a transaction came from.
+    /// Where frames came from.
     LaneKind {
         /// A request of the API, without a lane.
         Request = "request",
@@ -231,6 +251,16 @@ labels! {
         Stage = "stage",
         /// An engine that failed and was replaced by the next one.
         Engine = "engine",
+    }
+}
+
+labels! {
+    /// What an engine does.
+    EnginePart {
+        /// Detection, presentation attack detection and embedding.
+        Networks = "networks",
+        /// Comparisons and searches.
+        Search = "search",
     }
 }
 
@@ -329,8 +359,12 @@ pub struct Meter {
     galleries: [IntGauge; GalleryState::ALL.len()],
     slots: [IntGauge; Place::ALL.len()],
     device: IntGaugeVec,
-    device_threads: IntGauge,
+    /// The labels of `device`, by [`EnginePart`]; none before somebody was told of.
+    devices: Mutex<[Option<[String; 4]>; EnginePart::ALL.len()]>,
+    device_threads: [IntGauge; EnginePart::ALL.len()],
+    engines_passed_over: [IntGauge; EnginePart::ALL.len()],
     memory_bytes: IntGauge,
+    turn_s: IntGauge,
 }
 
 labels! {
@@ -418,13 +452,18 @@ impl Meter {
             galleries: declaring.gauges(&GALLERIES, GalleryState::ALL.map(GalleryState::name)),
             slots: declaring.gauges(&SLOTS, Place::ALL.map(Place::name)),
             device: declaring.gauge_family(&DEVICE),
-            device_threads: declaring.gauge(&DEVICE_THREADS),
+            devices: Mutex::default(),
+            device_threads: declaring
+                .gauges(&DEVICE_THREADS, EnginePart::ALL.map(EnginePart::name)),
+            engines_passed_over: declaring
+                .gauges(&ENGINES_PASSED_OVER, EnginePart::ALL.map(EnginePart::name)),
             memory_bytes: declaring.gauge(&MEMORY_BYTES),
+            turn_s: declaring.gauge(&TURN_SECONDS),
             registry: declaring.0,
         }
     }
 
-    /// Records that a transaction of a lane of this kind spent `us` microseconds in `stage`.
+    /// Records that something from a lane of this kind spent `us` microseconds in `stage`.
     pub fn stage(&self, stage: Stage, lane: LaneKind, us: u64) {
         self.stages.record(stage, lane, us);
     }
@@ -506,16 +545,32 @@ impl Meter {
         set(&self.slots[Place::Free as usize], free);
     }
 
-    /// Says who computes; whoever computed before is forgotten.
-    pub fn device(&self, backend: &str, device: &str, detail: &str, threads: u64) {
-        self.device.reset();
-        self.device.with_label_values(&[backend, device, detail]).set(1);
-        set(&self.device_threads, threads);
+    /// Says who does `part`: its backend, its device with what is known of that, and its threads on
+    /// the host; whoever did it before is forgotten.
+    pub fn device(&self, part: EnginePart, backend: &str, about: [&str; 2], threads: u64) {
+        let labels = [part.name(), backend, about[0], about[1]].map(str::to_owned);
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = devices[part as usize].replace(labels.clone()) {
+            // It was set when it was noted.
+            let _ = self.device.remove_label_values(&before);
+        }
+        self.device.with_label_values(&labels).set(1);
+        set(&self.device_threads[part as usize], threads);
+    }
+
+    /// Sets how many engines that were preferred for `part` have failed.
+    pub fn engines_passed_over(&self, part: EnginePart, engines: u64) {
+        set(&self.engines_passed_over[part as usize], engines);
     }
 
     /// Sets the resident memory of the process.
     pub fn memory_bytes(&self, bytes: u64) {
         set(&self.memory_bytes, bytes);
+    }
+
+    /// Sets what the longest turn of the pipeline under way has taken, in whole seconds.
+    pub fn turn_s(&self, seconds: u64) {
+        set(&self.turn_s, seconds);
     }
 
     /// Quantiles of a stage so far, over all kinds of lanes.

@@ -27,9 +27,9 @@ use portcullis::{
     pipeline::{Reference, Task},
     policy::{AttackRule, Guards, Policy},
     time::{Clock, SimulatedClock},
-    types::{Action, Facts, FrameView, Outcome, Verdict},
+    types::{Action, Attack, Facts, FrameView, Outcome, Verdict},
 };
-use scene::{EDGE_PX, PICTURE_BYTES, Scene, Shows, detections, paint, picture};
+use scene::{BONA_FIDE, EDGE_PX, PICTURE_BYTES, Scene, Shows, detections, paint, picture};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -126,11 +126,12 @@ fn the_counter_counts() {
 #[test]
 fn from_ticket_to_verdict_nothing_is_allocated() {
     let clock = Arc::new(SimulatedClock::at(1_000)) as Arc<dyn Clock>;
-    let (scene, parts) = Scene::new(9, 1, 0, clock, Arc::new(|| {}));
+    let (scene, parts) = Scene::with_attack_detection(9, 1, 0, clock, Arc::new(|| {}));
     let mut embedding = vec![0.0; 128];
     embedding[0] = 3.0;
     let engine = Engine {
         detect: Box::new(Still { outputs: detections(&[0.0]) }),
+        attack: vec![Box::new(Still { outputs: vec![vec![BONA_FIDE, 1.0 - BONA_FIDE]] })],
         embed: Box::new(Still { outputs: vec![embedding] }),
         ..parts.engine
     };
@@ -148,16 +149,16 @@ fn from_ticket_to_verdict_nothing_is_allocated() {
         let order = scene.order(Action::Verify, face(), task, u64::MAX);
         let (told, verdict) = std::sync::mpsc::channel();
         let answered = desk.submit(order, move |reply| {
-            told.send(reply.verdict.outcome).expect("the test waits");
+            told.send((reply.verdict.outcome, reply.attack)).expect("the test waits");
         });
         answered.expect("nothing else is in flight");
         let before = counted();
         while engine_line.turn() {}
         let embedded = counted();
         match_line.turn();
-        assert_eq!(verdict.try_recv(), Ok(Outcome::Admit));
+        assert_eq!(verdict.try_recv(), Ok((Outcome::Admit, Attack::Score(BONA_FIDE))));
         if round >= 8 {
-            assert_eq!(embedded - before, 0, "{images} images: batch, detect, embed");
+            assert_eq!(embedded - before, 0, "{images} images: batch, detect, attack, embed");
             assert_eq!(
                 AT_VERDICT.with(Cell::get) - embedded,
                 0,

@@ -289,7 +289,8 @@ fn beyond_loopback_it_speaks_tls_to_those_with_a_token() {
     let text = |key: &Path| {
         format!(
             "[server]\nlisten = \"0.0.0.0:0\"\ntls_certificate = {certificate:?}\n\
-             tls_key = {key:?}\ntokens = {tokens:?}\ntls_client_ca = {clients:?}\n"
+             tls_key = {key:?}\ntokens = {tokens:?}\ntls_client_ca = {clients:?}\n\
+             [site]\nprofile = \"egate-passport\"\n"
         )
     };
     let wrong = home.write("wrong.toml", text(&tokens));

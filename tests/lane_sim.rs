@@ -20,8 +20,8 @@ use portcullis::{
         Encoded,
         lane::{Lane, LaneTerms},
     },
-    limits::COMPARISONS_MAX,
-    meter::LaneKind,
+    limits::{COMPARISONS_MAX, LET_GO_US},
+    meter::{LaneKind, Offered, Shed},
     pipeline::{Desk, EngineLine, Known, MatchLine, Reference, Task},
     random::SeededEntropy,
     time::{Clock, SimulatedClock},
@@ -108,6 +108,8 @@ struct Gate {
     register: Register,
     /// A frame that may open: of the traveller, and bona fide to the lane's detector.
     good_frames: u32,
+    /// The engine is not turned any more.
+    hangs: bool,
 }
 
 impl Gate {
@@ -135,11 +137,14 @@ impl Gate {
             lane,
             register: Register::new(Journal::in_memory(), Remembered::default()),
             good_frames: 0,
+            hangs: false,
         }
     }
 
     fn push(&mut self, shows: Shows, person: u8, attack: Option<f32>) {
-        let taken = self.lane.push(picture(shows, person), attack).expect("a picture");
+        let offered = Offered::new(&self.scene.meter);
+        let taken = self.lane.push(picture(shows, person), attack, offered);
+        let taken = taken.expect("a picture");
         let is_good = shows == Shows::Face && person == TRAVELLER;
         let is_tested = attack.is_some_and(|score| score < 0.5);
         self.good_frames += u32::from(taken.kept && is_good && is_tested);
@@ -168,6 +173,7 @@ impl Gate {
             transaction: TransactionId::from_bytes([number; 16]),
             lane: self.lane.name().clone(),
             retry_of: None,
+            is_document_false: false,
         };
         let bell = Bell::new(Box::new(|| {}));
         let Ok(Opened::New(open)) = self.register.open(&opening, bell) else {
@@ -207,14 +213,35 @@ impl Gate {
             next(self, &open);
             let turned_us = clock.monotonic_us();
             match passage.turn() {
-                Turn::Ended(closing) => break closing,
+                Turn::Ended(closing) => {
+                    let in_time = turned_us < terms.deadline_us;
+                    assert!(in_time || closing.outcome != Outcome::Admit, "nobody is let in late");
+                    break closing;
+                }
                 Turn::Again | Turn::Sleep { .. } => {
-                    assert!(turned_us < terms.deadline_us, "it ends when its time is up");
+                    // A frame that an engine works on may hold the end back, nothing else may.
+                    let until_us =
+                        terms.deadline_us + if self.desk.is_empty() { 0 } else { LET_GO_US };
+                    assert!(turned_us < until_us, "it ends when its time is up");
                 }
             }
         };
+        // Before anybody is told: nothing of the traveller is left in the pipeline.
+        if !self.hangs {
+            let slots = &self.scene.slots;
+            assert_eq!(
+                (slots.free(), slots.residue_bytes()),
+                (SLOTS, 0),
+                "{}",
+                closing.ended.name()
+            );
+            assert!(self.desk.is_empty());
+        }
         drop(passage);
-        let standing = self.register.close(&open, &closing);
+        let standing = self
+            .register
+            .close(&open, &closing, &|| clock.monotonic_us() < terms.deadline_us)
+            .expect("a journal in memory");
         assert_eq!(standing.outcome, Some(closing.outcome));
         assert_eq!(open.wait(Duration::ZERO), Some(standing));
         closing
@@ -254,6 +281,11 @@ fn simulate(seed: u64, faulty: bool) -> [u32; 3] {
             assert_eq!(closing.ended, Ended::Decided);
             let chosen = closing.chosen.as_ref().expect("a frame decided");
             assert!(matches!(chosen.attack, Attack::Score(score) if score < 0.5));
+            // The frame that decided is the traveller's: nobody else matches the passport.
+            let compared = &chosen.comparisons;
+            assert!(compared.len() == 1 && compared[0].matched, "it shows somebody else");
+            let entries = gate.scene.ledger.outcomes(chosen.transaction);
+            assert_eq!(entries, [Some(Outcome::Admit)], "the audit knows the frame");
         }
         assert!(!closing.reasons.is_empty());
         gate.leave_nothing();
@@ -347,17 +379,53 @@ fn an_untested_traveller_and_a_suspected_attack_see_an_officer() {
 }
 
 #[test]
-fn a_traveller_who_leaves_frees_everything() {
-    let mut gate = Gate::new(10, 0);
+fn a_traveller_who_leaves_frees_everything_before_anybody_is_told() {
+    for (told, ended) in [(Told::Left, Ended::Left), (Told::Cancel, Ended::Cancelled)] {
+        // The frame waits for a batch; it waits for the embedder; it waits to be compared.
+        for engine_turns in 0..3 {
+            let mut gate = Gate::new(10, 0);
+            let mut turns = 0;
+            let closing = gate.run(1, |gate, open| {
+                turns += 1;
+                match turns {
+                    1 => gate.push(Shows::Face, TRAVELLER, Some(0.1)),
+                    2 => {}
+                    3 => {
+                        assert!(!gate.desk.is_empty(), "a frame is in the pipeline");
+                        for _ in 0..engine_turns {
+                            gate.engine_line.turn();
+                        }
+                        gate.push(Shows::Face, 2, Some(0.1)); // and another one at the lane
+                        open.bell.tell(told);
+                    }
+                    _ => go_on(gate),
+                }
+            });
+            assert_eq!((closing.outcome, closing.ended), (Outcome::Refer, ended));
+            let entries = gate.scene.ledger.entries.lock().expect("no panic").clone();
+            let judged: Vec<_> = entries.iter().map(|entry| entry.outcome).collect();
+            assert_eq!(judged, [Some(Outcome::Refer)], "it is no Admit after the end");
+            assert_eq!(gate.scene.meter.account().shed(Shed::Cancelled), 2);
+            gate.leave_nothing();
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_hangs_does_not_keep_a_gate_waiting() {
+    let mut gate = Gate::new(11, 0);
+    gate.hangs = true;
     let mut turns = 0;
     let closing = gate.run(1, |gate, open| {
-        gate.push(Shows::Face, 2, Some(0.1));
         turns += 1;
-        if turns == 3 {
-            open.bell.tell(Told::Left); // a frame is in the pipeline, another at the lane
+        match turns {
+            1 => gate.push(Shows::Face, TRAVELLER, Some(0.1)),
+            3 => open.bell.tell(Told::Left),
+            _ => gate.clock.advance_us(100_000),
         }
     });
     assert_eq!((closing.outcome, closing.ended), (Outcome::Refer, Ended::Left));
-    assert!(!gate.lane.status().tapped);
+    assert!(gate.clock.monotonic_us() >= LET_GO_US, "it was given its time");
+    assert!(!gate.desk.is_empty(), "its batch is still there");
     gate.leave_nothing();
 }

@@ -156,3 +156,24 @@ fn figures_of_a_gpu_are_held_against_the_aim_of_their_own_size() {
         }
     }
 }
+
+#[test]
+fn the_build_server_demands_everything_that_may_be_skipped_elsewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join(name)).expect("a script");
+    let (test, server) = (read("test"), read(".ci/run"));
+    let named = server.lines().filter(|line| line.starts_with("PORTCULLIS_REQUIRE"));
+    let demanded: Vec<&str> = named.flat_map(|line| line.split([',', '='])).collect();
+    assert!(server.contains("\nexport PORTCULLIS_REQUIRE\n"), "the tests must see it");
+    // What `./test` has found, and so promises, wherever it runs.
+    let found: Vec<&str> = test
+        .lines()
+        .filter_map(|line| line.split_once("promised=").or_else(|| line.split_once("promised+=,")))
+        .flat_map(|(_, keys)| keys.split(','))
+        .filter(|key| *key != "shared") // data of one workplace
+        .collect();
+    assert!(found.len() > 8, "{found:?}");
+    for key in found {
+        assert!(demanded.contains(&key), ".ci/run lets the tests that need {key} be skipped");
+    }
+}

@@ -16,7 +16,7 @@ use portcullis::{
         Encoded,
         lane::{Lane, LaneTerms},
     },
-    meter::{LaneKind, Meter},
+    meter::{LaneKind, Meter, Offered},
     pipeline::{Order, Refused, Reply, Spent, Task, slot::SlotPool},
     random::SeededEntropy,
     time::Clock,
@@ -123,6 +123,7 @@ fn admit(order: &Order) -> Reply {
 struct Site {
     register: Register,
     lane: Arc<Lane>,
+    meter: Arc<Meter>,
     slots: Arc<SlotPool>,
     /// How often the transaction was turned, and how often judged.
     turned: AtomicUsize,
@@ -140,9 +141,10 @@ impl Site {
             external_detector: None,
         };
         let clock = Arc::new(YieldingClock);
-        let lane = Lane::new(terms, Arc::clone(&slots), clock, Arc::new(Meter::new()));
+        let meter = Arc::new(Meter::new());
+        let lane = Lane::new(terms, Arc::clone(&slots), clock, Arc::clone(&meter));
         let register = Register::new(Journal::in_memory(), Remembered::default());
-        Arc::new(Self { register, lane, slots, turned: AtomicUsize::new(0) })
+        Arc::new(Self { register, lane, meter, slots, turned: AtomicUsize::new(0) })
     }
 
     /// One request of the gate; what it was told, where it was not told to wait.
@@ -151,7 +153,7 @@ impl Site {
         let waking = Arc::clone(&parker);
         let bell = Bell::new(Box::new(move || waking.ring()));
         let lane = self.lane.name().clone();
-        let opening = Opening { transaction: ID, lane, retry_of: None };
+        let opening = Opening { transaction: ID, lane, retry_of: None, is_document_false: false };
         match self.register.open(&opening, bell).expect("one id, one lane") {
             Opened::New(open) => Some(self.turn(&open, line, &parker)),
             Opened::Running(_) => None,
@@ -175,7 +177,8 @@ impl Site {
         // Nothing but the bell may be waited for: time stands still.
         let closing = passage.run(&|_| parker.sleep());
         assert!(!self.lane.status().tapped, "the tap is closed before anybody is told");
-        self.register.close(open, &closing)
+        assert_eq!(self.slots.free(), 1, "no frame is held any more, either");
+        self.register.close(open, &closing, &|| true).expect("a journal in memory")
     }
 
     /// The traveller leaves, whenever that is.
@@ -216,7 +219,8 @@ fn model() {
         thread::spawn(move || {
             for _ in 0..2 {
                 thread::yield_now();
-                let taken = site.lane.push(Encoded::new(picture.clone()), None);
+                let offered = Offered::new(&site.meter);
+                let taken = site.lane.push(Encoded::new(picture.clone()), None, offered);
                 assert!(taken.is_ok(), "{taken:?}");
             }
         })

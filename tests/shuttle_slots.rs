@@ -32,8 +32,8 @@ use portcullis::{
         tile::TileSource,
     },
     pipeline::{
-        Desk, EngineLine, MatchLine, Offered, Order, Parts, Priority, Reference, Refused, Task,
-        engine_loop, match_loop,
+        Desk, EngineLine, MatchLine, Matching, Offered, Order, Parts, Priority, Reference, Refused,
+        Task, engine_loop, match_loop,
         slot::{CaptureError, SlotPool},
     },
     time::Clock,
@@ -415,7 +415,8 @@ fn time_that_is_claimed_is_given_back_whoever_comes_together() {
                 .map(|caller| {
                     let (desk, scene) = (Arc::clone(&desk), Arc::clone(&scene));
                     thread::spawn(move || {
-                        let claim = desk.claim(1, Priority::Gate, u64::MAX).expect("time enough");
+                        let claim = desk.claim(1, Matching::Compare, Priority::Gate, u64::MAX);
+                        let claim = claim.expect("time enough");
                         thread::yield_now();
                         let probe = picture(&scene.slots, Shows::Face, caller).expect("a slot");
                         let probe = probe.counted(Offered::new(&scene.meter));
@@ -432,11 +433,8 @@ fn time_that_is_claimed_is_given_back_whoever_comes_together() {
             while engine_line.turn() | match_line.turn() {}
             let account = scene.meter.account();
             assert_eq!((account.offered, account.answered, account.in_flight()), (2, 2, 0));
-            // With nothing ahead of it, one that needs no more than one frame's time is let in.
-            assert!(
-                desk.claim(1, Priority::Gate, 1).is_ok(),
-                "this clock stands: all takes no time"
-            );
+            let claim = desk.claim(1, Matching::Compare, Priority::Gate, 1);
+            assert!(claim.is_ok(), "nothing is ahead of it any more");
         },
         100,
     );

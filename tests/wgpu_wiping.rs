@@ -181,6 +181,15 @@ impl TileSource for Masked {
     }
 }
 
+/// The `best` rows that are most like the needle's row, with their scores.
+fn search(backend: &Wgpu, tiles: &Tiles, best: usize) -> Vec<(i32, u64)> {
+    let template = Masked::drawn(200).template(70);
+    let (template, threshold, group) = (&template, Score(1), None);
+    let probe = Probe { template, threshold, best, class_bits: 1, group, now_s: 5 };
+    let answers = backend.search(&[probe], tiles).expect("it is searched");
+    answers[0].hits.iter().map(|hit| (hit.score.0, hit.row)).collect()
+}
+
 /// On a device that takes one item at a time, the second one needs more room than the first.
 fn nothing_is_left_of_a_flight_before_a_larger_one(window: &mut [u8]) {
     let options = Options { tight: true, ..Options::default() };
@@ -219,28 +228,31 @@ fn nothing_is_left_on_the_device_or_on_the_way_to_it() {
         let to_frame = ToFrame([1.0, 0.0, 20.0, 0.0, 1.0, 60.0]);
         let feeds =
             [Feed::Fit { frame: frame.view() }, Feed::Warp { frame: frame.view(), to_frame }];
-        network.run(&feeds).expect("two pictures");
+        network.begin(&feeds).expect("two pictures");
         needle
     };
     let held = places(&needle, &mut window);
-    assert!(held >= 1 || !sees_device, "the sweep sees the device's memory");
+    assert!(held >= 1 || !sees_device, "the sweep sees what goes up to the device");
+    network.finish().expect("two pictures");
+    assert_eq!(places(&needle, &mut window), 0, "pixels are left after a batch has landed");
     network.wipe();
-    assert_eq!(places(&needle, &mut window), 0, "pixels are left after a batch");
     drop(network);
     nothing_is_left_of_a_flight_before_a_larger_one(&mut window);
 
     let rows = Masked::drawn(200);
     let needle: Vec<u8> = rows.rows[70][LAYOUT.hot_dims..][..NEEDLE_BYTES].to_vec();
     let source: Arc<dyn TileSource> = Arc::new(rows);
-    let ask = |tiles: &Tiles| {
-        let rows = Masked::drawn(200);
-        let template = rows.template(70);
-        let (threshold, group) = (Score(1), None);
-        let template = &template;
-        let probe = Probe { template, threshold, best: 3, class_bits: 1, group, now_s: 5 };
-        let answers = backend.search(&[probe], tiles).expect("it is searched");
-        assert_eq!(answers[0].hits[0].row, 70);
+    let ask = |tiles: &Tiles| assert_eq!(search(&backend, tiles, 3)[0].1, 70);
+    // What came back: five hits as the device writes them, the best one first.
+    let hits: Vec<u8> = {
+        let found = search(&backend, &Tiles::Source(Arc::clone(&source)), 5);
+        let words = found.iter().flat_map(|&(score, row)| {
+            [score.to_le_bytes(), u32::try_from(row).expect("few rows").to_le_bytes()]
+        });
+        words.flatten().map(|byte| byte ^ MASK).collect()
     };
+    assert_eq!(hits.len(), NEEDLE_BYTES);
+    assert_eq!(places(&hits, &mut window), 0, "scores are left after a search");
     ask(&Tiles::Source(Arc::clone(&source)));
     assert_eq!(places(&needle, &mut window), 0, "templates are left after a search of a source");
     let pinned = backend.pin(&source).expect("it opens");

@@ -49,6 +49,8 @@ fn about(purpose: Purpose) -> Circumstances {
             presented: true,
             one_person: true,
             third_country: false,
+            second_reference: false,
+            one_claim: true,
         }),
         consent: Some(ConsentFact {
             recorded: true,

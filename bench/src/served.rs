@@ -139,18 +139,35 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: 
 /// # Errors
 /// As [`ask`].
 pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<Answer> {
+    speak(connect(address)?, request)
+}
+
+/// A connection of its own.
+///
+/// # Errors
+/// What the system said.
+pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
+    Ok(stream)
+}
+
+/// Sends the bytes of one request over `stream` and reads the whole answer.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) fn speak(stream: impl Read + Write, request: &[u8]) -> io::Result<Answer> {
     let mut connection = Connection(BufReader::new(stream));
     connection.0.get_mut().write_all(request)?;
+    connection.0.get_mut().flush()?;
     connection.answer()
 }
 
 /// What is read of an answer.
-struct Connection(BufReader<TcpStream>);
+struct Connection<S>(BufReader<S>);
 
-impl Connection {
+impl<S: Read> Connection<S> {
     fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         if self.0.read_line(&mut line)? == 0 {

@@ -23,19 +23,26 @@ use crate::{
     limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX},
     meter::{LaneKind, Shed},
     pipeline::{
-        Claim, Offered, Order, Presentation, Priority, Reference, Refused, Reply, Task,
+        Claim, Matching, Offered, Order, Presentation, Priority, Reference, Refused, Reply, Task,
         slot::{CaptureError, Captured},
     },
     random::random_id,
     types::{
-        Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligations,
-        Outcome, Permission, Role, SubjectId, Threshold, TransactionId,
+        Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligation,
+        Obligations, Outcome, Permission, Purpose, Reason, Role, SubjectId, Threshold,
+        TransactionId,
     },
 };
 
 /// Time beyond the deadline in which the pipeline itself tells that it was late. After it, an
 /// engine hangs, and the caller is told so here.
 pub(super) const GRACE_MS: u64 = 500;
+
+/// What each decision of an appliance without a profile bears, beside its own reasons.
+const EVALUATION: Reason = Reason {
+    code: "EVALUATION_ONLY",
+    text: "No profile of a site is chosen: this is an evaluation, and opens no gate of a site.",
+};
 
 /// Why nothing more is taken.
 const STOPPING: &str = "the appliance is stopping";
@@ -56,6 +63,13 @@ pub(super) struct Errand {
     pub(super) owed: Obligations,
     pub(super) deadline_ms: u64,
     pub(super) deadline_us: u64,
+}
+
+impl Errand {
+    /// When its time began to run, on the appliance's clock.
+    pub(super) fn began_us(&self) -> u64 {
+        self.deadline_us.saturating_sub(self.deadline_ms.saturating_mul(1_000))
+    }
 }
 
 /// References of a verification, each with its number in the request.
@@ -101,8 +115,8 @@ impl Appliance {
             }
             Command::Lane { at, command } => self.at_lane(&errand, &at, command),
             Command::ListAffected { entered } => self.list_affected(&errand, &entered),
-            Command::PushFrame { lane, frame, external_attack } => {
-                self.push_frame(&lane, frame, external_attack)
+            Command::PushFrame { lane, frame, external_attack, offered } => {
+                self.push_frame(&lane, frame, external_attack, offered)
             }
             Command::ReadHit { hit } => self.read_hit(&errand, hit),
             Command::Regroup { gallery, subject, group } => {
@@ -124,6 +138,11 @@ impl Appliance {
             }
             Command::Vote { hit, vote } => self.vote(&errand, hit, vote),
         }
+    }
+
+    /// Whether it is too late to admit anybody.
+    pub(super) fn is_late(&self, errand: &Errand) -> bool {
+        self.world.clock.monotonic_us() >= errand.deadline_us
     }
 
     fn dated(&self, terms: Terms) -> Enrolment {
@@ -167,7 +186,11 @@ impl Appliance {
                     if withheld && !self.embed_enabled {
                         return Err(Refusal::EmbedDisabled);
                     }
-                    return Ok(errand(asked, owed));
+                    let granted = errand(asked, owed);
+                    if owed.contains(&Obligation::RecordExemption) {
+                        self.record(&granted, None, vec!["EXEMPTION_USED"])?;
+                    }
+                    return Ok(granted);
                 }
                 Permission::Refused { reasons, owed } => refused = Some((asked, reasons, owed)),
             }
@@ -238,7 +261,7 @@ impl Appliance {
             return Err(Refusal::References { held: sources.len(), most: REFERENCES_MAX });
         }
         let images = pictures(&sources)?;
-        let prepared = self.prepare(errand, Priority::Gate, 1 + images)?;
+        let prepared = self.prepare(errand, (Priority::Gate, Matching::Compare), 1 + images)?;
         let captured = self.picture(errand, probe, Part::Probe)?;
         let (numbers, references) = self.references(errand, sources)?;
         let task = Task::Verify { references, threshold: threshold.clone() };
@@ -318,7 +341,7 @@ impl Appliance {
             return Err(Refusal::Candidates { held: scope.best, most: CANDIDATES_MAX });
         }
         let gallery = self.to_search(gallery)?;
-        let prepared = self.prepare(errand, Priority::Gate, 1)?;
+        let prepared = self.prepare(errand, (Priority::Gate, Matching::Search), 1)?;
         let captured = self.picture(errand, probe, Part::Probe)?;
         let task = Task::Identify {
             tiles: gallery.source(),
@@ -335,7 +358,9 @@ impl Appliance {
     }
 
     /// Staff see that somebody was found, and no list of whom (the Danish opinion of 2009, "the
-    /// staff cannot look at the images"): a hit of a watchlist is theirs to read by its own name.
+    /// staff cannot look at the images"): a hit of a watchlist is theirs to read by its own name,
+    /// and whom it found is told to nobody else before two persons confirmed it, a gate included
+    /// (AI Act Art. 14(5)). Nor are they told how near somebody who is enrolled was.
     fn decision(
         &self,
         errand: &Errand,
@@ -344,16 +369,22 @@ impl Appliance {
         comparisons: Vec<Compared>,
     ) -> Answer {
         let is_staff = matches!(errand.asked.caller.role, Role::Officer | Role::Operator);
+        let of_enrolled = is_staff && errand.asked.gallery.is_some();
+        let is_untold = is_staff || errand.asked.purpose == Purpose::Watchlist;
+        let mut verdict = reply.verdict;
+        if self.site.is_none() {
+            verdict.reasons.push(EVALUATION);
+        }
         Answer::Decision(Box::new(Decision {
             transaction: reply.transaction,
-            verdict: reply.verdict,
+            verdict,
             probe: reply.probe,
             face: reply.face,
             attack: reply.attack,
             threshold,
             scale: self.calibration.scale(),
-            comparisons,
-            candidates: if is_staff { Vec::new() } else { reply.candidates },
+            comparisons: if of_enrolled { Vec::new() } else { comparisons },
+            candidates: if is_untold { Vec::new() } else { reply.candidates },
             certificate: reply.certificate,
             spent: reply.spent,
         }))
@@ -370,7 +401,7 @@ impl Appliance {
         image: &EncodedImage,
         part: Part,
     ) -> Result<(crate::types::Template, Option<crate::command::FaceReport>), Refusal> {
-        let prepared = self.prepare(errand, Priority::Enrolment, 1)?;
+        let prepared = self.prepare(errand, (Priority::Enrolment, Matching::Compare), 1)?;
         let captured = self.picture(errand, image, part)?;
         let reply = self.decide(errand, prepared, captured, Task::Template)?;
         if let Some(template) = reply.template {
@@ -395,13 +426,13 @@ impl Appliance {
     pub(super) fn prepare(
         &self,
         errand: &Errand,
-        priority: Priority,
+        (priority, matching): (Priority, Matching),
         frames: usize,
     ) -> Result<Prepared<'_>, Refusal> {
         let shed = |reason| {
             (0..frames).for_each(|_| Offered::new(&self.world.meter).shed(reason));
         };
-        let claim = self.pipeline.claim(frames as u64, priority, errand.deadline_us);
+        let claim = self.pipeline.claim(frames as u64, matching, priority, errand.deadline_us);
         let claim = claim.map_err(|refused| {
             shed(refused.shed());
             self.refusal(errand, refused)
@@ -518,6 +549,7 @@ impl Appliance {
             presentation: Presentation::default(),
             slots_us,
             claim: Some(claim),
+            given_up: None, // whoever asked waits until the deadline
         };
         let (answer, answered) = mpsc::sync_channel(1);
         // A caller that has gone does not hear its answer; the audit has it.

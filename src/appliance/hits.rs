@@ -12,7 +12,7 @@ use crate::{
     command::{Answer, HitStanding, Refusal, Stand, Vote, VoteRefused},
     duty::confirmation::Confirmations,
     limits::HIT_WAIT_S,
-    pipeline::{AUDIT_UNAVAILABLE, Reply},
+    pipeline::{AUDIT_UNAVAILABLE, ENGINE_LATE, Reply},
     types::{
         Action, GalleryId, Hash256, Obligation, Outcome, Reason, SubjectId, TransactionId, Verdict,
     },
@@ -48,6 +48,12 @@ impl Appliance {
         if let Err(reason) = self.carry_out_owed(errand, (began_s, input), reply, admits) {
             reply.verdict = referred(&reply.verdict, reason);
             reply.candidates = Vec::new();
+        }
+        // What was owed took time, too, and a gate that opens late may open for somebody else.
+        if reply.verdict.outcome == Outcome::Admit && self.is_late(errand) {
+            reply.verdict = referred(&reply.verdict, ENGINE_LATE);
+            let entry = self.entry(errand, None, vec![ENGINE_LATE.code]);
+            self.audit.must_hold(AuditEntry { outcome: Some(Outcome::Refer), ..entry });
         }
     }
 

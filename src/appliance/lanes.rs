@@ -9,6 +9,7 @@ use crate::{
     },
     command::{Answer, EncodedImage, Refusal},
     config::{FormatName, LaneKeys, Limits, SourceName},
+    meter::Offered,
     types::LaneId,
 };
 
@@ -50,10 +51,11 @@ impl Appliance {
         name: &LaneId,
         frame: EncodedImage,
         external_attack: Option<f32>,
+        offered: Offered,
     ) -> Result<Answer, Refusal> {
         let lane = self.lanes.set().lane(name.as_str());
         let lane = lane.ok_or_else(|| Refusal::UnknownLane { lane: name.clone() })?;
-        let taken = lane.push(Encoded::new(frame.into_bytes()), external_attack)?;
+        let taken = lane.push(Encoded::new(frame.into_bytes()), external_attack, offered)?;
         Ok(Answer::FrameTaken { lane: name.clone(), taken })
     }
 }

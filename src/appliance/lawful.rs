@@ -131,7 +131,8 @@ pub fn evaluation_desk() -> SiteFacts {
         alarms: false,
         estimates_attributes: false,
         third_country_endpoint: false,
-        statute_cited: true,
+        // Nobody ordered a list here, and no two officers would confirm a hit of it.
+        statute_cited: false,
         two_person_exemption: false,
         residents: Residents { owners: 0, approving: 0, agreed: false, expenses_published: false },
         alternatives: 1,
@@ -241,6 +242,7 @@ const SOMEBODY_WITH_A_CARD: PersonFact = PersonFact {
     one_person: true,
     third_country: false,
     second_reference: false,
+    one_claim: true,
 };
 
 /// What a request alone tells of whom it is about.
@@ -250,6 +252,7 @@ fn somebody(command: &Command) -> Option<PersonFact> {
         presented,
         third_country,
         second_reference: references_of(command).is_some_and(has_second),
+        one_claim: references_of(command).is_none_or(is_one_claim),
         ..SOMEBODY_WITH_A_CARD
     })
 }
@@ -268,6 +271,21 @@ pub(super) fn is_third_country(command: &Command) -> bool {
 pub(super) fn has_second(references: &[ReferenceSource]) -> bool {
     let is_chip = |held: &ReferenceSource| matches!(held, ReferenceSource::Dg2 { .. });
     references.len() > 1 && !references.iter().all(is_chip)
+}
+
+/// Whether the references name one enrolled person at most: a gallery's purpose and a person's
+/// consent are looked at once.
+pub(super) fn is_one_claim(references: &[ReferenceSource]) -> bool {
+    let mut enrolled = references.iter().filter_map(|held| match held {
+        ReferenceSource::Subject { gallery, subject }
+        | ReferenceSource::Holder { gallery, subject, .. } => Some((gallery, *subject)),
+        ReferenceSource::Image(_)
+        | ReferenceSource::Dg2 { .. }
+        | ReferenceSource::Template(_)
+        | ReferenceSource::HolderToken(_) => None,
+    });
+    let Some(first) = enrolled.next() else { return true };
+    enrolled.all(|other| other == first)
 }
 
 /// Whether the traveller presented what names the reference: a document, a card, a token, a key.

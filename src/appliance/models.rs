@@ -211,6 +211,7 @@ impl Models {
     /// [`BackendError`].
     pub(super) fn engine(&self, backend: Arc<dyn Backend>) -> Result<Engine, BackendError> {
         Ok(Engine {
+            networks: backend.describe(),
             detect: backend.load(&self.detector, BATCH_FRAMES_MAX)?,
             attack: self.attack.networks(&*backend, BATCH_FRAMES_MAX)?,
             embed: backend.load(&self.embedder, BATCH_FRAMES_MAX)?,

@@ -81,7 +81,6 @@ impl Appliance {
         }
         let noted = [
             (Obligation::ProtectMinor, "MINOR"),
-            (Obligation::RecordExemption, "EXEMPTION_USED"),
             (Obligation::FileWithAuthority, "FILING_REQUIRED"),
         ];
         let owed = noted.into_iter().filter(|(duty, _)| errand.owed.contains(duty));

@@ -16,7 +16,7 @@ use super::{
     Appliance, World,
     execute::Errand,
     galleries::Kept,
-    lawful::{has_second, is_third_country},
+    lawful::{has_second, is_one_claim, is_third_country},
 };
 use crate::{
     audit::{AuditEntry, AuditErasure, AuditSink},
@@ -251,7 +251,7 @@ impl Site {
     }
 
     fn is_trained(&self, caller: &Caller, now_s: i64) -> bool {
-        if caller.role == Role::Gate || !self.profile.officers.training_required {
+        if caller.role == Role::Gate || !self.profile.asks_training() {
             return true;
         }
         let until_s = self.voter(caller).and_then(|voter| voter.trained_until_s);
@@ -489,7 +489,7 @@ impl Appliance {
         Some(GalleryFact {
             purpose,
             storage,
-            provenance: site.profile.retention.provenance.into(),
+            provenance: site.profile.provenance_of(purpose),
             subjects: (
                 u32::try_from(subjects).unwrap_or(u32::MAX),
                 site.profile.retention.subjects_max,
@@ -563,6 +563,7 @@ impl Appliance {
             one_person: true,
             third_country: is_third_country(command),
             second_reference: references.is_some_and(has_second),
+            one_claim: references.is_none_or(is_one_claim),
         })
     }
 

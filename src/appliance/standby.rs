@@ -79,7 +79,8 @@ pub(super) fn standby(
         at_work: Arc::clone(at_work),
         after: after(at_work.as_ref(), wish),
     };
-    Standby { engines: Box::new(engines), searches: after(at_work.as_ref(), wish) }
+    let searches = after(at_work.as_ref(), wish);
+    Standby { engines: Box::new(engines), searches, passed_over: Vec::new() }
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@
 //! free again, before the first frame is looked at. What is enrolled is looked up for every frame.
 //!
 //! Invariant: audit, then journal, then answer. A transaction whose passage panics, or whose end
-//! cannot be written, is Refer.
+//! cannot be written, or is written only when its time is up, is Refer. Whatever fails, its lane is
+//! free afterwards.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -26,8 +27,9 @@ use crate::{
         Scope,
     },
     document::{dg2::Dg2, error::DocumentError, image::ImageError},
-    limits::{REFERENCES_MAX, WATCHERS_MAX},
-    pipeline::{Known, Priority, Reference, Task},
+    limits::{LET_GO_US, REFERENCES_MAX, WATCHERS_MAX},
+    meter::Stage,
+    pipeline::{ENGINE_LATE, Known, Matching, Priority, Reference, Task},
     transaction::{
         self, Closing, Ended, Opened, Opening, RegisterError, Standing,
         bell::Bell,
@@ -73,19 +75,22 @@ impl Appliance {
 
     /// A person lets the traveller in whom the machine referred (AI Act Art. 14(4); the Danish
     /// opinion of 2009, "doubt benefits the guest"). No image is needed, and nobody can be kept out
-    /// by it.
+    /// by it. It is done once, and not where a document failed its check.
     fn override_referral(&self, errand: &Errand, at: &AtLane) -> Result<Answer, Refusal> {
         let transaction = at.transaction;
-        let standing = self.register.standing(&at.lane, transaction)?;
-        if standing.outcome != Some(Outcome::Refer) {
+        if !self.register.take_override(&at.lane, transaction)? {
             return Err(Refusal::NotReferred { transaction });
         }
         let person = self.site.as_ref().and_then(|site| site.voter(&errand.asked.caller));
-        self.write(&AuditEntry {
+        let written = self.write(&AuditEntry {
             outcome: Some(Outcome::Admit),
             person: person.map(|voter| voter.person),
             ..self.entry(errand, None, vec!["OVERRIDDEN_BY_STAFF"])
-        })?;
+        });
+        if let Err(refusal) = written {
+            self.register.return_override(transaction);
+            return Err(refusal);
+        }
         Ok(Answer::Overridden { transaction })
     }
 
@@ -108,12 +113,12 @@ impl Appliance {
             Err(RegisterError::Unknown { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let against = self.held_against(errand, against)?;
+        let (against, is_document_false) = self.held_against(errand, against)?;
         let parker = Parker::new();
         let unparker = parker.unparker().clone();
         let bell = Bell::new(Box::new(move || unparker.unpark()));
         let (transaction, lane_id) = (at.transaction, at.lane.clone());
-        let opening = Opening { transaction, lane: lane_id, retry_of };
+        let opening = Opening { transaction, lane: lane_id, retry_of, is_document_false };
         let open = match self.register.open(&opening, bell)? {
             Opened::New(open) => open,
             other => return self.join(errand, other, listener),
@@ -121,21 +126,44 @@ impl Appliance {
         if let Some(Listener(listener)) = listener {
             open.watch(listener);
         }
+        // Who stops the appliance says so first and then tells everybody who is open: whoever opens
+        // meanwhile has seen the one or hears the other.
+        if self.stopping.load(Ordering::SeqCst) {
+            open.bell.tell(Told::Stop);
+        }
         let began_s = self.world.clock.civil_s();
         // Unwind safety: the passage is dropped with all that it holds, and nothing of it is used.
-        let ended =
-            catch_unwind(AssertUnwindSafe(|| self.pass(errand, lane, &open, against, &parker)));
-        let mut closing =
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            let closing = self.pass(errand, lane, &open, against, &parker);
+            self.with_owed(errand, began_s, closing)
+        }));
+        let closing =
             ended.unwrap_or_else(|_| Closing::refer(Ended::Interrupted, "TRANSACTION_FAILED"));
+        // Unwind safety: what is written stands, and what was not told yet is told as Refer.
+        let concluded = catch_unwind(AssertUnwindSafe(|| self.conclude(errand, &open, closing)));
+        concluded.unwrap_or_else(|_| self.abandon(errand, &open))
+    }
+
+    /// Carries out what the decision owes; Refer where that is not possible.
+    fn with_owed(&self, errand: &Errand, began_s: i64, closing: Box<Closing>) -> Box<Closing> {
+        let Some(reply) = closing.chosen.as_deref() else { return closing };
         let admits = closing.outcome == Outcome::Admit;
-        let owed = closing
-            .chosen
-            .as_deref()
-            .map(|reply| self.carry_out_owed(errand, (began_s, None), reply, admits));
-        if let Some(Err(reason)) = owed {
-            closing = Closing::refer(closing.ended, reason.code);
+        match self.carry_out_owed(errand, (began_s, None), reply, admits) {
+            Ok(()) => closing,
+            Err(reason) => Closing::refer(closing.ended, reason.code),
         }
-        Ok(self.conclude(errand, &open, closing))
+    }
+
+    /// Ends a transaction whose end could not be written for a panic: its lane is for the next
+    /// traveller. What it told already stands.
+    fn abandon(&self, errand: &Errand, open: &Open) -> Result<Standing, Refusal> {
+        let closing = Closing::refer(Ended::Interrupted, "TRANSACTION_FAILED");
+        if open.standing().ended.is_none() {
+            let entry = || self.audit.must_hold(self.end_entry(errand, open, &closing));
+            // Unwind safety: what a sink that panics again has not taken is owed.
+            let _ = catch_unwind(AssertUnwindSafe(entry));
+        }
+        Ok(self.register.abandon(open, &closing).map_err(RegisterError::from)?)
     }
 
     /// Waits for a transaction that somebody else turns; of one that has ended, its outcome.
@@ -156,11 +184,20 @@ impl Appliance {
         }
     }
 
+    /// Of one that was given up without an outcome the register tells why.
     fn wait(&self, errand: &Errand, open: &Open) -> Result<Standing, Refusal> {
         let now_us = self.world.clock.monotonic_us();
         let left = Duration::from_micros(errand.deadline_us.saturating_sub(now_us));
-        let ended = open.wait(left + Duration::from_millis(GRACE_MS));
-        ended.ok_or(Refusal::Late { deadline_ms: errand.deadline_ms })
+        let grace = Duration::from_millis(GRACE_MS) + Duration::from_micros(LET_GO_US);
+        if let Some(ended) = open.wait(left + grace) {
+            return Ok(ended);
+        }
+        let standing = open.standing();
+        let known = self.register.standing(&standing.lane, standing.transaction)?;
+        match known.ended {
+            Some(_) => Ok(known),
+            None => Err(Refusal::Late { deadline_ms: errand.deadline_ms }),
+        }
     }
 
     /// Ends a transaction, and answers when everything that it held is free.
@@ -204,28 +241,52 @@ impl Appliance {
         })
     }
 
-    /// Writes how it ended, then tells.
-    fn conclude(&self, errand: &Errand, open: &Open, closing: Box<Closing>) -> Standing {
+    /// Writes how it ended, then tells. Writing takes time: an Admit whose time is up before it can
+    /// be told is Refer, since by then somebody else may stand at the gate.
+    fn conclude(
+        &self,
+        errand: &Errand,
+        open: &Open,
+        mut closing: Box<Closing>,
+    ) -> Result<Standing, Refusal> {
         let entry = self.end_entry(errand, open, &closing);
-        let closing = match self.write(&entry) {
-            Ok(()) => closing,
-            Err(_) => Closing::refer(Ended::Interrupted, "AUDIT_UNAVAILABLE"),
-        };
+        if self.write(&entry).is_err() {
+            closing = Closing::refer(Ended::Interrupted, "AUDIT_UNAVAILABLE");
+        }
         let admits = closing.outcome == Outcome::Admit;
         let queued = admits.then(|| self.queue_entry(errand, entry.transaction, None)).flatten();
-        let standing = self.register.close(open, &closing);
+        let closed = self.register.close(open, &closing, &|| !self.is_late(errand));
+        let standing = match closed {
+            Ok(standing) => standing,
+            Err(error) => {
+                self.withdraw_entry(queued);
+                // Whatever the audit holds of an outcome, the gate was told none.
+                let (outcome, reasons) = (None, vec!["JOURNAL_UNAVAILABLE"]);
+                self.audit.must_hold(AuditEntry { outcome, reasons, ..entry });
+                return Err(RegisterError::from(error).into());
+            }
+        };
         if standing.outcome != Some(closing.outcome) {
             self.withdraw_entry(queued);
-            // What the audit holds was not told: it could not be remembered.
-            self.audit.must_hold(AuditEntry {
-                outcome: standing.outcome,
-                reasons: vec!["JOURNAL_UNAVAILABLE"],
-                ..entry
+            // What the audit holds was not told.
+            let reason = match standing.ended {
+                Some(Ended::TimedOut) => ENGINE_LATE.code,
+                _ => "JOURNAL_UNAVAILABLE",
+            };
+            let end = entry.end.clone().map(|end| AuditEnd {
+                ended: standing.ended.map_or(end.ended, Ended::name),
+                ..end
             });
+            let (outcome, reasons) = (standing.outcome, vec![reason]);
+            self.audit.must_hold(AuditEntry { outcome, reasons, end, ..entry });
         }
         self.send_entries();
         self.world.meter.outcome(standing.outcome.unwrap_or(Outcome::Refer));
-        standing
+        if let Some(lane) = self.lanes.set().lane(standing.lane.as_str()) {
+            let passed_us = self.world.clock.monotonic_us().saturating_sub(errand.began_us());
+            self.world.meter.stage(Stage::Passage, lane.kind(), passed_us);
+        }
+        Ok(standing)
     }
 
     fn end_entry(&self, errand: &Errand, open: &Open, closing: &Closing) -> AuditEntry {
@@ -256,17 +317,20 @@ impl Appliance {
         }
     }
 
-    /// What every frame is held against; refused where it cannot be read or found at all.
+    /// What every frame is held against, and whether a document of it failed its check; refused
+    /// where it cannot be read or found at all.
     fn held_against(
         &self,
         errand: &Errand,
         against: Against,
-    ) -> Result<Box<dyn transaction::passage::Against + '_>, Refusal> {
+    ) -> Result<(Box<dyn transaction::passage::Against + '_>, bool), Refusal> {
         let threshold = self.threshold.clone();
         match against {
             Against::Gallery { gallery, scope } => {
                 self.to_search(&gallery)?;
-                Ok(Box::new(Searched { appliance: self, gallery, scope, threshold }))
+                let searched: Box<dyn transaction::passage::Against + '_> =
+                    Box::new(Searched { appliance: self, gallery, scope, threshold });
+                Ok((searched, false))
             }
             Against::References(sources) => {
                 if !(1..=REFERENCES_MAX).contains(&sources.len()) {
@@ -277,9 +341,11 @@ impl Appliance {
                 for (number, source) in sources.into_iter().enumerate() {
                     self.make_ready(errand, Part::Reference(number), source, &mut held)?;
                 }
-                let mut compared = Compared { appliance: self, held, threshold };
+                let is_document_false = held.iter().any(Held::is_false);
+                let mut compared = Box::new(Compared { appliance: self, held, threshold });
                 compared.references()?; // counted, and everybody who is enrolled is found
-                Ok(Box::new(compared))
+                let compared: Box<dyn transaction::passage::Against + '_> = compared;
+                Ok((compared, is_document_false))
             }
         }
     }
@@ -338,7 +404,7 @@ impl Appliance {
         document: Option<Authenticity>,
         refusal: impl FnOnce(ImageError) -> Refusal,
     ) -> Result<Held, Refusal> {
-        let prepared = self.prepare(errand, Priority::Gate, 1)?;
+        let prepared = self.prepare(errand, (Priority::Gate, Matching::Compare), 1)?;
         let captured = self.capture(errand, image, refusal)?;
         let reply = self.decide(errand, prepared, captured, Task::Reference)?;
         let because = |code: &str| reply.verdict.reasons.iter().any(|reason| reason.code == code);
@@ -374,6 +440,16 @@ enum Held {
     Known(Arc<Known>),
     /// A subject, looked up for every frame.
     Enrolled { gallery: GalleryId, subject: SubjectId },
+}
+
+impl Held {
+    /// Whether it is of a document that failed its check.
+    fn is_false(&self) -> bool {
+        match self {
+            Self::Known(known) => known.document.is_some_and(Authenticity::is_invalid),
+            Self::Enrolled { .. } => false,
+        }
+    }
 }
 
 /// 1:1.

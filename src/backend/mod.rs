@@ -177,16 +177,42 @@ pub trait Network: Send {
         Precision::Single
     }
 
-    /// Runs a batch of 1 to `batch_max` items.
+    /// Runs a batch of 1 to `batch_max` items, when none is under way.
     ///
     /// # Errors
     /// [`BackendError`]; outputs are then meaningless.
     fn run(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError>;
 
+    /// Batches that may be under way at once. Where they are two, the next one goes up while the
+    /// machine computes the one before.
+    fn depth(&self) -> usize {
+        1
+    }
+
+    /// Hands a batch over, of which nothing is read any more when this returns. Outputs of earlier
+    /// batches are not to be read any more.
+    ///
+    /// # Errors
+    /// As [`Network::run`]; the batch is not under way then.
+    ///
+    /// # Panics
+    /// When as many are under way as may be.
+    fn begin(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
+        self.run(feeds)
+    }
+
+    /// Waits for the oldest batch that was begun; outputs are its own from now on.
+    ///
+    /// # Errors
+    /// As [`Network::run`]; the batch is not under way any more.
+    fn finish(&mut self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
     /// Output `index` of item `item` of the last run, NHWC.
     fn output(&self, index: usize, item: usize) -> &[f32];
 
-    /// Zeroes every buffer that held pixels or an embedding.
+    /// Zeroes every buffer that held pixels or an embedding; what is under way is given up.
     fn wipe(&mut self);
 }
 
@@ -307,6 +333,8 @@ pub trait Backend: Send + Sync {
 
 /// The machines at work: a struct with public fields, so that one may embed while another searches.
 pub struct Engine {
+    /// What runs the networks.
+    pub networks: Description,
     /// Finds faces.
     pub detect: Box<dyn Network>,
     /// Judge together whether a face is presented by a living traveller, each from a region of its
@@ -320,6 +348,9 @@ pub struct Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("search", &self.search.describe()).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("networks", &self.networks)
+            .field("search", &self.search.describe())
+            .finish_non_exhaustive()
     }
 }

@@ -16,6 +16,7 @@ use std::{
     io::Read,
     os::unix::process::CommandExt,
     process::{Child, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 use rustix::{
@@ -29,7 +30,7 @@ use super::{
     Arrival, Encoded, Source, SourceFault,
     mjpeg::{Cut, Splitter},
 };
-use crate::limits::IMAGE_BYTES_MAX;
+use crate::limits::{IMAGE_BYTES_MAX, KILL_MS_MAX};
 
 /// Bytes read at once: what a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
@@ -38,6 +39,8 @@ const WAIT_NS: i64 = 100_000_000;
 
 /// Time between two looks at whether a program whose output has ended has ended, too.
 const MOMENT_US: u64 = 10_000;
+/// So many looks at a program that was killed, before it is left to the system.
+const KILL_LOOKS: u64 = KILL_MS_MAX * 1_000 / MOMENT_US;
 
 /// What the program writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,12 +197,16 @@ impl Running {
         now_us.saturating_sub(self.last_us) / 1_000 >= self.silence_ms
     }
 
-    /// Ends the program and what it started, which is what its group is for. That nothing is left
-    /// to end is no error. A program that ended by itself was waited for already; its number cannot
-    /// have become another group's in the moments since, or numbers would have gone once around.
+    /// Ends the program and what it started, which is what its group is for; one that is stuck in
+    /// the system and does not die is left to it. That nothing is left to end is no error. A
+    /// program that ended by itself was waited for already; its number cannot have become another
+    /// group's in the moments since, or numbers would have gone once around.
     fn end(&mut self) {
         let _gone = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-        let _waited = self.child.wait();
+        if !is_gone(&mut self.child) {
+            let program = self.program.as_str();
+            tracing::error!(program, "a killed program hangs in the system; it is left behind");
+        }
     }
 }
 
@@ -238,6 +245,17 @@ impl Drop for Running {
         self.end();
         self.buffer.zeroize();
     }
+}
+
+/// Buries the child when it has died, or dies within [`KILL_MS_MAX`].
+fn is_gone(child: &mut Child) -> bool {
+    for _ in 0..KILL_LOOKS {
+        match child.try_wait() {
+            Ok(None) => std::thread::park_timeout(Duration::from_micros(MOMENT_US)),
+            Ok(Some(_)) | Err(_) => return true,
+        }
+    }
+    false
 }
 
 /// Takes `bytes` up to the end of a raw frame.
@@ -311,12 +329,20 @@ mod tests {
         assert!(is_alive(group));
         drop(running);
         // Death is quick, but not at once.
-        let patience = std::time::Duration::from_millis(10);
+        let patience = Duration::from_millis(10);
         let gone = (0..6_000).any(|_| {
             std::thread::park_timeout(patience);
             !is_alive(group)
         });
         assert!(gone, "a child outlived its source");
+    }
+
+    #[test]
+    fn a_program_that_does_not_die_is_not_waited_for() {
+        let mut running = shell("sleep 1000", RGB);
+        assert!(!is_gone(&mut running.child), "nobody has killed it");
+        let _killed = running.child.kill();
+        assert!(is_gone(&mut running.child));
     }
 
     #[test]

@@ -200,7 +200,16 @@ impl Lane {
 
     /// A frame has arrived; whoever looks at the lane is told.
     pub(super) fn arrive(&self, picture: Encoded, external_attack: Option<f32>) -> Taken {
-        let offered = Offered::new(&self.meter);
+        self.keep(picture, external_attack, Offered::new(&self.meter))
+    }
+
+    /// As [`Self::arrive`], of a frame that is counted already.
+    pub(super) fn keep(
+        &self,
+        picture: Encoded,
+        external_attack: Option<f32>,
+        offered: Offered,
+    ) -> Taken {
         let arrived_us = self.clock.monotonic_us();
         let mut mail = self.mail();
         // Numbered under the lock: the newest frame is the one with the greatest number.
@@ -233,9 +242,14 @@ impl Lane {
 
     /// A picture was due and did not come whole.
     pub(super) fn lost(&self) {
+        self.unreadable(Offered::new(&self.meter));
+    }
+
+    /// As [`Self::lost`], of a frame that is counted already.
+    pub(super) fn unreadable(&self, offered: Offered) {
         self.frames.fetch_add(1, Ordering::Relaxed);
         self.unreadable.fetch_add(1, Ordering::Relaxed);
-        Offered::new(&self.meter).shed(Shed::Unreadable);
+        offered.shed(Shed::Unreadable);
     }
 
     /// Counts a source that was started anew.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     document::image::{self, ImageError},
-    meter::LaneKind,
+    meter::{LaneKind, Offered, Shed},
     types::LaneId,
 };
 
@@ -49,7 +49,8 @@ pub enum PushRefused {
 }
 
 impl Lane {
-    /// Takes a pushed frame, with what the lane's external detector said of it.
+    /// Takes a pushed frame, with what the lane's external detector said of it. Whatever becomes of
+    /// it, `offered` is settled by it.
     ///
     /// # Errors
     /// [`PushRefused`].
@@ -57,12 +58,14 @@ impl Lane {
         &self,
         picture: Encoded,
         external_attack: Option<f32>,
+        offered: Offered,
     ) -> Result<Taken, PushRefused> {
         if self.kind() != LaneKind::Http {
             let source_kind = self.kind().name();
             return Err(PushRefused::NotPushed { lane: self.name().clone(), source_kind });
         }
         if self.status().state == LaneState::Stopped {
+            offered.shed(Shed::Stopping);
             return Err(PushRefused::Stopping);
         }
         if let Some(score) = external_attack {
@@ -74,10 +77,10 @@ impl Lane {
             }
         }
         if let Err(error) = image::header(picture.bytes()) {
-            self.lost();
+            self.unreadable(offered);
             return Err(PushRefused::Image(error));
         }
-        Ok(self.arrive(picture, external_attack))
+        Ok(self.keep(picture, external_attack, offered))
     }
 }
 
@@ -87,10 +90,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        capture::lane::LaneTerms,
-        meter::{Meter, Shed},
-        pipeline::slot::SlotPool,
-        time::SimulatedClock,
+        capture::lane::LaneTerms, meter::Meter, pipeline::slot::SlotPool, time::SimulatedClock,
     };
 
     /// A grey picture of 2 by 2 pixels.
@@ -120,10 +120,11 @@ mod tests {
     #[test]
     fn a_frame_and_its_detectors_result_travel_together() {
         let (lane, meter) = lane(LaneKind::Http, Some("vendor-x"));
-        let untapped = lane.push(Encoded::new(png()), None).expect("taken");
+        let push = |attack| lane.push(Encoded::new(png()), attack, Offered::new(&meter));
+        let untapped = push(None).expect("taken");
         assert_eq!(untapped, Taken { sequence: 1, kept: false });
         let tap = lane.tap(Arc::new(|| {})).expect("nobody looks");
-        let kept = lane.push(Encoded::new(png()), Some(0.25)).expect("taken");
+        let kept = push(Some(0.25)).expect("taken");
         assert_eq!(kept, Taken { sequence: 2, kept: true });
         let frame = tap.newest().expect("the newest");
         assert_eq!((frame.sequence, frame.external_attack), (2, Some(0.25)));
@@ -133,22 +134,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_push_is_refused_and_told_why() {
-        let (other, _) = lane(LaneKind::Directory, None);
-        let refused = other.push(Encoded::new(png()), None);
+    fn what_is_no_push_is_refused_told_why_and_counted() {
+        let push = |(lane, meter): &(Arc<Lane>, Arc<Meter>), bytes: Vec<u8>, attack| {
+            let refused = lane.push(Encoded::new(bytes), attack, Offered::new(meter));
+            let account = meter.account();
+            assert_eq!(account.offered, account.sheds.iter().sum::<u64>(), "{refused:?}");
+            refused
+        };
+        let other = lane(LaneKind::Directory, None);
+        let refused = push(&other, png(), None);
         assert!(matches!(refused, Err(PushRefused::NotPushed { source_kind: "directory", .. })));
-        let (plain, meter) = lane(LaneKind::Http, None);
-        let refused = plain.push(Encoded::new(png()), Some(0.1));
+        let plain = lane(LaneKind::Http, None);
+        let refused = push(&plain, png(), Some(0.1));
         assert!(matches!(refused, Err(PushRefused::DetectorUnknown { .. })));
-        let refused = plain.push(Encoded::new(b"text".to_vec()), None);
+        let refused = push(&plain, b"text".to_vec(), None);
         assert!(matches!(refused, Err(PushRefused::Image(_))));
-        assert_eq!(meter.account().shed(Shed::Unreadable), 1);
-        let (named, _) = lane(LaneKind::Http, Some("vendor-x"));
+        let account = plain.1.account();
+        assert_eq!((account.shed(Shed::Refused), account.shed(Shed::Unreadable)), (1, 1));
+        let named = lane(LaneKind::Http, Some("vendor-x"));
         for score in [-0.1, 1.1, f32::NAN, f32::INFINITY] {
-            let refused = named.push(Encoded::new(png()), Some(score));
+            let refused = push(&named, png(), Some(score));
             assert!(matches!(refused, Err(PushRefused::DetectorScore { .. })), "{score}");
         }
-        named.becomes(LaneState::Stopped);
-        assert_eq!(named.push(Encoded::new(png()), None), Err(PushRefused::Stopping));
+        named.0.becomes(LaneState::Stopped);
+        assert_eq!(push(&named, png(), None), Err(PushRefused::Stopping));
+        assert_eq!(named.1.account().shed(Shed::Stopping), 1);
     }
 }

@@ -2,7 +2,9 @@
 //! Lanes whose frames are pushed need none.
 //!
 //! Stopping is heard at once by a thread that sleeps, and within a moment by one whose source waits
-//! for a device; each drops its source, which ends the program behind it.
+//! for a device; each drops its source, which ends the program behind it. A thread that the system
+//! keeps (a folder on a server that is gone, a camera's driver) is left behind: the appliance stops
+//! in a set time.
 
 use std::{
     fmt,
@@ -11,7 +13,6 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{Builder, JoinHandle},
     time::Duration,
 };
 
@@ -25,8 +26,9 @@ use super::{
     lane::{Lane, LaneSet, LaneState, LaneTerms},
 };
 use crate::{
+    limits::LANE_STOP_MS,
     meter::{LaneKind, Meter},
-    pipeline::slot::SlotPool,
+    pipeline::{Line, slot::SlotPool},
     time::Clock,
     types::LaneId,
 };
@@ -93,7 +95,8 @@ pub struct LanePlan {
 pub struct Lanes {
     set: LaneSet,
     stop: Arc<AtomicBool>,
-    threads: Mutex<Vec<(Unparker, JoinHandle<()>)>>,
+    threads: Mutex<Vec<(Unparker, Line)>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Lanes {
@@ -121,21 +124,19 @@ impl Lanes {
             lanes.push(lane);
         }
         let (set, stop) = (LaneSet::new(lanes), Arc::new(AtomicBool::new(false)));
-        let running = Self { set, stop, threads: Mutex::default() };
-        for keeper in keepers {
-            running.spawn(keeper, Arc::clone(clock));
-        }
+        let running = Self { set, stop, threads: Mutex::default(), clock: Arc::clone(clock) };
+        keepers.into_iter().for_each(|keeper| running.spawn(keeper));
         running
     }
 
-    fn spawn(&self, keeper: Keeper, clock: Arc<dyn Clock>) {
+    fn spawn(&self, keeper: Keeper) {
         let parker = Parker::new();
         let (unparker, stop) = (parker.unparker().clone(), Arc::clone(&self.stop));
+        let clock = Arc::clone(&self.clock);
         let sleep = move |for_us| parker.park_timeout(Duration::from_micros(for_us));
         let body = move || keep(keeper, &stop, clock.as_ref(), &sleep);
-        let named = Builder::new().name("lane".into());
-        let thread = named.spawn(body).expect("the system can start a thread");
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push((unparker, thread));
+        let line = Line::spawn("lane", body);
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push((unparker, line));
     }
 
     /// The lanes.
@@ -144,17 +145,19 @@ impl Lanes {
         &self.set
     }
 
-    /// Ends every source and takes no more frames.
-    pub fn stop(&self) {
+    /// Ends every source and takes no more frames. False when a source hangs in the system and was
+    /// left behind.
+    pub fn stop(&self) -> bool {
         self.stop.store(true, Ordering::SeqCst);
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         threads.iter().for_each(|(unparker, _)| unparker.unpark());
-        for (_, thread) in threads {
-            // A keeper catches its source's panics; a thread that died all the same tells nothing.
-            let _ = thread.join();
-        }
+        let clock = self.clock.as_ref();
+        let until_us = clock.monotonic_us().saturating_add(LANE_STOP_MS * 1_000);
+        let lines = threads.into_iter().map(|(_, line)| line);
+        let left = lines.map(|line| line.ends_by(until_us, clock)).filter(|ended| !ended).count();
         self.set.iter().for_each(|lane| lane.becomes(LaneState::Stopped));
+        left == 0
     }
 }
 
@@ -200,8 +203,10 @@ fn told(name: &LaneId, fault: &SourceFault, attempts: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
-    use crate::time::SystemClock;
+    use crate::{capture::Arrival, time::SystemClock};
 
     fn plan(name: &str, source: SourcePlan) -> LanePlan {
         let name = name.parse().expect("a name");
@@ -215,7 +220,7 @@ mod tests {
         let clock = Arc::new(SystemClock::start()) as Arc<dyn Clock>;
         let lanes = Lanes::start(plans, &SlotPool::new(1, 12), &clock, &Arc::new(Meter::new()));
         let torn = lanes.set().lane("torn").expect("configured");
-        let (told, heard) = std::sync::mpsc::channel();
+        let (told, heard) = mpsc::channel();
         let told = Mutex::new(told);
         let wake = Arc::new(move || {
             let _ = told.lock().expect("no panic").send(());
@@ -228,7 +233,36 @@ mod tests {
         let failures = failures(lanes.set());
         assert!(failures[0].starts_with("lane torn has no frames"), "{failures:?}");
         assert!(lanes.set().lane("other").is_none());
-        lanes.stop();
+        assert!(lanes.stop());
         assert!(lanes.set().iter().all(|lane| lane.status().state == LaneState::Stopped));
+    }
+
+    /// A camera whose driver does not answer, until the sender is gone.
+    struct Stuck {
+        began: mpsc::Sender<()>,
+        held: mpsc::Receiver<()>,
+    }
+
+    impl Source for Stuck {
+        fn next(&mut self, _now_us: u64) -> Result<Arrival, SourceFault> {
+            let _ = self.began.send(());
+            let _ = self.held.recv();
+            Ok(Arrival::End)
+        }
+    }
+
+    #[test]
+    fn a_source_that_the_system_keeps_is_left_behind() {
+        let clock = Arc::new(SystemClock::start()) as Arc<dyn Clock>;
+        let plans = vec![plan("stuck", SourcePlan::Http)];
+        let lanes = Lanes::start(plans, &SlotPool::new(1, 12), &clock, &Arc::new(Meter::new()));
+        let lane = lanes.set().lane("stuck").expect("configured");
+        let ((began, begins), (release, held)) = (mpsc::channel(), mpsc::channel());
+        let mut stuck = Some(Stuck { began, held });
+        let open: Open = Box::new(move |_| Ok(boxed(stuck.take().expect("opened once"))));
+        lanes.spawn(Keeper::new(lane, open, clock));
+        begins.recv().expect("the keeper asks it");
+        assert!(!lanes.stop(), "its thread cannot end");
+        drop(release);
     }
 }

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     appliance::Appliance,
-    config::{AttackChoice, AttackDetection, EngineName},
+    config::{AttackChoice, AttackDetection, EngineName, Server, SiteChoice},
     gallery::{Gallery, synthetic},
     meter::{Meter, Stage},
     time::Clock,
@@ -58,7 +58,7 @@ pub(super) struct Arguments {
     /// Who computes, instead of the configured one.
     #[arg(long)]
     engine: Option<EngineArgument>,
-    /// Address and port of the API, instead of the configured ones.
+    /// Address and port of the API on this machine, instead of the configured ones.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
 }
@@ -107,8 +107,15 @@ pub(super) fn run(arguments: &Arguments, scene: &mut Scene<'_>) -> Outcome {
 }
 
 fn adapt(arguments: &Arguments, scene: &mut Scene<'_>) {
-    // A demonstration leaves nothing behind, and opens nothing that is not its own.
+    // A demonstration leaves nothing behind, opens nothing that is not its own, and is no site.
     scene.config.gallery = local::in_memory();
+    scene.config.site = SiteChoice::default();
+    scene.config.lane = Vec::new();
+    let listen = scene.config.server.listen;
+    scene.config.server = Server::default();
+    if listen.ip().is_loopback() {
+        scene.config.server.listen = listen;
+    }
     // Its travellers are photographs, which a detector would rightly suspect; with the duty to
     // detect attacks and without a detector nobody would be admitted.
     scene.config.attack = AttackChoice::default();

@@ -79,9 +79,8 @@ impl<'a> Bench<'a> {
     }
 
     fn gallery(&self, residency: Option<Residency>) -> Result<Gallery, Failure> {
-        let opened = self.shown("opening", |progress| {
-            self.offline.gallery(&self.located, residency, progress)
-        });
+        let opened = self
+            .shown("opening", |progress| self.offline.gallery(&self.located, residency, progress));
         Ok(opened?)
     }
 

@@ -6,7 +6,7 @@ use super::{Failure, Scene};
 use crate::{
     appliance::{Appliance, World},
     command::{Answer, Command, Decision, EncodedFile, EncodedImage, Request, Service},
-    config::{Config, CustodianName, Galleries, SiteChoice},
+    config::{Config, CustodianName, Galleries, Server, SiteChoice},
     limits::{DOCUMENT_BYTES_MAX, IMAGE_BYTES_MAX},
     meter::Meter,
     random::SystemEntropy,
@@ -26,12 +26,11 @@ pub(super) fn world() -> World {
     }
 }
 
-/// Starts the appliance of this scene's configuration, without its site, galleries and lanes: they
-/// belong to `serve` and to `gallery`, and what a verb enrols here ends with it.
+/// Starts the appliance of this scene's configuration, without its site, door, galleries and lanes:
+/// they belong to `serve` and to `gallery`, and what a verb enrols here ends with it.
 pub(super) fn appliance(scene: &Scene<'_>) -> Result<Appliance, Failure> {
-    let site = SiteChoice::default();
-    let gallery = in_memory();
-    let config = Config { gallery, site, lane: Vec::new(), ..scene.config.clone() };
+    let (site, server, gallery) = (SiteChoice::default(), Server::default(), in_memory());
+    let config = Config { gallery, site, server, lane: Vec::new(), ..scene.config.clone() };
     Ok(Appliance::start(&config, scene.environment, world())?)
 }
 

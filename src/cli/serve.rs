@@ -14,6 +14,7 @@ use crate::{
         server::{self, ServerError},
     },
     keys::secret::Tokens,
+    limits::LAST_MS_MAX,
 };
 
 /// How often what has expired is erased.
@@ -73,7 +74,10 @@ impl Host {
         Ok(Self { runtime, address, appliance, stop, served })
     }
 
-    /// Waits for `until`; then lets open requests end and stops.
+    /// Waits for `until`; then lets open requests end and stops. One time is set for all of it:
+    /// `limits.drain_ms` for what is in flight, then five seconds in which whatever hangs (an
+    /// engine, a lane's program, a caller) is left behind, so that a supervisor knows how patient
+    /// it has to be.
     pub(super) fn run<T>(self, until: impl Future<Output = T>) -> Result<T, Failure> {
         let Self { runtime, appliance, stop, mut served, .. } = self;
         let ended = runtime.block_on(async {
@@ -91,6 +95,8 @@ impl Host {
         stop.send_replace(true);
         let drained = runtime.block_on(served);
         appliance.stop();
+        // Threads that wait for an engine that hangs would be waited for until their deadlines.
+        runtime.shutdown_timeout(Duration::from_millis(LAST_MS_MAX));
         match drained {
             Ok(result) => result?,
             Err(error) => return Err(error.into()),
@@ -146,10 +152,19 @@ pub(super) fn run(arguments: &Arguments, scene: &mut Scene<'_>) -> Outcome {
     let url = format!("{scheme}://{}", host.address);
     let version = host.appliance.version();
     let ready_ms = clock.monotonic_us() / 1_000;
-    tracing::info!(url, ready_ms, backend = version.backend, device = version.device, "ready");
+    let (networks, search) = (&version.networks, &version.search);
+    tracing::info!(url, ready_ms, ?networks, ?search, "ready");
+    if host.appliance.site().is_none() {
+        tracing::warn!(
+            "no site.profile is chosen: this is an evaluation on this machine, with people who \
+             agreed to it, and no law was applied to a site"
+        );
+    }
     if scene.tell.json {
-        let backend = version.backend;
-        let document = serde_json::json!({ "url": url, "readyMs": ready_ms, "backend": backend });
+        let (networks, search) = (networks.backend, search.backend);
+        let document = serde_json::json!({
+            "url": url, "readyMs": ready_ms, "networks": networks, "search": search,
+        });
         scene.tell.line(document);
     } else {
         scene.tell.line(format!("ready at {url} after {ready_ms} ms; Ctrl-C stops"));

@@ -197,8 +197,11 @@ pub enum Refusal {
     /// The vote does not count.
     #[error(transparent)]
     Vote(#[from] VoteRefused),
-    /// It ended in the traveller's favour, or has not ended.
-    #[error("{transaction} was not referred: there is nothing to override")]
+    /// It ended in the traveller's favour or has not ended, or a person's word is not enough.
+    #[error(
+        "there is nothing to override: {transaction} was not referred since the appliance started, \
+         was overridden before, or rests on a document that failed its check"
+    )]
     NotReferred {
         /// The lane's transaction.
         transaction: TransactionId,

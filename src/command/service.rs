@@ -9,19 +9,31 @@ use crate::types::TemplateKind;
 pub enum Readiness {
     /// It answers.
     Ready,
-    /// It answers, and refuses what concerns these galleries; why, one line each.
+    /// It answers, and not as it should: a gallery is not served, a lane has no frames, an engine
+    /// was passed over; why, one line each.
     Degraded(Vec<String>),
     /// It does not answer now; why.
     NotReady(&'static str),
 }
 
-/// What runs, for `/v1/version` and for a report of a fault.
+/// An engine at work.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
-    /// Name of the backend at work.
+pub struct EngineVersion {
+    /// Name of the backend.
     pub backend: &'static str,
     /// Its device, in words.
     pub device: String,
+    /// Backends that were preferred and failed, each with the reason.
+    pub passed_over: Vec<(&'static str, String)>,
+}
+
+/// What runs, for `/v1/version` and for a report of a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// What runs the networks now.
+    pub networks: EngineVersion,
+    /// What compares and searches now.
+    pub search: EngineVersion,
     /// Model and calibration of templates.
     pub kind: TemplateKind,
     /// The data set that thresholds were measured on.

@@ -163,7 +163,8 @@ mod tests {
     use crate::config::{Config, ConfigError};
 
     fn check(text: &str) -> Result<(), ConfigError> {
-        Config::parse(text, "a.toml").expect("known keys").check()
+        let text = format!("[site]\nevaluation_lanes = true\n{text}");
+        Config::parse(&text, "a.toml").expect("known keys").check()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Reading everything: every tag is checked, and everything that is said twice is compared.
 
-use std::{collections::hash_map::RandomState, fmt, hash::BuildHasher, ops::Range};
+use std::{collections::hash_map::RandomState, fmt, hash::BuildHasher, iter, ops::Range};
 
 use zeroize::Zeroizing;
 
@@ -232,7 +232,7 @@ fn held(writer: &Writer, newest: &Snapshot) -> Vec<Range<u64>> {
     let parts = newest.tiles.iter().flat_map(|tile| &tile.parts).map(|part| part.extent.place);
     let extents = leaves.chain(parts).chain([writer.root.place]);
     let extents = extents.map(|place| place.at..place.at + place.bytes);
-    let mut held: Vec<_> = [0..EXTENTS_AT].into_iter().chain(extents).collect();
+    let mut held: Vec<_> = iter::once(0..EXTENTS_AT).chain(extents).collect();
     held.sort_unstable_by_key(|range| range.start);
     held
 }

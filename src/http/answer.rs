@@ -23,7 +23,7 @@ pub use transaction::{
 
 use super::{problem::ReasonText, request::KeysName};
 use crate::{
-    command::{Compared, Decision, FaceReport, GalleryDescription, Spent, Version},
+    command::{Compared, Decision, EngineVersion, FaceReport, GalleryDescription, Spent, Version},
     types::{
         Attack, Authenticity, CaptureFact, Certificate, Outcome, Score, SubjectId, Template,
         Threshold, TransactionId, Weakness,
@@ -296,9 +296,9 @@ pub struct DecisionAnswer {
     pub attack: AttackAnswer,
     /// What scores were held against.
     pub threshold: ThresholdAnswer,
-    /// 1:1, in the order of the references.
+    /// 1:1, in the order of the references; empty for staff where one of them is enrolled.
     pub comparisons: Vec<ComparisonAnswer>,
-    /// 1:N, best first.
+    /// 1:N, best first; empty for staff, and for everybody where the list is a watchlist.
     pub candidates: Vec<CandidateAnswer>,
     /// 1:N: what was done to reach the candidates.
     pub certificate: Option<CertificateAnswer>,
@@ -383,6 +383,27 @@ pub struct TemplateAnswer {
     pub calibration: String,
 }
 
+/// An engine at work.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineAnswer {
+    /// Its backend.
+    pub backend: &'static str,
+    /// Its device, in words.
+    pub device: String,
+    /// Backends that were preferred and failed, the most preferred one first.
+    pub passed_over: Vec<PassedOverAnswer>,
+}
+
+/// A preferred engine that is not at work.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct PassedOverAnswer {
+    /// Its backend.
+    pub backend: &'static str,
+    /// What it failed with.
+    pub why: String,
+}
+
 /// What runs.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -393,10 +414,10 @@ pub struct VersionAnswer {
     pub version: &'static str,
     /// The API's version, as in its paths.
     pub api: &'static str,
-    /// Backend at work.
-    pub backend: &'static str,
-    /// Its device, in words.
-    pub device: String,
+    /// What runs the networks now.
+    pub networks: EngineAnswer,
+    /// What compares and searches now.
+    pub search: EngineAnswer,
     /// SHA-256 of the embedder's model file.
     pub model: String,
     /// SHA-256 of the calibration.
@@ -555,14 +576,22 @@ impl From<&GalleryDescription> for GalleryAnswer {
     }
 }
 
+impl From<EngineVersion> for EngineAnswer {
+    fn from(engine: EngineVersion) -> Self {
+        let EngineVersion { backend, device, passed_over } = engine;
+        let told = |(backend, why)| PassedOverAnswer { backend, why };
+        Self { backend, device, passed_over: passed_over.into_iter().map(told).collect() }
+    }
+}
+
 impl From<Version> for VersionAnswer {
     fn from(version: Version) -> Self {
         Self {
             product: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             api: "v1",
-            backend: version.backend,
-            device: version.device,
+            networks: version.networks.into(),
+            search: version.search.into(),
             model: version.kind.model.to_string(),
             calibration: version.kind.calibration.to_string(),
             basis: version.basis,

@@ -1,5 +1,14 @@
 //! What every request passes: authentication, the bound on requests at once, and the net under a
 //! handler that panics.
+//!
+//! The bound is there for work that waits for slots and engines, and who waits for them in vain
+//! must not take the door from those who do not ([`Entry`]): what reads, ends a transaction or lets
+//! a traveller go is never shut out, frames of lanes have places of their own, and of the rest
+//! enrolments leave some to gates, as they do behind the door.
+//!
+//! Invariant: a frame that is refused here is in the account of frames, as what it is: shed.
+
+use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
@@ -7,6 +16,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Access, Api,
@@ -16,11 +26,92 @@ use super::{
 use crate::{
     command::Stranger,
     keys::secret::TokenRefused,
+    limits::{GATE_TRANSACTIONS, TRANSACTIONS_MAX},
+    meter::{Offered, Shed},
     types::{Caller, Hash256},
 };
 
 /// Paths that a prober reads without a credential: they tell whether, never what.
 const OPEN_PATHS: [&str; 3] = ["/livez", "/readyz", "/startupz"];
+
+/// What a request is to the bound on requests at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    /// It needs neither a credential nor a place.
+    Open,
+    /// It reads, ends a transaction or tells that a traveller left: it holds nothing that others
+    /// wait for, and under load it is what frees it. Connections alone bound it.
+    Free,
+    /// A frame for a lane.
+    Frame,
+    /// Somebody stands at a gate.
+    Gate,
+    /// Enrolment and administration; whatever is not known.
+    Rest,
+}
+
+impl Entry {
+    fn of(method: &Method, path: &str) -> Self {
+        if OPEN_PATHS.contains(&path) {
+            return Self::Open;
+        }
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        match (method.as_str(), segments.as_slice()) {
+            ("GET" | "HEAD", _)
+            | ("DELETE", ["v1", "lanes", _, "transactions", _])
+            | ("POST", ["v1", "lanes", _, "transactions", _, "left"]) => Self::Free,
+            ("POST", ["v1", "lanes", _, "frames"]) => Self::Frame,
+            (
+                "POST",
+                ["v1", "verify"]
+                | ["v1", "galleries", _, "identify"]
+                | ["v1", "lanes", _, "transactions"]
+                | ["v1", "lanes", _, "transactions", _, "override"],
+            ) => Self::Gate,
+            _ => Self::Rest,
+        }
+    }
+}
+
+/// Places of requests that are worked on at once.
+#[derive(Clone)]
+pub(super) struct Places {
+    all: Arc<Semaphore>,
+    /// Those of them that may be taken for what is no gate's.
+    rest: Arc<Semaphore>,
+    frames: Arc<Semaphore>,
+}
+
+/// A request's place, until it is answered.
+struct Place {
+    _permits: [Option<OwnedSemaphorePermit>; 2],
+}
+
+impl Places {
+    /// `count` places, of which the same share is kept for gates as behind the door, and as many
+    /// for frames.
+    pub(super) fn new(count: usize) -> Self {
+        let kept = (count * GATE_TRANSACTIONS).div_ceil(TRANSACTIONS_MAX);
+        let places = |count| Arc::new(Semaphore::new(count));
+        Self {
+            all: places(count),
+            rest: places(count.saturating_sub(kept).max(1)),
+            frames: places(count),
+        }
+    }
+
+    /// A place for a request; `None` where there is none.
+    fn take(&self, entry: Entry) -> Option<Place> {
+        let one = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
+        let permits = match entry {
+            Entry::Open | Entry::Free => [None, None],
+            Entry::Frame => [Some(one(&self.frames)?), None],
+            Entry::Gate => [Some(one(&self.all)?), None],
+            Entry::Rest => [Some(one(&self.rest)?), Some(one(&self.all)?)],
+        };
+        Some(Place { _permits: permits })
+    }
+}
 
 /// Who the door found, left on the request for its handler.
 #[derive(Debug, Clone)]
@@ -50,7 +141,8 @@ pub(super) async fn net(State(api): State<Api>, request: Request, next: Next) ->
 
 /// Finds out who calls and takes a place among the requests at once.
 pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    if OPEN_PATHS.contains(&request.uri().path()) {
+    let entry = Entry::of(request.method(), request.uri().path());
+    if entry == Entry::Open {
         return next.run(request).await;
     }
     let presented = request.extensions().get::<Presented>().copied();
@@ -62,7 +154,10 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
         }
     };
     request.extensions_mut().insert(Known(callers));
-    let Ok(_place) = api.transactions.clone().try_acquire_owned() else {
+    let Some(_place) = api.places.take(entry) else {
+        if entry == Entry::Frame {
+            Offered::new(&api.meter).shed(Shed::Busy);
+        }
         let problem = Problem::new("BUSY", "as many requests as the appliance takes at once");
         return refuse(&api, request, problem).await;
     };
@@ -117,4 +212,67 @@ pub(super) async fn unknown_route(State(api): State<Api>, request: Request) -> R
 pub(super) async fn unknown_method(State(api): State<Api>, request: Request) -> Response {
     let detail = format!("{} is not served here; the Allow header lists what is", request.method());
     refuse(&api, request, Problem::new("METHOD_NOT_ALLOWED", detail)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_goes_in_as_what_it_is() {
+        let document: serde_json::Value =
+            serde_json::from_str(&crate::http::route::document()).expect("JSON");
+        let mut found: Vec<(Entry, String)> = Vec::new();
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            for verb in item.as_object().expect("operations").keys() {
+                let method: Method = verb.to_uppercase().parse().expect("a method");
+                let entry = Entry::of(&method, path);
+                // A reading is free, unless it needs no credential either.
+                if method != Method::GET {
+                    found.push((entry, format!("{method} {path}")));
+                } else if entry != Entry::Free {
+                    assert_eq!((entry, OPEN_PATHS.contains(&path.as_str())), (Entry::Open, true));
+                }
+            }
+        }
+        found.sort_by(|one, other| one.1.cmp(&other.1));
+        let of = |wanted: Entry| -> Vec<&str> {
+            let rows = found.iter().filter(|(entry, _)| *entry == wanted);
+            rows.map(|(_, row)| row.as_str()).collect()
+        };
+        let transaction = "/v1/lanes/{lane}/transactions/{transaction}";
+        assert_eq!(
+            of(Entry::Free),
+            [format!("DELETE {transaction}"), format!("POST {transaction}/left")]
+        );
+        assert_eq!(of(Entry::Frame), ["POST /v1/lanes/{lane}/frames"]);
+        assert_eq!(
+            of(Entry::Gate),
+            [
+                "POST /v1/galleries/{gallery}/identify",
+                "POST /v1/lanes/{lane}/transactions",
+                &format!("POST {transaction}/override"),
+                "POST /v1/verify",
+            ]
+        );
+        assert!(of(Entry::Open).is_empty() && of(Entry::Rest).len() > 10, "{found:?}");
+    }
+
+    #[test]
+    fn a_quarter_of_the_places_is_kept_for_gates_and_frames_have_their_own() {
+        for (count, rest) in [(1, 1), (2, 1), (4, 3), (64, 48)] {
+            let places = Places::new(count);
+            let fill = |entry| -> Vec<Place> {
+                std::iter::from_fn(|| places.take(entry)).take(2 * count).collect()
+            };
+            let enrolments = fill(Entry::Rest);
+            assert_eq!(enrolments.len(), rest, "of {count}");
+            let gates = fill(Entry::Gate);
+            assert_eq!(gates.len(), count - rest, "of {count}");
+            assert_eq!(fill(Entry::Frame).len(), count);
+            assert_eq!(fill(Entry::Free).len(), 2 * count, "never shut out");
+            drop((enrolments, gates));
+            assert_eq!(fill(Entry::Gate).len(), count, "gates may have all");
+        }
+    }
 }

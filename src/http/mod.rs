@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `route.rs` | every route, and the OpenAPI document made of the same rows |
-//! | `door.rs` | who calls, how many at once, what a panic becomes |
+//! | `door.rs` | who calls, how many at once and who goes first, what a panic becomes |
 //! | `body.rs`, `request.rs`, `answer.rs`, `problem.rs` | the wire forms |
 //! | `endpoint/<verb>.rs` | one handler each |
 //! | `server.rs` | sockets, TLS, connection limits, stopping |
@@ -21,8 +21,6 @@ pub mod route;
 pub mod server;
 
 use std::sync::{Arc, OnceLock};
-
-use tokio::sync::Semaphore;
 
 use crate::{
     command::{Answer, Command, Request, Service, Stranger},
@@ -50,7 +48,7 @@ pub struct Api {
     access: Arc<Access>,
     meter: Arc<Meter>,
     clock: Arc<dyn Clock>,
-    transactions: Arc<Semaphore>,
+    places: door::Places,
     body_bytes: usize,
 }
 
@@ -68,7 +66,7 @@ impl Api {
             access: Arc::new(access),
             meter,
             clock,
-            transactions: Arc::new(Semaphore::new(limits.transactions)),
+            places: door::Places::new(limits.transactions),
             body_bytes: limits.body_bytes,
         }
     }

@@ -31,7 +31,7 @@ fn what_is_recorded_is_exposed() {
     meter.shed(Shed::Busy);
     meter.shed(Shed::TooLate);
     meter.restart(Part::Engine);
-    meter.device("cpu", "a \"quoted\" device", "avx2", 2);
+    meter.device(EnginePart::Search, "cpu", ["a \"quoted\" device", "avx2"], 2);
     let text = meter.expose(0);
     for (series, value) in [
         ("portcullis_stage_seconds_count{stage=\"embed\",lane_kind=\"http\"}", 1.0),
@@ -44,7 +44,7 @@ fn what_is_recorded_is_exposed() {
         ("portcullis_sheds_total{reason=\"busy\"}", 1.0),
         ("portcullis_sheds_total{reason=\"too-late\"}", 1.0),
         ("portcullis_restarts_total{part=\"engine\"}", 1.0),
-        ("portcullis_device_threads", 2.0),
+        ("portcullis_device_threads{part=\"search\"}", 2.0),
     ] {
         let held = sample(&text, series);
         assert!((held - value).abs() < 1e-9, "{series} is {held}, not {value}");
@@ -204,7 +204,7 @@ fn no_label_but_the_declared_ones() {
         }
     }
     meter.refusal("BUSY");
-    meter.device("cpu", "device", "detail", 1);
+    meter.device(EnginePart::Networks, "cpu", ["device", "detail"], 1);
     let declared = [
         "stage",
         "lane_kind",

@@ -7,7 +7,7 @@
 //!
 //! Gate transactions go before enrolments: somebody stands at a gate. Within one priority it is
 //! first come, first served, and nobody is overtaken. An enrolment that waits too long for that is
-//! told so when its deadline passes ([`Batcher::overdue`]); it is never forgotten.
+//! told so when its deadline passes ([`Batcher::over`]); it is never forgotten.
 
 use std::collections::VecDeque;
 
@@ -71,15 +71,21 @@ impl Batcher {
         }
     }
 
-    /// Moves every frame whose deadline has passed into `overdue`.
-    pub(super) fn overdue(&mut self, now_us: u64, overdue: &mut Vec<Item>) {
+    /// Moves every frame that is worth nothing any more into `over`: its deadline has passed, or
+    /// `is_given_up` says that nobody waits for it.
+    pub(super) fn over(
+        &mut self,
+        now_us: u64,
+        is_given_up: impl Fn(&Item) -> bool,
+        over: &mut Vec<Item>,
+    ) {
         for row in &mut self.waiting {
             row.retain(|item| {
-                let is_late = now_us >= item.deadline_us;
-                if is_late {
-                    overdue.push(*item);
+                let is_over = now_us >= item.deadline_us || is_given_up(item);
+                if is_over {
+                    over.push(*item);
                 }
-                !is_late
+                !is_over
             });
         }
     }
@@ -157,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_overdue_is_taken_out_wherever_it_waits() {
+    fn what_is_over_is_taken_out_wherever_it_waits() {
         let mut batcher = batcher(3);
         batcher.push(Item { deadline_us: 2_000, ..item(8, Priority::Enrolment) });
-        let mut overdue = Vec::new();
-        batcher.overdue(1_999, &mut overdue);
-        assert!(overdue.is_empty());
-        batcher.overdue(2_000, &mut overdue);
-        assert_eq!(overdue.iter().map(|item| item.ticket).collect::<Vec<_>>(), [8]);
-        assert_eq!(closed(&mut batcher, 2_001, true), [0, 1, 2]);
+        let mut over = Vec::new();
+        batcher.over(1_999, |_| false, &mut over);
+        assert!(over.is_empty());
+        batcher.over(2_000, |item| item.ticket == 1, &mut over);
+        assert_eq!(over.iter().map(|item| item.ticket).collect::<Vec<_>>(), [1, 8]);
+        assert_eq!(closed(&mut batcher, 2_001, true), [0, 2]);
     }
 }

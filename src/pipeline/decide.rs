@@ -2,6 +2,9 @@
 //!
 //! What is decided in one turn is recorded in one write, so that a slow medium is waited for once.
 //!
+//! Recording takes time, too. An Admit whose deadline has passed when it is written is taken back
+//! ([`Decide::withhold`]): a gate that opens late may open for somebody else.
+//!
 //! Invariant: nothing leaves before its audit entry is written; when it cannot be written, nothing
 //! leaves but Refer. Whatever a policy says, an engine that was late or lost never opens a gate,
 //! nor does a document that failed its check, nor at a border one that was not checked.
@@ -36,6 +39,9 @@ const ADMIT_WITHHELD: Reason = Reason {
     text: "The rules would admit although a stage of the appliance failed.",
 };
 
+/// As the rules say it of a deadline that passed before they were asked.
+pub(crate) const ENGINE_LATE: Reason =
+    Reason { code: "ENGINE_LATE", text: "The answer did not come before its deadline." };
 const PREPARED: Reason = Reason {
     code: "REFERENCE_PREPARED",
     text: "A reference was made ready; nothing is decided by it.",
@@ -100,6 +106,30 @@ impl Decide {
             });
             forget(job);
         }
+    }
+
+    /// Takes back every Admit that is too late at `now_us`, and records that; true when there was
+    /// one. What is told is Refer, whether or not that can be written.
+    pub(super) fn withhold(
+        &mut self,
+        (now_us, now_s): (u64, i64),
+        jobs: &[Job],
+        replies: &mut [Reply],
+    ) -> bool {
+        for (job, reply) in jobs.iter().zip(replies) {
+            let admits = reply.verdict.outcome == Outcome::Admit;
+            if admits && now_us >= job.deadline_us {
+                reply.verdict = refer(ENGINE_LATE);
+                reply.template = None;
+                self.entries.push(entry(job, &reply.verdict, now_s));
+            }
+        }
+        let withheld = !self.entries.is_empty();
+        if let Err(error) = self.record() {
+            tracing::error!(%error, "an Admit that came too late is Refer, which the audit lacks");
+        }
+        self.entries.clear();
+        withheld
     }
 
     fn verdict(&self, job: &Job) -> Verdict {

@@ -16,9 +16,10 @@ use std::sync::{
 use crossbeam_queue::ArrayQueue;
 
 use super::{
-    Claim, Order, Priority, Reply,
+    AtWork, Claim, Matching, Order, Priority, Reply,
     job::{Job, JobTable},
     pace::Pace,
+    pulse::Pulses,
 };
 use crate::{
     limits::{GATE_TRANSACTIONS, TRANSACTIONS_MAX},
@@ -53,6 +54,16 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// The stable code, as the API's.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Busy { .. } => "BUSY",
+            Self::TooLate { .. } => "DEADLINE_UNMEETABLE",
+            Self::Stopping => "NOT_READY",
+        }
+    }
+
     /// Under which reason its frames are counted.
     #[must_use]
     pub fn shed(self) -> Shed {
@@ -74,6 +85,8 @@ pub struct Desk {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) meter: Arc<Meter>,
     pub(super) pace: Arc<Pace>,
+    pub(super) at_work: AtWork,
+    pub(super) pulses: Pulses,
     calibration: Arc<Calibration>,
     stopping: AtomicBool,
     /// From when on nothing is worked on any more, only answered.
@@ -84,6 +97,7 @@ impl Desk {
     pub(super) fn new(
         clock: Arc<dyn Clock>,
         meter: Arc<Meter>,
+        at_work: AtWork,
         calibration: Arc<Calibration>,
     ) -> Self {
         Self {
@@ -93,27 +107,30 @@ impl Desk {
             clock,
             meter,
             pace: Arc::default(),
+            at_work,
+            pulses: Pulses::default(),
             calibration,
             stopping: AtomicBool::new(false),
             drained_us: AtomicU64::new(u64::MAX),
         }
     }
 
-    /// Sets the engines' time for `frames` frames aside, until `deadline_us`; give the claim to the
-    /// order that it is for.
+    /// Sets the engines' time for `frames` frames, and for what follows them, aside, until
+    /// `deadline_us`; give the claim to the order that it is for.
     ///
     /// # Errors
     /// [`Refused::TooLate`] or [`Refused::Stopping`].
     pub fn claim(
         &self,
         frames: u64,
+        matching: Matching,
         priority: Priority,
         deadline_us: u64,
     ) -> Result<Claim, Refused> {
         if self.stopping.load(Ordering::SeqCst) {
             return Err(Refused::Stopping);
         }
-        self.pace.claim(frames, priority, self.clock.monotonic_us(), deadline_us)
+        self.pace.claim(frames, (priority, matching), self.clock.monotonic_us(), deadline_us)
     }
 
     /// Takes an order; `reply` is called once, on the match line.
@@ -138,7 +155,10 @@ impl Desk {
     ) -> Result<(), (Box<Order>, Refused)> {
         let claim = match order.claim.take() {
             Some(claim) => Ok(claim),
-            None => self.claim(order.images(), order.priority, order.deadline_us),
+            None => {
+                let (frames, matching) = (order.images(), order.task.matching());
+                self.claim(frames, matching, order.priority, order.deadline_us)
+            }
         };
         let claim = match claim {
             Ok(claim) => claim,
@@ -181,10 +201,22 @@ impl Desk {
         if now_us >= self.drained_us.load(Ordering::SeqCst) { u64::MAX } else { now_us }
     }
 
+    /// Who computes.
+    #[must_use]
+    pub fn at_work(&self) -> &AtWork {
+        &self.at_work
+    }
+
     /// Whether nothing will come any more and nothing is in flight.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.stopping.load(Ordering::SeqCst) && self.table.is_empty()
+    }
+
+    /// How long the longest turn under way has taken: far more than any batch when a line hangs.
+    #[must_use]
+    pub fn longest_turn_us(&self) -> u64 {
+        self.pulses.longest_us(self.clock.monotonic_us())
     }
 
     /// Whether a transaction is in flight.

@@ -1,7 +1,12 @@
 //! The detect stage: frames in, for each either one usable face with its place, or why there is
 //! none.
 //!
-//! Invariant: after a step the stage holds no pixel: the network's buffers and the crop are wiped.
+//! Where the network takes the next batch while it computes one, a step has two halves, and the next
+//! frames may be handed over between them.
+//!
+//! Invariant: when nothing is under way the stage holds no pixel: the network's buffers and the crop
+//! are wiped. While the next frames are under way, the network holds nothing of those that were
+//! looked at but where faces were found in them.
 
 use zeroize::Zeroize;
 
@@ -64,29 +69,59 @@ impl Detect {
         self.network.batch_max().min(BATCH_FRAMES_MAX)
     }
 
+    /// Batches that may be under way at once.
+    pub(super) fn depth(&self) -> usize {
+        self.network.depth()
+    }
+
     /// Looks at 1 to `batch_max` frames; `seen` gets one entry per frame, in their order.
     pub(super) fn step(
         &mut self,
         frames: &[Sight<'_>],
         seen: &mut Vec<Seen>,
     ) -> Result<(), BackendError> {
+        self.begin(frames)?;
+        self.finish(frames, seen, true)
+    }
+
+    /// Hands 1 to `batch_max` frames over; after an error nothing is under way.
+    pub(super) fn begin(&mut self, frames: &[Sight<'_>]) -> Result<(), BackendError> {
         let mut feeds = [Feed::Tensor(&[]); BATCH_FRAMES_MAX];
         for (feed, sight) in feeds.iter_mut().zip(frames) {
             *feed = Feed::Fit { frame: sight.frame };
         }
-        let answer = self.network.run(&feeds[..frames.len()]);
+        self.network.begin(&feeds[..frames.len()]).inspect_err(|_| self.wipe())
+    }
+
+    /// Waits for the oldest frames that were handed over, which are `frames`, and looks at them;
+    /// `is_last` when none are under way beside them. After an error nothing is under way.
+    pub(super) fn finish(
+        &mut self,
+        frames: &[Sight<'_>],
+        seen: &mut Vec<Seen>,
+        is_last: bool,
+    ) -> Result<(), BackendError> {
+        let answer = self.network.finish();
         if answer.is_ok() {
             for (item, &sight) in frames.iter().enumerate() {
                 seen.push(self.look(item, sight));
             }
         }
-        self.wipe();
+        if is_last || answer.is_err() {
+            self.wipe();
+        } else {
+            self.forget();
+        }
         answer
     }
 
     /// Zeroes everything that held a pixel.
     pub(super) fn wipe(&mut self) {
         self.network.wipe();
+        self.forget();
+    }
+
+    fn forget(&mut self) {
         self.crop.as_mut_slice().zeroize();
         self.faces.clear();
     }

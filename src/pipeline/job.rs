@@ -8,7 +8,10 @@
 //!
 //! Invariant: a job is settled once; `pending` counts its samples that are not.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use crossbeam_queue::ArrayQueue;
 
@@ -103,6 +106,7 @@ pub(super) struct Job {
     pub(super) reply: ReplyTo,
     /// The engines' time that was set aside for it.
     _claim: Claim,
+    given_up: Option<Arc<AtomicBool>>,
     pending: usize,
     /// The last batch whose time was counted, so that two frames in one batch count it once.
     batch: u64,
@@ -119,7 +123,7 @@ impl Job {
         let Order { transaction, asked, owed, probe, task, priority, lane, deadline_us, .. } =
             order;
         let slots_us = order.slots_us;
-        let presentation = order.presentation;
+        let (presentation, given_up) = (order.presentation, order.given_up);
         let (goal, references) = match task {
             Task::Verify { references, threshold } => (Goal::Verify { threshold }, references),
             Task::Identify { tiles, threshold, doubt_from, best, class_bits, group } => {
@@ -167,6 +171,7 @@ impl Job {
             spent,
             reply,
             _claim: claim,
+            given_up,
             pending,
             batch: 0,
         }
@@ -211,9 +216,15 @@ impl Job {
         }
     }
 
-    /// Notices a deadline that has passed; whether the job is still worth working on.
+    /// Whether nobody waits for its answer any more.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.as_ref().is_some_and(|given_up| given_up.load(Ordering::SeqCst))
+    }
+
+    /// Notices a deadline that has passed, or that nobody waits; whether the job is still worth
+    /// working on.
     pub(super) fn is_sound_at(&mut self, now_us: u64) -> bool {
-        if now_us >= self.deadline_us {
+        if now_us >= self.deadline_us || self.is_given_up() {
             self.fail(EngineFact::Late);
         }
         self.engine == EngineFact::Sound

@@ -3,7 +3,8 @@
 //! There are several, alike, each turned by an owner of its own. A line takes everybody who waits,
 //! up to what one search takes; while it searches, the next line takes those who came meanwhile,
 //! and their search joins the scan that runs. What a line decides in one turn it records in one
-//! write.
+//! write. Deciding and recording take time, too: what was in time before may not be after, and is
+//! answered as late; it admits nobody.
 //!
 //! Invariant: a transaction that arrives here is answered once, whatever panics on the way; its
 //! place in the table is free, and its frames are zero, before its reply is handed over.
@@ -14,15 +15,16 @@ use std::{
 };
 
 use super::{
-    Reply,
+    Matching, Reply,
     decide::Decide,
     desk::Desk,
     job::{Goal, Job},
+    pulse::Pulse,
     search::Search,
 };
 use crate::{
     limits::SEARCH_PROBES_MAX,
-    meter::{AttackFinding, Fate, LaneKind, Part, Stage},
+    meter::{AttackFinding, Fate, LaneKind, Part, Shed, Stage},
     policy::ATTACK_SUSPECTED,
     types::{Attack, CaptureFact, EngineFact, Outcome},
 };
@@ -35,11 +37,13 @@ pub struct MatchLine {
     tickets: Vec<u32>,
     jobs: Vec<Job>,
     replies: Vec<Reply>,
+    pulse: Arc<Pulse>,
 }
 
 impl MatchLine {
     pub(super) fn new(desk: Arc<Desk>, search: Search, decide: Decide) -> Self {
         Self {
+            pulse: desk.pulses.another(),
             desk,
             search,
             decide,
@@ -67,15 +71,16 @@ impl MatchLine {
         if self.jobs.is_empty() {
             return false;
         }
+        self.pulse.begins(self.desk.clock.monotonic_us());
         self.search();
         let (began_us, done_us) = self.decide();
         let jobs = self.tickets.drain(..).zip(self.jobs.drain(..));
         for ((ticket, mut job), mut reply) in jobs.zip(self.replies.drain(..)) {
             reply.spent.decide_us = done_us - began_us;
-            // Deciding takes time, too: what was in time before it may not be after it.
             reply.late = job.engine == EngineFact::Late || done_us >= job.deadline_us;
             answer(&self.desk, ticket, &mut job, reply, done_us);
         }
+        self.pulse.ends();
         true
     }
 
@@ -88,7 +93,13 @@ impl MatchLine {
             job.is_sound_at(judged_us);
         });
         self.decide.step(desk.clock.civil_s(), &mut self.jobs, &mut self.replies);
-        (began_us, desk.clock.monotonic_us())
+        loop {
+            // Until nobody's time has passed while that of others was written.
+            let now = (desk.clock.monotonic_us(), desk.clock.civil_s());
+            if !self.decide.withhold(now, &self.jobs, &mut self.replies) {
+                return (began_us, now.0);
+            }
+        }
     }
 
     fn search(&mut self) {
@@ -117,7 +128,11 @@ impl MatchLine {
 }
 
 fn answer(desk: &Desk, ticket: u32, job: &mut Job, reply: Reply, done_us: u64) {
-    desk.pace.matched(done_us.saturating_sub(job.embedded_us));
+    let matching = match job.goal {
+        Goal::Identify { .. } => Matching::Search,
+        Goal::Verify { .. } | Goal::Template | Goal::Reference => Matching::Compare,
+    };
+    desk.pace.matched(matching, done_us.saturating_sub(job.embedded_us), done_us);
     meter(desk, job, &reply, done_us);
     let reply_to = std::mem::replace(&mut job.reply, Box::new(|_| {}));
     desk.table.release(ticket);
@@ -146,10 +161,10 @@ fn meter(desk: &Desk, job: &mut Job, reply: &Reply, done_us: u64) {
         stage(Stage::Search, spent.search_us);
     }
     stage(Stage::Decide, spent.decide_us);
-    stage(Stage::Transaction, done_us - job.submitted_us);
     if matches!(job.goal, Goal::Reference) {
         return settle(job, reply.late); // nothing was decided about anybody
     }
+    stage(Stage::Transaction, done_us - job.submitted_us);
     // What a lane's frame comes to is not what the gate is told; its transaction counts that.
     if job.facts.asked.at_lane.is_none() {
         meter.outcome(reply.verdict.outcome);
@@ -159,16 +174,21 @@ fn meter(desk: &Desk, job: &mut Job, reply: &Reply, done_us: u64) {
     }
     settle(job, reply.late);
     debug_assert!(
-        job.engine == EngineFact::Sound || reply.verdict.outcome != Outcome::Admit,
-        "a failing engine never admits"
+        job.engine == EngineFact::Sound && !reply.late || reply.verdict.outcome != Outcome::Admit,
+        "a failing engine never admits, nor does a late answer"
     );
 }
 
 /// Counts its frames.
 fn settle(job: &mut Job, late: bool) {
-    let fate = if late { Fate::Late } else { Fate::Answered };
-    let offered = job.samples.iter_mut().filter_map(|sample| sample.offered.take());
-    offered.for_each(|offered| offered.worked_on(fate));
+    let is_cancelled = job.engine == EngineFact::Late && job.is_given_up();
+    for offered in job.samples.iter_mut().filter_map(|sample| sample.offered.take()) {
+        match (is_cancelled, late) {
+            (true, _) => offered.shed(Shed::Cancelled),
+            (false, true) => offered.worked_on(Fate::Late),
+            (false, false) => offered.worked_on(Fate::Answered),
+        }
+    }
 }
 
 /// What presentation attack detection came to; never the score.

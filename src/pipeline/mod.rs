@@ -35,11 +35,14 @@
 //!
 //! `pace.rs` refuses what cannot be answered in time, `standby.rs` replaces an engine that fails,
 //! `searcher.rs` holds the one that searches for all match lines and `resident.rs` what it keeps of
-//! a gallery, `offered.rs` keeps the account of frames.
+//! a gallery, `at_work.rs` tells who computes, `pulse.rs` notices a line that hangs. The account of
+//! frames is the meter's: what makes it whole travels with each frame.
 //!
 //! Absent on purpose: a way to cut an engine short. A deadline is noticed between stages; a device
-//! that hangs holds its batch, and a caller that cannot wait refers on its own.
+//! that hangs holds its batch, and a caller that cannot wait refers on its own; meanwhile the
+//! appliance says that it is not ready.
 
+mod at_work;
 mod attack;
 mod batch;
 mod decide;
@@ -49,8 +52,8 @@ mod embed;
 mod engine_line;
 mod job;
 mod match_line;
-mod offered;
 mod pace;
+mod pulse;
 mod resident;
 mod runner;
 mod search;
@@ -58,17 +61,20 @@ mod searcher;
 pub mod slot;
 mod standby;
 
+pub use at_work::{AtWork, PassedOver};
 pub use attack::{AttackDetection, Presentation};
-pub(crate) use decide::AUDIT_UNAVAILABLE;
+pub(crate) use decide::{AUDIT_UNAVAILABLE, ENGINE_LATE};
 pub use desk::{Desk, Refused};
 pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
-pub use offered::Offered;
-pub use pace::Claim;
+pub use pace::{Claim, Matching};
+pub(crate) use runner::Line;
 pub use runner::{Pipeline, engine_loop, match_loop};
 pub use standby::{Nobody, Standby, Supply};
 
-use std::sync::Arc;
+pub use crate::meter::Offered;
+
+use std::sync::{Arc, atomic::AtomicBool};
 
 use crate::{
     audit::AuditSink,
@@ -114,6 +120,16 @@ pub enum Task {
     /// The template of a reference that several probes will be compared with. Nothing is decided
     /// and nothing recorded: each comparison with it is.
     Reference,
+}
+
+impl Task {
+    /// What follows when its templates are there.
+    fn matching(&self) -> Matching {
+        match self {
+            Self::Identify { .. } => Matching::Search,
+            Self::Verify { .. } | Self::Template | Self::Reference => Matching::Compare,
+        }
+    }
 }
 
 /// A reference that was made ready before: its template, or why there is none.
@@ -176,6 +192,9 @@ pub struct Order {
     pub slots_us: u64,
     /// The engines' time that was claimed for it before; `None` to claim it when it is submitted.
     pub claim: Option<Claim>,
+    /// Set when nobody waits for its answer any more: it is then let go of at the next stage, as if
+    /// its deadline had passed. `None` where somebody always does.
+    pub given_up: Option<Arc<AtomicBool>>,
 }
 
 impl Order {
@@ -266,7 +285,7 @@ pub struct Reply {
     pub template: Option<Template>,
     /// Where the time went.
     pub spent: Spent,
-    /// Whether it came after its deadline.
+    /// Whether it came after its deadline; it admits nobody then.
     pub late: bool,
 }
 
@@ -301,15 +320,17 @@ impl Parts {
     /// others), for whoever turns them: [`Pipeline`] with threads, a test without.
     #[must_use]
     pub fn assemble(self) -> (Arc<Desk>, EngineLine, MatchLine) {
-        let desk = Arc::new(Desk::new(self.clock, self.meter, Arc::clone(&self.calibration)));
+        let Standby { engines, searches, passed_over } = self.standby;
+        let (networks, search) = (self.engine.networks, self.engine.search.describe());
+        let at_work = AtWork::new(Arc::clone(&self.meter), networks, search, passed_over);
+        let calibration = Arc::clone(&self.calibration);
+        let desk = Arc::new(Desk::new(self.clock, self.meter, at_work, calibration));
         let detect = detect::Detect::new(self.engine.detect, self.detector, self.rules);
         let embed = embed::Embed::new(self.engine.embed, self.calibration);
-        let Standby { engines, searches } = self.standby;
         let attack = attack::AttackStage::new(self.engine.attack, self.attack);
         let stages = engine_line::Stages { detect, attack, embed, supply: engines };
         let engine_line = EngineLine::new(Arc::clone(&desk), stages, self.slots.slots());
-        let meter = Arc::clone(&desk.meter);
-        let searcher = searcher::Searcher::new(self.engine.search, searches, meter);
+        let searcher = searcher::Searcher::new(self.engine.search, searches, Arc::clone(&desk));
         let search = search::Search::new(searcher);
         let decide = decide::Decide::new(self.policy, self.audit);
         let match_line = MatchLine::new(Arc::clone(&desk), search, decide);

@@ -12,6 +12,9 @@
 //! would not lock is dropped at once, and the generation is searched where it lies. The engine is
 //! then not asked again for what follows of that gallery.
 //!
+//! A set that finds no room on a device costs nobody an answer either: the generation is searched
+//! where it lies, and the next one asks again, since by then others may have let go.
+//!
 //! [`Residence`]: crate::ops::residence::Residence
 
 use std::{
@@ -25,10 +28,19 @@ use crate::{
     ops::{residence::Kept, tile::TileSource},
 };
 
-/// What one engine keeps of one generation; nothing where it could only be kept unlocked.
+/// What one engine keeps of one generation.
 struct Resident {
     engine: Arc<dyn Backend>,
-    set: Option<Arc<dyn Pinned>>,
+    set: Held,
+}
+
+enum Held {
+    /// All of it.
+    Set(Arc<dyn Pinned>),
+    /// Nothing: it could only be kept unlocked.
+    Unlocked,
+    /// Nothing: there is no room for it.
+    Full,
 }
 
 impl Resident {
@@ -36,17 +48,29 @@ impl Resident {
         engine: &Arc<dyn Backend>,
         source: &Arc<dyn TileSource>,
     ) -> Result<Arc<Self>, BackendError> {
-        let set = engine.pin(source)?;
+        let generation = source.set().generation;
+        let pinned = engine.pin(source);
         let engine = Arc::clone(engine);
+        let set = match pinned {
+            Ok(set) => set,
+            Err(error @ BackendError::Full { .. }) => {
+                tracing::warn!(
+                    generation, %error,
+                    "a gallery is searched where it lies, more slowly, for lack of room"
+                );
+                return Ok(Arc::new(Self { engine, set: Held::Full }));
+            }
+            Err(error) => return Err(error),
+        };
         if engine.describe().plaintext == Plaintext::Device || set.is_locked() {
-            return Ok(Arc::new(Self { engine, set: Some(set) }));
+            return Ok(Arc::new(Self { engine, set: Held::Set(set) }));
         }
         tracing::warn!(
-            generation = set.generation(),
+            generation,
             "the lock limit is too low to keep a gallery in the order in which it is searched; it \
              is searched where it lies, more slowly (see `portcullis doctor`)"
         );
-        Ok(Arc::new(Self { engine, set: None }))
+        Ok(Arc::new(Self { engine, set: Held::Unlocked }))
     }
 
     fn is_of(&self, engine: &Arc<dyn Backend>) -> bool {
@@ -56,12 +80,20 @@ impl Resident {
 
 impl Kept for Resident {
     fn follow(&self, next: &Arc<dyn TileSource>) -> Option<Arc<dyn Kept>> {
-        if self.set.is_none() {
-            return Some(Arc::new(Self { engine: Arc::clone(&self.engine), set: None }));
+        match self.set {
+            Held::Set(_) => {}
+            Held::Unlocked => {
+                let engine = Arc::clone(&self.engine);
+                return Some(Arc::new(Self { engine, set: Held::Unlocked }));
+            }
+            // Asked for anew when it is searched.
+            Held::Full => return None,
         }
         // Unwind safety: a set that was not finished is dropped, and the gallery's change goes on.
         let followed = catch_unwind(AssertUnwindSafe(|| Self::new(&self.engine, next)));
         let why = match followed {
+            // There may be room when the old set is gone.
+            Ok(Ok(kept)) if matches!(kept.set, Held::Full) => return None,
             Ok(Ok(kept)) => return Some(kept),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the engine panicked".to_owned(),
@@ -90,13 +122,15 @@ pub(super) fn tiles(
     };
     let kept = residence.keep(is_own, pin)?;
     let resident = (kept.as_ref() as &dyn Any).downcast_ref::<Resident>();
-    let set = resident.and_then(|resident| resident.set.as_ref());
-    Ok(set.map_or_else(itself, |set| Tiles::Pinned(Arc::clone(set))))
+    Ok(match resident.map(|resident| &resident.set) {
+        Some(Held::Set(set)) => Tiles::Pinned(Arc::clone(set)),
+        Some(Held::Unlocked | Held::Full) | None => itself(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
     use crate::{
@@ -122,13 +156,16 @@ mod tests {
     /// Counts how often it pinned, and how many of its sets are there.
     struct Counting {
         locks: bool,
+        /// Whether it has no room.
+        full: AtomicBool,
         pins: AtomicUsize,
         alive: Arc<AtomicUsize>,
     }
 
     impl Counting {
         fn new(locks: bool) -> Arc<Self> {
-            Arc::new(Self { locks, pins: AtomicUsize::new(0), alive: Arc::default() })
+            let (full, pins) = (AtomicBool::new(false), AtomicUsize::new(0));
+            Arc::new(Self { locks, full, pins, alive: Arc::default() })
         }
 
         /// Pinned so far, and still there.
@@ -171,6 +208,9 @@ mod tests {
 
         fn pin(&self, source: &Arc<dyn TileSource>) -> Result<Arc<dyn Pinned>, BackendError> {
             self.pins.fetch_add(1, Ordering::SeqCst);
+            if self.full.load(Ordering::SeqCst) {
+                return Err(BackendError::Full { what: "counting", why: "as told".to_owned() });
+            }
             self.alive.fetch_add(1, Ordering::SeqCst);
             let (source, alive) = (Arc::clone(source), Arc::clone(&self.alive));
             Ok(Arc::new(Set { source, locked: self.locks, alive }))
@@ -264,6 +304,27 @@ mod tests {
             enrol(&gallery, number);
             assert_eq!((pinned(&engine, &gallery), engine.counts()), (None, (1, 0)));
         }
+    }
+
+    #[test]
+    fn what_finds_no_room_is_searched_where_it_lies_until_there_is_room() {
+        let engine = Counting::new(true);
+        engine.full.store(true, Ordering::SeqCst);
+        let gallery = gallery(Residency::Locked);
+        enrol(&gallery, 1);
+        for _ in 0..2 {
+            assert_eq!((pinned(&engine, &gallery), engine.counts()), (None, (1, 0)), "asked once");
+        }
+        enrol(&gallery, 2);
+        assert_eq!((pinned(&engine, &gallery), engine.counts()), (None, (2, 0)), "asked again");
+        engine.full.store(false, Ordering::SeqCst);
+        enrol(&gallery, 3);
+        assert_eq!((pinned(&engine, &gallery), engine.counts()), (Some(3), (3, 1)));
+        engine.full.store(true, Ordering::SeqCst);
+        enrol(&gallery, 4);
+        assert_eq!(engine.counts(), (4, 0), "no room beside the old set, which is gone now");
+        engine.full.store(false, Ordering::SeqCst);
+        assert_eq!((pinned(&engine, &gallery), engine.counts()), (Some(4), (5, 1)));
     }
 
     #[test]

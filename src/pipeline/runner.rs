@@ -3,7 +3,7 @@
 //!
 //! They sleep on a parker when there is nothing to do, and are woken by whoever hands them work; a
 //! wake-up before the sleep is not lost, because a parker remembers it. Stopping answers what is in
-//! flight first.
+//! flight first, and takes a set time whatever hangs.
 
 use std::{
     fmt,
@@ -15,10 +15,13 @@ use std::{
 use crossbeam_utils::sync::{Parker, Unparker};
 
 use super::{
-    Claim, Order, Parts, Priority, Refused, Reply, desk::Desk, engine_line::EngineLine,
-    match_line::MatchLine,
+    AtWork, Claim, Matching, Order, Parts, Priority, Refused, Reply, desk::Desk,
+    engine_line::EngineLine, match_line::MatchLine,
 };
-use crate::limits::{DRAIN_GRACE_MS, MATCH_LINES, STOP_MS_MAX};
+use crate::{
+    limits::{DRAIN_GRACE_MS, MATCH_LINES, STOP_MS_MAX},
+    time::Clock,
+};
 
 /// The pipeline, running. Stops when dropped.
 pub struct Pipeline {
@@ -28,15 +31,19 @@ pub struct Pipeline {
     threads: Mutex<Vec<Line>>,
 }
 
-/// A line's thread, and who tells that it has ended.
-struct Line {
+/// A line's thread, and who tells that it has ended. Lanes have such threads, too.
+pub(crate) struct Line {
     name: &'static str,
     thread: JoinHandle<()>,
     ended: mpsc::Receiver<()>,
 }
 
 impl Line {
-    fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Self {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When the system cannot start a thread.
+    pub(crate) fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Self {
         let (end, ended) = mpsc::channel();
         let body = move || {
             // Dropped when the thread ends, however it ends.
@@ -48,15 +55,16 @@ impl Line {
         Self { name, thread, ended }
     }
 
-    /// Whether it ended within that time. One that did not is left to itself: it hangs in an
-    /// engine, and the process is about to end.
-    fn ends_within(self, patience: Duration) -> bool {
+    /// Whether it ended before `until_us`. One that did not is left to itself: it hangs in a device
+    /// or in the system, and the process is about to end.
+    pub(crate) fn ends_by(self, until_us: u64, clock: &dyn Clock) -> bool {
+        let patience = Duration::from_micros(until_us.saturating_sub(clock.monotonic_us()));
         let has_ended = self.ended.recv_timeout(patience) != Err(mpsc::RecvTimeoutError::Timeout);
         if has_ended {
             // Lines catch their own panics; a thread that died all the same has nothing to tell.
             let _ = self.thread.join();
         } else {
-            tracing::error!(line = self.name, "an engine hangs; its line is left behind");
+            tracing::error!(line = self.name, "a device hangs; its line is left behind");
         }
         has_ended
     }
@@ -106,17 +114,31 @@ impl Pipeline {
         taken
     }
 
-    /// Sets the engines' time for `frames` frames aside before they are decoded.
+    /// Sets the engines' time for `frames` frames, and for what follows, aside before they are
+    /// decoded.
     ///
     /// # Errors
     /// [`Refused::TooLate`] or [`Refused::Stopping`].
     pub fn claim(
         &self,
         frames: u64,
+        matching: Matching,
         priority: Priority,
         deadline_us: u64,
     ) -> Result<Claim, Refused> {
-        self.desk.claim(frames, priority, deadline_us)
+        self.desk.claim(frames, matching, priority, deadline_us)
+    }
+
+    /// How long the longest turn under way has taken; see [`Desk::longest_turn_us`].
+    #[must_use]
+    pub fn longest_turn_us(&self) -> u64 {
+        self.desk.longest_turn_us()
+    }
+
+    /// Who computes.
+    #[must_use]
+    pub fn at_work(&self) -> &AtWork {
+        self.desk.at_work()
     }
 
     /// Takes no more orders, answers those in flight, zeroes the networks and ends the threads.
@@ -128,15 +150,12 @@ impl Pipeline {
         self.matching.iter().for_each(Unparker::unpark);
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut patience = Duration::from_millis(drain_ms.saturating_add(DRAIN_GRACE_MS));
-        let mut all = true;
-        for line in threads {
-            if !line.ends_within(patience) {
-                // All were told at the same time: whoever is left has had that long, too.
-                (all, patience) = (false, Duration::ZERO);
-            }
-        }
-        all
+        let clock = self.desk.clock.as_ref();
+        let patience_us = drain_ms.saturating_add(DRAIN_GRACE_MS).saturating_mul(1_000);
+        let until_us = clock.monotonic_us().saturating_add(patience_us);
+        // Each is waited for, or let go of, also after one that hangs.
+        let ended = threads.into_iter().map(|line| line.ends_by(until_us, clock));
+        ended.filter(|ended| !ended).count() == 0
     }
 }
 

@@ -1,19 +1,19 @@
-//! The engine that searches, for every match line, and who takes over when it is lost.
+//! The engine that searches, for every match line, and who takes over when it fails.
 //!
-//! Invariant: an engine that is lost is replaced once, whichever lines were searching with it.
+//! Invariant: an engine that fails is replaced once, whichever lines were searching with it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::standby::is_lost;
+use super::{desk::Desk, standby::has_failed};
 use crate::{
     backend::{Backend, BackendError},
-    meter::{Meter, Part},
+    meter::{EnginePart, Part},
 };
 
 /// Shared by all match lines.
 pub(super) struct Searcher {
     line_up: Mutex<LineUp>,
-    meter: Arc<Meter>,
+    desk: Arc<Desk>,
 }
 
 struct LineUp {
@@ -26,9 +26,9 @@ impl Searcher {
     pub(super) fn new(
         at_work: Arc<dyn Backend>,
         standby: Box<dyn Iterator<Item = Arc<dyn Backend>> + Send>,
-        meter: Arc<Meter>,
+        desk: Arc<Desk>,
     ) -> Self {
-        Self { line_up: Mutex::new(LineUp { at_work, standby }), meter }
+        Self { line_up: Mutex::new(LineUp { at_work, standby }), desk }
     }
 
     /// The engine at work.
@@ -40,21 +40,22 @@ impl Searcher {
     /// line has put to work since.
     ///
     /// # Errors
-    /// `error`, when the engine is not lost, or when there is nobody after it.
+    /// `error`, when the engine has not failed, or when there is nobody after it.
     pub(super) fn after(
         &self,
         lost: &Arc<dyn Backend>,
         error: BackendError,
     ) -> Result<Arc<dyn Backend>, BackendError> {
-        if !is_lost(&error) {
+        if !has_failed(&error) {
             return Err(error);
         }
         let mut line_up = self.held();
         if std::ptr::addr_eq(Arc::as_ptr(&line_up.at_work), Arc::as_ptr(lost)) {
             let Some(next) = line_up.standby.next() else { return Err(error) };
-            tracing::error!(%error, "a search engine was lost; the next one takes over");
+            tracing::error!(%error, "a search engine failed; the next one takes over");
+            self.desk.at_work.takes_over(EnginePart::Search, next.describe(), &error.to_string());
             line_up.at_work = next;
-            self.meter.restart(Part::Engine);
+            self.desk.meter.restart(Part::Engine);
         }
         Ok(Arc::clone(&line_up.at_work))
     }

@@ -328,6 +328,7 @@ pub(super) const fn sound_person() -> PersonFact {
         one_person: true,
         third_country: false,
         second_reference: false,
+        one_claim: true,
     }
 }
 

@@ -195,7 +195,7 @@ pub(super) fn gallery(held: GalleryFact) -> [Field; 6] {
     ]
 }
 
-pub(super) fn person(who: PersonFact) -> [Field; 8] {
+pub(super) fn person(who: PersonFact) -> [Field; 9] {
     let age = match who.age {
         Age::Unknown => "unknown",
         Age::Adult => "adult",
@@ -215,6 +215,7 @@ pub(super) fn person(who: PersonFact) -> [Field; 8] {
         truth("one_person", who.one_person),
         truth("third_country", who.third_country),
         truth("second_reference", who.second_reference),
+        truth("one_claim", who.one_claim),
     ]
 }
 

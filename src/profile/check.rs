@@ -3,14 +3,17 @@
 use super::{
     Address, AddressError, Profile, Step,
     civil::{Hours, HoursError, date_s},
-    text::{BasisWord, ConditionWord, StorageWord},
+    facts::cites,
+    text::{BasisWord, ConditionWord, PlaceWord, RegionWord, StorageWord},
 };
-use crate::limits::{AUDIT_DAYS_MIN, SITE_ZONES_MAX};
+use crate::limits::{AUDIT_DAYS_MIN, EXEMPTION_DAYS_MAX, SITE_ZONES_MAX};
 
 /// Hours of the longest day: one on which summer time ends.
 const DAY_HOURS_MAX: u32 = 25;
 /// Hours that a gallery of an operator's own key may keep anybody after boarding.
 const BOARDING_HOURS_MAX: u32 = 48;
+/// Seconds of a day.
+const DAY_S: i64 = 86_400;
 /// Persons who confirm a hit, at least (AI Act Art. 14(5)).
 const CONFIRMATIONS_MIN: u32 = 2;
 
@@ -88,6 +91,12 @@ impl Profile {
             let why = "erased at take-off, and after 48 hours at the latest";
             return number("retention.kept_hours_max", kept.kept_hours_max, why);
         }
+        if !self.legal.two_person_exemption.is_empty() && !cites(&self.legal.two_person_exemption) {
+            return Some(Fault::Contradiction(
+                "legal.two_person_exemption names the law that grants it, with its article, or is \
+                 empty",
+            ));
+        }
         if daily && self.window.is_none() {
             return Some(Fault::Contradiction(
                 "storage = \"memory-key-daily\" ends with the day: [window] says when that is",
@@ -111,9 +120,45 @@ impl Profile {
                  consent exclude each other",
             ));
         }
-        self.unsendable()
+        self.overreaching().or_else(|| self.unsealed()).or_else(|| self.unsendable())
     }
 
+    /// Why its guests' gallery would stand open to the staff while it is in use.
+    fn unsealed(&self) -> Option<Fault> {
+        let is_open = self.window.as_ref().is_some_and(|window| !window.seals);
+        let of_guests = self.place == PlaceWord::Leisure
+            && self.retention.storage == Some(StorageWord::MemoryKeyDaily);
+        (is_open && of_guests).then_some(Fault::Contradiction(
+            "nobody looks at or changes a gallery of guests while the cameras are active: [window] \
+             says seals = true",
+        ))
+    }
+
+    /// Why the exemption that it invokes is none.
+    fn overreaching(&self) -> Option<Fault> {
+        let held = self.exemption.as_ref()?;
+        if self.region != RegionWord::China {
+            return Some(Fault::Contradiction(
+                "[exemption] is one of Chinese law (Supreme People's Court, Art. 5): under another \
+                 law it lifts no consent",
+            ));
+        }
+        let span_s = match (date_s(&held.starts), date_s(&held.ends)) {
+            (Some(starts_s), Some(ends_s)) => ends_s.saturating_sub(starts_s),
+            (None, _) => {
+                return Some(Fault::Day { key: "exemption.starts", value: held.starts.clone() });
+            }
+            (_, None) => {
+                return Some(Fault::Day { key: "exemption.ends", value: held.ends.clone() });
+            }
+        };
+        if (1..=EXEMPTION_DAYS_MAX * DAY_S).contains(&span_s) {
+            return None;
+        }
+        let days = u32::try_from(span_s / DAY_S).unwrap_or(0);
+        let why = format!("days from exemption.starts: 1 to {EXEMPTION_DAYS_MAX}");
+        number("exemption.ends", days, why)
+    }
     /// Why its events could not be sent, or not without being read on the way.
     fn unsendable(&self) -> Option<Fault> {
         let events = self.events.as_ref().filter(|events| !events.webhook.is_empty())?;
@@ -142,6 +187,10 @@ impl Profile {
             if date_s(value).is_none_or(|day_s| day_s > now_s) {
                 found.push(Fault::Day { key, value: value.clone() });
             }
+        }
+        if self.retention.storage.is_some() && self.retention.provenance.is_none() {
+            let what = "where the faces come from: enrolled-here, authority";
+            found.push(Fault::Empty { key: "retention.provenance", what });
         }
         found.extend(self.counted());
         found
@@ -216,7 +265,7 @@ impl Profile {
             }
         }
         if self.watchlist.is_some()
-            && self.legal.two_person_exemption.is_empty()
+            && !cites(&self.legal.two_person_exemption)
             && self.officers.confirmations < CONFIRMATIONS_MIN
         {
             let why = "two different persons confirm (AI Act Art. 14(5)), or name the law that \
@@ -237,7 +286,7 @@ impl Profile {
 #[cfg(test)]
 mod tests {
     use super::{super::tests::complete, *};
-    use crate::profile::ProfileError;
+    use crate::profile::{Exemption, ProfileError};
 
     const NOW_S: i64 = 1_800_000_000;
 
@@ -270,6 +319,15 @@ mod tests {
     }
 
     #[test]
+    fn fv_7_guests_galleries_are_sealed_while_the_cameras_are_active() {
+        for name in ["reentry-daily", "facevault-2009"] {
+            let mut profile = complete(name);
+            profile.window.as_mut().expect("it has hours").seals = false;
+            fails(&profile, "nobody looks at or changes a gallery of guests");
+        }
+    }
+
+    #[test]
     fn cn_6_no_minor_is_kept_for_longer_than_an_adult() {
         let mut profile = complete("residence");
         profile.retention.minor_kept_hours = Some(profile.retention.kept_hours + 1);
@@ -283,6 +341,51 @@ mod tests {
         let mut profile = complete("residence");
         profile.capture.unattended = true;
         fails(&profile, "a consent cannot be had");
+    }
+
+    #[test]
+    fn cn_4_an_exemption_is_chinese_law_and_ends_soon() {
+        let invoked = |starts: &str, ends: &str| {
+            let mut profile = complete("residence");
+            profile.exemption = Some(Exemption {
+                ground: "emergency".into(),
+                authority: "the city".into(),
+                starts: starts.into(),
+                ends: ends.into(),
+            });
+            profile
+        };
+        assert_eq!(invoked("2026-01-01", "2026-04-01").faults(NOW_S), []);
+        fails(&invoked("2026-01-01", "2026-04-02"), "exemption.ends");
+        fails(&invoked("2026-01-02", "2026-01-01"), "exemption.ends");
+        fails(&invoked("2026-01-02", "never"), "exemption.ends");
+        let mut elsewhere = invoked("2026-01-01", "2026-02-01");
+        elsewhere.region = RegionWord::EuropeanUnion;
+        fails(&elsewhere, "[exemption] is one of Chinese law");
+    }
+
+    #[test]
+    fn ai_14_5_an_exemption_from_two_persons_names_its_law() {
+        let mut profile = complete("watchlist");
+        profile.officers.confirmations = 0;
+        fails(&profile, "officers.confirmations");
+        for nothing in [" ", "yes", "7"] {
+            profile.legal.two_person_exemption = nothing.into();
+            fails(&profile, "legal.two_person_exemption");
+            fails(&profile, "officers.confirmations");
+        }
+        profile.legal.two_person_exemption = "Polisdatalagen 2018:1693, 4 kap. 5 §".into();
+        assert_eq!(profile.faults(NOW_S), []);
+    }
+
+    #[test]
+    fn se_2_where_faces_come_from_is_said() {
+        let mut profile = complete("residence");
+        profile.retention.provenance = None;
+        fails(&profile, "retention.provenance");
+        let mut nothing_stored = complete("egate-passport");
+        nothing_stored.retention.provenance = None;
+        assert_eq!(nothing_stored.faults(NOW_S), []);
     }
 
     #[test]

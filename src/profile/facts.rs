@@ -1,11 +1,11 @@
 //! A profile as the policy's texts are told of it.
 
-use super::{Address, Deployment, Profile, Subject, civil::date_s};
+use super::{Address, Deployment, Profile, Subject, civil::date_s, text::RegionWord};
 use crate::{
     limits::AUDIT_DAYS_MIN,
     types::{
-        Assessment, Condition, EventImages, ExemptionFact, Necessity, Notices, Residents,
-        SiteFacts, Stage,
+        Assessment, Condition, EventImages, ExemptionFact, Necessity, Notices, Provenance, Purpose,
+        Residents, SiteFacts, Stage,
     },
 };
 
@@ -60,7 +60,7 @@ impl Profile {
                 .watchlist
                 .as_ref()
                 .is_some_and(|list| all_filled(&[&list.statute, &list.authority])),
-            two_person_exemption: !self.legal.two_person_exemption.is_empty(),
+            two_person_exemption: cites(&self.legal.two_person_exemption),
             residents: self.resident_facts(),
             alternatives: count(self.alternatives.routes.len()),
             audit_kept_days: self.retention.audit_days.max(AUDIT_DAYS_MIN),
@@ -71,16 +71,27 @@ impl Profile {
         }
     }
 
-    /// The exemption that is invoked, where one is.
+    /// The exemption that is invoked, where one is. It is one of Chinese law, and a ground nowhere
+    /// else.
     #[must_use]
     pub fn exemption_fact(&self, now_s: i64) -> Option<ExemptionFact> {
         let held = self.exemption.as_ref()?;
         let known = ["emergency", "public-security", "news"];
         let span = date_s(&held.starts).zip(date_s(&held.ends));
         Some(ExemptionFact {
-            grounded: known.contains(&held.ground.as_str()) && !held.authority.trim().is_empty(),
+            grounded: self.region == RegionWord::China
+                && known.contains(&held.ground.as_str())
+                && !held.authority.trim().is_empty(),
             current: span.is_some_and(|(starts_s, ends_s)| (starts_s..ends_s).contains(&now_s)),
         })
+    }
+
+    /// Where the faces of a gallery come from that was made for `purpose`. Of one that nobody made
+    /// here, whose purpose is therefore not recorded, nobody knows.
+    #[must_use]
+    pub fn provenance_of(&self, purpose: Option<Purpose>) -> Provenance {
+        let stated = self.retention.provenance.filter(|_| purpose.is_some());
+        stated.map_or(Provenance::Unknown, Provenance::from)
     }
 
     /// What was not measured is above every limit.
@@ -149,6 +160,11 @@ impl Profile {
     }
 }
 
+/// Whether `text` names a law: words, and the number of an article, a paragraph or an act.
+pub(super) fn cites(text: &str) -> bool {
+    text.chars().any(char::is_alphabetic) && text.chars().any(char::is_numeric)
+}
+
 fn all_filled(texts: &[&String]) -> bool {
     texts.iter().all(|text| !text.trim().is_empty())
 }
@@ -167,7 +183,7 @@ mod tests {
     use super::*;
     use crate::{
         profile::{Exemption, tests::complete},
-        types::{Hash256, Purpose, TemplateKind},
+        types::{Hash256, TemplateKind},
     };
 
     #[test]
@@ -187,6 +203,16 @@ mod tests {
     }
 
     #[test]
+    fn se_2_of_a_gallery_that_was_not_made_here_nobody_knows_the_origin() {
+        let mut profile = complete("watchlist");
+        let made = Some(Purpose::Watchlist);
+        assert_eq!(profile.provenance_of(made), Provenance::Authority);
+        assert_eq!(profile.provenance_of(None), Provenance::Unknown);
+        profile.retention.provenance = None;
+        assert_eq!(profile.provenance_of(made), Provenance::Unknown, "nothing is assumed");
+    }
+
+    #[test]
     fn cn_4_an_exemption_ends_by_itself() {
         let mut profile = complete("residence");
         let held = |ground: &str| Exemption {
@@ -202,5 +228,8 @@ mod tests {
         assert!(!fact(&profile, "2025-12-31").current && fact(&profile, "2026-01-02").grounded);
         profile.exemption = Some(held("convenience"));
         assert!(!fact(&profile, "2026-01-02").grounded);
+        profile.exemption = Some(held("emergency"));
+        profile.region = RegionWord::EuropeanUnion;
+        assert!(!fact(&profile, "2026-01-02").grounded, "no ground of European law");
     }
 }

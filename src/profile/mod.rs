@@ -107,6 +107,13 @@ impl Profile {
         self.legal.purpose.into()
     }
 
+    /// Whether persons need training that counts before they search, enrol or confirm: everywhere,
+    /// unless the profile says otherwise, but where one holder unlocks a device.
+    #[must_use]
+    pub fn asks_training(&self) -> bool {
+        self.officers.training_required && self.place != text::PlaceWord::Household
+    }
+
     /// When its day ends, where it has hours.
     #[must_use]
     pub fn hours(&self) -> Option<civil::Hours> {

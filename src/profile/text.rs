@@ -282,9 +282,8 @@ pub struct Notices {
 pub struct Retention {
     /// Who can open what is stored; left out where nothing is.
     pub storage: Option<StorageWord>,
-    /// Where faces come from.
-    #[serde(default = "enrolled_here")]
-    pub provenance: ProvenanceWord,
+    /// Where faces come from; left out where none are stored.
+    pub provenance: Option<ProvenanceWord>,
     /// Longest that anybody is kept, in hours; 0 where nobody is.
     pub kept_hours: u32,
     /// Longest that a minor is kept, in hours; left out for `kept_hours`.
@@ -300,10 +299,6 @@ pub struct Retention {
     pub fnir_ppm_max: u32,
     /// FNIR measured at that size (`portcullis eval`), per million.
     pub fnir_ppm_measured: Option<u32>,
-}
-
-fn enrolled_here() -> ProvenanceWord {
-    ProvenanceWord::EnrolledHere
 }
 
 /// Ways in without a face.
@@ -340,13 +335,20 @@ pub struct Capture {
 }
 
 /// Persons who search and confirm.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Officers {
-    /// Search and confirmation need training that has not expired.
+    /// Search, enrolment and confirmation need training that has not expired; they do unless a
+    /// profile says otherwise.
     pub training_required: bool,
     /// Persons who confirm a hit separately.
     pub confirmations: u32,
+}
+
+impl Default for Officers {
+    fn default() -> Self {
+        Self { training_required: true, confirmations: 0 }
+    }
 }
 
 /// Opening hours.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! {"opened":{"transaction":"…","lane":"gate-1","attempt":1}}
+//! {"opened":{"transaction":"…","lane":"gate-1","attempt":2,"retry_of":"…"}}
 //! {"closed":{"transaction":"…","ended":"decided","outcome":"admit","display":"go-ahead"}}
 //! ```
 //!
@@ -9,11 +10,18 @@
 //! first frame is judged, its second before its outcome is told: so after a crash an opened line
 //! without a closed one is a transaction of which nobody knows what the gate was told, and it is
 //! Refer. A line that was cut off by a crash belongs to an opening or an outcome that nobody was
-//! told of.
+//! told of. An Admit that took so long to write that its transaction's time is up is followed by
+//! the Refer that was told.
 //!
-//! The file is written anew, and renamed into its place, when it is opened and whenever it has
-//! grown to [`JOURNAL_LINES_MAX`] lines; the newest `TRANSACTIONS_REMEMBERED` transactions stay.
-//! One process writes it.
+//! The file is written anew, and renamed into its place, when it is opened, whenever it has grown
+//! to [`JOURNAL_LINES_MAX`] lines, and after a write that failed; the newest
+//! `TRANSACTIONS_REMEMBERED` transactions stay. One process writes it.
+//!
+//! After a write that failed, nobody knows what the file holds: the line, a part of it or nothing,
+//! now and after a power cut. Nor does a later `fdatasync` that succeeds tell, since the kernel may
+//! have dropped the pages that it could not write. So the file is not added to any more
+//! ([`Journal::is_sound`]) until all of it stands anew in another file, of which the kernel has
+//! said that it is there. Cutting the line off again would be one more write to a file that fails.
 //!
 //! Assumptions about the medium: what `fdatasync` returned for is there after a power cut, and a
 //! rename is seen whole or not at all.
@@ -50,18 +58,35 @@ pub struct JournalError {
     pub why: String,
 }
 
+/// Where lines lie. Of a write that fails nothing is known, but that a text which is put in the
+/// place of another is there whole or not at all.
+pub trait Medium: Send {
+    /// Adds `lines` at the end, durably.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn append(&mut self, lines: &[u8]) -> io::Result<()>;
+
+    /// Puts `text` in the place of everything, durably.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn replace(&mut self, text: &[u8]) -> io::Result<()>;
+}
+
 /// Where transactions are remembered.
 pub struct Journal {
     /// `None` where nothing outlives the process.
-    file: Option<JournalFile>,
+    medium: Option<Box<dyn Medium>>,
+    /// The medium, in words.
+    place: String,
     lines: usize,
+    is_sound: bool,
 }
 
 struct JournalFile {
     path: PathBuf,
     file: File,
-    /// The file may end in the middle of a line, after a write that failed.
-    torn: bool,
 }
 
 /// What a journal held when it was opened.
@@ -86,6 +111,8 @@ struct OpenedLine {
     transaction: String,
     lane: String,
     attempt: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_of: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,7 +128,13 @@ impl Journal {
     /// A journal that ends with the process.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { file: None, lines: 0 }
+        Self { medium: None, place: String::new(), lines: 0, is_sound: true }
+    }
+
+    /// A journal on `medium`, which is called `place` and holds nothing yet.
+    #[must_use]
+    pub fn on(medium: Box<dyn Medium>, place: &str) -> Self {
+        Self { medium: Some(medium), place: place.to_owned(), lines: 0, is_sound: true }
     }
 
     /// Opens `path`, reads what it holds and writes the newest `keep` transactions anew.
@@ -112,28 +145,29 @@ impl Journal {
         let mut remembered = match read(path) {
             Ok(bytes) => parse(&bytes),
             Err(error) if error.kind() == ErrorKind::NotFound => Remembered::default(),
-            Err(error) => return Err(refused(path, "read", &error)),
+            Err(error) => return Err(refused(&path.display().to_string(), "read", &error)),
         };
         let surplus = remembered.standings.len().saturating_sub(keep);
         remembered.standings.drain(..surplus);
-        let file = create(path).map_err(|error| refused(path, "opened", &error))?;
-        let file = JournalFile { path: path.to_owned(), file, torn: false };
-        let mut journal = Self { file: Some(file), lines: 0 };
+        let file =
+            create(path).map_err(|error| refused(&path.display().to_string(), "opened", &error))?;
+        let file = JournalFile { path: path.to_owned(), file };
+        let mut journal = Self::on(Box::new(file), &path.display().to_string());
         journal.rewrite(remembered.standings.iter())?;
         Ok((journal, remembered))
-    }
-
-    /// A journal that cannot be written.
-    #[cfg(test)]
-    pub(super) fn read_only(path: &Path) -> Self {
-        let file = File::open(path).expect("a file");
-        Self { file: Some(JournalFile { path: path.to_owned(), file, torn: false }), lines: 0 }
     }
 
     /// Whether it should be written anew before the next line.
     #[must_use]
     pub fn is_long(&self) -> bool {
         self.lines >= JOURNAL_LINES_MAX
+    }
+
+    /// Whether it holds what it was given; after a write that failed, nobody knows until it was
+    /// written anew.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.is_sound
     }
 
     /// Remembers that `standing` is open.
@@ -147,15 +181,15 @@ impl Journal {
     /// Remembers how `standing` ended.
     ///
     /// # Errors
-    /// [`JournalError`]: its outcome may not be told; it is Refer.
+    /// [`JournalError`]: its outcome may not be told, and a restart may read it all the same.
     pub fn closed(&mut self, standing: &Standing) -> Result<(), JournalError> {
         closed_line(standing).map_or(Ok(()), |line| self.append(&line))
     }
 
-    /// Writes `standings` anew in the place of everything before.
+    /// Writes `standings` anew in the place of everything before, and is sound again.
     ///
     /// # Errors
-    /// [`JournalError`]; what was there before is then still there.
+    /// [`JournalError`]; then it holds either these or what was there before.
     pub fn rewrite<'a>(
         &mut self,
         standings: impl Iterator<Item = &'a Standing>,
@@ -168,37 +202,45 @@ impl Journal {
                 lines += 1;
             }
         }
-        self.lines = lines;
-        let Some(held) = &mut self.file else { return Ok(()) };
-        let replaced = replace(&held.path, &text);
-        held.file = replaced.map_err(|error| refused(&held.path, "written anew", &error))?;
-        held.torn = false;
+        if let Some(medium) = &mut self.medium {
+            self.is_sound = false; // until it has said that it is done
+            let replaced = medium.replace(&text);
+            replaced.map_err(|error| refused(&self.place, "written anew", &error))?;
+        }
+        (self.lines, self.is_sound) = (lines, true);
         Ok(())
     }
 
     fn append(&mut self, line: &Line) -> Result<(), JournalError> {
         self.lines += 1;
-        let Some(held) = &mut self.file else { return Ok(()) };
-        held.append(line).map_err(|error| refused(&held.path, "written", &error))
+        let Some(medium) = &mut self.medium else { return Ok(()) };
+        if !self.is_sound {
+            let why = "a write failed before, and it was not written anew".to_owned();
+            return Err(JournalError { place: self.place.clone(), act: "written", why });
+        }
+        let mut text = Vec::with_capacity(256);
+        encode(line, &mut text);
+        self.is_sound = false; // until it has said that it is done
+        medium.append(&text).map_err(|error| refused(&self.place, "written", &error))?;
+        self.is_sound = true;
+        Ok(())
     }
 }
 
-impl JournalFile {
-    fn append(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = Vec::with_capacity(256);
-        if self.torn {
-            text.push(b'\n'); // the broken line stands alone, this one is whole
-        }
-        encode(line, &mut text);
-        self.torn = true;
-        self.file.write_all(&text)?;
-        self.torn = false;
+impl Medium for JournalFile {
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file.write_all(lines)?;
         self.file.sync_data()
     }
+
+    fn replace(&mut self, text: &[u8]) -> io::Result<()> {
+        self.file = replace(&self.path, text)?;
+        Ok(())
+    }
 }
 
-fn refused(path: &Path, act: &'static str, error: &io::Error) -> JournalError {
-    JournalError { place: path.display().to_string(), act, why: error.to_string() }
+fn refused(place: &str, act: &'static str, error: &io::Error) -> JournalError {
+    JournalError { place: place.to_owned(), act, why: error.to_string() }
 }
 
 fn opened_line(standing: &Standing) -> Line {
@@ -206,6 +248,7 @@ fn opened_line(standing: &Standing) -> Line {
         transaction: standing.transaction.to_string(),
         lane: standing.lane.to_string(),
         attempt: standing.attempt,
+        retry_of: standing.retry_of.map(|earlier| earlier.to_string()),
     })
 }
 
@@ -266,18 +309,25 @@ pub fn parse(bytes: &[u8]) -> Remembered {
                 places.insert(standing.transaction, remembered.standings.len());
                 remembered.standings.push(standing);
             }
-            // An outcome without an opening, or a second opening, is not what this file writes.
+            // An outcome without an opening, or another opening, is not what this file writes. The
+            // same one stands twice where the file was written anew while it was opened.
             None => remembered.unread += 1,
-            Some(_) if is_opening => remembered.unread += 1,
+            Some(place) if is_opening => {
+                let known = &remembered.standings[place];
+                let is_same = known.lane == standing.lane && known.attempt == standing.attempt;
+                remembered.unread += usize::from(!is_same);
+            }
             Some(place) => settle(&mut remembered.standings[place], standing),
         }
     }
     remembered
 }
 
-/// The first outcome stands.
+/// The first outcome stands, but for one that Refer follows: an Admit whose time was up when it was
+/// written, or an outcome whose telling failed. Nobody was told of it.
 fn settle(known: &mut Standing, closed: Standing) {
-    if known.ended == Some(Ended::Interrupted) {
+    let withheld = closed.outcome == Some(Outcome::Refer);
+    if known.ended == Some(Ended::Interrupted) || withheld {
         let (ended, outcome, display) = (closed.ended, closed.outcome, closed.display);
         *known = Standing { ended, outcome, display, ..known.clone() };
     }
@@ -291,6 +341,10 @@ fn standing_of(line: &[u8]) -> Option<(Standing, bool)> {
                 transaction: opened.transaction.parse().ok()?,
                 lane: opened.lane.parse().ok()?,
                 attempt: opened.attempt,
+                retry_of: match opened.retry_of {
+                    Some(earlier) => Some(earlier.parse().ok()?),
+                    None => None,
+                },
                 ended: None,
                 outcome: None,
                 display: Display::AskOfficer,
@@ -307,6 +361,7 @@ fn standing_of(line: &[u8]) -> Option<(Standing, bool)> {
                 transaction: closed.transaction.parse().ok()?,
                 lane: "none".parse().ok()?,
                 attempt: 0,
+                retry_of: None,
                 ended: Some(ended),
                 outcome: Some(outcome),
                 display: Display::of_key(&closed.display)?,
@@ -353,6 +408,7 @@ mod tests {
             transaction: TransactionId::from_bytes([number; 16]),
             lane: "gate-1".parse().expect("a name"),
             attempt: 1,
+            retry_of: None,
             ended: None,
             outcome: None,
             display: Display::LookAtCamera,
@@ -430,6 +486,19 @@ mod tests {
         assert_eq!(remembered.standings, [standing(1).referred(Ended::Interrupted)]);
         let twice = format!("{opened}{}{}", closed("refer"), closed("admit"));
         assert_eq!(parse(twice.as_bytes()).standings[0].outcome, Some(Outcome::Refer));
+        let withheld = format!("{opened}{}{}", closed("admit"), closed("refer"));
+        assert_eq!(parse(withheld.as_bytes()).standings[0].outcome, Some(Outcome::Refer));
+    }
+
+    #[test]
+    fn an_opening_may_stand_twice_and_another_one_may_not() {
+        let mut whole = Vec::new();
+        encode(&opened_line(&standing(1)), &mut whole);
+        encode(&opened_line(&standing(1)), &mut whole);
+        assert_eq!(parse(&whole).unread, 0);
+        encode(&opened_line(&Standing { attempt: 2, ..standing(1) }), &mut whole);
+        let remembered = parse(&whole);
+        assert_eq!((remembered.unread, remembered.standings[0].attempt), (1, 1));
     }
 
     #[test]

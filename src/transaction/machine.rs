@@ -8,7 +8,7 @@
 //!              └──── next ◄───── Judged: Retry ──► tell the display what to do
 //!   deadline ──► a best frame: Refer with its reasons
 //!                only unusable ones: Retry while attempts are left, then Refer
-//!                none: Refer
+//!                none: Refer, with why none was taken
 //!   cancelled, left, impossible ──► Refer
 //! ```
 //!
@@ -71,8 +71,8 @@ impl Ended {
 pub enum Event {
     /// A frame may wait at the lane.
     Frame,
-    /// There was none after all, or nobody takes one now.
-    NotTaken,
+    /// There was none after all; or nobody takes one now, for this stable code.
+    NotTaken(Option<&'static str>),
     /// The frame that was handed in has been judged.
     Judged(Box<Reply>),
     /// Nothing can be judged any more, for this stable code; an officer decides.
@@ -151,6 +151,8 @@ pub struct Machine {
     terms: Terms,
     frame_waits: bool,
     judging: bool,
+    /// Why the last frame that was handed in was not taken.
+    refused: Option<&'static str>,
     /// Not before this time is another frame asked for.
     again_us: u64,
     comparisons: u32,
@@ -170,6 +172,7 @@ impl Machine {
             terms,
             frame_waits: false,
             judging: false,
+            refused: None,
             again_us: 0,
             comparisons: 0,
             best: None,
@@ -201,13 +204,14 @@ impl Machine {
             // What comes after the deadline was promised to nobody.
             Event::Judged(_) if late => {}
             Event::Judged(reply) => {
-                self.judging = false;
+                (self.judging, self.refused) = (false, None);
                 if let Some(step) = self.weigh(now_us, reply) {
                     return step;
                 }
             }
-            Event::NotTaken => {
+            Event::NotTaken(why) => {
                 self.judging = false;
+                self.refused = why.or(self.refused);
                 self.frame_waits = true;
                 self.again_us = now_us.saturating_add(JUDGE_AGAIN_US);
             }
@@ -282,8 +286,10 @@ impl Machine {
             return ends(ended, Outcome::Refer, codes(&best), Some(best));
         }
         let Some(unusable) = self.unusable.take() else {
-            // A frame that is still being judged was late; without one, the lane gave none.
-            let code = if self.judging { "ENGINE_LATE" } else { "NO_FRAME" };
+            // A frame that is still being judged was late. Without one, the appliance took none of
+            // those that came, or the lane gave none: an operator looks for these in two places.
+            let not_taken = self.refused.unwrap_or("NO_FRAME");
+            let code = if self.judging { "ENGINE_LATE" } else { not_taken };
             return Step::Close(Closing::refer(ended, code));
         };
         let mut reasons = codes(&unusable);

@@ -15,12 +15,14 @@
 //! | `passage.rs` | one transaction at work: tap, machine, pipeline, put together |
 //! | `register.rs` | which transactions there are; the same id never decides twice |
 //! | `journal.rs` | what a restart must remember |
+//! | `faults.rs` | tests of both on a medium that fails |
 //! | `display.rs` | what a passenger's display says, by key, in several languages |
 //!
 //! Invariant: a transaction ends once, and its outcome is in the audit and in the journal before
-//! anybody is told; where either cannot be written, it is Refer. What a transaction holds (frame,
-//! references, tap) is free and zero before its outcome is told. Nothing in [`Standing`] is a score
-//! or an attack result: it may be shown to the traveller.
+//! anybody is told; where either cannot be written, it is Refer, or nothing is told. What a
+//! transaction holds (frame, references, tap) is free and zero before its outcome is told, unless
+//! an engine hangs with it (`passage.rs`). Nothing in [`Standing`] is a score or an attack result:
+//! it may be shown to the traveller.
 //!
 //! Absent on purpose: a thread of its own (whoever carries out the command turns the passage), an
 //! image, a template or a name in anything that is kept, and a way to end a transaction with Admit
@@ -28,6 +30,8 @@
 
 pub mod bell;
 pub mod display;
+#[cfg(test)]
+mod faults;
 pub mod journal;
 pub mod machine;
 pub mod passage;
@@ -49,6 +53,8 @@ pub struct Standing {
     pub lane: LaneId,
     /// Which attempt of the same traveller it is, from 1.
     pub attempt: u8,
+    /// The attempt before it, which no other may follow.
+    pub retry_of: Option<TransactionId>,
     /// How it ended; `None` while it is open.
     pub ended: Option<Ended>,
     /// What the gate does; `None` while it is open.

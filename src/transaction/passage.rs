@@ -3,10 +3,19 @@
 //! Whoever carries out the command turns the passage on its own thread; a test turns it by hand.
 //! One frame is in the pipeline at a time, always the newest that the lane has.
 //!
-//! Invariant: when [`Passage::run`] returns, the tap is closed and the references are dropped. A
-//! frame that is still in the pipeline then is zeroed there, and its reply goes nowhere.
+//! A transaction that is cancelled, left or out of time while a frame is in the pipeline gives it
+//! up: the pipeline works on it no further, and no later than an engine has ended its batch it is
+//! zero. The end waits for that, so that whoever is told of it can rely on it, but no longer than
+//! [`LET_GO_US`]: an engine that hangs keeps its batch, and a gate is not kept waiting for it.
+//!
+//! Invariant: when [`Passage::run`] returns, the tap is closed, the references are dropped, and but
+//! for an engine that hangs no slot holds a frame of the transaction. A reply that comes after the
+//! end goes nowhere, and is no Admit.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use super::{
     Closing,
@@ -15,6 +24,7 @@ use super::{
 };
 use crate::{
     capture::lane::{Frame, Tap},
+    limits::LET_GO_US,
     pipeline::{Desk, Order, Pipeline, Presentation, Priority, Refused, Reply, Task},
     random::{Entropy, random_id},
     time::Clock,
@@ -88,6 +98,12 @@ pub struct Passage<'a> {
     asked: Asked,
     owed: Obligations,
     around: Surroundings<'a>,
+    /// Set when nobody waits for the frame in the pipeline any more.
+    given_up: Arc<AtomicBool>,
+    /// The pipeline holds it, too, as long as it has a frame.
+    held: Arc<()>,
+    /// How it ended, and how long a frame may hold that back.
+    closing: Option<(Box<Closing>, u64)>,
 }
 
 impl<'a> Passage<'a> {
@@ -101,11 +117,25 @@ impl<'a> Passage<'a> {
         (asked, owed): (Asked, Obligations),
         around: Surroundings<'a>,
     ) -> Self {
-        Self { open, machine: Machine::new(terms), tap, against, asked, owed, around }
+        Self {
+            open,
+            machine: Machine::new(terms),
+            tap,
+            against,
+            asked,
+            owed,
+            around,
+            given_up: Arc::default(),
+            held: Arc::default(),
+            closing: None,
+        }
     }
 
     /// One step, with whatever was rung.
     pub fn turn(&mut self) -> Turn {
+        if let Some((closing, until_us)) = self.closing.take() {
+            return self.close(closing, until_us);
+        }
         let rung = self.open.bell.take();
         let was_idle = rung.is_none();
         let now_us = self.around.clock.monotonic_us();
@@ -117,7 +147,11 @@ impl<'a> Passage<'a> {
         }
         self.open.shows(self.machine.display());
         match step {
-            Step::Close(closing) => Turn::Ended(closing),
+            Step::Close(closing) => {
+                self.given_up.store(true, Ordering::SeqCst);
+                let until_us = self.around.clock.monotonic_us().saturating_add(LET_GO_US);
+                self.close(closing, until_us)
+            }
             Step::Wait { until_us } if was_idle => Turn::Sleep { until_us },
             Step::Wait { .. } | Step::Judge => Turn::Again,
         }
@@ -135,9 +169,24 @@ impl<'a> Passage<'a> {
         }
     }
 
+    /// It is over as soon as the pipeline has let go of its frame, and at `until_us`.
+    fn close(&mut self, closing: Box<Closing>, until_us: u64) -> Turn {
+        if Arc::strong_count(&self.held) == 1 {
+            return Turn::Ended(closing);
+        }
+        if self.around.clock.monotonic_us() >= until_us {
+            let transaction = self.open.standing().transaction;
+            tracing::error!(%transaction, "an engine hangs with a frame of what has ended");
+            return Turn::Ended(closing);
+        }
+        self.closing = Some((closing, until_us));
+        Turn::Sleep { until_us }
+    }
+
     /// Hands the newest frame in; what happened instead where that is not possible.
     fn hand_in(&mut self) -> Result<(), Event> {
-        let Frame { captured, external_attack, .. } = self.tap.newest().ok_or(Event::NotTaken)?;
+        let Frame { captured, external_attack, .. } =
+            self.tap.newest().ok_or(Event::NotTaken(None))?;
         let lane = self.tap.lane();
         // A result that nobody was told to trust is not one.
         let external = external_attack.filter(|_| lane.terms().external_detector.is_some());
@@ -153,13 +202,17 @@ impl<'a> Passage<'a> {
             presentation: Presentation { external, required: true },
             slots_us: 0, // a lane has slots of its own
             claim: None,
+            given_up: Some(Arc::clone(&self.given_up)),
         };
-        let open = Arc::clone(&self.open);
-        let taken =
-            self.around.judges.submit(order, Box::new(move |reply| open.bell.judged(reply)));
+        let (open, held) = (Arc::clone(&self.open), Arc::clone(&self.held));
+        let judged = move |reply| {
+            drop(held); // whoever is woken sees that nothing is held any more
+            open.bell.judged(reply);
+        };
+        let taken = self.around.judges.submit(order, Box::new(judged));
         taken.map_err(|refused| match refused {
             Refused::Stopping => Event::Told(Told::Stop),
-            _ => Event::NotTaken,
+            Refused::Busy { .. } | Refused::TooLate { .. } => Event::NotTaken(Some(refused.code())),
         })
     }
 }

@@ -4,7 +4,14 @@
 //! has ended gets its stored outcome; so does a restart, for which a transaction that never ended
 //! is Refer. An id is remembered for the newest [`TRANSACTIONS_REMEMBERED`] transactions.
 //!
-//! Invariant: an id is given out as new once; an outcome is told after the journal holds it; a
+//! When an outcome cannot be written, the journal may hold it all the same, and a restart would
+//! tell it. Refer, told at once, could so be the first of two different decisions for one id. Hence
+//! the journal is written anew with Refer, and then Refer is told; where that fails, too, *no*
+//! outcome is told: whoever waits or asks hears that it cannot be remembered (which a gate takes
+//! for "ask an officer"), until the journal holds Refer, or a restart has read what it holds.
+//!
+//! Invariant: an id is given out as new once; an outcome is told after the journal holds it, so
+//! that all that is ever told of an id is one outcome, whatever fails and whenever it restarts; a
 //! lane has one open transaction.
 
 use std::{
@@ -77,6 +84,8 @@ pub struct Opening {
     pub lane: LaneId,
     /// The earlier attempt of the same traveller.
     pub retry_of: Option<TransactionId>,
+    /// A document that the traveller presented failed its check: nobody lets in on a word.
+    pub is_document_false: bool,
 }
 
 /// What opening gave.
@@ -93,6 +102,7 @@ pub enum Opened {
 pub struct Open {
     /// How it is reached.
     pub bell: Bell,
+    is_document_false: bool,
     seen: Mutex<Seen>,
     ended: Condvar,
 }
@@ -105,9 +115,9 @@ struct Seen {
 }
 
 impl Open {
-    fn new(standing: Standing, bell: Bell) -> Self {
+    fn new(standing: Standing, bell: Bell, is_document_false: bool) -> Self {
         let seen = Seen { standing, watchers: Vec::new(), withdrawn: false };
-        Self { bell, seen: Mutex::new(seen), ended: Condvar::new() }
+        Self { bell, is_document_false, seen: Mutex::new(seen), ended: Condvar::new() }
     }
 
     /// How it stands.
@@ -188,9 +198,15 @@ pub struct Register {
 struct Known {
     /// Earlier attempts that were followed by another one.
     retried: HashSet<TransactionId>,
+    /// Referred by this process, and not overridden yet. A restart forgets them: whoever stood
+    /// there has been seen by a person meanwhile.
+    overridable: HashSet<TransactionId>,
     /// Oldest first.
     order: VecDeque<TransactionId>,
     ended: HashMap<TransactionId, Standing>,
+    /// Of those that ended: whose outcome the journal may hold otherwise, and why it was not
+    /// written. They are told to nobody.
+    doubted: HashMap<TransactionId, JournalError>,
     open: HashMap<TransactionId, Arc<Open>>,
 }
 
@@ -200,6 +216,7 @@ impl Register {
     pub fn new(journal: Journal, remembered: Remembered) -> Self {
         let mut known = Known::default();
         for standing in remembered.standings {
+            known.retried.extend(standing.retry_of);
             known.order.push_back(standing.transaction);
             known.ended.insert(standing.transaction, standing);
         }
@@ -212,6 +229,7 @@ impl Register {
     /// # Errors
     /// [`RegisterError`]; nothing is open then.
     pub fn open(&self, opening: &Opening, bell: Bell) -> Result<Opened, RegisterError> {
+        self.settle(opening.transaction);
         let open = {
             let mut known = self.known();
             if let Some(found) = known.find(opening)? {
@@ -221,11 +239,12 @@ impl Register {
                 transaction: opening.transaction,
                 lane: opening.lane.clone(),
                 attempt: known.attempt(opening)?,
+                retry_of: opening.retry_of,
                 ended: None,
                 outcome: None,
                 display: Display::LookAtCamera,
             };
-            let open = Arc::new(Open::new(standing, bell));
+            let open = Arc::new(Open::new(standing, bell, opening.is_document_false));
             known.order.push_back(opening.transaction);
             known.open.insert(opening.transaction, Arc::clone(&open));
             open
@@ -244,9 +263,18 @@ impl Register {
         Ok(Opened::New(open))
     }
 
-    /// Ends `open` as `closing` says; where that cannot be remembered, with Refer. Everybody who
+    /// Ends `open` as `closing` says; where that cannot be remembered, with Refer. So ends an Admit
+    /// that is no longer `in_time` when it is written, and Refer is written after it. Everybody who
     /// waits is told what is returned.
-    pub fn close(&self, open: &Open, closing: &Closing) -> Standing {
+    ///
+    /// # Errors
+    /// [`JournalError`]: the journal may hold an outcome, and nobody knows which, so none is told.
+    pub fn close(
+        &self,
+        open: &Open,
+        closing: &Closing,
+        in_time: &dyn Fn() -> bool,
+    ) -> Result<Standing, JournalError> {
         let standing = open.standing();
         let ended = Standing {
             ended: Some(closing.ended),
@@ -254,26 +282,63 @@ impl Register {
             display: closing.display,
             ..standing.clone()
         };
-        let ended = match self.remember(|journal| journal.closed(&ended)) {
-            Ok(()) => ended,
-            Err(error) => {
+        let mut journal = self.journal();
+        let mut written = self.write_end(&mut journal, ended);
+        if written.as_ref().is_ok_and(is_admit) && !in_time() {
+            written = self.write_end(&mut journal, standing.clone().referred(Ended::TimedOut));
+            // The Admit stands in the file, so a Refer that does not stand after it is in doubt.
+            written = written.map_err(|(error, _)| (error, true));
+        }
+        let ended = match written {
+            Ok(ended) => {
+                self.known().end(&ended);
+                Ok(ended)
+            }
+            Err((error, is_in_doubt)) => {
                 tracing::error!(%error, "an outcome could not be remembered, so it is refer");
-                standing.referred(Ended::Interrupted)
+                let referred = standing.referred(Ended::Interrupted);
+                let mut known = self.known();
+                known.end(&referred);
+                if is_in_doubt {
+                    known.doubted.insert(referred.transaction, error);
+                }
+                drop(known);
+                // Best told at once: most of what fails, fails once.
+                match self.mend(&mut journal) {
+                    Err(error) if is_in_doubt => Err(error),
+                    Ok(()) | Err(_) => Ok(referred),
+                }
             }
         };
-        let mut known = self.known();
-        known.open.remove(&ended.transaction);
-        known.ended.insert(ended.transaction, ended.clone());
-        known.forget();
-        drop(known);
-        open.end(&ended);
+        drop(journal);
+        match &ended {
+            Ok(ended) => {
+                if ended.outcome == Some(Outcome::Refer) && !open.is_document_false {
+                    self.known().overridable.insert(ended.transaction);
+                }
+                open.end(ended);
+            }
+            Err(_) => open.withdraw(),
+        }
         ended
+    }
+
+    /// As [`Self::close`] for whoever could not: as it ended, where it has.
+    ///
+    /// # Errors
+    /// As [`Self::close`].
+    pub fn abandon(&self, open: &Open, closing: &Closing) -> Result<Standing, JournalError> {
+        let standing = open.standing();
+        if standing.ended.is_some() {
+            return Ok(standing);
+        }
+        self.close(open, closing, &|| true)
     }
 
     /// How a transaction of a lane stands, or stood.
     ///
     /// # Errors
-    /// [`RegisterError::Unknown`].
+    /// [`RegisterError::Unknown`]; [`RegisterError::Journal`] where no outcome may be told yet.
     pub fn standing(
         &self,
         lane: &LaneId,
@@ -288,9 +353,13 @@ impl Register {
     /// A transaction of a lane: [`Opened::Running`] or [`Opened::Ended`].
     ///
     /// # Errors
-    /// [`RegisterError::Unknown`].
+    /// As [`Self::standing`].
     pub fn at(&self, lane: &LaneId, transaction: TransactionId) -> Result<Opened, RegisterError> {
+        self.settle(transaction);
         let known = self.known();
+        if let Some(error) = known.doubted.get(&transaction) {
+            return Err(error.clone().into());
+        }
         let found = known
             .open
             .get(&transaction)
@@ -300,6 +369,25 @@ impl Register {
         found
             .or_else(|| ended().cloned().map(Opened::Ended))
             .ok_or(RegisterError::Unknown { transaction })
+    }
+
+    /// Takes the one override that a referred transaction has. False where it has none: it was not
+    /// referred, its document failed its check, or somebody took it.
+    ///
+    /// # Errors
+    /// [`RegisterError::Unknown`].
+    pub fn take_override(
+        &self,
+        lane: &LaneId,
+        transaction: TransactionId,
+    ) -> Result<bool, RegisterError> {
+        self.standing(lane, transaction)?;
+        Ok(self.known().overridable.remove(&transaction))
+    }
+
+    /// Gives an override back that came to nothing.
+    pub fn return_override(&self, transaction: TransactionId) {
+        self.known().overridable.insert(transaction);
     }
 
     /// Ends everything that is open.
@@ -314,16 +402,63 @@ impl Register {
         self.known().open.len()
     }
 
+    /// Writes how a transaction ended. An error comes with whether it leaves a doubt: whether the
+    /// journal may hold something else than Refer, which a restart tells where it reads no outcome.
+    fn write_end(
+        &self,
+        journal: &mut Journal,
+        ended: Standing,
+    ) -> Result<Standing, (JournalError, bool)> {
+        self.mend(journal).map_err(|error| (error, false))?;
+        match journal.closed(&ended) {
+            Ok(()) => Ok(ended),
+            Err(error) => Err((error, ended.outcome != Some(Outcome::Refer))),
+        }
+    }
+
+    /// Writes the journal anew where it is long, or where a write failed.
+    fn mend(&self, journal: &mut Journal) -> Result<(), JournalError> {
+        if journal.is_sound() && !journal.is_long() {
+            return Ok(());
+        }
+        let standings = self.known().all();
+        journal.rewrite(standings.iter())?;
+        // It holds Refer for everybody who was in doubt: doubts are only added under its lock.
+        self.known().doubted.clear();
+        Ok(())
+    }
+
+    /// Writes the journal anew where a write failed, so that no outcome stays in doubt for want of
+    /// somebody who asks. Called now and then.
+    pub fn catch_up(&self) {
+        if let Err(error) = self.mend(&mut self.journal()) {
+            tracing::error!(%error, "no transaction can be opened");
+        }
+    }
+
+    /// Tries to make sure of an outcome that is in doubt; `known` tells afterwards whether it is.
+    fn settle(&self, transaction: TransactionId) {
+        let is_in_doubt = self.known().doubted.contains_key(&transaction);
+        if !is_in_doubt {
+            return;
+        }
+        if let Err(error) = self.mend(&mut self.journal()) {
+            tracing::error!(%error, "an outcome is still in doubt, and is not told");
+        }
+    }
+
     fn remember(
         &self,
         write: impl FnOnce(&mut Journal) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        if journal.is_long() {
-            let standings = self.known().all();
-            journal.rewrite(standings.iter())?;
-        }
+        let mut journal = self.journal();
+        self.mend(&mut journal)?;
         write(&mut journal)
+    }
+
+    /// Locked before what is known, never after.
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -331,7 +466,17 @@ impl Register {
     }
 }
 
+fn is_admit(standing: &Standing) -> bool {
+    standing.outcome == Some(Outcome::Admit)
+}
+
 impl Known {
+    fn end(&mut self, ended: &Standing) {
+        self.open.remove(&ended.transaction);
+        self.ended.insert(ended.transaction, ended.clone());
+        self.forget();
+    }
+
     /// The transaction of this id, where there is one; refused where it, or the lane, is another's.
     fn find(&self, opening: &Opening) -> Result<Option<Opened>, RegisterError> {
         let transaction = opening.transaction;
@@ -345,6 +490,9 @@ impl Known {
         }
         if let Some(ended) = self.ended.get(&transaction) {
             here(&ended.lane)?;
+            if let Some(error) = self.doubted.get(&transaction) {
+                return Err(error.clone().into());
+            }
             return Ok(Some(Opened::Ended(ended.clone())));
         }
         if self.open.values().any(|open| open.standing().lane == opening.lane) {
@@ -374,7 +522,9 @@ impl Known {
                 continue;
             }
             self.ended.remove(&oldest);
+            self.doubted.remove(&oldest);
             self.retried.remove(&oldest);
+            self.overridable.remove(&oldest);
         }
     }
 
@@ -401,6 +551,7 @@ mod tests {
             transaction: TransactionId::from_bytes([number; 16]),
             lane: lane.parse().expect("a name"),
             retry_of: retry_of.map(|number| TransactionId::from_bytes([number; 16])),
+            is_document_false: false,
         }
     }
 
@@ -423,6 +574,10 @@ mod tests {
         Closing { ended: Ended::Decided, outcome, reasons, display, chosen: None }
     }
 
+    fn close(register: &Register, open: &Open, outcome: Outcome) -> Standing {
+        register.close(open, &closing(outcome), &|| true).expect("remembered")
+    }
+
     #[test]
     fn an_id_is_new_once_and_a_lane_has_one_transaction() {
         let register = register();
@@ -439,7 +594,7 @@ mod tests {
             assert!(error.contains(refused), "{error}");
         }
         new(&register, &opening(3, "gate-2", None));
-        let ended = register.close(&open, &closing(Outcome::Admit));
+        let ended = close(&register, &open, Outcome::Admit);
         assert_eq!(ended.outcome, Some(Outcome::Admit));
         match register.open(&opening(1, "gate-1", None), bell()) {
             Ok(Opened::Ended(standing)) => assert_eq!(standing, ended),
@@ -457,7 +612,7 @@ mod tests {
         for number in 1..=ATTEMPTS_MAX {
             let open = new(&register, &opening(number, "gate-1", earlier));
             assert_eq!(open.standing().attempt, number);
-            register.close(&open, &closing(Outcome::Retry));
+            close(&register, &open, Outcome::Retry);
             earlier = Some(number);
         }
         let no_retry = |number: u8, earlier: u8| {
@@ -468,28 +623,70 @@ mod tests {
         assert!(no_retry(101, 1), "followed already");
         assert!(no_retry(102, 99), "never opened");
         let open = new(&register, &opening(50, "gate-1", None));
-        register.close(&open, &closing(Outcome::Refer));
+        close(&register, &open, Outcome::Refer);
         assert!(no_retry(103, 50), "referred");
     }
 
     #[test]
-    fn what_cannot_be_remembered_is_not_opened_and_not_told() {
+    fn whom_the_gate_referred_is_let_in_once_and_never_after_a_false_document() {
+        let register = register();
+        let lane: LaneId = "gate-1".parse().expect("a name");
+        let id = |number: u8| TransactionId::from_bytes([number; 16]);
+        let takes = |number: u8| register.take_override(&lane, id(number)).expect("it is known");
+        let open = new(&register, &opening(1, "gate-1", None));
+        assert!(!takes(1), "it is open");
+        close(&register, &open, Outcome::Refer);
+        assert!(takes(1) && !takes(1));
+        register.return_override(id(1));
+        assert!(takes(1), "the audit did not hold it");
+        for (number, outcome) in [(2, Outcome::Admit), (3, Outcome::Retry)] {
+            let open = new(&register, &opening(number, "gate-1", None));
+            close(&register, &open, outcome);
+            assert!(!takes(number), "{outcome:?}");
+        }
+        let wish = Opening { is_document_false: true, ..opening(4, "gate-1", None) };
+        close(&register, &new(&register, &wish), Outcome::Refer);
+        assert!(!takes(4));
+        assert!(register.take_override(&lane, id(9)).is_err());
+    }
+
+    #[test]
+    fn a_restart_does_not_offer_a_retry_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("transactions.jsonl");
         let (journal, remembered) = Journal::open(&path, 10).expect("a new file");
         let register = Register::new(journal, remembered);
         let open = new(&register, &opening(1, "gate-1", None));
-        *register.journal.lock().expect("no panic") = Journal::read_only(&path);
-        let told = register.close(&open, &closing(Outcome::Admit));
-        let (ended, outcome) = (Some(Ended::Interrupted), Some(Outcome::Refer));
-        assert_eq!((told.ended, told.outcome), (ended, outcome));
-        assert_eq!(open.wait(Duration::ZERO), Some(told));
-        let refused = register.open(&opening(2, "gate-1", None), bell());
-        assert!(matches!(refused, Err(RegisterError::Journal(_))));
-        assert_eq!(register.open_count(), 0, "the lane is free");
-        let lane = "gate-1".parse().expect("a name");
-        let unknown = register.standing(&lane, TransactionId::from_bytes([2; 16]));
-        assert!(matches!(unknown, Err(RegisterError::Unknown { .. })));
+        close(&register, &open, Outcome::Retry);
+        let open = new(&register, &opening(2, "gate-1", Some(1)));
+        close(&register, &open, Outcome::Refer);
+        drop(register);
+        // Written anew by each start: what follows what must outlive that, too.
+        for number in [3, 4] {
+            let (journal, remembered) = Journal::open(&path, 10).expect("the same file");
+            let register = Register::new(journal, remembered);
+            let wish = opening(number, "gate-1", Some(1));
+            let refused = register.open(&wish, bell());
+            assert!(matches!(refused, Err(RegisterError::NoRetry { .. })), "start {number}");
+        }
+    }
+
+    #[test]
+    fn an_admit_that_was_written_too_late_is_refer_and_stays_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("transactions.jsonl");
+        let (journal, remembered) = Journal::open(&path, 10).expect("a new file");
+        let register = Register::new(journal, remembered);
+        let open = new(&register, &opening(1, "gate-1", None));
+        let told = register.close(&open, &closing(Outcome::Admit), &|| false).expect("remembered");
+        assert_eq!((told.ended, told.outcome), (Some(Ended::TimedOut), Some(Outcome::Refer)));
+        let open = new(&register, &opening(2, "gate-1", None));
+        let retried =
+            register.close(&open, &closing(Outcome::Retry), &|| false).expect("so is this");
+        assert_eq!(retried.outcome, Some(Outcome::Retry), "nothing opens late by it");
+        drop(register);
+        let (_, remembered) = Journal::open(&path, 10).expect("the same file");
+        assert_eq!(remembered.standings[0], told, "a restart tells what was told");
     }
 
     #[test]
@@ -503,9 +700,14 @@ mod tests {
         };
         let lane: LaneId = "gate-1".parse().expect("a name");
         for number in 1..=TRANSACTIONS_REMEMBERED + 1 {
-            let wish = Opening { transaction: id(number), lane: lane.clone(), retry_of: None };
+            let wish = Opening {
+                transaction: id(number),
+                lane: lane.clone(),
+                retry_of: None,
+                is_document_false: false,
+            };
             let open = new(&register, &wish);
-            register.close(&open, &closing(Outcome::Refer));
+            close(&register, &open, Outcome::Refer);
         }
         assert!(register.standing(&lane, id(1)).is_err(), "forgotten");
         assert!(register.standing(&lane, id(TRANSACTIONS_REMEMBERED + 1)).is_ok());
@@ -523,7 +725,7 @@ mod tests {
         assert!(open.watch(Box::new(move |standing| told.send(standing.display).is_ok())));
         open.shows(Display::ComeCloser);
         open.shows(Display::ComeCloser);
-        register.close(&open, &closing(Outcome::Refer));
+        close(&register, &open, Outcome::Refer);
         let displays: Vec<Display> = heard.iter().collect();
         assert_eq!(displays, [Display::LookAtCamera, Display::ComeCloser, Display::AskOfficer]);
         let open = new(&register, &opening(2, "gate-1", None));

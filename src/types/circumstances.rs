@@ -309,6 +309,8 @@ pub struct PersonFact {
     pub third_country: bool,
     /// A second reference came with the request; the photographs of one chip are one.
     pub second_reference: bool,
+    /// Of those who are enrolled the references name one at most.
+    pub one_claim: bool,
 }
 
 /// A consent as the register knows it. A consent that the law counts as absent is still described.

@@ -54,8 +54,10 @@ pub enum Action {
     Embed,
     /// Add a subject to a gallery.
     Enrol,
-    /// Remove a subject from a gallery, or everybody whom a selection names.
+    /// Remove a subject from a gallery.
     Erase,
+    /// Remove everybody whom a selection names, or whom somebody entered.
+    EraseMany,
     /// Write a gallery out for another appliance; offline only.
     ExportGallery,
     /// Hand a person what is held about that person (GDPR Art. 15, 20).
@@ -78,6 +80,8 @@ pub enum Action {
     PushFrame,
     /// Read or export the audit.
     ReadAudit,
+    /// Read how a watchlist hit stands, and whom it found.
+    ReadHit,
     /// Move a subject to another group.
     Regroup,
     /// Put new references in the place of a subject's old ones (GDPR Art. 16).
@@ -107,6 +111,7 @@ impl Action {
         Self::Embed,
         Self::Enrol,
         Self::Erase,
+        Self::EraseMany,
         Self::ExportGallery,
         Self::ExportSubject,
         Self::FollowTransaction,
@@ -118,6 +123,7 @@ impl Action {
         Self::Override,
         Self::PushFrame,
         Self::ReadAudit,
+        Self::ReadHit,
         Self::Regroup,
         Self::Replace,
         Self::Restrict,
@@ -142,6 +148,7 @@ impl Action {
             Self::Embed => "embed",
             Self::Enrol => "enrol",
             Self::Erase => "erase",
+            Self::EraseMany => "erase_many",
             Self::ExportGallery => "export_gallery",
             Self::ExportSubject => "export_subject",
             Self::FollowTransaction => "follow_transaction",
@@ -153,6 +160,7 @@ impl Action {
             Self::Override => "override",
             Self::PushFrame => "push_frame",
             Self::ReadAudit => "read_audit",
+            Self::ReadHit => "read_hit",
             Self::Regroup => "regroup",
             Self::Replace => "replace",
             Self::Restrict => "restrict",

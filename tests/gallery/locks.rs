@@ -140,11 +140,14 @@ fn change_beside_readers() {
     let mut tiles = handover.newest().tiles.clone();
     tiles.push(counted.tile(&[4]));
     handover.publish(counted.generation(1, tiles.clone()), |index| {
-        index.iter_mut().for_each(|index| drop(index.insert(4, 2)));
+        let known = index.iter_mut().filter_map(|index| index.insert(4, 2)).count();
+        assert_eq!(known, 0, "they are new");
     });
     tiles[1] = counted.tile(&[3]);
     handover.publish(counted.generation(2, tiles.clone()), |index| {
-        index.iter_mut().for_each(|index| drop(index.remove(&ERASED)));
+        index.iter_mut().for_each(|index| {
+            index.remove(&ERASED);
+        });
     });
     is_erased.store(true, Ordering::SeqCst);
     let erasure = counted.erasure(2);

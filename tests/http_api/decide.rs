@@ -1,6 +1,6 @@
 //! Decisions: what matches, what does not, and everything an answer carries.
 
-use std::thread;
+use std::{slice::from_ref, thread};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::{
     dg2::{Encoding, dg2},
     gates,
-    harness::{Server, Setup, face, image, picture, verify_body},
+    harness::{Server, Setup, caller, face, image, picture, verify_body},
     scene::Shows,
     site::refused,
 };
-use portcullis::policy::AttackRule;
+use portcullis::{http::Access, policy::AttackRule, types::Role};
 
 #[test]
 fn a_match_is_admitted_and_everything_is_said() {
@@ -65,10 +65,10 @@ fn bsi_tcn_a_third_country_national_is_compared_with_a_second_reference_too() {
     let (same, other) = (image(&face(1)), image(&face(2)));
     let chip = dg2(Encoding::Iso19794, &[&face(1), &face(1)]);
     let chip = json!({ "dg2": STANDARD.encode(chip) });
-    for alone in [&[same.clone()][..], &[chip.clone()], &[chip.clone(), chip]] {
+    for alone in [from_ref(&same), from_ref(&chip), &[chip.clone(), chip.clone()]] {
         refused(&ask(alone, true), "SECOND_REFERENCE_MISSING");
     }
-    assert_eq!(ask(&[same.clone()], false).ok(200)["outcome"], "admit");
+    assert_eq!(ask(from_ref(&same), false).ok(200)["outcome"], "admit");
     assert_eq!(ask(&[same.clone(), same.clone()], true).ok(200)["outcome"], "admit");
     let differs = ask(&[same.clone(), other], true).ok(200);
     assert_eq!(
@@ -99,6 +99,22 @@ fn one_reference_decides_by_itself() {
     let nobody = server.post_json("/v1/verify", &verify_body(&nobody, &[image(&face(2))])).ok(200);
     assert_eq!(nobody["outcome"], "retry", "{nobody:#}");
     assert_eq!(nobody["comparisons"][0]["decision"], "not-compared");
+}
+
+#[test]
+fn fv_11_an_officer_hears_whether_somebody_enrolled_matched_and_not_how_near() {
+    let access = Access::Loopback([Role::Operator, Role::Officer].map(caller).to_vec());
+    let server = Server::start(Setup { access, ..Setup::default() });
+    let body = json!({ "gallery": "flight", "purpose": "boarding" });
+    server.post_json("/v1/galleries", &body).ok(201);
+    let enrol = json!({ "images": [image(&face(1))], "purpose": "boarding" });
+    let enrolled = server.post_json("/v1/galleries/flight/subjects", &enrol).ok(201);
+    let subject = json!({ "gallery": "flight", "subject": enrolled["subject"] });
+    let told = server.post_json("/v1/verify", &verify_body(&face(1), &[subject])).ok(200);
+    assert_eq!((&told["outcome"], &told["comparisons"]), (&json!("admit"), &json!([])));
+    // A picture that the officer holds is the officer's own.
+    let told = server.post_json("/v1/verify", &verify_body(&face(1), &[image(&face(1))])).ok(200);
+    assert_eq!(told["comparisons"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]

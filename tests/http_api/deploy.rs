@@ -8,6 +8,7 @@ use std::{
     process::Command,
 };
 
+use portcullis::limits::{DRAIN_GRACE_MS, LANE_STOP_MS, LAST_MS_MAX, STOP_MS_MAX};
 use serde_json::Value;
 
 use crate::{
@@ -137,6 +138,20 @@ fn the_rules_name_what_is_exposed() {
 }
 
 #[test]
+fn a_camera_that_films_nobody_loses_nothing() {
+    let (recording, _) = rules("prometheus/recording.yml");
+    for text in dashboard_expressions().into_iter().chain([recording]) {
+        for (at, _) in text.match_indices("reason!") {
+            let kept = &text[at..];
+            assert!(
+                kept.starts_with("reason!~\"newer|cancelled|no-traveller\""),
+                "another share of lost frames than everywhere else: {kept}"
+            );
+        }
+    }
+}
+
+#[test]
 fn every_alert_has_a_test_in_which_it_fires() {
     let (alerts, _) = rules("prometheus/alerts.yml");
     let tests = text("prometheus/tests.yml");
@@ -174,6 +189,15 @@ fn unit(folder: &Path) -> PathBuf {
     let path = folder.join("portcullis.service");
     fs::write(&path, unit.replace(installed, env!("CARGO_BIN_EXE_portcullis"))).expect("written");
     path
+}
+
+#[test]
+fn the_unit_has_more_patience_than_stopping_takes() {
+    let unit = text("systemd/portcullis.service");
+    let line = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec="));
+    let patience_s: u64 = line.expect("the unit sets it").parse().expect("seconds");
+    let longest_ms = STOP_MS_MAX + DRAIN_GRACE_MS + LANE_STOP_MS + LAST_MS_MAX;
+    assert!(patience_s * 1_000 > longest_ms, "killed before keys are zeroed");
 }
 
 #[test]

@@ -2,15 +2,19 @@
 
 use std::{
     io::Write,
-    sync::{Arc, Barrier},
+    sync::{Arc, Barrier, Condvar, Mutex},
     thread,
 };
 
 use portcullis::{
-    command::{Answer, Readiness, Refusal, Request, Service, Stranger, Version},
+    command::{
+        Answer, Command, EngineVersion, LaneCommand, Readiness, Refusal, Request, Service,
+        Stranger, Version,
+    },
     config,
     http::{Access, route},
     keys::secret::Tokens,
+    meter::Shed,
     types::{Action, Hash256, Role, TemplateKind},
 };
 use serde_json::{Value, json};
@@ -73,7 +77,37 @@ fn probes_tell_the_truth_before_the_service_is_there() {
     let started = Server::start(Setup::default());
     assert_eq!((started.get("/startupz").status, started.get("/readyz").status), (200, 200));
     let version = started.get("/v1/version").ok(200);
-    assert_eq!((&version["backend"], &version["api"]), (&json!("reference"), &json!("v1")));
+    assert_eq!(version["api"], json!("v1"));
+    for part in ["networks", "search"] {
+        assert_eq!(version[part]["backend"], json!("reference"));
+        assert_eq!(version[part]["passedOver"], json!([]));
+    }
+}
+
+#[test]
+fn who_computes_is_told_after_another_engine_took_over() {
+    let server = Server::start(Setup::default());
+    assert_eq!(server.get("/readyz").body, b"ready\n");
+    server.engines.as_ref().expect("scripted networks").lose(1);
+    let body = verify_body(&face(1), &[image(&face(1))]);
+    let answer = server.post_json("/v1/verify", &body).ok(200);
+    assert_eq!(answer["outcome"], json!("admit"), "{answer:#}");
+    let version = server.get("/v1/version").ok(200);
+    assert_eq!(version["networks"]["device"], json!("scripted networks 1"), "{version:#}");
+    let lost = &version["networks"]["passedOver"][0];
+    assert_eq!(lost["backend"], json!("reference"), "{version:#}");
+    assert!(lost["why"].as_str().is_some_and(|why| why.contains("unplugged")), "{version:#}");
+    assert_ne!(version["search"]["device"], json!("scripted networks 1"), "{version:#}");
+    assert_eq!(version["search"]["passedOver"], json!([]), "{version:#}");
+    let ready = server.get("/readyz");
+    let told = String::from_utf8_lossy(&ready.body);
+    assert_eq!(ready.status, 200);
+    assert!(told.contains("networks run on reference") && told.contains("unplugged"), "{told}");
+    let metrics = server.get("/metrics");
+    let metrics = String::from_utf8_lossy(&metrics.body);
+    assert!(metrics.contains("portcullis_engines_passed_over{part=\"networks\"} 1"), "{metrics}");
+    assert!(metrics.contains("device=\"scripted networks 1\""), "{metrics}");
+    assert!(!metrics.contains("device=\"scripted networks 0\""), "{metrics}");
 }
 
 fn tokens() -> Access {
@@ -205,8 +239,10 @@ impl Service for Stubborn {
     fn version(&self) -> Version {
         let none = Hash256::from_bytes([0; 32]);
         let kind = TemplateKind { model: none, calibration: none, dims: 1 };
-        let (device, basis) = (String::new(), String::new());
-        Version { backend: "none", device, kind, basis, attack_detection: false }
+        let engine =
+            || EngineVersion { backend: "none", device: String::new(), passed_over: Vec::new() };
+        let (networks, search, basis) = (engine(), engine(), String::new());
+        Version { networks, search, kind, basis, attack_detection: false }
     }
 
     fn turned_away(&self, _who: Stranger) {}
@@ -246,6 +282,120 @@ fn one_more_than_at_once_is_told_to_come_back() {
         gate.wait();
         assert_eq!(first.join().expect("answered"), 503);
     });
+}
+
+/// Holds whoever needs a place until it is told to let go; answers the rest at once.
+#[derive(Default)]
+struct Holding {
+    held: Mutex<(usize, bool)>,
+    changed: Condvar,
+}
+
+impl Holding {
+    fn wait_for(&self, count: usize) {
+        let held = self.held.lock().expect("no panic");
+        drop(self.changed.wait_while(held, |held| held.0 < count).expect("no panic"));
+    }
+
+    fn let_go(&self) {
+        self.held.lock().expect("no panic").1 = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Lets go also where a test fails meanwhile.
+struct LetGo<'a>(&'a Holding);
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}
+
+impl Service for Holding {
+    fn execute(&self, request: Request) -> Result<Answer, Refusal> {
+        match request.command {
+            Command::Lane { command: LaneCommand::Open { .. }, .. }
+            | Command::Enrol { .. }
+            | Command::PushFrame { .. }
+            | Command::Verify { .. } => {
+                let mut held = self.held.lock().expect("no panic");
+                held.0 += 1;
+                self.changed.notify_all();
+                drop(self.changed.wait_while(held, |held| !held.1).expect("no panic"));
+                Err(Refusal::Busy)
+            }
+            Command::Lane { at, .. } => Err(Refusal::UnknownLane { lane: at.lane }),
+            _ => Err(Refusal::NoSite),
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness::Ready
+    }
+
+    fn version(&self) -> Version {
+        Stubborn { gate: None }.version()
+    }
+
+    fn turned_away(&self, _who: Stranger) {}
+
+    fn housekeep(&self) {}
+
+    fn measure(&self) {}
+}
+
+#[test]
+fn under_load_gates_go_in_and_whoever_frees_or_watches_is_never_shut_out() {
+    let (service, world) = (Arc::new(Holding::default()), world());
+    let access = Access::Loopback(vec![caller(Role::Gate)]);
+    let limits = config::Limits { transactions: 4, ..config::Limits::default() };
+    let held = Arc::clone(&service) as Arc<dyn Service>;
+    let server = Server::with_service(access, &limits, &world, Some(held));
+    let verification = verify_body(&face(1), &[image(&face(1))]);
+    let enrolment = json!({ "images": [image(&face(1))], "purpose": "boarding" });
+    let frame = json!({ "image": image(&face(1))["image"], "purpose": "boarding" });
+    let (enrol, push) = ("/v1/galleries/g/subjects", "/v1/lanes/gate-1/frames");
+    thread::scope(|scope| {
+        let (server, service) = (&server, &service);
+        let end = LetGo(service);
+        let mut all = Vec::new();
+        let mut fill = |count, path: &'static str, body: &Value| {
+            let body = body.clone();
+            all.extend((0..count).map(|_| {
+                let body = body.clone();
+                scope.spawn(move || server.post_json(path, &body).status)
+            }));
+            service.wait_for(all.len());
+        };
+        fill(3, enrol, &enrolment);
+        // The last place is a gate's.
+        server.post_json(enrol, &enrolment).problem(503, "BUSY");
+        fill(1, "/v1/verify", &verification);
+        server.post_json("/v1/verify", &verification).problem(503, "BUSY");
+        // Every place is taken, and lanes are still sent frames; they have as many again.
+        fill(4, push, &frame);
+        server.post_json(push, &frame).problem(503, "BUSY");
+        server.post(push, "image/png", &face(1)).problem(503, "BUSY");
+        let transaction = format!("/v1/lanes/gate-1/transactions/{}", "01".repeat(16));
+        let asked = |more: &str| format!("{transaction}{more}?purpose=boarding");
+        server.get(&asked("")).problem(404, "LANE_UNKNOWN");
+        server.get(&asked("/events")).problem(404, "LANE_UNKNOWN");
+        server.delete(&asked("")).problem(404, "LANE_UNKNOWN");
+        server.post_json(&asked("/left"), &json!({})).problem(404, "LANE_UNKNOWN");
+        assert_eq!(server.get("/v1/version").status, 200);
+        assert_eq!(server.get("/metrics").status, 200, "who watches sees the overload");
+        let account = world.meter.account();
+        assert_eq!((account.offered, account.shed(Shed::Busy)), (6, 2));
+        assert_eq!(account.in_flight(), 4);
+        drop(end);
+        for answered in all {
+            assert_eq!(answered.join().expect("answered"), 503);
+        }
+    });
+    let account = world.meter.account();
+    assert_eq!(account.offered, account.sheds.iter().sum::<u64>(), "every frame has its fate");
+    assert_eq!(account.in_flight(), 0);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Profiles that come with the appliance, filled in as a deployer does.
 
-use portcullis::profile::{Profile, SHIPPED};
+use portcullis::{
+    config::PersonKeys,
+    profile::{Profile, SHIPPED},
+};
 
 use crate::harness::UsedAs;
 
@@ -29,7 +32,13 @@ fn complete(name: &str) -> Profile {
     Profile::parse(&filled, name).expect("a profile")
 }
 
-/// The same as what an appliance is used as, in memory.
+/// The same as what an appliance is used as, in memory, by a person whose training counts.
 pub(crate) fn used_as(name: &str) -> UsedAs {
-    UsedAs { profile: complete(name), people: Vec::new(), folder: None }
+    let trained = PersonKeys {
+        client: "test".into(),
+        person: "badge-0".into(),
+        training: "TR-1".into(),
+        trained_until: "2999-01-01".into(),
+    };
+    UsedAs { profile: complete(name), people: vec![trained], folder: None }
 }

@@ -5,16 +5,23 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
 
-use portcullis::capture::runner::{LanePlan, SourcePlan};
+use portcullis::{
+    audit::{AuditEntry, AuditError, AuditSink},
+    capture::runner::{LanePlan, SourcePlan},
+    types::{Action, Outcome},
+};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Answer, Server, Setup, face, head, image, picture, post},
+    harness::{Answer, Server, Setup, WallClock, face, head, image, picture, post, verify_body},
     scene::Shows,
 };
 
@@ -141,6 +148,31 @@ fn the_traveller_is_admitted_and_the_same_id_gets_the_same_answer() {
 }
 
 #[test]
+fn a_traveller_is_counted_once_and_a_prepared_reference_is_nobody() {
+    let server = Server::start(setup());
+    // Nobody looks at the camera for a while: many frames are judged.
+    while_pushing(&server, "gate-1", &picture(Shows::Nobody, 1), Some(0.1), || {
+        let deadline = "Portcullis-Deadline-Ms: 1500\r\n";
+        let standing = send(&server, GATE, deadline, &opening(1, 1)).ok(200);
+        is(&standing, "timed-out", "retry", "look-at-camera");
+    });
+    let metrics = String::from_utf8(server.get("/metrics").body).expect("text");
+    let count = |stage: &str, kind: &str| -> Option<u64> {
+        let labels = format!("{{stage=\"{stage}\",lane_kind=\"{kind}\"}}");
+        let series = format!("portcullis_stage_seconds_count{labels} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&series))?;
+        Some(line.parse().expect("a count"))
+    };
+    assert_eq!(count("passage", "http"), Some(1), "{metrics}");
+    assert!(count("transaction", "http") >= Some(1), "each frame is one");
+    assert_eq!(count("capture", "request"), Some(1), "the reference was decoded");
+    assert_eq!(count("transaction", "request"), None, "and nobody asked for a decision on it");
+    let sum = "portcullis_stage_seconds_sum{stage=\"passage\",lane_kind=\"http\"} ";
+    let sum = metrics.lines().find_map(|line| line.strip_prefix(sum)).expect("a sum");
+    assert!(sum.parse::<f64>().expect("seconds") >= 1.5, "until the outcome was told: {sum}");
+}
+
+#[test]
 fn the_audit_tells_what_the_traveller_is_not_told() {
     let server = Server::start(setup());
     while_pushing(&server, "gate-1", &face(1), Some(0.9), || {
@@ -250,6 +282,7 @@ fn whoever_does_not_wait_follows_reads_and_ends_it() {
     // FV-5, AI Act Art. 14(4): a person lets in whom the machine referred, and sees nothing for it.
     let let_in = server.post_json(&on_a_word, &body).ok(200);
     assert_eq!(let_in, json!({ "transactionId": id(1), "outcome": "admit" }));
+    server.post_json(&on_a_word, &body).problem(409, "TRANSACTION_NOT_REFERRED");
     // The lane is free again, and the next traveller leaves.
     assert_eq!(send_async(&server, 2, 1).status, 202);
     let left = server.exchange(&post(&path(2, "/left"), "application/json", b""));
@@ -327,6 +360,111 @@ fn a_display_follows_a_transaction_to_its_outcome() {
     // Whoever comes later hears the end, and no more.
     let late = events(&server, 1, |_| {});
     assert_eq!(late, [("outcome".to_owned(), told[2].1.clone())]);
+}
+
+/// An audit whose medium takes a minute for what opens a gate.
+struct SlowToAdmit {
+    clock: Arc<WallClock>,
+    entries: Mutex<Vec<AuditEntry>>,
+}
+
+impl AuditSink for SlowToAdmit {
+    fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
+        let opens = |entry: &AuditEntry| {
+            let is_last = entry.end.is_some() || entry.at_lane.is_none();
+            entry.outcome == Some(Outcome::Admit) && is_last
+        };
+        if entries.iter().any(opens) {
+            self.clock.jump_s(60);
+        }
+        self.entries.lock().expect("no panic").extend_from_slice(entries);
+        Ok(())
+    }
+}
+
+#[test]
+fn an_admit_that_is_recorded_too_late_opens_nothing() {
+    let clock = WallClock::at(1_800_000_000);
+    let slow = SlowToAdmit { clock: Arc::clone(&clock), entries: Mutex::default() };
+    let audit = Arc::new(slow);
+    let told = Arc::clone(&audit) as Arc<dyn AuditSink>;
+    let server = Server::start(Setup { clock: Some(clock), audit: Some(told), ..setup() });
+    let standing = while_pushing(&server, "gate-1", &face(1), Some(0.1), || {
+        server.post_json(GATE, &opening(1, 1)).ok(200)
+    });
+    is(&standing, "timed-out", "refer", "ask-officer");
+    assert_eq!(server.post_json(GATE, &opening(1, 1)).ok(200), standing);
+    let body = verify_body(&face(1), &[image(&face(1))]);
+    let decision = server.post_json("/v1/verify", &body).ok(200);
+    assert_eq!(decision["outcome"], "refer", "{decision:#}");
+    assert_eq!(decision["reasons"][0]["code"], "ENGINE_LATE", "{decision:#}");
+    let entries = audit.entries.lock().expect("no panic");
+    let last = |action: Action| {
+        let of_it = entries.iter().filter(move |entry| entry.action == action);
+        of_it.map(|entry| (entry.outcome, entry.reasons[0])).next_back().expect("recorded")
+    };
+    let refer = (Some(Outcome::Refer), "ENGINE_LATE");
+    assert_eq!(last(Action::Verify), refer, "the audit says what was told");
+    let ends: Vec<_> = entries.iter().filter_map(|entry| entry.end.as_ref()).collect();
+    assert_eq!(ends.iter().map(|end| end.ended).collect::<Vec<_>>(), ["decided", "timed-out"]);
+}
+
+/// An audit that panics once, when it is told how a transaction ended.
+#[derive(Default)]
+struct PanicsOnce {
+    has: AtomicBool,
+    ends: Mutex<Vec<&'static str>>,
+}
+
+impl AuditSink for PanicsOnce {
+    fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
+        for entry in entries.iter().filter(|entry| entry.end.is_some()) {
+            assert!(self.has.swap(true, Ordering::SeqCst), "as this test wants it");
+            self.ends.lock().expect("no panic while noting").push(entry.reasons[0]);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_panic_at_the_end_refers_the_traveller_and_leaves_the_lane_to_the_next() {
+    let audit = Arc::new(PanicsOnce::default());
+    let told = Arc::clone(&audit) as Arc<dyn AuditSink>;
+    let server = Server::start(Setup { audit: Some(told), ..setup() });
+    while_pushing(&server, "gate-1", &face(1), Some(0.1), || {
+        let first = server.post_json(GATE, &opening(1, 1)).ok(200);
+        is(&first, "interrupted", "refer", "ask-officer");
+        assert_eq!(server.post_json(GATE, &opening(1, 1)).ok(200), first);
+        is(&server.post_json(GATE, &opening(2, 1)).ok(200), "decided", "admit", "go-ahead");
+    });
+    let ends = audit.ends.lock().expect("no panic");
+    assert_eq!(ends[0], "TRANSACTION_FAILED", "the audit says what was told");
+    assert_eq!(ends.len(), 2);
+}
+
+#[test]
+fn whoever_stands_at_a_gate_is_told_when_the_appliance_stops() {
+    let server = Server::start(setup());
+    let appliance = server.appliance.as_ref().expect("the product's own");
+    // One waits for its answer, the other follows the events.
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| server.post_json(GATE, &opening(1, 1)).ok(200));
+        while server.get(&path(1, "")).status != 200 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let following = scope.spawn(|| {
+            events(&server, 1, |name| {
+                if name == "standing" {
+                    appliance.refuse_more(); // what comes first when a process is told to stop
+                }
+            })
+        });
+        let told = following.join().expect("no panic");
+        is(&told.last().expect("an outcome").1, "interrupted", "refer", "ask-officer");
+        is(&waiting.join().expect("no panic"), "interrupted", "refer", "ask-officer");
+    });
+    server.post_json(GATE, &opening(2, 1)).problem(503, "NOT_READY");
+    appliance.stop();
 }
 
 fn with_journal(folder: &Path) -> Setup {

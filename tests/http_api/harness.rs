@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -45,7 +45,7 @@ use serde_json::Value;
 
 use crate::{
     png::{Png, RGB},
-    scene::{EDGE_PX, Ledger, Scene, Shows},
+    scene::{EDGE_PX, Engines, Ledger, Meanwhile, Scene, Shows},
     steady,
 };
 
@@ -77,6 +77,8 @@ pub struct Setup {
     pub used_as: Option<UsedAs>,
     /// The clock on the wall, where a test sets it.
     pub clock: Option<Arc<WallClock>>,
+    /// What the scripted networks do while they run, where it is something.
+    pub meanwhile: Option<Meanwhile>,
 }
 
 impl Default for Setup {
@@ -99,6 +101,7 @@ impl Default for Setup {
             attack_score: None,
             used_as: None,
             clock: None,
+            meanwhile: None,
         }
     }
 }
@@ -161,25 +164,32 @@ impl UsedAs {
     }
 }
 
-/// The clock on the wall, which a test sets; time itself runs as it does.
+/// The clock on the wall, which a test sets; time itself runs as it does, and jumps when a test
+/// says so.
 pub struct WallClock {
     running: SystemClock,
     civil_s: AtomicI64,
+    jumped_us: AtomicU64,
 }
 
 impl WallClock {
     pub fn at(civil_s: i64) -> Arc<Self> {
-        Arc::new(Self { running: SystemClock::start(), civil_s: AtomicI64::new(civil_s) })
+        let (running, civil_s) = (SystemClock::start(), AtomicI64::new(civil_s));
+        Arc::new(Self { running, civil_s, jumped_us: AtomicU64::new(0) })
     }
 
     pub fn set(&self, civil_s: i64) {
         self.civil_s.store(civil_s, Ordering::SeqCst);
     }
+
+    pub fn jump_s(&self, by_s: u64) {
+        self.jumped_us.fetch_add(by_s * 1_000_000, Ordering::SeqCst);
+    }
 }
 
 impl Clock for WallClock {
     fn monotonic_us(&self) -> u64 {
-        self.running.monotonic_us()
+        self.running.monotonic_us() + self.jumped_us.load(Ordering::SeqCst)
     }
 
     fn civil_s(&self) -> i64 {
@@ -192,6 +202,10 @@ pub struct Server {
     pub address: SocketAddr,
     /// What the audit was told, where the appliance is the product's own.
     pub audit: Option<Arc<Ledger>>,
+    /// Who computes, where the networks are the scripted ones.
+    pub engines: Option<Arc<Engines>>,
+    /// The product's own, where it is.
+    pub appliance: Option<Arc<Appliance>>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -202,7 +216,8 @@ impl Server {
         if let Some(clock) = &setup.clock {
             world.clock = Arc::clone(clock) as Arc<dyn Clock>;
         }
-        let (scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), Arc::new(|| {}));
+        let meanwhile = setup.meanwhile.clone().unwrap_or_else(|| Arc::new(|| {}));
+        let (scene, parts) = Scene::new(16, 7, 0, Arc::clone(&world.clock), meanwhile);
         let (galleries, holder_keys) = (setup.place(&world), setup.holder_keys(&world));
         let mut engine = parts.engine;
         let attack = setup.attack_score.map(|score| {
@@ -236,9 +251,12 @@ impl Server {
         };
         let appliance =
             Appliance::with_engine(assembly, world.clone()).expect("a rate in the table");
-        let service: Arc<dyn Service> = Arc::new(appliance);
+        let appliance = Arc::new(appliance);
+        let service = Arc::clone(&appliance) as Arc<dyn Service>;
         let server = Self::with_service(setup.access, &setup.limits, &world, Some(service));
-        Self { audit: Some(Arc::clone(&scene.ledger)), ..server }
+        let (audit, engines) = (Arc::clone(&scene.ledger), Arc::clone(&scene.engines));
+        let appliance = Some(appliance);
+        Self { audit: Some(audit), engines: Some(engines), appliance, ..server }
     }
 
     /// With any service, or with none yet.
@@ -258,7 +276,7 @@ impl Server {
         let forever = std::future::pending();
         let router = route::router(api);
         runtime.spawn(server::serve(listener, None, router, limits.into(), forever));
-        Self { address, audit: None, _runtime: runtime }
+        Self { address, audit: None, engines: None, appliance: None, _runtime: runtime }
     }
 
     /// Sends `bytes` as they are and reads until the server closes.

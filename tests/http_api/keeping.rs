@@ -175,7 +175,7 @@ fn a_gallery_that_does_not_open_is_refused_by_name_while_others_serve() {
     let text = String::from_utf8(ready.body.clone()).expect("text");
     assert_eq!(ready.status, 200);
     assert!(text.contains("gallery flight is not served"), "{text}");
-    let probe = json!({ "probe": image(&face(1)), "purpose": "watchlist" });
+    let probe = json!({ "probe": image(&face(1)), "purpose": "access-control" });
     let asked = server.post_json("/v1/galleries/flight/identify", &probe);
     asked.problem(503, "GALLERY_UNAVAILABLE");
     server.get("/v1/galleries/flight?purpose=boarding").problem(503, "GALLERY_UNAVAILABLE");
@@ -188,7 +188,8 @@ fn a_gallery_that_does_not_open_is_refused_by_name_while_others_serve() {
     // Deleting is the way out: its keys are found by its head.
     let deleted = server.delete("/v1/galleries/flight?purpose=boarding").ok(200);
     assert_eq!(deleted["rows"], Value::Null, "nobody could count them");
-    assert_eq!(String::from_utf8(server.get("/readyz").body).expect("text"), "ready\n");
+    let told = String::from_utf8(server.get("/readyz").body).expect("text");
+    assert!(told.starts_with("ready\n"), "{told}");
     create(&server, "flight");
 }
 

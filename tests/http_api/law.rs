@@ -103,7 +103,8 @@ fn gdpr_5_a_gallery_is_searched_for_what_it_was_made_for_also_after_a_restart() 
     std::fs::remove_file(folder.path().join("galleries/flight.charter")).expect("it was there");
     let union = SiteFacts { place: Place::Venue, ..airport() };
     let server = Server::start(Setup { site: union, ..Setup::on_disk(folder.path()) });
-    assert_eq!(refused(&server.post_json(path, &probe("boarding"))), ["GALLERY_WITHOUT_PURPOSE"]);
+    let codes = refused(&server.post_json(path, &probe("access-control")));
+    assert_eq!(codes, ["GALLERY_WITHOUT_PURPOSE"]);
 }
 
 #[test]
@@ -120,6 +121,21 @@ fn fv_7_while_the_window_is_open_nothing_is_read_or_changed_but_erasing_stays_op
 }
 
 #[test]
+fn se_6_a_machine_erases_whom_it_sees_and_never_a_list() {
+    let access = Access::Loopback(vec![caller(Role::Gate)]);
+    let server = Server::start(Setup { access, ..Setup::default() });
+    let group = json!({ "purpose": "boarding", "group": 893 });
+    let entered = json!({ "by": "desk", "from": 0, "until": 9 });
+    let entered = json!({ "purpose": "boarding", "entered": entered });
+    for many in [group, entered] {
+        let answer = server.post_json("/v1/galleries/flight/erase", &many);
+        assert_eq!(refused(&answer), ["ROLE_NOT_PERMITTED"], "{many}");
+    }
+    let path = format!("/v1/galleries/flight/subjects/{}?purpose=boarding", "00".repeat(16));
+    server.delete(&path).problem(404, "GALLERY_UNKNOWN");
+}
+
+#[test]
 fn bsi_pad_and_doc_are_owed_at_a_gate_whatever_the_configuration_leaves_out() {
     let gate = SiteFacts { attended: false, place: Place::Border, ..evaluation_desk() };
     let decision = verify(&at(gate)).ok(200);
@@ -127,6 +143,23 @@ fn bsi_pad_and_doc_are_owed_at_a_gate_whatever_the_configuration_leaves_out() {
     let codes = |decision: &Value| decision["reasons"][0]["code"].as_str().map(str::to_owned);
     assert_eq!(codes(&decision).as_deref(), Some("ATTACK_DETECTION_NOT_PERFORMED"));
     assert_eq!(verify(&at(evaluation_desk())).ok(200)["outcome"], "admit");
+}
+
+#[test]
+fn nl_5_without_a_profile_it_says_that_it_is_an_evaluation_and_serves_no_list() {
+    let server = Server::start(Setup::default());
+    let told = String::from_utf8(server.get("/readyz").body).expect("text");
+    assert!(told.contains("evaluation: no site.profile"), "{told}");
+    let decision = verify(&server).ok(200);
+    let reasons = decision["reasons"].as_array().expect("reasons");
+    let last = reasons.last().expect("a reason");
+    assert_eq!(
+        (&reasons[0]["code"], &last["code"]),
+        (&json!("ALL_REFERENCES_MATCH"), &json!("EVALUATION_ONLY"),)
+    );
+    let list = json!({ "gallery": "banned", "purpose": "watchlist" });
+    let codes = refused(&server.post_json("/v1/galleries", &list));
+    assert_eq!(codes, ["WATCHLIST_WITHOUT_STATUTE"]);
 }
 
 #[test]

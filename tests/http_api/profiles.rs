@@ -3,13 +3,18 @@
 use std::{fs, path::Path, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use portcullis::policy::{AttackRule, DocumentRule};
+use portcullis::{
+    http::Access,
+    policy::{AttackRule, DocumentRule},
+    profile::Exemption,
+    types::{Action, Role},
+};
 use serde_json::{Value, json};
 
 use crate::{
     authenticity::{reference, state, trust},
     filled::used_as,
-    harness::{Answer, Server, Setup, WallClock, face, image, verify_body},
+    harness::{Answer, Server, Setup, UsedAs, WallClock, caller, face, image, verify_body},
     site::{at, consent, everybody, id, put_into_use, refused, site},
 };
 
@@ -211,6 +216,11 @@ fn ra_1_ra_5_ra_7_residence_takes_card_and_face_of_whoever_consented() {
     assert_eq!(outcome(&enters(1, &card)), "admit");
     assert_eq!(outcome(&enters(2, &card)), "refer", "a card that was handed on");
     refused(&enters(1, &image(&face(1))), "CARD_MISSING");
+    // Several cards would be a search, in which somebody looks for whom the face fits.
+    let other = json!({ "gallery": "homes", "subject": id(2) });
+    refused(&verify(&server, ACCESS, 1, &[card.clone(), other]), "SEVERAL_PERSONS_CLAIMED");
+    let elsewhere = json!({ "gallery": "guests", "subject": id(1) });
+    refused(&verify(&server, ACCESS, 1, &[card.clone(), elsewhere]), "SEVERAL_PERSONS_CLAIMED");
     let search = json!({ "probe": image(&face(1)), "purpose": ACCESS });
     let asked = server.post_json("/v1/galleries/homes/identify", &search);
     refused(&asked, "RESIDENTS_ARE_NOT_SEARCHED");
@@ -221,6 +231,72 @@ fn ra_1_ra_5_ra_7_residence_takes_card_and_face_of_whoever_consented() {
     let gone = server.delete(&format!("{path}/{}/consent?purpose={ACCESS}", id(1))).ok(200);
     assert_eq!(gone["rows"], 1);
     assert_ne!(enters(1, &card).status, 200, "whoever withdrew is not compared");
+}
+
+#[test]
+fn cn_4_each_use_of_an_exemption_is_in_the_audit_and_none_outlives_it() {
+    let clock = WallClock::at(at(12));
+    let mut held = used_as("residence");
+    held.profile.exemption = Some(Exemption {
+        ground: "emergency".into(),
+        authority: "the city".into(),
+        starts: "2026-06-20".into(),
+        ends: "2026-07-20".into(),
+    });
+    let server = Server::start(Setup {
+        access: everybody(),
+        used_as: Some(held),
+        clock: Some(Arc::clone(&clock)),
+        attack_score: Some(0.1),
+        ..Setup::default()
+    });
+    put_into_use(&server, ACCESS);
+    let body = json!({ "gallery": "homes", "purpose": ACCESS });
+    server.post_json("/v1/galleries", &body).ok(201);
+    let enrol = json!({
+        "images": [image(&face(1))], "purpose": ACCESS, "subject": id(1), "consent": consent(),
+    });
+    let path = "/v1/galleries/homes/subjects";
+    server.post_json(path, &enrol).ok(201);
+    let card = json!([{ "gallery": "homes", "subject": id(1) }]);
+    let card = card.as_array().expect("one");
+    assert_eq!(outcome(&verify(&server, ACCESS, 1, card)), "admit");
+    let ledger = server.audit.as_ref().expect("the scene's audit");
+    let used: Vec<Action> = {
+        let entries = ledger.entries.lock().expect("no panic");
+        let of_use = entries.iter().filter(|entry| entry.reasons == ["EXEMPTION_USED"]);
+        of_use.map(|entry| entry.action).collect()
+    };
+    assert_eq!(used, [Action::Enrol, Action::Verify]);
+    clock.set(at(12 + 24 * 30));
+    refused(&verify(&server, ACCESS, 1, card), "EXEMPTION_OVER");
+    let gone = server.delete(&format!("{path}/{}/consent?purpose={ACCESS}", id(1))).ok(200);
+    assert_eq!(gone["rows"], 1, "erasing stays open");
+}
+
+#[test]
+fn se_4_training_gates_search_and_enrolment_everywhere_but_in_a_household() {
+    let start = |name: &str, access: Access| {
+        let server = Server::start(Setup {
+            access,
+            used_as: Some(UsedAs { people: Vec::new(), ..used_as(name) }),
+            clock: Some(WallClock::at(at(12))),
+            attack_score: Some(0.1),
+            ..Setup::default()
+        });
+        put_into_use(&server, ACCESS);
+        server
+    };
+    let server = start("residence", everybody());
+    let body = json!({ "gallery": "homes", "purpose": ACCESS });
+    server.post_json("/v1/galleries", &body).ok(201);
+    let enrol = json!({
+        "images": [image(&face(1))], "purpose": ACCESS, "subject": id(1), "consent": consent(),
+    });
+    refused(&server.post_json("/v1/galleries/homes/subjects", &enrol), "TRAINING_EXPIRED");
+    let holder = Access::Loopback(vec![caller(Role::Administrator)]);
+    let device = start("device-unlock", holder);
+    assert_eq!(outcome(&verify(&device, ACCESS, 1, &[image(&face(1))])), "admit");
 }
 
 #[test]

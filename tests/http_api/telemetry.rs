@@ -8,7 +8,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -17,11 +17,13 @@ use serde_json::Value;
 
 use crate::{
     common,
-    harness::{Server, Setup, face, image, verify_body},
+    harness::{Server, Setup, WallClock, face, image, verify_body},
+    scene::Meanwhile,
 };
 use portcullis::{
     config,
-    meter::{Fate, LaneKind, Meter, Part, Shed, Stage},
+    limits::TURN_US_MAX,
+    meter::{EnginePart, Fate, LaneKind, Meter, Part, Shed, Stage},
     types::Outcome,
 };
 
@@ -49,7 +51,7 @@ pub(crate) fn exercised() -> Meter {
     Fate::ALL.into_iter().for_each(|fate| meter.frame(fate));
     Shed::ALL.into_iter().for_each(|reason| meter.shed(reason));
     Part::ALL.into_iter().for_each(|part| meter.restart(part));
-    meter.device("cpu", "a device", "avx2", 2);
+    EnginePart::ALL.into_iter().for_each(|part| meter.device(part, "cpu", ["a device", "avx2"], 2));
     meter
 }
 
@@ -156,6 +158,47 @@ fn every_frame_is_accounted_for() {
     assert_eq!(value("portcullis_frames_total{fate=\"shed\"}"), sum("portcullis_sheds_total"));
     assert_eq!(value("portcullis_slots{state=\"taken\"}"), 0, "{text}");
     assert!(value("portcullis_memory_resident_bytes") > 1 << 20);
+}
+
+/// Whoever waits behind a device that hangs can only be late: nobody is sent there any more.
+#[test]
+fn an_engine_that_hangs_is_seen_before_it_is_given_up() {
+    let ((began, begins), (release, held)) = (mpsc::channel(), mpsc::channel::<()>());
+    let hanging = Mutex::new(Some((began, held)));
+    let hangs_once = move || {
+        let taken = hanging.lock().expect("no panic").take();
+        if let Some((began, held)) = taken {
+            began.send(()).expect("the test waits");
+            let _released = held.recv();
+        }
+    };
+    let clock = WallClock::at(1_800_000_000);
+    let (told, meanwhile) = (Some(Arc::clone(&clock)), Some(Arc::new(hangs_once) as Meanwhile));
+    let server = Server::start(Setup { clock: told, meanwhile, ..Setup::default() });
+    let turn_s = || {
+        let page = String::from_utf8(server.get("/metrics").body).expect("text");
+        let value = page.lines().find_map(|line| line.strip_prefix("portcullis_turn_seconds "));
+        value.expect("a gauge").parse::<u64>().expect("whole seconds")
+    };
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let body = verify_body(&face(1), &[image(&face(1))]);
+            server.post_json("/v1/verify", &body).ok(200)
+        });
+        begins.recv().expect("the engine takes it up");
+        assert_eq!((server.get("/readyz").status, turn_s()), (200, 0), "it works");
+        clock.jump_s(TURN_US_MAX / 1_000_000);
+        server.get("/readyz").problem(503, "NOT_READY");
+        assert!(turn_s() >= 10);
+        drop(release);
+        let decision = asking.join().expect("no panic");
+        assert_eq!(decision["reasons"][0]["code"], "ENGINE_LATE", "{decision:#}");
+    });
+    // Its line is told before it rests.
+    while server.get("/readyz").status != 200 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(turn_s(), 0);
 }
 
 /// A program of Prometheus, where it is installed.

@@ -28,7 +28,8 @@ impl Source for Camera {
         let person = self.dice.below(super::PERSONS) as u8;
         match self.dice.below(if self.faulty { 24 } else { 16 }) {
             0..=3 => Ok(Arrival::NotBefore(now_us + u64::from(self.dice.below(30_000)))),
-            4..=14 => Ok(Arrival::Picture(picture(Shows::Face, person))),
+            4..=13 => Ok(Arrival::Picture(picture(Shows::Face, person))),
+            14 => Ok(Arrival::Picture(picture(Shows::Spoof, person))),
             15 | 16 => Ok(Arrival::Picture(picture(Shows::Nobody, person))),
             17 => Ok(Arrival::Picture(picture(Shows::EmbedPanics, person))),
             18 => Ok(Arrival::Picture(Encoded::new(b"no picture at all".to_vec()))),

@@ -20,6 +20,8 @@ use crate::scene::{Dice, Scene, Shows, picture};
 const RUN_US: u64 = 10_000;
 const DEADLINE_US: u64 = 300_000;
 const SECOND_US: u64 = 1_000_000;
+/// What a hung device, or a machine that slept, takes for one run.
+const STALL_US: u64 = 120 * SECOND_US;
 
 struct Load {
     clock: Arc<SimulatedClock>,
@@ -33,18 +35,24 @@ struct Load {
     /// Answered late, by priority.
     late: Arc<[AtomicU64; 2]>,
     refused: u64,
+    /// What the next run takes longer, once.
+    stall_us: Arc<AtomicU64>,
 }
 
 impl Load {
     fn new() -> Self {
         let clock = Arc::new(SimulatedClock::at(1_000));
-        let ticking = Arc::clone(&clock);
-        let meanwhile = Arc::new(move || ticking.advance_us(RUN_US));
+        let (ticking, stall_us) = (Arc::clone(&clock), Arc::new(AtomicU64::new(0)));
+        let stalled_us = Arc::clone(&stall_us);
+        let meanwhile = Arc::new(move || {
+            ticking.advance_us(RUN_US + stalled_us.swap(0, Ordering::SeqCst));
+        });
         let handed = Arc::clone(&clock) as Arc<dyn Clock>;
         let (scene, parts) = Scene::new(TRANSACTIONS_MAX + 8, 3, 0, handed, meanwhile);
         let (desk, engine_line, match_line) = parts.assemble();
         let (dice, good, late) = (Dice::new(11), Arc::default(), Arc::default());
-        Self { clock, scene, desk, engine_line, match_line, dice, good, late, refused: 0 }
+        let refused = 0;
+        Self { clock, scene, desk, engine_line, match_line, dice, good, late, refused, stall_us }
     }
 
     fn ask(&mut self, priority: Priority) {
@@ -58,6 +66,7 @@ impl Load {
         let (good, late) = (Arc::clone(&self.good), Arc::clone(&self.late));
         let asked = self.desk.submit(Order { priority, ..order }, move |reply| {
             if reply.late {
+                assert_ne!(reply.verdict.outcome, Outcome::Admit, "late is never admitted");
                 late[priority as usize].fetch_add(1, Ordering::SeqCst);
             } else {
                 assert_eq!(reply.verdict.outcome, Outcome::Admit);
@@ -73,6 +82,13 @@ impl Load {
             Err(Refused::Busy { .. }) => self.refused += 1,
             Err(Refused::Stopping) => panic!("nobody stops it"),
         }
+    }
+
+    /// Answers everybody who waits; how many of them in time.
+    fn work_off(&mut self) -> u64 {
+        let before = self.good();
+        while self.engine_line.turn() | self.match_line.turn() {}
+        self.good() - before
     }
 
     fn good(&self) -> u64 {
@@ -140,4 +156,50 @@ fn at_two_thirds_of_what_it_can_do_nobody_is_refused_or_late() {
     load.offer(capacity * 2 / 3);
     let account = load.scene.meter.account();
     assert_eq!((account.offered, account.late, load.refused), (account.answered, 0, 0));
+}
+
+#[test]
+fn after_a_stall_whoever_comes_at_rest_is_served_and_soon_everybody_is() {
+    let mut load = Load::new();
+    load.capacity();
+    load.stall_us.store(STALL_US, Ordering::SeqCst);
+    load.ask(Priority::Gate);
+    assert_eq!(load.work_off(), 0, "the stall cost this one its deadline");
+    // The estimate is far beyond every deadline, and only work can correct it.
+    load.ask(Priority::Gate);
+    assert_eq!((load.work_off(), load.refused), (1, 0), "an engine at rest refuses nobody");
+    (0..4).for_each(|_| load.ask(Priority::Gate));
+    assert_eq!((load.work_off(), load.refused), (1, 3), "but what lies ahead still counts");
+    // A minute and a half later it is forgotten.
+    load.clock.advance_us(90 * SECOND_US);
+    load.refused = 0;
+    (0..4).for_each(|_| load.ask(Priority::Gate));
+    assert_eq!((load.work_off(), load.refused), (4, 0));
+}
+
+#[test]
+fn the_time_in_which_another_engine_takes_over_is_no_pace() {
+    let mut load = Load::new();
+    load.capacity();
+    load.stall_us.store(STALL_US, Ordering::SeqCst);
+    load.scene.engines.lose(1);
+    load.ask(Priority::Gate);
+    assert_eq!((load.work_off(), load.scene.engines.replaced()), (0, 1));
+    (0..4).for_each(|_| load.ask(Priority::Gate));
+    assert_eq!((load.work_off(), load.refused), (4, 0), "the next engine is as fast as the last");
+}
+
+#[test]
+fn an_admit_that_is_recorded_too_late_is_told_as_late() {
+    let mut load = Load::new();
+    let ticking = Arc::clone(&load.clock);
+    let slow = move || ticking.advance_us(DEADLINE_US);
+    assert!(load.scene.ledger.meanwhile.set(Arc::new(slow)).is_ok(), "set once");
+    load.ask(Priority::Gate);
+    assert_eq!(load.work_off(), 0, "decided in time, told after it");
+    assert_eq!(load.late[0].load(Ordering::SeqCst), 1);
+    let entries = load.scene.ledger.entries.lock().expect("no panic");
+    let told: Vec<_> = entries.iter().map(|entry| (entry.outcome, entry.reasons[0])).collect();
+    assert_eq!(told[0].0, Some(Outcome::Admit));
+    assert_eq!(told[1..], [(Some(Outcome::Refer), "ENGINE_LATE")], "the audit says what was told");
 }

@@ -8,9 +8,10 @@
 )]
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
@@ -20,21 +21,24 @@ use portcullis::{
     backend::{
         Backend, BackendError, Description, Engine, Network, Pinned, Tiles, reference::Reference,
     },
-    face::{Detector, FaceRules},
+    face::{
+        Detector, FaceRules,
+        attack::{AttackDetector, AttackNetwork},
+    },
     meter::{LaneKind, Meter},
     model::Calibration,
     ops::{
-        program::{BufferId, ChannelOrder, Feed, Output, Program, Shape},
+        program::{BufferId, ChannelOrder, Feed, Op, Output, Program, Shape, Step},
         search::{Probe, RowHits},
         tile::TileSource,
     },
     pipeline::{
-        Order, Parts, Presentation, Priority, Standby, Supply, Task,
+        AttackDetection, Order, Parts, Presentation, Priority, Standby, Supply, Task,
         slot::{Captured, SlotPool},
     },
     policy::{AttackRule, Guards},
     time::Clock,
-    types::{Action, Asked, Caller, Obligations, Purpose, Role, TransactionId},
+    types::{Action, Asked, Caller, Obligations, Outcome, Purpose, Role, TransactionId},
 };
 use rand_chacha::{
     ChaCha8Rng,
@@ -50,6 +54,11 @@ const GRIDS: [(usize, usize); 3] = [(8, 256), (16, 64), (32, 16)];
 /// Landmarks of the aligned face, moved to the middle of the picture.
 const LANDMARKS_PX: [[f32; 2]; 5] =
     [[46.3, 59.7], [81.5, 59.5], [64.0, 79.7], [49.5, 100.4], [78.7, 100.2]];
+
+/// The attack score of a face that is one; exact, as is what remains of one.
+pub const BONA_FIDE: f32 = 0.125;
+/// Search engines that stand by.
+const SPARE_SEARCHES: u64 = 3;
 
 /// What a picture shows, and what goes wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +80,14 @@ pub enum Shows {
     EmbedPanics,
     /// A face whose embedding is all zeros.
     EmbedsNothing,
+    /// A face by which the attack detector is alarmed.
+    Spoof,
+    /// A face; the attack detector's backend reports an error.
+    AttackFails,
+    /// A face; the attack detector panics.
+    AttackPanics,
+    /// A face of which the attack detector says no number.
+    AttackSaysNothing,
 }
 
 impl Shows {
@@ -82,6 +99,15 @@ impl Shows {
         Self::EmbedsNothing,
     ];
 
+    /// What only an attack detector finds wrong.
+    pub const ATTACKS: [Self; 4] =
+        [Self::Spoof, Self::AttackFails, Self::AttackPanics, Self::AttackSaysNothing];
+
+    /// Whether it is a face like any other to whoever detects no attacks, as in a reference.
+    pub fn is_face(self) -> bool {
+        self == Self::Face || Self::ATTACKS.contains(&self)
+    }
+
     fn of(code: u8) -> Self {
         let known = [
             Self::Nobody,
@@ -92,6 +118,10 @@ impl Shows {
             Self::EmbedFails,
             Self::EmbedPanics,
             Self::EmbedsNothing,
+            Self::Spoof,
+            Self::AttackFails,
+            Self::AttackPanics,
+            Self::AttackSaysNothing,
         ];
         known.into_iter().find(|shows| *shows as u8 == code).expect("a picture of this scene")
     }
@@ -145,6 +175,10 @@ pub struct Engines {
     at_work: AtomicU32,
     lost_below: AtomicU32,
     spare: AtomicU32,
+    /// Whether the detector takes a batch while it computes the one before.
+    pub deep: AtomicBool,
+    /// What such a detector was told: `true` for a batch that was handed over.
+    pub told: Mutex<Vec<bool>>,
 }
 
 impl Engines {
@@ -170,23 +204,39 @@ impl Engines {
 #[derive(Clone)]
 struct Workshop {
     engines: Arc<Engines>,
-    holds: [Arc<AtomicBool>; 2],
+    holds: [Arc<AtomicBool>; 3],
     meanwhile: Meanwhile,
     search: Arc<Flaky>,
+    /// Whether its engines detect attacks.
+    detects_attacks: bool,
+}
+
+/// What a network is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Works {
+    Detect,
+    Embed,
+    Attack,
 }
 
 impl Workshop {
     fn engine(&self) -> Engine {
-        let network = |embeds: bool| -> Box<dyn Network> {
-            let holds = Arc::clone(&self.holds[usize::from(embeds)]);
+        let network = |works: Works| -> Box<dyn Network> {
+            let holds = Arc::clone(&self.holds[works as usize]);
             let (engines, meanwhile) = (Arc::clone(&self.engines), Arc::clone(&self.meanwhile));
             let number = engines.at_work.load(Ordering::SeqCst);
-            Box::new(Scripted { embeds, outputs: Vec::new(), holds, meanwhile, engines, number })
+            let (outputs, under_way) = (Vec::new(), VecDeque::new());
+            Box::new(Scripted { works, outputs, under_way, holds, meanwhile, engines, number })
         };
+        let number = self.engines.at_work.load(Ordering::SeqCst);
         Engine {
-            detect: network(false),
-            attack: Vec::new(),
-            embed: network(true),
+            networks: Description {
+                device: format!("scripted networks {number}"),
+                ..self.search.describe()
+            },
+            detect: network(Works::Detect),
+            attack: self.detects_attacks.then(|| network(Works::Attack)).into_iter().collect(),
+            embed: network(Works::Embed),
             search: Arc::clone(&self.search) as Arc<dyn Backend>,
         }
     }
@@ -207,10 +257,12 @@ impl Supply for Workshop {
 
 /// A network that reads its answer from the picture's first pixels.
 struct Scripted {
-    embeds: bool,
+    works: Works,
     engines: Arc<Engines>,
     number: u32,
     outputs: Vec<Vec<Vec<f32>>>,
+    /// Outputs of batches that were handed over.
+    under_way: VecDeque<Vec<Vec<Vec<f32>>>>,
     holds: Arc<AtomicBool>,
     meanwhile: Meanwhile,
 }
@@ -218,13 +270,25 @@ struct Scripted {
 impl Scripted {
     fn answer(&self, shows: Shows, person: u8) -> Result<Vec<Vec<f32>>, BackendError> {
         let lost = BackendError::Lost { what: "scripted", why: "the picture says so".into() };
-        match (self.embeds, shows) {
-            (false, Shows::DetectFails) | (true, Shows::EmbedFails) => Err(lost),
-            (false, Shows::DetectPanics) | (true, Shows::EmbedPanics) => panic!("as scripted"),
-            (false, Shows::Nobody) => Ok(detections(&[])),
-            (false, Shows::Two) => Ok(detections(&[-32.0, 32.0])),
-            (false, _) => Ok(detections(&[0.0])),
-            (true, shows) => {
+        match (self.works, shows) {
+            (Works::Detect, Shows::DetectFails)
+            | (Works::Embed, Shows::EmbedFails)
+            | (Works::Attack, Shows::AttackFails) => Err(lost),
+            (Works::Detect, Shows::DetectPanics)
+            | (Works::Embed, Shows::EmbedPanics)
+            | (Works::Attack, Shows::AttackPanics) => panic!("as scripted"),
+            (Works::Detect, Shows::Nobody) => Ok(detections(&[])),
+            (Works::Detect, Shows::Two) => Ok(detections(&[-32.0, 32.0])),
+            (Works::Detect, _) => Ok(detections(&[0.0])),
+            (Works::Attack, shows) => {
+                let attack = match shows {
+                    Shows::Spoof => 0.9,
+                    Shows::AttackSaysNothing => f32::NAN,
+                    _ => BONA_FIDE,
+                };
+                Ok(vec![vec![attack, 1.0 - attack]])
+            }
+            (Works::Embed, shows) => {
                 let mut embedding = vec![0.0; 128];
                 embedding[usize::from(person)] =
                     if shows == Shows::EmbedsNothing { 0.0 } else { 3.0 };
@@ -236,7 +300,36 @@ impl Scripted {
 
 impl Network for Scripted {
     fn batch_max(&self) -> usize {
-        4
+        // Whoever takes over may take less at a time, and so may not hinder anybody.
+        [4, 1, 3][self.number as usize % 3]
+    }
+
+    fn depth(&self) -> usize {
+        if self.works == Works::Detect && self.engines.deep.load(Ordering::SeqCst) { 2 } else { 1 }
+    }
+
+    fn begin(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
+        if self.depth() == 1 {
+            return self.run(feeds);
+        }
+        assert!(self.under_way.len() < 2, "two are under way");
+        self.engines.told.lock().expect("no panic while telling").push(true);
+        self.run(feeds)?;
+        // As a device that zeroes behind itself what is no result.
+        self.holds.store(false, Ordering::SeqCst);
+        self.under_way.push_back(std::mem::take(&mut self.outputs));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), BackendError> {
+        if self.depth() == 2 {
+            self.engines.told.lock().expect("no panic while telling").push(false);
+            self.outputs = self.under_way.pop_front().expect("a batch is under way");
+            if self.number < self.engines.lost_below.load(Ordering::SeqCst) {
+                return Err(BackendError::Lost { what: "scripted", why: "unplugged".into() });
+            }
+        }
+        Ok(())
     }
 
     fn run(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
@@ -248,9 +341,10 @@ impl Network for Scripted {
         }
         self.outputs.clear();
         for feed in feeds {
-            let frame = match (self.embeds, feed) {
-                (false, Feed::Fit { frame }) | (true, Feed::Warp { frame, .. }) => frame,
-                _ => panic!("a detector is fed whole frames, an embedder aligned faces"),
+            let frame = match (self.works, feed) {
+                (Works::Detect, Feed::Fit { frame })
+                | (Works::Embed | Works::Attack, Feed::Warp { frame, .. }) => frame,
+                _ => panic!("a detector is fed whole frames, the others regions of them"),
             };
             let (shows, person) = (Shows::of(frame.pixels()[0]), frame.pixels()[1]);
             let answer = self.answer(shows, person)?;
@@ -265,6 +359,7 @@ impl Network for Scripted {
 
     fn wipe(&mut self) {
         self.outputs.clear();
+        self.under_way.clear();
         self.holds.store(false, Ordering::SeqCst);
     }
 }
@@ -320,6 +415,22 @@ fn detector() -> Detector {
     Detector::for_program(&program).expect("the shape of a detector")
 }
 
+/// The shape of an attack detector of one network.
+fn attack_detector() -> AttackDetector {
+    let output = BufferId(1);
+    let program = Program {
+        name: "scripted".into(),
+        input: BufferId(0),
+        channels: ChannelOrder::Bgr,
+        buffers: vec![Shape { h: 80, w: 80, c: 3 }, Shape { h: 1, w: 1, c: 2 }],
+        weights: Vec::new(),
+        steps: vec![Step { op: Op::Softmax, inputs: vec![BufferId(0)], output }],
+        outputs: vec![Output { name: "classes".into(), buffer: output }],
+    };
+    let network = AttackNetwork { program: &program, scale: 2.7, bona_fide: 1 };
+    AttackDetector::for_networks(&[network]).expect("ends in probabilities")
+}
+
 /// The reference backend, that now and then fails or panics.
 struct Flaky {
     inner: Reference,
@@ -356,19 +467,26 @@ pub struct Ledger {
     pub entries: Mutex<Vec<AuditEntry>>,
     /// How often something was written.
     pub writes: AtomicU32,
+    /// What the medium does while it writes, where a test says so.
+    pub meanwhile: OnceLock<Meanwhile>,
     dice: Dice,
     faults_in_256: u32,
 }
 
 impl Ledger {
-    pub fn holds(&self, transaction: TransactionId) -> usize {
+    /// What was recorded of a transaction, in its order.
+    pub fn outcomes(&self, transaction: TransactionId) -> Vec<Option<Outcome>> {
         let entries = self.entries.lock().expect("no panic while recording");
-        entries.iter().filter(|entry| entry.transaction == transaction).count()
+        let of_it = entries.iter().filter(|entry| entry.transaction == transaction);
+        of_it.map(|entry| entry.outcome).collect()
     }
 }
 
 impl AuditSink for Ledger {
     fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
+        if let Some(meanwhile) = self.meanwhile.get() {
+            meanwhile();
+        }
         if self.dice.happens(self.faults_in_256) {
             return Err(AuditError { place: "memory".into(), why: "the seed says so".into() });
         }
@@ -385,8 +503,8 @@ pub struct Scene {
     pub ledger: Arc<Ledger>,
     pub meter: Arc<Meter>,
     pub engines: Arc<Engines>,
-    /// Whether the detector, the embedder holds anything of a picture.
-    pub holds: [Arc<AtomicBool>; 2],
+    /// Whether the detector, the embedder, the attack detector holds anything of a picture.
+    pub holds: [Arc<AtomicBool>; 3],
     transactions: AtomicU32,
 }
 
@@ -399,36 +517,59 @@ impl Scene {
         clock: Arc<dyn Clock>,
         meanwhile: Meanwhile,
     ) -> (Self, Parts) {
+        Self::made((slots, seed, faults_in_256), clock, meanwhile, None)
+    }
+
+    /// The same with a presentation attack detector, also for whoever is enrolled.
+    pub fn with_attack_detection(
+        slots: usize,
+        seed: u64,
+        faults_in_256: u32,
+        clock: Arc<dyn Clock>,
+        meanwhile: Meanwhile,
+    ) -> (Self, Parts) {
+        let detection = AttackDetection { detector: attack_detector(), enrolments: true };
+        Self::made((slots, seed, faults_in_256), clock, meanwhile, Some(detection))
+    }
+
+    fn made(
+        (slots, seed, faults_in_256): (usize, u64, u32),
+        clock: Arc<dyn Clock>,
+        meanwhile: Meanwhile,
+        attack: Option<AttackDetection>,
+    ) -> (Self, Parts) {
         let scene = Self {
             slots: SlotPool::new(slots, PICTURE_BYTES + 100),
             calibration: Arc::new(Calibration::sface_128()),
             ledger: Arc::new(Ledger {
                 entries: Mutex::default(),
                 writes: AtomicU32::new(0),
+                meanwhile: OnceLock::new(),
                 dice: Dice::new(seed ^ 1),
                 faults_in_256,
             }),
             meter: Arc::new(Meter::new()),
             engines: Arc::default(),
-            holds: [Arc::default(), Arc::default()],
+            holds: Default::default(),
             transactions: AtomicU32::new(0),
         };
-        let search = Flaky {
-            inner: Reference::new(),
-            dice: Dice::new(seed ^ 2),
-            faults_in_256,
-            meanwhile: Arc::clone(&meanwhile),
+        let busy = Arc::clone(&meanwhile);
+        let search = move |number: u64| {
+            let dice = Dice::new(seed ^ 2 ^ (number << 8));
+            let meanwhile = Arc::clone(&busy);
+            Arc::new(Flaky { inner: Reference::new(), dice, faults_in_256, meanwhile })
         };
         let workshop = Workshop {
             engines: Arc::clone(&scene.engines),
             holds: scene.holds.clone(),
             meanwhile,
-            search: Arc::new(search),
+            search: search(0),
+            detects_attacks: attack.is_some(),
         };
         let parts = Parts {
             engine: workshop.engine(),
             detector: detector(),
-            attack: None,
+            attack,
             calibration: Arc::clone(&scene.calibration),
             rules: FaceRules::still(),
             policy: Arc::new(Guards::new(AttackRule::NotRequired)),
@@ -436,7 +577,14 @@ impl Scene {
             clock,
             meter: Arc::clone(&scene.meter),
             slots: Arc::clone(&scene.slots),
-            standby: Standby { engines: Box::new(workshop), ..Standby::default() },
+            standby: Standby {
+                engines: Box::new(workshop),
+                searches: Box::new((1..=SPARE_SEARCHES).map(move |number| {
+                    let spare: Arc<dyn Backend> = search(number);
+                    spare
+                })),
+                ..Standby::default()
+            },
         };
         (scene, parts)
     }
@@ -470,6 +618,7 @@ impl Scene {
             presentation,
             slots_us: 0,
             claim: None,
+            given_up: None,
         }
     }
 

@@ -27,7 +27,6 @@ use super::{
     ask::{Fate, Questions, STAGES, Said},
     mix::What,
 };
-use crate::served::ask;
 
 /// Pause between two looks at the appliance's memory.
 const LOOK_US: u64 = 5_000_000;
@@ -151,15 +150,16 @@ impl Drive<'_> {
             let sent_us = shared.clock.monotonic_us();
             let (answer, asked) = self.questions.send(arrival.what, arrival.lane);
             let done_us = shared.clock.monotonic_us();
-            let said = self.questions.read(answer, asked);
+            let mut said = self.questions.read(answer, asked);
+            let late_us = sent_us.saturating_sub(arrival.due_us);
+            let took_us = done_us - sent_us;
+            said.fate = said.fate.by(late_us + took_us, self.questions.deadline_us);
             let counted = match said.fate {
                 Fate::Answered => 0,
                 Fate::Late | Fate::Shed(_) => 1,
                 Fate::Refused(_) | Fate::Broken(_) => 2,
             };
             shared.counts[counted].fetch_add(1, Ordering::Relaxed);
-            let late_us = sent_us.saturating_sub(arrival.due_us);
-            let took_us = done_us - sent_us;
             shared.meter.stage(Stage::Transaction, LaneKind::Request, late_us + took_us);
             if arrival.due_us < shared.plan.warm_up_us {
                 warm_up += 1;
@@ -178,7 +178,7 @@ impl Drive<'_> {
         while !shared.over.load(Ordering::Acquire) {
             sleep_until(&shared.clock, pushed * period_us);
             pushed += 1;
-            let answer = crate::served::exchange(self.questions.address, request);
+            let answer = self.questions.target.exchange(request);
             taken += u64::from(answer.is_ok_and(|answer| answer.status < 300));
         }
         (pushed, taken)
@@ -242,7 +242,7 @@ pub(crate) fn gauge(questions: &Questions, series: &str) -> Option<f64> {
 
 /// The text of the appliance's `/metrics`, where it has one and lets us read it.
 pub(crate) fn metrics(questions: &Questions) -> Option<String> {
-    let answer = ask(questions.address, "GET", "/metrics", &questions.headers(), &[]).ok()?;
+    let answer = questions.target.ask("GET", "/metrics", &questions.headers(), &[]).ok()?;
     (answer.status == 200).then(|| String::from_utf8_lossy(&answer.body).into_owned())
 }
 
@@ -282,7 +282,9 @@ pub(crate) fn saturate(
             }
             let (answer, asked) = questions.send(what, 0);
             let done_us = clock.monotonic_us();
-            let answered = questions.read(answer, asked).fate == Fate::Answered;
+            let fate =
+                questions.read(answer, asked).fate.by(done_us - sent_us, questions.deadline_us);
+            let answered = fate == Fate::Answered;
             if answered && (begin_us..end_us).contains(&done_us) {
                 took.push(done_us - sent_us);
             }
@@ -349,13 +351,15 @@ mod tests {
         }
     }
 
-    #[test]
-    fn one_stall_is_charged_to_everybody_who_came_meanwhile() {
+    /// What `ARRIVALS` in a fifth of a second come to while the appliance stalls, each with so long
+    /// a deadline.
+    fn stalled(deadline_ms: u64) -> Record {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let questions = Questions::of(&Material {
-            address: listener.local_addr().expect("bound"),
+            target: listener.local_addr().expect("bound").into(),
             token: None,
-            deadline_ms: None,
+            deadline_ms,
+            attack_score: None,
             gallery: "load",
             photographs: &[(vec![1], 0)],
             lanes: &[],
@@ -372,11 +376,29 @@ mod tests {
         })
         .expect("a plan");
         let drive = Drive { questions: &questions, workers: 1, frames_per_s: 0.0, live: false };
-        let record = thread::scope(|scope| {
+        thread::scope(|scope| {
             // One more: the watcher asks for /metrics when it begins.
             scope.spawn(|| stalls_once(&listener, ARRIVALS + 1));
             drive.run(&plan)
-        });
+        })
+    }
+
+    #[test]
+    fn what_comes_after_its_deadline_is_no_goodput_whatever_the_appliance_says() {
+        // Every answer is a 200; who was due before the stall's last 50 ms has waited too long.
+        let record = stalled(50);
+        let figures = Figures::of(&record, 0.2);
+        let counts = &figures.counts;
+        let in_time = record.samples.iter().filter(|sample| sample.corrected_us() <= 50_000);
+        assert_eq!(counts.answered, in_time.count() as u64);
+        assert_eq!(counts.answered + counts.late, ARRIVALS as u64);
+        assert!(counts.late > 0 && counts.add_up(), "{counts:?}");
+        assert!((figures.answered_per_s * figures.seconds - counts.answered as f64).abs() < 1e-6);
+    }
+
+    #[test]
+    fn one_stall_is_charged_to_everybody_who_came_meanwhile() {
+        let record = stalled(60_000);
         assert_eq!(record.samples.len(), ARRIVALS);
         let figures = Figures::of(&record, 0.2);
         assert_eq!(figures.counts.answered, ARRIVALS as u64);

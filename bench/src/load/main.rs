@@ -27,6 +27,7 @@ mod run;
 #[expect(dead_code, reason = "`portcullis-bench` uses the rest of it")]
 mod served;
 mod sweep;
+mod target;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
@@ -157,7 +158,8 @@ pub(crate) struct Kept {
     /// Their name.
     #[arg(long, default_value = "run")]
     name: String,
-    /// Labelled pairs (`file_a,file_b,same_person`) for the accuracy run.
+    /// Labelled pairs (`file_a,file_b,same_person`) for the accuracy run; without it, every two of
+    /// the photographs.
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
 }
@@ -334,9 +336,7 @@ fn one_run(asked: &RunArguments) -> Result<bool, Wrong> {
         let service = Service::measured(asked.servers, limits.capacity_per_s, limits.alone_us);
         run.simulation = Some(Simulation::of(&plan, service, asked.place.seed));
     }
-    if let Some(pairs) = &asked.kept.pairs {
-        run.accuracy = Some(accuracy::run(&driven.questions, pairs)?.document());
-    }
+    run.accuracy = accuracy::run(&driven.questions, asked.kept.pairs.as_deref())?;
     let verdicts = if asked.soak { promises::soak(&run) } else { Vec::new() };
     let kept = verdicts.iter().all(|verdict| verdict.kept);
     finish(

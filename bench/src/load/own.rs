@@ -14,17 +14,21 @@ use portcullis::{
     appliance::{World, models, offline::Offline},
     config::{Config, Environment},
     gallery::synthetic,
+    limits::DEADLINE_MS_DEFAULT,
     meter::Meter,
     random::SystemEntropy,
     time::SystemClock,
 };
 use serde_json::Value;
 
-use super::ask::{Material, Questions};
+use super::{
+    ask::{Material, Questions},
+    target::Target,
+};
 use crate::{
     Wrong,
     finder::Finder,
-    served::{Served, ask, release_binary},
+    served::{Served, release_binary},
 };
 
 /// Which appliance, and what it is sent.
@@ -33,6 +37,12 @@ pub(crate) struct Where {
     /// A running appliance, such as 127.0.0.1:8460; without it one of our own is started.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) server: Option<SocketAddr>,
+    /// Speak TLS to it, and trust whom a certificate of this PEM file signed.
+    #[arg(long, value_name = "FILE", requires = "server")]
+    ca: Option<PathBuf>,
+    /// The name in its certificate; without it, its address.
+    #[arg(long, value_name = "NAME", requires = "ca")]
+    server_name: Option<String>,
     /// File that holds the bearer token, where the appliance wants one.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -58,9 +68,14 @@ pub(crate) struct Where {
     /// What everything random is drawn from.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Deadline of each request in milliseconds; the appliance's own without it.
-    #[arg(long, value_name = "MS")]
-    pub(crate) deadline_ms: Option<u64>,
+    /// Deadline of each request in milliseconds: it is told to the appliance, and an answer that
+    /// comes after it, on the clock here and from when it was due, is late.
+    #[arg(long, value_name = "MS", default_value_t = DEADLINE_MS_DEFAULT)]
+    pub(crate) deadline_ms: u64,
+    /// What the attack detector of the lanes' cameras would say of each frame, 0 to 1, for lanes of
+    /// --server that name one; our own appliance's do, and hear 0.
+    #[arg(long, value_name = "SCORE")]
+    attack_score: Option<f32>,
     /// Most requests in flight.
     #[arg(long, default_value_t = 128)]
     pub(crate) workers: usize,
@@ -78,9 +93,21 @@ impl Where {
         Self { server: Some(address), ..self.clone() }
     }
 
+    /// The same questions to a peer on this machine.
+    pub(crate) fn peer_at(&self, address: SocketAddr) -> Self {
+        Self { ca: None, server_name: None, ..self.running_at(address) }
+    }
+
     /// The same questions in more of a hurry.
     pub(crate) fn within(&self, deadline_ms: u64) -> Self {
-        Self { deadline_ms: Some(deadline_ms), ..self.clone() }
+        Self { deadline_ms, ..self.clone() }
+    }
+
+    fn target(&self, address: SocketAddr) -> Result<Target, Wrong> {
+        match &self.ca {
+            None => Ok(address.into()),
+            Some(ca) => Target::trusting(address, ca, self.server_name.as_deref()),
+        }
     }
 }
 
@@ -121,18 +148,26 @@ pub(crate) fn drive(place: &Where, needs: Needs) -> Result<Driven, Wrong> {
         Some(path) => Some(read_text(path)?.trim().to_owned()),
     };
     let questions = Questions::of(&Material {
-        address,
+        target: place.target(address)?,
         token: token.as_deref(),
         deadline_ms: place.deadline_ms,
+        // Of our own lanes' cameras it is known what stands before them: a person.
+        attack_score: place.attack_score.or(served.is_some().then_some(0.0)),
         gallery: &place.gallery,
         photographs: &photographs,
         lanes: &lanes,
     });
-    let answer = ask(address, "GET", "/v1/version", &questions.headers(), &[])
+    let answer = questions
+        .target
+        .ask("GET", "/v1/version", &questions.headers(), &[])
         .map_err(|error| format!("{address} does not answer: {error}"))?;
     let version = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
     if answer.status != 200 {
         return Err(format!("{address}: /v1/version answered {}: {version}", answer.status).into());
+    }
+    if needs.gallery && served.is_some() {
+        // Somebody whom a search should find; a gallery of somebody else's is left as it is.
+        questions.settle()?;
     }
     Ok(Driven { questions, version, _served: served })
 }
@@ -185,8 +220,10 @@ fn person(file: &Path) -> String {
 /// The configuration of our own appliance, beneath `folder`.
 fn configuration(place: &Where, folder: &Path, lanes: &[String]) -> String {
     let at = |name: &str| format!("{:?}", folder.join(name).display().to_string());
+    // A gate is shown whom its search found.
     let mut text = format!(
-        "[engine]\nthreads = {}\n\n[policy]\nattack_detection = \"not-required\"\n\
+        "[server]\nlocal_roles = [\"gate\", \"operator\", \"administrator\"]\n\n\
+         [engine]\nthreads = {}\n\n[policy]\nattack_detection = \"not-required\"\n\
          document_authentication = \"not-required\"\n\n[audit]\npath = {}\n\n\
          [gallery]\ndirectory = {}\nkey_directory = {}\n\n[log]\nlevel = \"error\"\n",
         place.threads,
@@ -194,8 +231,15 @@ fn configuration(place: &Where, folder: &Path, lanes: &[String]) -> String {
         at("galleries"),
         at("keys"),
     );
+    if !lanes.is_empty() {
+        text.push_str("\n[site]\nevaluation_lanes = true\n");
+    }
     for lane in lanes {
-        text.push_str(&format!("\n[[lane]]\nname = {lane:?}\nsource = \"http\"\n"));
+        // Without a detector nobody is admitted at a lane: its answers would all be one.
+        text.push_str(&format!(
+            "\n[[lane]]\nname = {lane:?}\nsource = \"http\"\n\
+             external_detector = \"portcullis-load\"\n"
+        ));
     }
     text
 }
@@ -265,6 +309,26 @@ pub(crate) fn gallery(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_own_configuration_is_one_and_its_lanes_name_a_detector() {
+        use clap::Parser;
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            place: Where,
+        }
+        let place = Line::try_parse_from(["load"]).expect("defaults").place;
+        let lanes = ["lane-1".to_owned(), "lane-2".to_owned()];
+        let text = configuration(&place, Path::new("state"), &lanes);
+        let config = Config::parse(&text, "ours").expect("a configuration");
+        config.check().expect("it may start");
+        assert!(config.lane.iter().all(|lane| !lane.external_detector.is_empty()));
+        assert_eq!((config.lane.len(), place.deadline_ms), (2, DEADLINE_MS_DEFAULT));
+        for wrong in [&["load", "--ca", "x"][..], &["load", "--server-name", "x"]] {
+            assert!(Line::try_parse_from(wrong).is_err(), "{wrong:?}: of which server?");
+        }
+    }
 
     #[test]
     fn people_are_told_by_the_names_of_their_photographs() {

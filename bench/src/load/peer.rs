@@ -154,7 +154,7 @@ pub(crate) fn run(asked: &Arguments) -> Result<bool, Wrong> {
         .collect::<Result<_, Wrong>>()?;
     let mut driven = vec![("portcullis".to_owned(), ours)];
     for peer in &peers {
-        let place = asked.place.running_at(peer.address);
+        let place = asked.place.peer_at(peer.address);
         driven.push((format!("python {}", peer.setting), own::drive(&place, Needs::default())?));
     }
     let expected = similarities(&driven[0].1)?;
@@ -193,6 +193,11 @@ fn report(
     let machine = Machine::here();
     println!("{}", machine.line());
     println!("similarities differ by {gap_max:.4} at most");
+    // Whoever decided a pair wrongly was not timed at all.
+    let pairs = driven[0].1.questions.pairs().len();
+    println!(
+        "accuracy: 0 wrong of {pairs} pairs of photographs, by each, before anybody was timed"
+    );
     let mut rows = Vec::new();
     for (at, (name, one)) in driven.iter().enumerate() {
         rates[at].sort_by(f64::total_cmp);
@@ -211,7 +216,7 @@ fn report(
     if let Some(out) = &asked.out {
         let document = json!({
             "machine": machine, "atOnce": asked.at_once, "rows": rows, "ratio": ratio,
-            "similarityGapMax": gap_max,
+            "similarityGapMax": gap_max, "accuracy": { "pairs": pairs, "wrongDecisions": 0 },
         });
         fs::write(out, serde_json::to_string_pretty(&document)? + "\n")?;
     }

@@ -85,9 +85,9 @@ pub(crate) struct Counts {
     pub(crate) shed: BTreeMap<String, u64>,
     pub(crate) refused: BTreeMap<String, u64>,
     pub(crate) broken: BTreeMap<String, u64>,
-    /// Of the answered: decided otherwise than the photographs want.
+    /// Of the answered and the late: decided otherwise than the photographs want.
     pub(crate) wrong: u64,
-    /// Of the answered: another score than at rest.
+    /// Of the answered and the late: another score than at rest.
     pub(crate) unlike: u64,
     /// Sent more than a millisecond after they were due: every worker was waiting, or the machine
     /// had other work.
@@ -100,8 +100,6 @@ impl Counts {
         let (family, name) = match &sample.fate {
             Fate::Answered => {
                 self.answered += 1;
-                self.wrong += u64::from(sample.wrong);
-                self.unlike += u64::from(sample.unlike);
                 (None, "")
             }
             Fate::Late => {
@@ -115,6 +113,8 @@ impl Counts {
         if let Some(family) = family {
             *family.entry(name.to_owned()).or_default() += 1;
         }
+        self.wrong += u64::from(sample.wrong);
+        self.unlike += u64::from(sample.unlike);
         self.sent_late += u64::from(sample.late_us > 1_000);
     }
 

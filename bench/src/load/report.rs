@@ -4,6 +4,7 @@ use std::{fmt::Write, fs, path::Path};
 
 use super::{
     Wrong,
+    accuracy::Checked,
     plot::{Axis, Line, Plot, Scale, plain},
     run::{Run, table},
 };
@@ -136,7 +137,7 @@ fn sweep(steps: &[Step]) -> Plot {
 }
 
 impl Page {
-    fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         let title = plain(&self.title);
         let mut out = format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -155,6 +156,7 @@ impl Page {
         out += "<p>Latency is measured from the intended start of each request, so that a stalled \
                 appliance is not spared by a generator that waits for it; the raw figure, from the \
                 real start, stands beside it.</p>\n";
+        out += &self.accuracy();
         if !self.verdicts.is_empty() {
             out +=
                 "<h2>Promises</h2>\n<table><tr><th>promise</th><th>measured</th><th></th></tr>\n";
@@ -184,12 +186,24 @@ impl Page {
                 over_time(run).svg(),
                 memory(run).map(|plot| plot.svg()).unwrap_or_default()
             );
-            if let Some(accuracy) = &run.accuracy {
-                let text = serde_json::to_string_pretty(accuracy).unwrap_or_default();
-                let _ = writeln!(out, "<h3>Accuracy</h3>\n<pre>{}</pre>", plain(&text));
-            }
         }
         out + "</body></html>\n"
+    }
+
+    /// Whether the answers were right: above every figure, once for all runs of one appliance.
+    fn accuracy(&self) -> String {
+        let Some(checked) = Checked::worst(self.runs.iter().map(|run| &run.accuracy)) else {
+            return String::new();
+        };
+        let class = if checked.is_right() { "kept" } else { "missed" };
+        let mut out = format!("<p class=\"{class}\">{}</p>\n", plain(&checked.line()));
+        if let Checked::Run { report, .. } = checked {
+            let text = serde_json::to_string_pretty(report).unwrap_or_default();
+            out += "<details><summary>The accuracy run</summary>\n<pre>";
+            out += &plain(&text);
+            out += "</pre></details>\n";
+        }
+        out
     }
 
     /// Writes the page.

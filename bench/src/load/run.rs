@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{
     Wrong,
+    accuracy::Checked,
     arrivals::Plan,
     drive::{Drive, first_of, metrics},
     machine::Machine,
@@ -98,7 +99,8 @@ pub(crate) struct Run {
     /// The appliance's own books, where it lets us read them.
     pub(crate) books: Option<Books>,
     pub(crate) simulation: Option<Simulation>,
-    pub(crate) accuracy: Option<Value>,
+    /// Whether what the appliance answers is right.
+    pub(crate) accuracy: Checked,
 }
 
 /// What runs of one session have in common.
@@ -144,7 +146,7 @@ impl Session<'_> {
             figures,
             books: before.zip(after).map(|(before, after)| after.since(before)),
             simulation: None,
-            accuracy: None,
+            accuracy: Checked::None { why: "it was not made yet".to_owned() },
         })
     }
 }
@@ -184,6 +186,7 @@ impl Run {
             runs.iter().map(|(run, log)| (run.figures.clone(), log.clone())).collect();
         let figures = Figures::merged(&parts)?;
         let (first, _) = runs.first().ok_or("nothing to merge")?;
+        let accuracy = Checked::worst(runs.iter().map(|(run, _)| &run.accuracy));
         let schedules: Vec<&str> = runs.iter().map(|(run, _)| run.schedule.as_str()).collect();
         Ok(Self {
             name: name.to_owned(),
@@ -192,6 +195,7 @@ impl Run {
             // Each process saw all of the appliance's books; they cannot be added up.
             books: None,
             simulation: None,
+            accuracy: accuracy.unwrap_or(&first.accuracy).clone(),
             ..first.clone()
         })
     }
@@ -292,12 +296,6 @@ fn remarks(run: &Run) -> String {
             run.figures.all().tail(),
         );
     }
-    if let Some(accuracy) = &run.accuracy {
-        let report = &accuracy["report"];
-        out += &format!(
-            "  accuracy: {} wrong of {} genuine and {} impostor comparisons at the threshold in use\n",
-            accuracy["wrongDecisions"], report["genuine"], report["impostor"]
-        );
-    }
+    out += &format!("  {}\n", run.accuracy.line());
     out
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    CAPACITY_S, Kept, Limits, Wrong,
+    CAPACITY_S, Kept, Limits, Wrong, accuracy,
     arrivals::{Order, Pattern, Plan},
     finish,
     machine::Machine,
@@ -74,9 +74,8 @@ pub(crate) fn run(asked: &Arguments) -> Result<(), Wrong> {
         });
         runs.push(run);
     }
-    if let (Some(pairs), Some(last)) = (&asked.kept.pairs, runs.last_mut()) {
-        last.accuracy = Some(super::accuracy::run(&driven.questions, pairs)?.document());
-    }
+    let checked = accuracy::run(&driven.questions, asked.kept.pairs.as_deref())?;
+    runs.iter_mut().for_each(|run| run.accuracy = checked.clone());
     println!("\n  offered/s  answered/s     p50 ms     p99 ms");
     for step in &steps {
         println!(

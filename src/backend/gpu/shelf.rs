@@ -1,7 +1,8 @@
 //! Resident sets: pieces in slots of a device, shared by all generations that hold an equal tile.
 //!
 //! Invariant: a slot is zeroed when the last set that holds its tile lets go, before `drop`
-//! returns. On the host only subjects stay, which are opaque numbers, to name what was found.
+//! returns. On the host only subjects stay, which are opaque numbers, to name what was found. A set
+//! that finds no room is refused before one of its tiles is opened.
 
 use std::{
     collections::HashMap,
@@ -135,11 +136,13 @@ impl<B: Board> Shelf<B> {
         // From here on dropping the pin sweeps what a failure leaves behind.
         let tiles = Vec::with_capacity(many);
         let mut pin = Pin { set, tiles, table: None, shelf: Arc::clone(self) };
+        let mut held: Vec<_> = (0..many).map(|tile| self.known(origin, &pin.set, tile)).collect();
+        self.reserve(&pin.set, shape, &held)?;
         let window = window_tiles(shape, per_tile);
         for first in (0..many).step_by(window) {
             let mut fresh = Vec::new();
-            for tile in first..many.min(first + window) {
-                let made = match self.known(origin, &pin.set, tile) {
+            for (tile, held) in held.iter_mut().enumerate().skip(first).take(window) {
+                let made = match held.take() {
                     Some(made) => made,
                     None => {
                         fresh.push(tile);
@@ -175,7 +178,45 @@ impl<B: Board> Shelf<B> {
         shared.filter(|tile| origin != 0 && tile.subjects.len() == held.rows)
     }
 
-    /// A free slot; a new slab has room for `more` of them, as far as the device grants it.
+    /// Makes slabs until all tiles of `set` that are not `held` find a slot for each of their
+    /// pieces. Where the device's memory ends before, how many templates it would hold is told.
+    fn reserve(
+        &self,
+        set: &TileSet,
+        shape: SlotShape,
+        held: &[Option<Arc<PinnedTile<B::Memory>>>],
+    ) -> Result<(), BackendError> {
+        let pieces = |tile: usize| shape.stretches(set.tiles[tile].rows);
+        let fresh: Vec<usize> = (0..held.len()).filter(|&tile| held[tile].is_none()).collect();
+        let wanted: usize = fresh.iter().map(|&tile| pieces(tile).count()).sum();
+        let mut slabs = locked(&self.slabs);
+        let fitting = slabs.iter().filter(|slab| slab.shape == shape);
+        let mut free: usize = fitting.map(|slab| slab.free()).sum();
+        let mut most = self.board.slots_max(shape);
+        while free < wanted {
+            let slots = (wanted - free).max(SLOTS_MIN).min(most);
+            match self.board.memory(shape, slots) {
+                Ok(memory) => {
+                    slabs.push(Arc::new(Slab::new(shape, slots, memory)));
+                    free += slots;
+                }
+                // Less may still fit.
+                Err(BackendError::Full { .. }) if slots > 1 => most = slots / 2,
+                Err(BackendError::Full { what, why }) => {
+                    let all = set.rows();
+                    let lacking = fresh.iter().flat_map(|&tile| pieces(tile)).skip(free);
+                    let lacking: u64 = lacking.map(|stretch| stretch.rows as u64).sum();
+                    let fit = all - lacking;
+                    let why = format!("{fit} of the gallery's {all} templates would fit: {why}");
+                    return Err(BackendError::Full { what, why });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// A free slot; where another set has taken what was reserved, a new slab has room for `more` of them, as far as the device grants it.
     fn slot(&self, shape: SlotShape, more: usize) -> Result<Slot<B::Memory>, BackendError> {
         let mut slabs = locked(&self.slabs);
         let fitting = slabs.iter().filter(|slab| slab.shape == shape);
@@ -373,7 +414,9 @@ mod tests {
         let (board, shelf) = shelf(1);
         let pin = |contents: &[u8]| shelf.pin(&Numbers::new(contents), &mut Opened::default());
         let refused = pin(&[1, 2, 3]).map(|_| ()).expect_err("a slab has two slots");
-        assert!(matches!(refused, BackendError::Full { .. }), "{refused:?}");
+        let BackendError::Full { why, .. } = &refused else { panic!("{refused:?}") };
+        assert!(why.contains("6 of the gallery's 9 templates would fit"), "{why}");
+        assert!(taken(&board).is_empty(), "nothing is opened of what does not fit");
         assert!(locked(&shelf.slabs).is_empty());
         // The memory of before was given back; a smaller set fits.
         locked(&board.slabs).clear();

@@ -45,9 +45,14 @@ impl<M> Slab<M> {
         Some(Slot { slab: Arc::clone(self), number })
     }
 
+    /// Slots that nobody holds.
+    pub(in crate::backend) fn free(&self) -> usize {
+        locked(&self.free).len()
+    }
+
     /// Whether nobody holds a slot of it.
     pub(in crate::backend) fn is_free(&self) -> bool {
-        locked(&self.free).len() == self.slots
+        self.free() == self.slots
     }
 
     /// Zeroes what was let go of with `clear`, which waits until that is done; then it is free.

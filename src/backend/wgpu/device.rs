@@ -3,7 +3,9 @@
 //! Invariant: no failure of the device ends the process. What the driver stack reports on its own
 //! (an error that nobody asked for, a lost device, a panic within it) is noted once; from then on
 //! every verb answers [`BackendError::Lost`] and nothing is submitted any more, so that the next
-//! engine takes over. Every wait is bounded by [`DEVICE_WAIT_MS_MAX`].
+//! engine takes over. A lack of memory is no loss: all memory is asked for in one place, within a
+//! scope that catches the refusal ([`Gpu::buffer`]), and who asked answers [`BackendError::Full`].
+//! Every wait is bounded by [`DEVICE_WAIT_MS_MAX`].
 //!
 //! What is absent: going on after a loss. Whoever wants the device back makes the backend anew.
 
@@ -21,7 +23,7 @@ use ::wgpu::{
     BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingResource, BindingType,
     Buffer, BufferBindingType, BufferDescriptor, BufferUsages, CommandEncoder, ComputePipeline,
     ComputePipelineDescriptor, Device, DeviceDescriptor, DeviceType, DownlevelFlags, Error,
-    Features, Instance, InstanceDescriptor, Limits, PipelineCompilationOptions,
+    ErrorFilter, Features, Instance, InstanceDescriptor, Limits, PipelineCompilationOptions,
     PipelineLayoutDescriptor, PollType, Queue, ShaderModuleDescriptor, ShaderSource, ShaderStages,
     SubmissionIndex, WgslLanguageFeatures,
 };
@@ -235,27 +237,67 @@ impl Gpu {
     }
 
     /// A buffer of zeros.
-    pub(super) fn buffer(&self, label: &str, bytes: u64, usage: BufferUsages) -> Buffer {
-        self.device.create_buffer(&BufferDescriptor {
-            label: Some(label),
-            size: bytes.max(16).next_multiple_of(16),
-            usage,
-            mapped_at_creation: false,
+    pub(super) fn buffer(
+        &self,
+        label: &str,
+        bytes: u64,
+        usage: BufferUsages,
+    ) -> Result<Buffer, BackendError> {
+        let size = bytes.max(16).next_multiple_of(16);
+        let full = |why: String| {
+            let why = format!("{} has no room for {size} bytes of {label}: {why}", self.about.name);
+            BackendError::Full { what: NAME, why }
+        };
+        if size > self.limits.max_buffer_size {
+            return Err(full(format!("it takes {} at once", self.limits.max_buffer_size)));
+        }
+        self.granted(full, || {
+            self.device.create_buffer(&BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
         })
     }
 
+    /// What `make` makes with memory of the device, unless there is too little.
+    fn granted<T>(
+        &self,
+        full: impl FnOnce(String) -> BackendError,
+        make: impl FnOnce() -> T,
+    ) -> Result<T, BackendError> {
+        // A scope is of this thread: errors of others do not come here.
+        let scope = self.device.push_error_scope(ErrorFilter::OutOfMemory);
+        let made = make();
+        match ready(scope.pop()) {
+            None => Ok(made),
+            Some(error) => Err(full(error.to_string())),
+        }
+    }
+
     /// A buffer that shaders work in.
-    pub(super) fn storage(&self, label: &str, bytes: u64) -> Buffer {
+    pub(super) fn storage(&self, label: &str, bytes: u64) -> Result<Buffer, BackendError> {
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         self.buffer(label, bytes, usage)
     }
 
     /// A buffer that holds `contents` and is only read: nothing of a face.
-    pub(super) fn constant(&self, label: &str, contents: &[u8], usage: BufferUsages) -> Buffer {
-        let buffer = self.buffer(label, contents.len() as u64, usage | BufferUsages::COPY_DST);
+    pub(super) fn constant(
+        &self,
+        label: &str,
+        contents: &[u8],
+        usage: BufferUsages,
+    ) -> Result<Buffer, BackendError> {
+        let bytes = contents.len() as u64;
+        let buffer = self.buffer(label, bytes, usage | BufferUsages::COPY_DST)?;
+        let full = |why: String| {
+            let why = format!("{} has no room to bring {label} up: {why}", self.about.name);
+            BackendError::Full { what: NAME, why }
+        };
         // What is written is a multiple of four bytes: all constants are words.
-        self.queue.write_buffer(&buffer, 0, contents);
-        buffer
+        self.granted(full, || self.queue.write_buffer(&buffer, 0, contents))?;
+        Ok(buffer)
     }
 
     /// The compiled `shader`, from now on kept.
@@ -263,6 +305,11 @@ impl Gpu {
         let mut programs = locked(&self.programs);
         let made = programs.entry(shader).or_insert_with(|| Arc::new(self.compile(shader)));
         Arc::clone(made)
+    }
+
+    /// How many are kept.
+    pub(super) fn compiled(&self) -> usize {
+        locked(&self.programs).len()
     }
 
     fn compile(&self, shader: Shader) -> Program {

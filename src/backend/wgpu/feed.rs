@@ -17,7 +17,10 @@ use super::{
     shaders::Shader,
 };
 use crate::{
-    backend::gpu::shown::{Frame, How, Shown, pixels},
+    backend::{
+        BackendError,
+        gpu::shown::{Frame, How, Shown, pixels},
+    },
     ops::program::{ChannelOrder, Feed, Shape},
 };
 
@@ -115,21 +118,21 @@ fn framed(picture: Picture, of: Frame) -> Picture {
 
 impl Pictures {
     /// For `items` items of a network whose input lies in `input`.
-    pub(super) fn new(gpu: &Gpu, items: usize, input: &Buffer) -> Self {
+    pub(super) fn new(gpu: &Gpu, items: usize, input: &Buffer) -> Result<Self, BackendError> {
         let stride = (size_of::<Picture>() as u64).next_multiple_of(gpu.offset_alignment());
         let told = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let mut pictures = Self {
             fit: gpu.program(Shader::Fit { divided: false }),
             divided: gpu.program(Shader::Fit { divided: true }),
             warp: gpu.program(Shader::Warp),
-            told: gpu.buffer("pictures", stride * items as u64, told),
+            told: gpu.buffer("pictures", stride * items as u64, told)?,
             stride,
-            pixels: gpu.storage("pixels", 0),
+            pixels: gpu.storage("pixels", 0)?,
             bound: Vec::with_capacity(items),
             input: input.clone(),
         };
         pictures.bind(gpu, items);
-        pictures
+        Ok(pictures)
     }
 
     fn bind(&mut self, gpu: &Gpu, items: usize) {
@@ -164,13 +167,20 @@ impl Pictures {
 
     /// Makes room for `bytes` bytes of pixels. Smaller room may hold an earlier flight of the same
     /// batch, and is zeroed by the first of `encoder`'s commands.
-    pub(super) fn make_room(&mut self, gpu: &Gpu, encoder: &mut CommandEncoder, bytes: u64) {
+    pub(super) fn make_room(
+        &mut self,
+        gpu: &Gpu,
+        encoder: &mut CommandEncoder,
+        bytes: u64,
+    ) -> Result<(), BackendError> {
         if self.pixels.size() < bytes {
-            encoder.clear_buffer(&self.pixels, 0, None);
             let room = bytes.next_power_of_two().min(gpu.binding_bytes_max()).max(bytes);
-            self.pixels = gpu.storage("pixels", room);
+            let larger = gpu.storage("pixels", room)?;
+            encoder.clear_buffer(&self.pixels, 0, None);
+            self.pixels = larger;
             self.bind(gpu, self.bound.len());
         }
+        Ok(())
     }
 
     /// Turns the pictures among `placed` into the inputs of their items.

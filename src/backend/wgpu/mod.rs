@@ -8,8 +8,8 @@
 //!               device: chosen, opened, watched
 //! ```
 //!
-//! Shaders are WGSL, compiled by the driver when they are first needed and then kept; `load` runs
-//! each of a network once. They ask for no feature of a device: half precision is a matter of
+//! Shaders are WGSL, compiled by the driver when they are first run and then kept: those of the
+//! search run once when the backend is made, those of a network when it is loaded. They ask for no feature of a device: half precision is a matter of
 //! storage alone; it is unpacked, and bytes are multiplied, by the language's own functions or by
 //! an exact emulation.
 //!
@@ -73,18 +73,24 @@ impl fmt::Debug for Wgpu {
 }
 
 impl Wgpu {
-    /// Opens the device that is wished for. An adapter that nobody named, for an engine that nobody
+    /// Opens the device that is wished for and runs every search that there is once, so that none
+    /// that somebody waits for meets a compiler. An adapter that nobody named, for an engine that nobody
     /// named, must be a GPU with memory of its own.
     ///
     /// # Errors
-    /// [`Unavailable`] when there is no such device, or it does not open.
+    /// [`Unavailable`] when there is no such device, or it does not open, or does not search.
     pub fn new(wish: &Wish<'_>) -> Result<Self, Unavailable> {
         let only_discrete = !wish.by_name && wish.adapter.is_empty();
         let adapter = wish.adapter.to_owned();
-        Self::with(&Options { adapter, only_discrete, ..Options::default() })
+        let made = Self::with(&Options { adapter, only_discrete, ..Options::default() })?;
+        made.searcher.warm_up().map_err(|error| Unavailable {
+            what: NAME,
+            why: format!("it cannot search: {error}"),
+        })?;
+        Ok(made)
     }
 
-    /// As `options` say, for tests and measurements.
+    /// As `options` say and not run yet, for tests and measurements.
     ///
     /// # Errors
     /// As [`Wgpu::new`].
@@ -92,6 +98,12 @@ impl Wgpu {
         let gpu = Gpu::open(options)?;
         let searcher = Searcher::new(&gpu);
         Ok(Self { gpu, searcher })
+    }
+
+    /// Shaders that are compiled by now, each variant for itself.
+    #[must_use]
+    pub fn compiled(&self) -> usize {
+        self.gpu.compiled()
     }
 
     /// Gives the device up, as a driver does that resets it: every verb answers

@@ -1,24 +1,29 @@
 //! A network on the device: one submission per batch, results alone come back.
 //!
 //! ```text
-//! feeds ─► staging ─► pixels, input ─► fit / warp ─► steps ─► results ─► readback
-//!          └───────────────── one list of commands ────────────────────┘
+//! feeds ─► staging ─► pixels, input ─► fit / warp ─► steps ─► results ─► readback, zeros
+//!          └───────────────────── one list of commands ───────────────────────┘
 //! ```
 //!
-//! A batch whose items or pixels do not fit the device's bindings at once goes in several flights.
-//! There are two of everything that host and device share: while the device computes one flight,
-//! the host fills the next.
+//! There are two of everything that host and device share: while the device computes one batch, the
+//! host fills the next and hands it over ([`Network::begin`]). A batch whose items or pixels do not
+//! fit the device's bindings at once goes in several flights, which follow each other in the same
+//! way.
+//!
+//! The last commands of every flight zero what it left in the device's memory but its results; the
+//! staging is zeroed when it has landed, the readback by the next flight that it is used for, or by
+//! `wipe`.
 //!
 //! Invariant: everything but the room for pixels is made when the network is loaded; that room
 //! grows to the largest batch of frames. `load` runs every shader once, so that the first batch is
 //! not the one that waits for a compiler. What is absent: results of a batch that failed; they are
 //! zeros.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use ::wgpu::{
-    BindGroup, BindingResource, Buffer, BufferBinding, BufferUsages, ComputePassDescriptor,
-    SubmissionIndex,
+    BindGroup, BindingResource, Buffer, BufferBinding, BufferUsages, CommandEncoder,
+    ComputePassDescriptor, SubmissionIndex,
 };
 use bytemuck::{bytes_of, cast_slice_mut};
 use zeroize::Zeroize;
@@ -30,7 +35,7 @@ use super::{
     plan::{Bound, Bounds, Dispatch, Plan, plan},
     transfer::{Readback, Staging},
     turns::SIMULATED_TURNS_MAX,
-    weights::{Weights, packed},
+    weights::{Unfit, Weights, packed},
 };
 use crate::{
     backend::{BackendError, Network, gpu::shown::admit},
@@ -66,9 +71,16 @@ struct Flight {
 /// A flight under way.
 struct Underway {
     submission: SubmissionIndex,
+    /// Which of the two it is.
+    flight: usize,
+    /// Which outputs it fills, from which item on, and of how many.
+    into: usize,
     first: usize,
     items: usize,
 }
+
+/// Batches that may be under way at once: as many as there are flights.
+const DEPTH: usize = 2;
 
 /// A program with its buffers.
 pub(super) struct Loaded {
@@ -84,9 +96,13 @@ pub(super) struct Loaded {
     pictures: Pictures,
     steps: Vec<Ready>,
     results: Vec<Product>,
-    flights: [Flight; 2],
-    /// Every item's results: item by item, in the order of the program's.
-    outputs: Vec<Vec<f32>>,
+    flights: [Flight; DEPTH],
+    /// The last flight of every batch under way, the oldest first.
+    under_way: VecDeque<Underway>,
+    /// Every item's results, of two batches: item by item, in the order of the program's.
+    outputs: [Vec<Vec<f32>>; DEPTH],
+    /// Which of them are to be read.
+    shown: usize,
     /// Whether something of a batch may still be there.
     used: bool,
 }
@@ -110,8 +126,11 @@ impl Loaded {
         let items = items_of_a_flight(gpu, program, batch_max).map_err(|why| refuse(0, why))?;
         let plan = plan(program, items, bounds).map_err(|r| refuse(r.step, r.why))?;
         let room = |values: &usize| gpu.storage("slot", *values as u64 * VALUE * items as u64);
-        let slots: Vec<Buffer> = plan.slots.sizes.iter().map(room).collect();
-        let steps = steps(gpu, program, &plan, &slots).map_err(|why| refuse(0, why))?;
+        let slots: Vec<Buffer> = plan.slots.sizes.iter().map(room).collect::<Result<_, _>>()?;
+        let steps = steps(gpu, program, &plan, &slots).map_err(|why| match why {
+            Unfit::Form(why) => refuse(0, why),
+            Unfit::Device(error) => error,
+        })?;
         let mut bytes = 0;
         let results: Vec<Product> = program
             .outputs
@@ -125,8 +144,11 @@ impl Loaded {
             })
             .collect();
         let blank = || results.iter().map(|result| vec![0.0; result.values]);
-        let outputs = (0..batch_max).flat_map(|_| blank()).collect();
-        let flight = || Flight { staging: Staging::new(gpu), readback: Readback::new(gpu, bytes) };
+        let outputs = || (0..batch_max).flat_map(|_| blank()).collect();
+        let outputs = [outputs(), outputs()];
+        let flight = || -> Result<Flight, BackendError> {
+            Ok(Flight { staging: Staging::new(gpu), readback: Readback::new(gpu, bytes)? })
+        };
         let mut loaded = Self {
             gpu: Arc::clone(gpu),
             input: program.shape(program.input),
@@ -134,12 +156,14 @@ impl Loaded {
             batch_max,
             items,
             batch: 0,
-            pictures: Pictures::new(gpu, items, &slots[0]),
+            pictures: Pictures::new(gpu, items, &slots[0])?,
             slots,
             steps,
             results,
-            flights: [flight(), flight()],
+            flights: [flight()?, flight()?],
+            under_way: VecDeque::with_capacity(DEPTH),
             outputs,
+            shown: 0,
             used: false,
         };
         loaded.warm_up()?;
@@ -152,33 +176,56 @@ impl Loaded {
         let to_frame = ToFrame([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
         let zeros = vec![0.0; self.input.len()];
         if self.input.c == 3 {
-            self.fly(&[Feed::Fit { frame }])?;
-            self.fly(&[Feed::Warp { frame, to_frame }])?;
+            for feed in [Feed::Fit { frame }, Feed::Warp { frame, to_frame }] {
+                self.take_off(&[feed])?;
+                self.land_oldest()?;
+            }
         } else {
-            self.fly(&[Feed::Tensor(&zeros)])?;
+            self.take_off(&[Feed::Tensor(&zeros)])?;
+            self.land_oldest()?;
         }
         self.clear()
     }
 
-    /// Runs all feeds, flight after flight, two under way at most.
-    fn fly(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
+    /// Hands all feeds over, flight after flight; the last one is then under way. Where another
+    /// batch is, its flight is left alone, and those of this one take turns in the other.
+    fn take_off(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
         self.used = true;
-        let mut before: Option<(usize, Underway)> = None;
+        let other = self.under_way.front().map(|other| (other.flight, other.into));
+        let into = other.map_or(self.shown, |(_, into)| 1 - into);
+        let mut before: Option<Underway> = None;
         let mut first = 0;
-        for number in 0.. {
-            if first == feeds.len() {
-                break;
+        while first < feeds.len() {
+            let flight = match (other, &before) {
+                (Some((taken, _)), _) => 1 - taken,
+                (None, before) => before.as_ref().map_or(0, |before| 1 - before.flight),
+            };
+            // The one flight that is left must have landed.
+            if other.is_some()
+                && let Some(before) = before.take()
+            {
+                self.land(&before)?;
             }
             let placed = self.place(&feeds[first..]);
             let items = placed.len();
-            let submission = self.launch(number % 2, &placed)?;
-            let underway = Underway { submission, first, items };
-            if let Some((flight, before)) = before.replace((number % 2, underway)) {
-                self.land(flight, &before)?;
+            let submission = self.launch(flight, &placed)?;
+            let next = Underway { submission, flight, into, first, items };
+            if let Some(before) = before.replace(next) {
+                self.land(&before)?;
             }
             first += items;
         }
-        before.map_or(Ok(()), |(flight, last)| self.land(flight, &last))
+        self.under_way.extend(before);
+        Ok(())
+    }
+
+    /// Waits for the oldest batch, and shows its outputs.
+    fn land_oldest(&mut self) -> Result<(), BackendError> {
+        let Some(oldest) = self.under_way.pop_front() else { return Ok(()) };
+        self.land(&oldest)?;
+        self.shown = oldest.into;
+        self.batch = oldest.first + oldest.items;
+        Ok(())
     }
 
     /// The feeds of one flight: as many as fit, at least one.
@@ -209,8 +256,10 @@ impl Loaded {
         let pixels: u64 = pictures().map(|placed| whole_words(placed.bytes)).sum();
         let all: u64 = placed.iter().map(|placed| whole_words(placed.bytes)).sum();
         let mut encoder = self.gpu.encoder();
-        self.pictures.make_room(&self.gpu, &mut encoder, pixels);
+        self.pictures.make_room(&self.gpu, &mut encoder, pixels)?;
         let stride = self.pictures.stride();
+        // It may hold results of an earlier flight with more items.
+        self.flights[flight].readback.wipe(&mut encoder);
         let staging = &mut self.flights[flight].staging;
         // Pictures first, so that all pixels lie together.
         let mut tensors = Vec::new();
@@ -253,15 +302,16 @@ impl Loaded {
             let readback = &self.flights[flight].readback;
             readback.copy(&mut encoder, &self.slots[result.slot], 0, result.at, bytes);
         }
+        self.clear_device(&mut encoder);
         let submission = self.gpu.submit(encoder);
         self.flights[flight].staging.submitted(&submission);
         Ok(submission)
     }
 
-    /// Waits for a flight and takes its results.
-    fn land(&mut self, flight: usize, underway: &Underway) -> Result<(), BackendError> {
-        let readback = &self.flights[flight].readback;
-        let (results, outputs) = (&self.results, &mut self.outputs);
+    /// Waits for a flight, takes its results, and zeroes what went up.
+    fn land(&mut self, underway: &Underway) -> Result<(), BackendError> {
+        let Flight { staging, readback } = &mut self.flights[underway.flight];
+        let (results, outputs) = (&self.results, &mut self.outputs[underway.into]);
         readback.read(readback.bytes(), &underway.submission, |bytes| {
             let items = outputs.chunks_mut(results.len()).skip(underway.first);
             for (item, outputs) in items.take(underway.items).enumerate() {
@@ -271,19 +321,25 @@ impl Loaded {
                     held.copy_from_slice(&bytes[at..at + held.len()]);
                 }
             }
-        })
+        })?;
+        staging.wipe()
+    }
+
+    /// Zeroes what only the device reaches.
+    fn clear_device(&self, encoder: &mut CommandEncoder) {
+        for slot in self.slots.iter().chain([self.pictures.pixels()]) {
+            encoder.clear_buffer(slot, 0, None);
+        }
     }
 
     /// Zeroes the device's memory and what host and device share.
     fn clear(&mut self) -> Result<(), BackendError> {
-        self.outputs.iter_mut().for_each(|values| values.as_mut_slice().zeroize());
+        self.forget();
         if !self.used {
             return Ok(());
         }
         let mut encoder = self.gpu.encoder();
-        for slot in self.slots.iter().chain([self.pictures.pixels()]) {
-            encoder.clear_buffer(slot, 0, None);
-        }
+        self.clear_device(&mut encoder);
         for flight in &self.flights {
             flight.readback.wipe(&mut encoder);
         }
@@ -294,6 +350,12 @@ impl Loaded {
         }
         self.used = false;
         Ok(())
+    }
+
+    /// Gives up what is under way, and zeroes what came back.
+    fn forget(&mut self) {
+        self.under_way.clear();
+        self.outputs.iter_mut().flatten().for_each(|values| values.as_mut_slice().zeroize());
     }
 }
 
@@ -318,21 +380,16 @@ fn whole_words(bytes: &[u8]) -> u64 {
 }
 
 /// Binds every dispatch of `plan`.
-fn steps(
-    gpu: &Gpu,
-    program: &Program,
-    plan: &Plan,
-    slots: &[Buffer],
-) -> Result<Vec<Ready>, String> {
+fn steps(gpu: &Gpu, program: &Program, plan: &Plan, slots: &[Buffer]) -> Result<Vec<Ready>, Unfit> {
     let stride = (size_of::<Job>() as u64).next_multiple_of(gpu.offset_alignment());
     let mut told = vec![0; stride as usize * plan.dispatches.len().max(1)];
     for (slice, dispatch) in told.chunks_exact_mut(stride as usize).zip(&plan.dispatches) {
         slice[..size_of::<Job>()].copy_from_slice(bytes_of(&dispatch.job));
     }
-    let jobs = gpu.constant("jobs", &told, BufferUsages::UNIFORM);
-    let nothing = gpu.constant("nothing", &[0; 16], BufferUsages::STORAGE);
+    let jobs = gpu.constant("jobs", &told, BufferUsages::UNIFORM)?;
+    let nothing = gpu.constant("nothing", &[0; 16], BufferUsages::STORAGE)?;
     let mut weights = Weights::new();
-    let bind = |(number, dispatch): (u64, &Dispatch)| -> Result<Ready, String> {
+    let bind = |(number, dispatch): (u64, &Dispatch)| -> Result<Ready, Unfit> {
         let mut buffers: Vec<Buffer> = Vec::with_capacity(dispatch.bound.len());
         for &bound in &dispatch.bound {
             buffers.push(match bound {
@@ -365,26 +422,41 @@ impl Network for Loaded {
     }
 
     fn run(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
+        assert!(self.under_way.is_empty(), "a batch is under way");
+        self.begin(feeds)?;
+        self.finish()
+    }
+
+    fn depth(&self) -> usize {
+        DEPTH
+    }
+
+    fn begin(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
+        assert!(self.under_way.len() < DEPTH, "{DEPTH} batches are under way");
         self.batch = 0;
         admit(feeds, self.batch_max, self.input)?;
         let gpu = Arc::clone(&self.gpu);
-        gpu.guard(|| self.fly(feeds))?;
-        self.batch = feeds.len();
-        Ok(())
+        gpu.guard(|| self.take_off(feeds))
+    }
+
+    fn finish(&mut self) -> Result<(), BackendError> {
+        self.batch = 0;
+        let gpu = Arc::clone(&self.gpu);
+        gpu.guard(|| self.land_oldest())
     }
 
     fn output(&self, index: usize, item: usize) -> &[f32] {
         let outputs = self.results.len();
         assert!(index < outputs, "this network has {outputs} outputs, not {}", index + 1);
         assert!(item < self.batch, "the last run had {} items, not {}", self.batch, item + 1);
-        &self.outputs[item * outputs + index]
+        &self.outputs[self.shown][item * outputs + index]
     }
 
     fn wipe(&mut self) {
         let gpu = Arc::clone(&self.gpu);
         // A lost device has no memory left to be wiped; what is the host's is wiped in any case.
         let _ = gpu.guard(|| self.clear());
-        self.outputs.iter_mut().for_each(|values| values.as_mut_slice().zeroize());
+        self.forget();
     }
 }
 

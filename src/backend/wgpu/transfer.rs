@@ -45,7 +45,7 @@ impl Staging {
             self.wipe()?;
             let room = bytes.next_power_of_two().min(self.gpu.limits.max_buffer_size).max(bytes);
             let usage = BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC;
-            self.buffer = Some(self.gpu.buffer("staging", room, usage));
+            self.buffer = Some(self.gpu.buffer("staging", room, usage)?);
         }
         self.used = self.used.max(bytes);
         self.mapped(bytes, fill)
@@ -119,9 +119,9 @@ pub(super) struct Readback {
 
 impl Readback {
     /// Room for `bytes` bytes.
-    pub(super) fn new(gpu: &Arc<Gpu>, bytes: u64) -> Self {
+    pub(super) fn new(gpu: &Arc<Gpu>, bytes: u64) -> Result<Self, BackendError> {
         let usage = BufferUsages::MAP_READ | BufferUsages::COPY_DST;
-        Self { gpu: Arc::clone(gpu), buffer: gpu.buffer("readback", bytes, usage) }
+        Ok(Self { gpu: Arc::clone(gpu), buffer: gpu.buffer("readback", bytes, usage)? })
     }
 
     /// How much it holds.

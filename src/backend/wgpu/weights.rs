@@ -2,7 +2,7 @@
 //!
 //! They are the model's, not a traveller's: nothing here is wiped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use ::wgpu::{Buffer, BufferUsages};
 use bytemuck::cast_slice;
@@ -13,9 +13,23 @@ use super::{
     shaders::Shader,
 };
 use crate::{
-    backend::gpu::half::half,
+    backend::{BackendError, gpu::half::half},
     ops::program::{Program, WeightId},
 };
+
+/// Why a weight does not lie on the device.
+pub(super) enum Unfit {
+    /// No device of this kind would take it.
+    Form(String),
+    /// This one did not.
+    Device(BackendError),
+}
+
+impl From<BackendError> for Unfit {
+    fn from(error: BackendError) -> Self {
+        Self::Device(error)
+    }
+}
 
 /// Every weight of one network on the device.
 pub(super) struct Weights {
@@ -34,13 +48,16 @@ impl Weights {
         gpu: &Gpu,
         program: &Program,
         weight: WeightId,
-    ) -> Result<&Buffer, String> {
+    ) -> Result<&Buffer, Unfit> {
         let values = program.weight(weight);
         fits(gpu, size_of_val(values))?;
-        Ok(self
-            .plain
-            .entry(weight)
-            .or_insert_with(|| gpu.constant("weights", cast_slice(values), BufferUsages::STORAGE)))
+        let held: &Buffer = match self.plain.entry(weight) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(gpu.constant("weights", cast_slice(values), BufferUsages::STORAGE)?)
+            }
+        };
+        Ok(held)
     }
 }
 
@@ -50,7 +67,7 @@ pub(super) fn packed(
     program: &Program,
     weight: WeightId,
     dispatch: &Dispatch,
-) -> Result<Buffer, String> {
+) -> Result<Buffer, Unfit> {
     let values = program.weight(weight);
     let outputs = dispatch.job.out_c as usize;
     let words: Vec<u32> = match dispatch.shader {
@@ -64,15 +81,17 @@ pub(super) fn packed(
         _ => cast_slice(&padded(values, outputs, CONV_CHANNELS, CONV_DEPTH)).to_vec(),
     };
     fits(gpu, size_of_val(&words[..]))?;
-    Ok(gpu.constant("weights", cast_slice(&words), BufferUsages::STORAGE))
+    Ok(gpu.constant("weights", cast_slice(&words), BufferUsages::STORAGE)?)
 }
 
-fn fits(gpu: &Gpu, bytes: usize) -> Result<(), String> {
+fn fits(gpu: &Gpu, bytes: usize) -> Result<(), Unfit> {
     let most = gpu.binding_bytes_max();
     if bytes as u64 <= most {
         return Ok(());
     }
-    Err(format!("{bytes} bytes of weights; a shader on this device sees at most {most}"))
+    Err(Unfit::Form(format!(
+        "{bytes} bytes of weights; a shader on this device sees at most {most}"
+    )))
 }
 
 /// `values`, rows of `columns`, with zeros up to multiples of `columns_of` and `rows_of`.

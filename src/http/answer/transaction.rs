@@ -153,6 +153,7 @@ mod tests {
             transaction: TransactionId::from_bytes([7; 16]),
             lane: "gate-1".parse().expect("a name"),
             attempt: 1,
+            retry_of: None,
             ended: Some(Ended::Decided),
             outcome: Some(Outcome::Refer),
             display: Display::AskOfficer,

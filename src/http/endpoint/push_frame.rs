@@ -16,14 +16,22 @@ use crate::{
         request::{self, PushFrameBody, PushFrameForm},
         unexpected,
     },
+    meter::Offered,
     types::Caller,
 };
 
 /// Header with the attack score of a frame that is sent as it is.
 const SCORE_HEADER: &str = "portcullis-attack-score";
 
+/// A frame that came in. It is counted before its first byte is read, and whatever refuses it from
+/// here on settles it in the account.
+pub(in crate::http) struct Pushed {
+    offered: Offered,
+    sent: Sent,
+}
+
 /// What a controller sent: a form, or the picture itself with the rest in query and header.
-pub(in crate::http) enum Pushed {
+enum Sent {
     /// JSON or multipart.
     Form(Incoming),
     /// The picture itself.
@@ -31,7 +39,7 @@ pub(in crate::http) enum Pushed {
 }
 
 /// What stands above a picture that is sent as it is.
-pub(in crate::http) struct Heading {
+struct Heading {
     callers: Vec<Caller>,
     deadline_ms: Option<u64>,
     purpose: Option<String>,
@@ -39,6 +47,15 @@ pub(in crate::http) struct Heading {
 }
 
 impl FromRequest<Api> for Pushed {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let offered = Offered::new(&api.meter);
+        Ok(Self { offered, sent: Sent::from_request(request, api).await? })
+    }
+}
+
+impl FromRequest<Api> for Sent {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
@@ -117,13 +134,15 @@ pub(in crate::http) async fn push_frame(
     pushed: Pushed,
 ) -> Result<(StatusCode, Json<FrameTakenAnswer>), Problem> {
     let lane = request::lane_id(&lane)?;
-    let (callers, deadline_ms, asked) = match pushed {
-        Pushed::Form(Incoming { callers, deadline_ms, form }) => {
-            (callers, deadline_ms, request::push_frame(lane, form)?)
+    let Pushed { offered, sent } = pushed;
+    let (callers, deadline_ms, asked) = match sent {
+        Sent::Form(Incoming { callers, deadline_ms, form }) => {
+            (callers, deadline_ms, request::push_frame(lane, form, offered)?)
         }
-        Pushed::Picture(heading, picture) => {
+        Sent::Picture(heading, picture) => {
             let Heading { callers, deadline_ms, purpose, attack_score } = heading;
-            let asked = request::push_picture(lane, picture, purpose.as_deref(), attack_score)?;
+            let purpose = purpose.as_deref();
+            let asked = request::push_picture(lane, picture, purpose, attack_score, offered)?;
             (callers, deadline_ms, asked)
         }
     };

@@ -10,7 +10,11 @@ use crate::{
     },
 };
 
-/// Whether a request would be answered now; a gallery that is not served is named.
+/// What an appliance without a profile adds.
+const EVALUATION: &str = "evaluation: no site.profile is chosen; nothing here is a site in use";
+
+/// Whether a request would be answered now; a gallery that is not served and an engine that was
+/// passed over are named, and so is that the appliance is for evaluation alone.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -22,9 +26,14 @@ use crate::{
     )
 )]
 pub(in crate::http) async fn readyz(State(api): State<Api>) -> Result<String, Problem> {
-    match api.service()?.readiness() {
-        Readiness::Ready => Ok("ready\n".to_owned()),
-        Readiness::Degraded(why) => Ok(format!("ready, except:\n{}\n", why.join("\n"))),
-        Readiness::NotReady(why) => Err(Problem::new("NOT_READY", why)),
-    }
+    let service = api.service()?;
+    let ready = match service.readiness() {
+        Readiness::Ready => "ready\n".to_owned(),
+        Readiness::Degraded(why) => format!("ready, except:\n{}\n", why.join("\n")),
+        Readiness::NotReady(why) => return Err(Problem::new("NOT_READY", why)),
+    };
+    Ok(match service.site() {
+        Some(_) => ready,
+        None => format!("{ready}{EVALUATION}\n"),
+    })
 }

@@ -12,6 +12,7 @@ use crate::{
         body::{Form, json},
         problem::Problem,
     },
+    meter::Offered,
     types::{LaneId, Purpose},
 };
 
@@ -52,7 +53,11 @@ pub(in crate::http) fn lane_id(text: &str) -> Result<LaneId, Problem> {
 }
 
 /// The purpose and command of a frame that is handed over.
-pub(in crate::http) fn push_frame(lane: LaneId, form: Form) -> Result<(Purpose, Command), Problem> {
+pub(in crate::http) fn push_frame(
+    lane: LaneId,
+    form: Form,
+    offered: Offered,
+) -> Result<(Purpose, Command), Problem> {
     let (purpose, frame, external_attack) = match form {
         Form::Json(bytes) => {
             let body: PushFrameBody<'_> = json(&bytes)?;
@@ -66,7 +71,7 @@ pub(in crate::http) fn push_frame(lane: LaneId, form: Form) -> Result<(Purpose, 
             (purpose, image, fields.parsed("attackScore", "a score from 0 to 1")?)
         }
     };
-    Ok((purpose.into(), Command::PushFrame { lane, frame, external_attack }))
+    Ok((purpose.into(), Command::PushFrame { lane, frame, external_attack, offered }))
 }
 
 /// As [`push_frame`], for a picture that was sent as it is.
@@ -75,8 +80,9 @@ pub(in crate::http) fn push_picture(
     picture: Vec<u8>,
     purpose: Option<&str>,
     external_attack: Option<f32>,
+    offered: Offered,
 ) -> Result<(Purpose, Command), Problem> {
     let purpose = PurposeName::parse(purpose)?;
     let frame = EncodedImage::new(picture);
-    Ok((purpose.into(), Command::PushFrame { lane, frame, external_attack }))
+    Ok((purpose.into(), Command::PushFrame { lane, frame, external_attack, offered }))
 }

@@ -436,7 +436,11 @@ mod tests {
         assert_eq!(named(locks, (0xfd, 1), 77), Some(11));
         assert_eq!(named(locks, (8, 0x12), 77), Some(12), "another disk's file of that number");
         assert_eq!(named(locks, (0, 0x1c), 77), None, "which of them, nobody can tell");
-        assert_eq!(named(locks, (0, 0x1c), 78), Some(14), "a file system that tells another device");
+        assert_eq!(
+            named(locks, (0, 0x1c), 78),
+            Some(14),
+            "a file system that tells another device"
+        );
         assert_eq!(named(locks, (0xfd, 1), 7), None);
     }
 }

@@ -14,6 +14,7 @@ pub(in crate::policy) fn object(asked: &Asked) -> Option<Reason> {
             | Action::DescribeGallery
             | Action::Enrol
             | Action::Erase
+            | Action::EraseMany
             | Action::ExportGallery
             | Action::Identify
             | Action::Regroup
@@ -41,6 +42,7 @@ mod tests {
                     | Action::DescribeGallery
                     | Action::Enrol
                     | Action::Erase
+                    | Action::EraseMany
                     | Action::ExportGallery
                     | Action::Identify
                     | Action::Regroup

@@ -173,6 +173,32 @@ fn without_a_frame_or_without_its_answer_an_officer_decides() {
 }
 
 #[test]
+fn frames_that_nobody_took_are_not_frames_that_never_came() {
+    for (number, code) in ["BUSY", "DEADLINE_UNMEETABLE"].into_iter().enumerate() {
+        let mut refused = machine(true);
+        assert!(matches!(refused.step(1, Event::Frame), Step::Judge));
+        let waits = refused.step(2, Event::NotTaken(Some(code)));
+        assert!(matches!(waits, Step::Wait { .. }));
+        // Asked again there is none: why the last one was not taken stands.
+        let again = refused.step(2 + JUDGE_AGAIN_US, Event::Tick);
+        assert!(matches!(again, Step::Judge));
+        let waits = refused.step(3 + JUDGE_AGAIN_US, Event::NotTaken(None));
+        assert!(matches!(waits, Step::Wait { .. }));
+        if number == 0 {
+            let step = refused.step(DEADLINE_US, Event::Tick);
+            ended(step, Ended::TimedOut, Outcome::Refer, &[code], Display::AskOfficer);
+            continue;
+        }
+        // One that was judged after all says more.
+        let step = judged(&mut refused, 4 * JUDGE_AGAIN_US, below(1.0));
+        assert!(matches!(step, Step::Wait { .. }));
+        let step = refused.step(DEADLINE_US, Event::Tick);
+        let codes = ["SCORE_BELOW_THRESHOLD"];
+        ended(step, Ended::TimedOut, Outcome::Refer, &codes, Display::AskOfficer);
+    }
+}
+
+#[test]
 fn an_answer_after_the_deadline_opens_nothing() {
     let mut machine = machine(true);
     assert!(matches!(machine.step(1, Event::Frame), Step::Judge));
@@ -201,7 +227,7 @@ fn one_frame_is_judged_at_a_time_and_none_too_late() {
     assert!(matches!(machine.step(2, Event::Frame), Step::Wait { .. }), "one is being judged");
     let next = machine.step(3, Event::Judged(below(1.0)));
     assert!(matches!(next, Step::Judge), "the one that came meanwhile");
-    let waits = machine.step(4, Event::NotTaken);
+    let waits = machine.step(4, Event::NotTaken(None));
     let Step::Wait { until_us } = waits else { panic!("nobody takes one now") };
     assert_eq!(until_us, 4 + JUDGE_AGAIN_US);
     assert!(matches!(machine.step(until_us, Event::Tick), Step::Judge));
@@ -238,7 +264,7 @@ fn event(kind: u8, is_tested: bool, sharpness: u8) -> Event {
         1 | 2 => with(below(sharpness)),
         3 => with(unusable(CaptureFact::OffCentre)),
         4 => with(reply(Outcome::Refer, "ENGINE_LOST", CaptureFact::Usable, sharpness)),
-        5 => Event::NotTaken,
+        5 => Event::NotTaken(is_tested.then_some("BUSY")),
         6 => Event::Told(Told::Left),
         7 => Event::Impossible("SUBJECT_UNKNOWN"),
         8 | 9 => Event::Frame,

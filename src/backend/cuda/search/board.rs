@@ -231,18 +231,17 @@ impl shelf::Board for Board {
     }
 }
 
-/// How many rows the free memory of `gpu` would hold.
+/// What `gpu` has left for a gallery's rows.
 fn full(gpu: &Gpu, shape: SlotShape) -> BackendError {
     let (free, all) = match gpu.context.room() {
         Ok(room) => room,
         Err(fault) => return fault.into(),
     };
-    let rows = free / shape.bytes() * shape.rows;
     let each = shape.bytes() / shape.rows;
     let (free, all) = (free >> 20, all >> 20);
     let why = format!(
-        "no room for the gallery's next rows: {free} of {all} MiB are free, which hold {rows} \
-         templates more, {each} bytes each"
+        "no room for the gallery's next rows, {each} bytes for each template: {free} of {all} MiB \
+         are free"
     );
     BackendError::Full { what: NAME, why }
 }

@@ -65,29 +65,29 @@ pub(super) struct Pass {
 
 impl Desk {
     /// Without room for anything.
-    pub(super) fn new(gpu: &Arc<Gpu>) -> Self {
+    pub(super) fn new(gpu: &Arc<Gpu>) -> Result<Self, BackendError> {
         let told = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
-        Self {
+        Ok(Self {
             gpu: Arc::clone(gpu),
             loader: Loader::new(gpu),
             staging: Staging::new(gpu),
             windows: Vec::new(),
-            told: gpu.buffer("probes", 0, told),
-            pieces: gpu.storage("pieces", 0),
-            values: gpu.storage("values", 0),
-            lists: gpu.storage("lists", 0),
-            tallies: gpu.storage("tallies", 0),
-            results: gpu.storage("results", 0),
+            told: gpu.buffer("probes", 0, told)?,
+            pieces: gpu.storage("pieces", 0)?,
+            values: gpu.storage("values", 0)?,
+            lists: gpu.storage("lists", 0)?,
+            tallies: gpu.storage("tallies", 0)?,
+            results: gpu.storage("results", 0)?,
             readback: None,
-        }
+        })
     }
 
     /// Makes room. What was in smaller buffers was wiped after its search.
-    pub(super) fn make_room(&mut self, needed: &Needed) {
+    pub(super) fn make_room(&mut self, needed: &Needed) -> Result<(), BackendError> {
         let gpu = &self.gpu;
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         if self.told.size() < needed.told {
-            self.told = gpu.buffer("probes", needed.told.next_power_of_two(), usage);
+            self.told = gpu.buffer("probes", needed.told.next_power_of_two(), usage)?;
         }
         let buffers = [
             (&mut self.pieces, "pieces", needed.pieces),
@@ -98,13 +98,14 @@ impl Desk {
         ];
         for (buffer, label, bytes) in buffers {
             if buffer.size() < bytes {
-                *buffer = gpu.storage(label, bytes.next_power_of_two());
+                *buffer = gpu.storage(label, bytes.next_power_of_two())?;
             }
         }
         let back = needed.tallies + needed.results;
         if self.readback.as_ref().is_none_or(|readback| readback.bytes() < back) {
-            self.readback = Some(Readback::new(gpu, back.next_power_of_two()));
+            self.readback = Some(Readback::new(gpu, back.next_power_of_two())?);
         }
+        Ok(())
     }
 
     /// Brings up what `staging` holds: structs, pieces, templates, one after the other; begins all
@@ -195,14 +196,18 @@ impl Desk {
         })
     }
 
-    /// Zeroes all that a search left: after one that failed also what `end` would have zeroed.
+    /// Zeroes all that a search left, the scores and rows that came back among it: after one that
+    /// failed also what `end` would have zeroed.
     pub(super) fn wipe(&mut self, failed: bool) -> Result<(), BackendError> {
+        let mut encoder = self.gpu.encoder();
         if failed {
-            let mut encoder = self.gpu.encoder();
             self.clear(&mut encoder);
-            let submission = self.gpu.submit(encoder);
-            self.gpu.wait(&submission)?;
         }
+        if let Some(readback) = &self.readback {
+            readback.wipe(&mut encoder);
+        }
+        let submission = self.gpu.submit(encoder);
+        self.gpu.wait(&submission)?;
         self.staging.wipe()?;
         self.loader.wipe()
     }

@@ -19,6 +19,7 @@ mod ask;
 mod desk;
 mod load;
 mod slab;
+mod warm;
 
 use std::sync::{Arc, Mutex};
 
@@ -127,7 +128,7 @@ impl Searcher {
     ) -> Result<T, BackendError> {
         self.gpu.guard(|| {
             let kept = locked(&self.desks).pop();
-            let mut desk = kept.unwrap_or_else(|| Desk::new(&self.gpu));
+            let mut desk = kept.map_or_else(|| Desk::new(&self.gpu), Ok)?;
             let done = work(&mut desk);
             desk.wipe(done.is_err())?;
             locked(&self.desks).push(desk);
@@ -181,7 +182,7 @@ impl Searcher {
         let slots = window * per_tile;
         desk.windows.retain(|slab| slab.shape == shape && slab.held.slots >= slots);
         while desk.windows.len() < 2.min(windows.len()) {
-            let planes = Planes::new(&self.gpu, shape, slots);
+            let planes = Planes::new(&self.gpu, shape, slots)?;
             desk.windows.push(Arc::new(Slab::new(shape, slots, planes)));
         }
         let mut encoder = self.begin(desk, &inquiry)?;
@@ -267,7 +268,7 @@ impl Searcher {
         inquiry: &Inquiry<'_>,
     ) -> Result<CommandEncoder, BackendError> {
         let needed = &inquiry.needed;
-        desk.make_room(needed);
+        desk.make_room(needed)?;
         let staged = needed.told + needed.pieces + needed.values;
         desk.staging.write(staged, |view| {
             let mut write = |at: u64, bytes: &[u8]| {

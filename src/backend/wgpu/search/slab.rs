@@ -49,14 +49,14 @@ pub(super) fn slots_max(gpu: &Gpu, shape: SlotShape) -> usize {
 
 impl Planes {
     /// For `slots` slots.
-    pub(super) fn new(gpu: &Gpu, shape: SlotShape, slots: usize) -> Self {
+    pub(super) fn new(gpu: &Gpu, shape: SlotShape, slots: usize) -> Result<Self, BackendError> {
         let room = |label, bytes: usize| gpu.storage(label, (bytes * slots) as u64);
-        Self {
-            hot: room("hot", shape.hot_bytes()),
-            cold: room("cold", shape.cold_bytes()),
-            facts: room("facts", shape.facts_bytes()),
+        Ok(Self {
+            hot: room("hot", shape.hot_bytes())?,
+            cold: room("cold", shape.cold_bytes())?,
+            facts: room("facts", shape.facts_bytes())?,
             slots,
-        }
+        })
     }
 
     /// Zeroes a run of slots.
@@ -114,7 +114,7 @@ impl Board for Bench {
     }
 
     fn memory(&self, shape: SlotShape, slots: usize) -> Result<Planes, BackendError> {
-        Ok(Planes::new(&self.0, shape, slots))
+        Planes::new(&self.0, shape, slots)
     }
 
     fn clear(&self, slab: &Slab, runs: &[Range<usize>]) -> Result<(), BackendError> {

@@ -14,7 +14,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::meter::{Fate, Meter, Shed};
+use super::{Fate, Meter, Shed};
 
 /// A frame that came in and whose fate is open.
 pub struct Offered {
