@@ -710,8 +710,7 @@ fn site_place(
     environment: &Environment,
     galleries: &GalleryPlace,
 ) -> Result<Option<SitePlace>, StartError> {
-    let named = config.site.profile.as_path();
-    if named.as_os_str().is_empty() {
+    if !config.site.is_chosen() {
         return Ok(None);
     }
     let of_state = |configured: &Path, name: &str| match configured.as_os_str().is_empty() {
@@ -727,7 +726,7 @@ fn site_place(
             ConsentRegister::open(&path, custodian, Arc::clone(entropy))
         }
     };
-    let profile = site::profile(named)?;
+    let profile = site::profile(&config.site.profile)?;
     household::check(&profile, config)?;
     Ok(Some(SitePlace {
         profile,

@@ -23,7 +23,7 @@ pub use keeping::{
 pub use refusal::Refusal;
 pub use service::{EngineVersion, Readiness, Service, Stranger, Version};
 pub use site::{
-    AgeClass, Consent, DatedDuty, Entered, Given, Ground, HitStanding, Papers, Record,
+    AgeClass, AuditEvent, Consent, DatedDuty, Entered, Given, Ground, HitStanding, Papers, Record,
     RelationClass, SiteDescription, SiteStep, Stand, SubjectExport, TakenBack, Vote, VoteRefused,
 };
 pub use transact::{
@@ -255,6 +255,8 @@ pub enum Command {
         /// The search's name in the audit.
         hit: TransactionId,
     },
+    /// List the hits of a watchlist that wait for somebody's answer.
+    ListHits,
     /// Move a subject to another group.
     Regroup {
         /// Where.
@@ -344,7 +346,8 @@ impl Command {
             },
             Self::ListAffected { .. } => Action::ListAffected,
             Self::PushFrame { .. } => Action::PushFrame,
-            Self::ReadHit { .. } => Action::ReadHit,
+            // Whoever may read a hit may see which wait, and nobody else.
+            Self::ListHits | Self::ReadHit { .. } => Action::ReadHit,
             Self::Regroup { .. } => Action::Regroup,
             Self::Replace { .. } => Action::Replace,
             Self::Restrict { .. } => Action::Restrict,
@@ -386,11 +389,32 @@ impl Command {
             Self::Embed { .. }
             | Self::IssueToken { .. }
             | Self::Lane { .. }
+            | Self::ListHits
             | Self::PushFrame { .. }
             | Self::ReadHit { .. }
             | Self::Step(_)
             | Self::Vote { .. } => None,
         }
+    }
+
+    /// Whose references are compared with, where they are one enrolled person's. Holders' records
+    /// are not told: nobody follows a traveller by one.
+    #[must_use]
+    pub fn subject(&self) -> Option<SubjectId> {
+        let references = match self {
+            Self::Verify { references, .. }
+            | Self::Lane {
+                command: LaneCommand::Open { against: Against::References(references), .. },
+                ..
+            } => references,
+            _ => return None,
+        };
+        let mut enrolled = references.iter().filter_map(|held| match held {
+            ReferenceSource::Subject { subject, .. } => Some(*subject),
+            _ => None,
+        });
+        let first = enrolled.next()?;
+        enrolled.all(|subject| subject == first).then_some(first)
     }
 
     /// At which lane, where there is one.
@@ -440,6 +464,7 @@ impl Request {
             purpose: self.purpose,
             gallery: self.command.gallery().cloned(),
             at_lane: self.command.at_lane().cloned(),
+            subject: self.command.subject(),
         }
     }
 }
@@ -578,6 +603,8 @@ pub enum Answer {
     Site(Box<SiteDescription>),
     /// How a hit stands.
     Hit(HitStanding),
+    /// The hits that wait for somebody's answer.
+    Hits(Vec<HitStanding>),
     /// A traveller was let in whom the machine referred.
     Overridden {
         /// The lane's transaction.

@@ -108,7 +108,7 @@ fn case(line: &str) -> Case {
     let client = "lane-1".parse().expect("a name");
     let caller = Caller { role: Role::Gate, client };
     let (action, purpose) = (action(act), purpose(why));
-    let asked = Asked { caller, action, purpose, gallery: None, at_lane: None };
+    let asked = Asked { caller, action, purpose, gallery: None, at_lane: None, subject: None };
     let (probe, engine) = (capture(probe), engine(machine));
     let owed = Obligations::NONE;
     let facts = Facts { asked, owed, probe, attack, comparisons, identification, engine };

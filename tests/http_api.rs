@@ -33,6 +33,8 @@ mod galleries;
 mod gates;
 #[path = "http_api/harness.rs"]
 mod harness;
+#[path = "http_api/hits.rs"]
+mod hits;
 #[path = "http_api/holders.rs"]
 mod holders;
 #[path = "common/issuer.rs"]
@@ -57,6 +59,8 @@ mod profiles;
 mod real;
 #[path = "http_api/restart.rs"]
 mod restart;
+#[path = "http_api/rights.rs"]
+mod rights;
 #[path = "scene/mod.rs"]
 mod scene;
 #[path = "http_api/sequences.rs"]
@@ -65,5 +69,7 @@ mod sequences;
 mod site;
 #[path = "http_api/steady.rs"]
 mod steady;
+#[path = "http_api/struck.rs"]
+mod struck;
 #[path = "http_api/telemetry.rs"]
 mod telemetry;

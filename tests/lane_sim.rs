@@ -191,6 +191,7 @@ impl Gate {
             purpose: Purpose::Boarding,
             gallery: None,
             at_lane: Some(AtLane { lane: standing.lane, transaction: standing.transaction }),
+            subject: None,
         }
     }
 

@@ -167,7 +167,7 @@ impl Site {
         let tap = self.lane.tap(Arc::new(move || ringing.bell.frame())).expect("nobody looks");
         let caller = Caller { role: Role::Gate, client: "gate-1".parse().expect("a name") };
         let (action, purpose) = (Action::Verify, Purpose::Boarding);
-        let asked = Asked { caller, action, purpose, gallery: None, at_lane: None };
+        let asked = Asked { caller, action, purpose, gallery: None, at_lane: None, subject: None };
         let terms = Terms { opened_us: 0, deadline_us: u64::MAX, may_retry: false };
         let entropy = SeededEntropy::new(1);
         let around = Surroundings { judges: line, clock: &YieldingClock, entropy: &entropy };

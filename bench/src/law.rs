@@ -101,8 +101,14 @@ pub(crate) fn run(options: &Options) -> io::Result<bool> {
     ] {
         let client = "gate-1".parse().map_err(io::Error::other)?;
         let gallery = Some("kl-0893".parse().map_err(io::Error::other)?);
-        let asked =
-            Asked { caller: Caller { role, client }, action, purpose, gallery, at_lane: None };
+        let asked = Asked {
+            caller: Caller { role, client },
+            action,
+            purpose,
+            gallery,
+            at_lane: None,
+            subject: None,
+        };
         let about = about(purpose);
         let granted = matches!(standing.authorise(&asked, &about), Permission::Granted(_));
         if granted == (role == Role::Auditor) {

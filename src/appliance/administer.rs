@@ -25,7 +25,6 @@ use crate::{
     },
     gallery::{Erasure, Gallery, GalleryError, Receipt, Residency},
     keys::holder::record::{HolderRecords, RecordId},
-    limits::REFERENCES_PER_SUBJECT_MAX,
     random::random_id,
     types::{Action, Attack, GalleryId, Selection, SubjectId, Template, TransactionId},
 };
@@ -174,8 +173,8 @@ impl Appliance {
         errand: &Errand,
         images: &[EncodedImage],
     ) -> Result<(Vec<Template>, Vec<FaceReport>), Refusal> {
-        if !(1..=REFERENCES_PER_SUBJECT_MAX).contains(&images.len()) {
-            let most = REFERENCES_PER_SUBJECT_MAX;
+        let most = self.images_max();
+        if !(1..=most).contains(&images.len()) {
             return Err(Refusal::Images { held: images.len(), most });
         }
         let (mut templates, mut faces) = (Vec::new(), Vec::new());

@@ -17,6 +17,7 @@ use crate::{
         record::{RecordId, RecordRefused},
         token::{self, TOKEN_NUMBER_BYTES},
     },
+    policy::PASSPORT_EXPIRY_MISSING,
     types::{GalleryId, Obligation, Reason, SubjectId, Template},
 };
 
@@ -57,6 +58,7 @@ impl Appliance {
         (terms, papers): (Enrolment, Papers),
     ) -> Result<Answer, Refusal> {
         let terms = self.within_site(errand, (name, None), (terms, &papers))?;
+        let terms = self.within_passport(errand, terms, &papers)?;
         let records = self.galleries.by_holders(name)?;
         let (template, face) = self.template(errand, image, Part::Image(0))?;
         // The file makes the id: one entry before it names the act, one after it the record.
@@ -79,6 +81,24 @@ impl Appliance {
         let secret = HolderSecret(secret);
         self.galleries.count(&self.world.meter);
         Ok(Answer::HolderEnrolled { transaction: errand.transaction, subject, secret, face })
+    }
+
+    /// The times of a holder's record, which ends with the passport at the latest. Whose passport
+    /// ends when is not known to anybody but whoever enrols, so that a site is told or refuses.
+    fn within_passport(
+        &self,
+        errand: &Errand,
+        terms: Enrolment,
+        papers: &Papers,
+    ) -> Result<Enrolment, Refusal> {
+        let is_owed = self.site.is_some() && errand.owed.contains(&Obligation::ExpireWithHolder);
+        match papers.passport_expiry_s {
+            Some(ends_s) => Ok(Enrolment { expiry_s: terms.expiry_s.min(ends_s), ..terms }),
+            None if is_owed => {
+                Err(Self::forbidden(&self.standing(), None, &[PASSPORT_EXPIRY_MISSING]))
+            }
+            None => Ok(terms),
+        }
     }
 
     /// The template of a holder's record, for the one verification that asks.

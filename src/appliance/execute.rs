@@ -116,6 +116,7 @@ impl Appliance {
                 self.issue_token(&errand, &image, (not_before_s, expiry_s), papers)
             }
             Command::Lane { at, command } => self.at_lane(&errand, &at, command),
+            Command::ListHits => self.list_hits(&errand),
             Command::ListAffected { entered } => self.list_affected(&errand, &entered),
             Command::PushFrame { lane, frame, external_attack, offered } => {
                 self.push_frame(&lane, frame, external_attack, offered)
@@ -238,7 +239,7 @@ impl Appliance {
             action: errand.asked.action,
             purpose: Some(errand.asked.purpose),
             gallery: errand.asked.gallery.clone(),
-            subject,
+            subject: subject.or(errand.asked.subject),
             selection: None,
             outcome: None,
             reasons,

@@ -10,7 +10,7 @@ use super::{Appliance, administer::Meant, execute::Errand};
 use crate::{
     audit::{AuditEntry, AuditSink, AuditUse},
     command::{Answer, HitStanding, Refusal, Stand, Vote, VoteRefused},
-    duty::confirmation::Confirmations,
+    duty::confirmation::{Confirmations, Sighting},
     limits::{HIT_WAIT_S, VISITS_MAX},
     ops::score::score,
     pipeline::{AUDIT_UNAVAILABLE, ENGINE_LATE, Reply},
@@ -47,6 +47,8 @@ impl Appliance {
         reply: &mut Reply,
     ) {
         let admits = reply.verdict.outcome == Outcome::Admit;
+        let hash = |held: &[u8]| Hash256::from_bytes(Sha256::digest(held).into());
+        let input = input.filter(|_| is_kept(errand) && !reply.candidates.is_empty()).map(hash);
         if let Err(reason) = self.carry_out_owed(errand, (began_s, input), reply, admits) {
             reply.verdict = referred(&reply.verdict, reason);
             reply.candidates = Vec::new();
@@ -59,11 +61,12 @@ impl Appliance {
         }
     }
 
-    /// The same for a lane's transaction; why it is Refer instead.
+    /// The same for a lane's transaction, of whose chosen frame `input` is the hash; why it is
+    /// Refer instead.
     pub(super) fn carry_out_owed(
         &self,
         errand: &Errand,
-        (began_s, input): (i64, Option<&[u8]>),
+        (began_s, input): (i64, Option<Hash256>),
         reply: &Reply,
         admits: bool,
     ) -> Result<(), Reason> {
@@ -78,11 +81,11 @@ impl Appliance {
         let best = reply.candidates.first().map(|best| best.subject);
         let is_hit = errand.owed.contains(&Obligation::ConfirmByTwo) && best.is_some();
         if errand.owed.contains(&Obligation::LogUse) {
-            let input = input.filter(|_| best.is_some() && is_kept(errand));
+            let input = input.filter(|_| best.is_some());
             self.log_use(errand, began_s, input, reply)?;
         }
         if let (true, Some(subject)) = (is_hit, best) {
-            self.open_hit(reply.transaction, subject)?;
+            self.open_hit(errand, reply.transaction, subject)?;
         }
         if admits && errand.owed.contains(&Obligation::EraseOnMatch) {
             self.erase_matched(errand, name, &reply.candidates)?;
@@ -105,11 +108,10 @@ impl Appliance {
         &self,
         errand: &Errand,
         began_s: i64,
-        input: Option<&[u8]>,
+        matched_input: Option<Hash256>,
         reply: &Reply,
     ) -> Result<(), Reason> {
         let generation = reply.certificate.map_or(0, |certificate| certificate.generation);
-        let matched_input = input.map(|held| Hash256::from_bytes(Sha256::digest(held).into()));
         let used = AuditUse {
             began_s,
             generation,
@@ -127,12 +129,22 @@ impl Appliance {
         self.audit.record(std::slice::from_ref(&entry)).map_err(|_| AUDIT_UNAVAILABLE)
     }
 
-    fn open_hit(&self, hit: TransactionId, subject: SubjectId) -> Result<(), Reason> {
+    /// Opens a hit under the name that whoever searched is told: at a lane the gate's own of the
+    /// transaction, elsewhere the search's.
+    fn open_hit(
+        &self,
+        errand: &Errand,
+        search: TransactionId,
+        subject: SubjectId,
+    ) -> Result<(), Reason> {
         let Some(site) = &self.site else { return Ok(()) };
+        let at = errand.asked.at_lane.as_ref();
+        let hit = at.map_or(search, |at| at.transaction);
+        let seen = Sighting { subject, lane: at.map(|at| at.lane.clone()) };
         let now_s = self.world.clock.civil_s();
         let needed = PERSONS.max(site.profile.officers.confirmations as usize);
         let mut hits = site.hits();
-        let opened = hits.open((hit, subject), needed, now_s + HIT_WAIT_S, now_s);
+        let opened = hits.open(hit, seen, needed, now_s + HIT_WAIT_S, now_s);
         opened.map_err(|_| TOO_MANY_HITS)?;
         site.remember(&hits, now_s).map_err(|error| {
             tracing::error!(%error, "a hit that waits");
@@ -264,6 +276,18 @@ impl Appliance {
         told(&hits, hit, now_s)
     }
 
+    /// The hits that wait for somebody's answer.
+    pub(super) fn list_hits(&self, errand: &Errand) -> Result<Answer, Refusal> {
+        let (site, now_s) = (self.at_site()?, self.world.clock.civil_s());
+        let waiting: Vec<HitStanding> = {
+            let hits = site.hits();
+            let waiting = hits.pending(now_s);
+            waiting.filter_map(|hit| standing(&hits, hit, now_s)).collect()
+        };
+        self.record(errand, None, vec!["HITS_LISTED"])?;
+        Ok(Answer::Hits(waiting))
+    }
+
     pub(super) fn read_hit(&self, errand: &Errand, hit: TransactionId) -> Result<Answer, Refusal> {
         let (site, now_s) = (self.at_site()?, self.world.clock.civil_s());
         let standing = told(&site.hits(), hit, now_s)?;
@@ -274,14 +298,18 @@ impl Appliance {
 
 /// Whether the input of a match is to be kept (AI Act Art. 12(3)(c)): its hash is, the picture
 /// itself stays with whoever sent it.
-fn is_kept(errand: &Errand) -> bool {
+pub(super) fn is_kept(errand: &Errand) -> bool {
     errand.owed.contains(&Obligation::KeepMatchedInput)
 }
 
 fn told(hits: &Confirmations, hit: TransactionId, now_s: i64) -> Result<Answer, Refusal> {
-    let stand = hits.stand(hit, now_s).ok_or(VoteRefused::Unknown)?;
-    let (subject, verified_by) = (hits.subject(hit), hits.verified_by(hit, now_s));
-    Ok(Answer::Hit(HitStanding { hit, subject, stand, verified_by }))
+    Ok(Answer::Hit(standing(hits, hit, now_s).ok_or(VoteRefused::Unknown)?))
+}
+
+fn standing(hits: &Confirmations, hit: TransactionId, now_s: i64) -> Option<HitStanding> {
+    let stand = hits.stand(hit, now_s)?;
+    let (subject, lane) = (hits.subject(hit), hits.lane(hit));
+    Some(HitStanding { hit, subject, lane, stand, verified_by: hits.verified_by(hit, now_s) })
 }
 
 /// The verdict of a duty that failed.

@@ -4,6 +4,12 @@
 //! Whoever can read the key files (or knows the token's PIN) is the operator here; no policy is
 //! asked. What was done is told to the audit all the same, in the name of the command line: an
 //! order before the act, its result after it.
+//!
+//! Where the appliance is used as a site, law and register stand between a gallery and whoever
+//! would change it, and neither is at work here: what puts references in, takes them out or hands
+//! them out is then refused ([`Offline::refuse`]), and the refusal is in the audit. That holds for
+//! this program. Against whoever holds the keys and brings another one, the custodian is the
+//! defence.
 
 use std::{
     fmt::Write as _,
@@ -68,6 +74,16 @@ pub enum OfflineError {
         path: String,
         /// What it said.
         error: GalleryError,
+    },
+    /// A site's galleries are changed under its law and its register, which are at work in the
+    /// appliance alone.
+    #[error(
+        "site.profile is set, and a site's law and its register are asked for that: nothing was \
+         done; {instead}"
+    )]
+    AtSite {
+        /// What to do instead.
+        instead: &'static str,
     },
     /// The audit refused; nothing was done.
     #[error(
@@ -235,6 +251,17 @@ impl Offline {
         SubjectId::from_bytes(random_id(self.world.entropy.as_ref()))
     }
 
+    /// Refuses an act that a site does in its appliance alone, and tells the audit so; `instead` is
+    /// told to whoever asked. Why the audit could not be told, where it could not.
+    #[must_use]
+    pub fn refuse(&self, located: &Located, action: Action, instead: &'static str) -> OfflineError {
+        let entry = self.entry(located, action, (None, None), "OFFLINE_REFUSED");
+        match self.audit.record(&[entry]) {
+            Ok(()) => OfflineError::AtSite { instead },
+            Err(_) => OfflineError::Audit,
+        }
+    }
+
     /// Tells the audit what is about to be done.
     ///
     /// # Errors
@@ -243,10 +270,22 @@ impl Offline {
         &self,
         located: &Located,
         action: Action,
-        (subject, selection): (Option<SubjectId>, Option<Selection>),
+        meant: (Option<SubjectId>, Option<Selection>),
     ) -> Result<Ordered, OfflineError> {
+        let entry = self.entry(located, action, meant, "OFFLINE_ORDERED");
+        self.audit.record(slice::from_ref(&entry)).map_err(|_| OfflineError::Audit)?;
+        Ok(Ordered { entry })
+    }
+
+    fn entry(
+        &self,
+        located: &Located,
+        action: Action,
+        (subject, selection): (Option<SubjectId>, Option<Selection>),
+        reason: &'static str,
+    ) -> AuditEntry {
         let client: ClientId = "command-line".parse().expect("a constant name");
-        let entry = AuditEntry {
+        AuditEntry {
             transaction: TransactionId::from_bytes(random_id(self.world.entropy.as_ref())),
             at_s: self.now_s(),
             caller: Some(Caller { role: Role::Operator, client }),
@@ -256,7 +295,7 @@ impl Offline {
             subject,
             selection,
             outcome: None,
-            reasons: vec!["OFFLINE_ORDERED"],
+            reasons: vec![reason],
             attack: Attack::NotPerformed,
             comparisons: Vec::new(),
             candidates: None,
@@ -266,9 +305,7 @@ impl Offline {
             used: None,
             strangers: None,
             person: None,
-        };
-        self.audit.record(slice::from_ref(&entry)).map_err(|_| OfflineError::Audit)?;
-        Ok(Ordered { entry })
+        }
     }
 
     /// Tells the audit that it was done, with the receipt where something was erased.

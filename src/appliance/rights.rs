@@ -134,7 +134,7 @@ impl Appliance {
     ) -> Result<T, Refusal> {
         let Some(site) = &self.site else { return enrol(Vec::new()) };
         let now_s = self.world.clock.civil_s();
-        let Papers { consent, ground } = papers;
+        let Papers { consent, ground, passport_expiry_s: _ } = papers;
         let consent = consent.map(|given| Consent::new(gallery, subject, given, now_s));
         let entry = Entry { consent: consent.as_ref(), ground: ground.as_ref() };
         let before = site.register.enter(gallery, subject, entry, errand.asked_at)?;
@@ -285,6 +285,7 @@ impl Appliance {
             let unknown = GalleryError::UnknownSubject { subject };
             return Err(Refusal::of_gallery(gallery, unknown));
         }
+        let events = self.audit.about(gallery, subject).map_err(|_| Refusal::Audit)?;
         self.record(errand, Some(subject), vec!["EXPORTED"])?;
         Ok(Answer::Export(Box::new(SubjectExport {
             transaction: errand.transaction,
@@ -294,6 +295,8 @@ impl Appliance {
             consent,
             earlier,
             ground,
+            source: site.profile.provenance_of(self.galleries.purpose(gallery)),
+            events,
             site: site.describe(self.world.clock.civil_s()),
         })))
     }

@@ -5,6 +5,7 @@
 //! measurement. With one, every request is asked about under the facts of this moment, and the
 //! day's closing is honoured before the first request after it.
 
+mod bounds;
 mod record;
 
 use std::{
@@ -40,7 +41,7 @@ use crate::{
     register::{Register, RegisterError},
     types::{
         Action, Attack, Caller, CallerFact, Circumstances, ConsentFact, GalleryFact, GalleryId,
-        PersonFact, Reason, Role, Score, Selection, SiteFacts, Storage, SubjectId, TemplateKind,
+        PersonFact, Role, Score, Selection, SiteFacts, Storage, SubjectId, TemplateKind,
         TransactionId,
     },
     webhook::{Receiver, ReceiverError, Sender, Surroundings},
@@ -55,11 +56,6 @@ const HOUR_S: i64 = 3600;
 /// MPS, Measures on facial recognition, 2025).
 const FILING_ZONE: &str = "Asia/Shanghai";
 const FILING_WORKING_DAYS: u32 = 30;
-
-const OTHER_PURPOSE: Reason = Reason {
-    code: "PURPOSE_NOT_PERMITTED",
-    text: "The site was assessed for another purpose; nothing else is done here.",
-};
 
 /// Why the site is not at hand. The operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -305,6 +301,7 @@ impl Site {
             kept_hours: held.retention.kept_hours,
             minor_kept_hours: held.retention.minor_kept_hours,
             audit_days: held.retention.audit_days,
+            fnir_ppm: held.retention.fnir_ppm_measured,
             languages: held.notices.languages.clone(),
             handout: held.notices.handout.clone(),
             alternatives: held.alternatives.routes.clone(),
@@ -344,7 +341,7 @@ impl Site {
         match self.register.consent(gallery, subject) {
             Ok(None) => ConsentLooked::default(),
             Ok(Some(held)) => ConsentLooked {
-                fact: Some(held.fact(now_s)),
+                fact: Some(self.judged(held.fact(now_s), &held.given)),
                 person: Some((held.given.age.into(), held.given.relation.into())),
             },
             Err(error) => {
@@ -433,14 +430,6 @@ impl Appliance {
         self.standing()
     }
 
-    /// Whether the site is there for what the request names.
-    pub(super) fn is_for(&self, request: &Request) -> Result<(), Reason> {
-        match &self.site {
-            Some(site) if site.profile.purpose() != request.purpose => Err(OTHER_PURPOSE),
-            Some(_) | None => Ok(()),
-        }
-    }
-
     /// What the law asks about a request, but for its caller.
     pub(super) fn circumstances_at(&self, site: &Site, request: &Request) -> Circumstances {
         let now_s = self.world.clock.civil_s();
@@ -513,12 +502,12 @@ impl Appliance {
     fn consent_of(&self, site: &Site, command: &Command, now_s: i64) -> ConsentLooked {
         if let Command::GiveConsent { given, .. } = command {
             let person = Some((given.age.into(), given.relation.into()));
-            return ConsentLooked { fact: Some(given.fact(now_s)), person };
+            return ConsentLooked { fact: Some(site.judged(given.fact(now_s), given)), person };
         }
         if let Some((subject, papers)) = papers_of(command) {
             if let Some(given) = papers.and_then(|papers| papers.consent.as_ref()) {
                 let person = Some((given.age.into(), given.relation.into()));
-                return ConsentLooked { fact: Some(given.fact(now_s)), person };
+                return ConsentLooked { fact: Some(site.judged(given.fact(now_s), given)), person };
             }
             return match (command.gallery(), subject) {
                 (Some(gallery), Some(subject)) => site.consent_fact(gallery, subject, now_s),
@@ -625,7 +614,7 @@ impl Appliance {
                 Due::Close { closed_s } => is_done &= self.close_day(closed_s),
                 Due::Expire => self.expire(),
                 Due::PruneAudit { before_s } => {
-                    if let Err(error) = self.audit.prune(before_s) {
+                    if let Err(error) = self.audit.prune(before_s, now_s) {
                         tracing::error!(%error, "audit: what is old enough stays");
                     }
                 }

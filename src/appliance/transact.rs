@@ -18,6 +18,7 @@ use crossbeam_utils::sync::Parker;
 use super::{
     Appliance,
     execute::{Errand, GRACE_MS},
+    hits::is_kept,
 };
 use crate::{
     audit::{AuditComparison, AuditEnd, AuditEntry},
@@ -148,7 +149,7 @@ impl Appliance {
     fn with_owed(&self, errand: &Errand, began_s: i64, closing: Box<Closing>) -> Box<Closing> {
         let Some(reply) = closing.chosen.as_deref() else { return closing };
         let admits = closing.outcome == Outcome::Admit;
-        match self.carry_out_owed(errand, (began_s, None), reply, admits) {
+        match self.carry_out_owed(errand, (began_s, closing.input), reply, admits) {
             Ok(()) => closing,
             Err(reason) => Closing::refer(closing.ended, reason.code),
         }
@@ -225,6 +226,7 @@ impl Appliance {
         let Ok(tap) = lane.tap(Arc::new(move || ringing.bell.frame())) else {
             return Closing::refer(Ended::Interrupted, "LANE_OCCUPIED");
         };
+        let tap = if is_kept(errand) { tap.hashing() } else { tap };
         let clock = self.world.clock.as_ref();
         let terms = Terms {
             opened_us: clock.monotonic_us(),

@@ -10,9 +10,9 @@ use std::{
 };
 
 use crate::{
-    audit::{AuditEntry, AuditError, AuditSink, Entered},
+    audit::{AuditEntry, AuditError, AuditEvent, AuditSink, Entered},
     limits::AUDIT_OWED_MAX,
-    types::SubjectId,
+    types::{GalleryId, SubjectId},
 };
 
 /// Writes through to another sink.
@@ -91,8 +91,16 @@ impl AuditSink for Watched {
         self.sink.entered(meant)
     }
 
-    fn prune(&self, before_s: i64) -> Result<(), AuditError> {
-        self.sink.prune(before_s)
+    fn about(
+        &self,
+        gallery: &GalleryId,
+        subject: SubjectId,
+    ) -> Result<Vec<AuditEvent>, AuditError> {
+        self.sink.about(gallery, subject)
+    }
+
+    fn prune(&self, before_s: i64, now_s: i64) -> Result<(), AuditError> {
+        self.sink.prune(before_s, now_s)
     }
 }
 

@@ -14,7 +14,8 @@
 //! `previous` is the hash of the entry before it, and the leaves of the tree that checkpoints sign
 //! are the same hashes ([`super::segment`] for files, [`super::checkpoint`] for signatures). The
 //! newest checkpoint stands beside the file and goes to the log, so that whoever collects the log
-//! holds one that nobody on this machine can take back.
+//! holds one that nobody on this machine can take back. An entry with `pruned` is the audit's own:
+//! what it let go of, because its time had come.
 //!
 //! What is decided together is one `write` and one `fdatasync`, so a batch of answers costs what
 //! the medium takes to make a line durable: some tens of microseconds on a server's SSD with
@@ -35,20 +36,26 @@ use std::{
 };
 
 use super::{
-    AuditEntry, AuditError, AuditSink, Entered,
+    AuditEntry, AuditError, AuditEvent, AuditSink, Entered,
     checkpoint::{Checkpoint, Signer, VerifierKey},
     line::Line,
     segment::{
-        Break, SEGMENT_BYTES_MAX, State, checkpoint_path, next_path, old_files, old_path, walk,
-        walk_on,
+        Break, Pruned, PrunedLine, SEGMENT_BYTES_MAX, State, checkpoint_path, next_path, old_files,
+        old_path, walk, walk_on,
     },
+    tree::hex,
 };
-use crate::{audit::checkpoint::CHECKPOINT_BYTES_MAX, types::SubjectId};
+use crate::{
+    audit::checkpoint::CHECKPOINT_BYTES_MAX,
+    types::{GalleryId, SubjectId},
+};
 
 /// Room for a verification with every reference; longer entries grow the buffer once.
 const LINE_BYTES: usize = 2048;
 /// Entries after which a checkpoint is signed without being asked for.
 const CHECKPOINT_ENTRIES: u64 = 256;
+/// Time that one file holds, in seconds; it begins and ends with a day (UTC).
+const DAY_S: i64 = 86_400;
 
 /// An append-only, hash-chained, signed file of its own.
 pub struct FileAudit {
@@ -184,6 +191,15 @@ impl FileAudit {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Shows every line, oldest first. The lock is not held: what was written before is complete,
+    /// and a change of files leaves every old one where it is found.
+    fn read(&self, mut see: impl FnMut(&[u8])) -> io::Result<()> {
+        for path in old_files(&self.path)?.iter().chain([&self.path]) {
+            fs::read(path)?.split(|&byte| byte == b'\n').for_each(&mut see);
+        }
+        Ok(())
+    }
+
     fn refuse(&self, error: &io::Error) -> AuditError {
         AuditError { place: self.path.display().to_string(), why: error.to_string() }
     }
@@ -199,11 +215,17 @@ impl FileAudit {
         Ok(note)
     }
 
-    /// Begins a new file where this one is large enough.
-    fn turn_over(&self, writer: &mut Writer) -> io::Result<()> {
-        if writer.bytes < self.segment_bytes_max {
-            return Ok(());
+    /// Begins a new file where this one is large enough, or of another day than `at_s`.
+    fn turn_over(&self, writer: &mut Writer, at_s: i64) -> io::Result<()> {
+        let Some(began_s) = writer.state.began_s else { return Ok(()) };
+        let is_full = writer.bytes >= self.segment_bytes_max;
+        if is_full || began_s.div_euclid(DAY_S) != at_s.div_euclid(DAY_S) {
+            self.begin_next(writer)?;
         }
+        Ok(())
+    }
+
+    fn begin_next(&self, writer: &mut Writer) -> io::Result<()> {
         let next = next_path(&self.path);
         let head = writer.state.head();
         replace(&next, &head)?;
@@ -212,19 +234,79 @@ impl FileAudit {
         sync_folder(&self.path)?;
         writer.file = options().open(&self.path)?;
         writer.file.lock()?;
-        (writer.bytes, writer.torn) = (head.len() as u64, false);
+        (writer.bytes, writer.torn, writer.state.began_s) = (head.len() as u64, false, None);
         Ok(())
+    }
+
+    /// Removes the files whose entries are all older than `before_s`. That is said and signed
+    /// first: a crash between the two leaves more than was promised, never less.
+    fn let_go(&self, writer: &mut Writer, (before_s, now_s): (i64, i64)) -> io::Result<()> {
+        // Where nothing happens any more, what is written to is as old as the others.
+        if writer.state.began_s.is_some() && writer.state.newest_s < before_s {
+            self.begin_next(writer)?;
+        }
+        let (mut old, mut pruned) = (Vec::new(), None);
+        for path in old_files(&self.path)? {
+            // Later ones are younger; a damaged one stays as evidence.
+            let Ok(walked) = walk(&fs::read(&path)?, None, |_| {}) else { break };
+            let State { tree, newest_s, .. } = walked.state;
+            if newest_s >= before_s {
+                break;
+            }
+            let newest_s = pruned.map_or(newest_s, |it: Pruned| it.newest_s.max(newest_s));
+            pruned = Some(Pruned { entries_before: tree.size(), newest_s });
+            old.push(path);
+        }
+        let Some(pruned) = pruned else { return Ok(()) };
+        writer.append([Said::Pruned { at_s: now_s, pruned }])?;
+        self.sign(writer)?;
+        for path in &old {
+            fs::remove_file(path)?;
+            tracing::info!(path = %path.display(), "audit: kept as long as it had to be");
+        }
+        sync_folder(&self.path)
+    }
+}
+
+/// What a line says.
+enum Said<'a> {
+    /// What happened.
+    Entry(&'a AuditEntry),
+    /// What the audit lets go of.
+    Pruned { at_s: i64, pruned: Pruned },
+}
+
+impl Said<'_> {
+    fn at_s(&self) -> i64 {
+        match self {
+            Self::Entry(entry) => entry.at_s,
+            Self::Pruned { at_s, .. } => *at_s,
+        }
+    }
+
+    /// Writes its line, without the end, as the entry that follows `state`.
+    fn write(&self, state: &State, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        let n = state.tree.size();
+        match *self {
+            Self::Entry(entry) => serde_json::to_writer(out, &Line::of(n, &state.previous, entry)),
+            Self::Pruned { at_s, pruned } => {
+                let line = PrunedLine { n, previous: hex(&state.previous), at_s, pruned };
+                serde_json::to_writer(out, &line)
+            }
+        }
     }
 }
 
 impl AuditSink for FileAudit {
     fn record(&self, entries: &[AuditEntry]) -> Result<(), AuditError> {
         let recorded = self.alone(|writer| {
-            writer.append(entries)?;
-            // The entries stand whatever becomes of these two; they are tried again with the next.
+            // The entries stand whatever becomes of the file or of the checkpoint: both are tried
+            // again with the next.
+            let turned = entries.first().map(|entry| self.turn_over(writer, entry.at_s));
+            writer.append(entries.iter().map(Said::Entry))?;
             let unsigned = writer.state.tree.size() - writer.signed.unwrap_or(0);
             let is_signed = unsigned < CHECKPOINT_ENTRIES || self.sign(writer).is_ok();
-            if !is_signed || self.turn_over(writer).is_err() {
+            if !is_signed || turned.is_some_and(|turned| turned.is_err()) {
                 tracing::error!(path = %self.path.display(), "audit: no checkpoint or no new file");
             }
             Ok(())
@@ -237,34 +319,26 @@ impl AuditSink for FileAudit {
     }
 
     fn entered(&self, meant: &Entered) -> Result<Vec<SubjectId>, AuditError> {
-        // The lock is not held: what was written before is complete, and a change of files leaves
-        // every old one where it is found.
-        let read = || -> io::Result<Vec<SubjectId>> {
-            let mut found = BTreeSet::new();
-            for path in old_files(&self.path)?.iter().chain([&self.path]) {
-                for line in fs::read(path)?.split(|&byte| byte == b'\n') {
-                    found.extend(super::line::entered(line, meant));
-                }
-            }
-            Ok(found.into_iter().collect())
-        };
-        read().map_err(|error| self.refuse(&error))
+        let mut found = BTreeSet::new();
+        let read = self.read(|line| found.extend(super::line::entered(line, meant)));
+        read.map_err(|error| self.refuse(&error))?;
+        Ok(found.into_iter().collect())
     }
 
-    fn prune(&self, before_s: i64) -> Result<(), AuditError> {
-        let prune = |_: &mut Writer| -> io::Result<()> {
-            for old in old_files(&self.path)? {
-                let walked = walk(&fs::read(&old)?, None, |_| {});
-                let is_old = walked.is_ok_and(|walked| walked.state.newest_s < before_s);
-                if !is_old {
-                    return Ok(()); // later ones are younger; a damaged one stays as evidence
-                }
-                fs::remove_file(&old)?;
-                tracing::info!(path = %old.display(), "audit: kept as long as it had to be");
-            }
-            sync_folder(&self.path)
-        };
-        self.alone(prune).map_err(|error| self.refuse(&error))
+    fn about(
+        &self,
+        gallery: &GalleryId,
+        subject: SubjectId,
+    ) -> Result<Vec<AuditEvent>, AuditError> {
+        let mut found = Vec::new();
+        let read = self.read(|line| found.extend(super::line::about(line, gallery, subject)));
+        read.map_err(|error| self.refuse(&error))?;
+        Ok(found)
+    }
+
+    fn prune(&self, before_s: i64, now_s: i64) -> Result<(), AuditError> {
+        let pruned = self.alone(|writer| self.let_go(writer, (before_s, now_s)));
+        pruned.map_err(|error| self.refuse(&error))
     }
 }
 
@@ -277,7 +351,7 @@ impl Drop for FileAudit {
 }
 
 impl Writer {
-    fn append(&mut self, entries: &[AuditEntry]) -> io::Result<()> {
+    fn append<'a>(&mut self, said: impl IntoIterator<Item = Said<'a>>) -> io::Result<()> {
         self.lines.clear();
         if self.torn {
             // The broken line stands alone, those that follow are whole; nothing that ends so is
@@ -285,11 +359,10 @@ impl Writer {
             self.lines.extend(b"~\n");
         }
         let mut state = self.state.clone();
-        for entry in entries {
+        for said in said {
             let from = self.lines.len();
-            let line = Line::of(state.tree.size(), &state.previous, entry);
-            serde_json::to_writer(&mut self.lines, &line)?;
-            state.follow(&self.lines[from..], entry.at_s);
+            said.write(&state, &mut self.lines)?;
+            state.follow(&self.lines[from..], said.at_s());
             self.lines.push(b'\n');
         }
         self.torn = true;

@@ -5,10 +5,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditEntry, AuditStrangers, Entered,
+    AuditEntry, AuditEvent, AuditStrangers, Entered,
     tree::{Hash, hex},
 };
-use crate::types::{Action, Attack, ClientId, Outcome, Purpose, Role, Selection, SubjectId};
+use crate::types::{
+    Action, Attack, ClientId, GalleryId, Outcome, Purpose, Role, Selection, SubjectId,
+};
 
 #[derive(Serialize)]
 pub(super) struct Line<'a> {
@@ -181,7 +183,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// What [`entered`] reads of a line.
+/// What [`entered`] and [`about`] read of a line.
 #[derive(Deserialize)]
 struct Looked<'a> {
     at_s: i64,
@@ -195,6 +197,10 @@ struct Looked<'a> {
     gallery: Option<&'a str>,
     #[serde(borrow, default)]
     subject: Option<&'a str>,
+    #[serde(borrow, default)]
+    outcome: Option<&'a str>,
+    #[serde(borrow, default)]
+    lane: Option<&'a str>,
 }
 
 /// Whom the entry on `line` put into a gallery, if it is one that is meant.
@@ -207,6 +213,19 @@ pub(super) fn entered(line: &[u8], meant: &Entered) -> Option<SubjectId> {
         && meant.by.as_ref().is_none_or(|by| held.client == Some(by.as_str()))
         && meant.purpose.is_none_or(|purpose| held.purpose == Some(purpose.name()));
     held.subject.filter(|_| is_meant)?.parse().ok()
+}
+
+/// What the entry on `line` says of `subject` in `gallery`, if it is about that person.
+pub(super) fn about(line: &[u8], gallery: &GalleryId, subject: SubjectId) -> Option<AuditEvent> {
+    let held: Looked<'_> = serde_json::from_slice(line).ok()?;
+    let is_meant = held.gallery == Some(gallery.as_str())
+        && held.subject.and_then(|held| held.parse().ok()) == Some(subject);
+    is_meant.then(|| AuditEvent {
+        at_s: held.at_s,
+        action: held.action.to_owned(),
+        outcome: held.outcome.map(str::to_owned),
+        lane: held.lane.map(str::to_owned),
+    })
 }
 
 fn selection(selection: Selection) -> LineSelection {

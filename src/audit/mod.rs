@@ -109,7 +109,7 @@ pub struct AuditEntry {
     pub purpose: Option<Purpose>,
     /// In which gallery.
     pub gallery: Option<GalleryId>,
-    /// Whom it concerned, for enrolment and erasure.
+    /// Whom it concerned: who was enrolled, erased, or compared as one enrolled person.
     pub subject: Option<SubjectId>,
     /// Whom it concerned, for an erasure that names no subject.
     pub selection: Option<Selection>,
@@ -154,6 +154,19 @@ pub struct Entered {
     pub until_s: i64,
 }
 
+/// What the audit knows to have happened with one person (GDPR Art. 15): nobody else is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// Civil time in seconds, UTC.
+    pub at_s: i64,
+    /// What was done, such as `verify`.
+    pub action: String,
+    /// What was decided, where anything was.
+    pub outcome: Option<String>,
+    /// At which lane, where it was at one.
+    pub lane: Option<String>,
+}
+
 /// Why an entry was not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the audit could not be written to {place}: {why}; nothing is answered until it can")]
@@ -192,12 +205,26 @@ pub trait AuditSink: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Lets go of whole files whose newest entry is older than `before_s`.
+    /// What the audit knows to have happened with `subject` of `gallery`, oldest first. A sink that
+    /// keeps nothing knows nothing.
+    ///
+    /// # Errors
+    /// [`AuditError`]: what was written cannot be read.
+    fn about(
+        &self,
+        gallery: &GalleryId,
+        subject: SubjectId,
+    ) -> Result<Vec<AuditEvent>, AuditError> {
+        let _nothing_kept = (gallery, subject);
+        Ok(Vec::new())
+    }
+
+    /// Lets go of whole files whose newest entry is older than `before_s`, and says so at `now_s`.
     ///
     /// # Errors
     /// [`AuditError`].
-    fn prune(&self, before_s: i64) -> Result<(), AuditError> {
-        let _nothing_old = before_s;
+    fn prune(&self, before_s: i64, now_s: i64) -> Result<(), AuditError> {
+        let _nothing_old = (before_s, now_s);
         Ok(())
     }
 }

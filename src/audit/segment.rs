@@ -1,5 +1,6 @@
 //! The audit's files. One is written to; older ones stand beside it under the number of their first
-//! entry, and go as a whole when every entry in them is old enough.
+//! entry, and go as a whole when every entry in them is old enough. A new one is begun every day,
+//! so that a quiet site does not keep a year in one file, and where one is full.
 //!
 //! ```text
 //! audit.jsonl                      the one that is written to
@@ -10,6 +11,9 @@
 //! A file that is not the first begins with what the tree and the chain had come to:
 //! `{"segment":{"entries_before":4711,"previous":"…","peaks":["…",…]}}`. Whoever changes that line
 //! changes the root, and the root is signed.
+//!
+//! Before files go, an entry says so and is signed (`Pruned`): whoever takes files out beside that
+//! leaves a beginning that no signed entry bears out.
 
 use std::{
     fs, io,
@@ -32,6 +36,34 @@ pub(super) struct State {
     pub(super) previous: Hash,
     /// Civil time of the newest entry.
     pub(super) newest_s: i64,
+    /// Civil time of the first entry of the file; `None` before there is one.
+    pub(super) began_s: Option<i64>,
+}
+
+/// What is let go of, as an entry of the audit says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pruned {
+    /// Entries that are not kept any more: all before this number.
+    pub(super) entries_before: u64,
+    /// Civil time of the newest of them.
+    pub(super) newest_s: i64,
+}
+
+/// The entry that says so.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PrunedLine {
+    pub(super) n: u64,
+    pub(super) previous: String,
+    pub(super) at_s: i64,
+    pub(super) pruned: Pruned,
+}
+
+impl PrunedLine {
+    /// The entry on `line`, if it is such a one.
+    pub(super) fn read(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,6 +126,7 @@ impl State {
         self.previous = leaf(line);
         self.tree.append(self.previous);
         self.newest_s = at_s;
+        self.began_s.get_or_insert(at_s);
     }
 
     fn check(&mut self, line: &[u8]) -> Result<(), Break> {
@@ -125,7 +158,7 @@ impl State {
         let HeadLine { segment } = serde_json::from_slice(line).ok()?;
         let peaks: Option<Vec<Hash>> = segment.peaks.iter().map(|peak| unhex(peak)).collect();
         let tree = Frontier::of(segment.entries_before, peaks?)?;
-        Some(Self { tree, previous: unhex(&segment.previous)?, newest_s: 0 })
+        Some(Self { tree, previous: unhex(&segment.previous)?, newest_s: 0, began_s: None })
     }
 }
 

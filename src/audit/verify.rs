@@ -2,7 +2,8 @@
 //!
 //! Each entry is held against the one before it, each file against the one before it, and the tree
 //! over all of them against signed checkpoints: the newest, which stands beside the audit, and
-//! those that left the machine. Who could write the folder *and* sign, and can also take back every
+//! those that left the machine. Where the beginning is gone, a signed entry must say that its time
+//! had come, and it must have. Who could write the folder *and* sign, and can also take back every
 //! checkpoint that left, is not found; nothing on one machine can find them.
 
 use std::{
@@ -12,8 +13,11 @@ use std::{
 
 use super::{
     checkpoint::{Checkpoint, CheckpointError, VerifierKey},
-    segment::{Break, State, checkpoint_path, old_files, walk},
+    segment::{Break, Pruned, PrunedLine, State, checkpoint_path, old_files, walk},
 };
+use crate::limits::AUDIT_DAYS_MIN;
+
+const DAY_S: i64 = 86_400;
 
 /// Why an audit is not whole, or could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +62,24 @@ pub enum NotWhole {
         /// Entries that the checkpoint covers.
         signed: u64,
     },
+    /// Files at the beginning are gone.
+    #[error(
+        "the entries before number {first} are gone, and no signed entry says that their time had \
+         come: files were taken out"
+    )]
+    TakenOut {
+        /// The first entry that is still there.
+        first: u64,
+    },
+    /// Entries were let go of too soon.
+    #[error(
+        "entry {n} let go of entries that were younger than {AUDIT_DAYS_MIN} days: the clock or \
+         the configuration was changed for it"
+    )]
+    TooSoon {
+        /// The entry that says so.
+        n: u64,
+    },
 }
 
 /// A whole audit.
@@ -93,7 +115,7 @@ pub fn verify(path: &Path, key: &VerifierKey, witness: Option<&Path>) -> Result<
     let mut files = old_files(path).map_err(|why| unreadable(path, why))?;
     files.push(path.to_owned());
     let (mut state, mut first, mut torn): (Option<State>, _, _) = (None, None, 0);
-    let mut borne_out = vec![false; checkpoints.len()];
+    let (mut borne_out, mut pruned) = (vec![false; checkpoints.len()], Vec::new());
     for file in &files {
         let text = fs::read(file).map_err(|why| unreadable(file, why))?;
         let walked = walk(&text, state.take(), |state| {
@@ -106,6 +128,7 @@ pub fn verify(path: &Path, key: &VerifierKey, witness: Option<&Path>) -> Result<
         let broken = |fault| NotWhole::Broken { path: file.display().to_string(), fault };
         let walked = walked.map_err(broken)?;
         torn += walked.torn;
+        pruned.extend(text.split(|&byte| byte == b'\n').filter_map(PrunedLine::read));
         state = Some(walked.state);
     }
     let size = state.map_or(0, |state| state.tree.size());
@@ -113,6 +136,7 @@ pub fn verify(path: &Path, key: &VerifierKey, witness: Option<&Path>) -> Result<
     settle(&checkpoints, &borne_out, first, size)?;
     let outlived = checkpoints.iter().filter(|checkpoint| checkpoint.size < first).count();
     let newest = checkpoints.iter().map(|checkpoint| checkpoint.size).max().unwrap_or(0);
+    had_its_time(first, &pruned, newest)?;
     Ok(Report {
         first,
         entries: size - first,
@@ -140,6 +164,21 @@ fn settle(
         }
     }
     Ok(())
+}
+
+/// Whether everything before `first` went because its time had come, as signed entries say.
+fn had_its_time(first: u64, pruned: &[PrunedLine], signed: u64) -> Result<(), NotWhole> {
+    let kept_s = i64::from(AUDIT_DAYS_MIN) * DAY_S;
+    let mut gone = 0;
+    for PrunedLine { n, at_s, pruned: Pruned { entries_before, newest_s }, .. } in pruned {
+        if at_s.saturating_sub(*newest_s) < kept_s {
+            return Err(NotWhole::TooSoon { n: *n });
+        }
+        if *n < signed {
+            gone = gone.max(*entries_before);
+        }
+    }
+    if first > gone { Err(NotWhole::TakenOut { first }) } else { Ok(()) }
 }
 
 fn unreadable(path: &Path, why: io::Error) -> NotWhole {

@@ -25,6 +25,8 @@ use std::{
     },
 };
 
+use sha2::{Digest, Sha256};
+
 use super::{Encoded, SourceFault, decode};
 use crate::{
     meter::{LaneKind, Meter, Part, Shed},
@@ -33,7 +35,7 @@ use crate::{
         slot::{CaptureError, Captured, SlotPool},
     },
     time::Clock,
-    types::LaneId,
+    types::{Hash256, LaneId},
 };
 
 /// A frame of a lane, decoded into a slot. Dropping it zeroes the slot.
@@ -48,6 +50,8 @@ pub struct Frame {
     /// What the detector named in the lane's configuration said of this very frame: 0 bona fide,
     /// 1 attack.
     pub external_attack: Option<f32>,
+    /// SHA-256 of the picture as it arrived, where the tap takes it.
+    pub input: Option<Hash256>,
 }
 
 /// What a lane is like.
@@ -195,7 +199,7 @@ impl Lane {
             return Err(Tapped { lane: self.terms.name.clone() });
         }
         mail.tap = Some(wake);
-        Ok(Tap { lane: Arc::clone(self) })
+        Ok(Tap { lane: Arc::clone(self), hashes: false })
     }
 
     /// A frame has arrived; whoever looks at the lane is told.
@@ -259,7 +263,7 @@ impl Lane {
     }
 
     /// The newest frame, decoded; it is kept no longer.
-    fn newest(&self) -> Option<Frame> {
+    fn newest(&self, hashes: bool) -> Option<Frame> {
         let arrived = self.mail().newest.take()?;
         match decode(&arrived.picture, &self.slots, self.clock.as_ref()) {
             Ok(captured) => Some(Frame {
@@ -267,6 +271,7 @@ impl Lane {
                 sequence: arrived.sequence,
                 captured_us: arrived.arrived_us,
                 external_attack: arrived.external_attack,
+                input: hashes.then(|| hash(&arrived.picture)),
             }),
             Err(CaptureError::Busy { .. }) => {
                 let mut mail = self.mail();
@@ -308,6 +313,10 @@ impl fmt::Debug for Lane {
     }
 }
 
+fn hash(picture: &Encoded) -> Hash256 {
+    Hash256::from_bytes(Sha256::digest(picture.bytes()).into())
+}
+
 /// What became of a frame that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
@@ -321,15 +330,24 @@ pub struct Taken {
 #[derive(Debug)]
 pub struct Tap {
     lane: Arc<Lane>,
+    hashes: bool,
 }
 
 impl Tap {
+    /// The same tap, which takes the hash of each picture: a law wants the input of a match
+    /// recorded.
+    #[must_use]
+    pub fn hashing(mut self) -> Self {
+        self.hashes = true;
+        self
+    }
+
     /// The newest frame that arrived since the last call, decoded into a slot on the caller's
     /// thread. `None` when none has arrived, when it could not be decoded (a newer one will wake
     /// the tap), or when no slot is free (it is kept for the next call).
     #[must_use]
     pub fn newest(&self) -> Option<Frame> {
-        self.lane.newest()
+        self.lane.newest(self.hashes)
     }
 
     /// The lane.

@@ -2,7 +2,8 @@
 //!
 //! A gallery is named as the appliance names it, or by the path of its file. A file that an
 //! appliance holds is refused with that process's id: stop it, or use its API. What is done here is
-//! in the audit as well.
+//! in the audit as well. With `site.profile` set, whatever puts references in, takes them out or
+//! hands them out is the appliance's alone: no law is asked here.
 
 mod carry;
 mod change;
@@ -123,7 +124,78 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// What a site does in its appliance alone.
+struct Barred<'a> {
+    target: &'a Target,
+    action: Action,
+    instead: &'static str,
+}
+
+impl Verb {
+    /// Whether the verb is barred at a site: it puts references in, takes them out, hands them out
+    /// or makes others find them. Looking and keys are not, nor is `mend`: what it erases nobody
+    /// can read any more, and no call of the API does it.
+    fn barred(&self) -> Option<Barred<'_>> {
+        let (target, action, instead) = match self {
+            Self::Create(target) => {
+                (target, Action::CreateGallery, "ask the appliance: POST /v1/galleries")
+            }
+            Self::Enrol(enrol::Arguments { target, .. }) => {
+                (target, Action::Enrol, "ask the appliance: POST /v1/galleries/{gallery}/subjects")
+            }
+            Self::Erase(change::EraseArguments { target, .. }) => (
+                target,
+                Action::Erase,
+                "ask the appliance: DELETE /v1/galleries/{gallery}/subjects/{subject}, or POST \
+                 /v1/galleries/{gallery}/erase for many",
+            ),
+            Self::Restrict(change::RestrictArguments { target, .. }) => (
+                target,
+                Action::Restrict,
+                "ask the appliance: PUT /v1/galleries/{gallery}/subjects/{subject}/restriction",
+            ),
+            Self::Regroup(change::RegroupArguments { target, .. }) => (
+                target,
+                Action::Regroup,
+                "ask the appliance: PUT /v1/galleries/{gallery}/subjects/{subject}/group",
+            ),
+            Self::Delete(target) => {
+                (target, Action::DeleteGallery, "ask the appliance: DELETE /v1/galleries/{gallery}")
+            }
+            Self::Export(carry::ExportArguments { target, .. }) => (
+                target,
+                Action::ExportGallery,
+                "two persons must order an export, and a command line is one: no call hands out a \
+                 site's references",
+            ),
+            Self::Import(carry::ImportArguments { target, .. }) => (
+                target,
+                Action::CreateGallery,
+                "whoever is to be found here is enrolled here, with consent or ground: POST \
+                 /v1/galleries/{gallery}/subjects",
+            ),
+            Self::Open(_)
+            | Self::Verify(_)
+            | Self::Mend(_)
+            | Self::Stats(_)
+            | Self::Compact(_)
+            | Self::Rotate(_)
+            | Self::Rekey(_) => return None,
+        };
+        Some(Barred { target, action, instead })
+    }
+}
+
+/// Refuses what a site does in its appliance alone.
+fn allowed(verb: &Verb, scene: &Scene<'_>) -> Result<(), Failure> {
+    let barred = verb.barred().filter(|_| scene.config.site.is_chosen());
+    let Some(Barred { target, action, instead }) = barred else { return Ok(()) };
+    let bench = Bench::new(target, scene)?;
+    Err(bench.offline.refuse(&bench.located, action, instead).into())
+}
+
 pub(super) fn run(verb: &Verb, scene: &Scene<'_>) -> Outcome {
+    allowed(verb, scene)?;
     match verb {
         Verb::Create(target) => create(&Bench::new(target, scene)?),
         Verb::Open(arguments) => look::open(arguments, scene),

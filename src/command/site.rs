@@ -1,10 +1,11 @@
 //! What the site is, who consented to what, and what became of a hit.
 
 use crate::types::{
-    ClientId, Condition, GalleryId, Purpose, Region, Stage, SubjectId, TransactionId,
+    ClientId, Condition, GalleryId, LaneId, Provenance, Purpose, Region, Stage, SubjectId,
+    TransactionId,
 };
 pub use crate::{
-    audit::Entered,
+    audit::{AuditEvent, Entered},
     duty::confirmation::{Stand, Vote, VoteRefused},
     gallery::Record,
     register::{AgeClass, Consent, Given, Ground, RelationClass, TakenBack},
@@ -17,6 +18,8 @@ pub struct Papers {
     pub consent: Option<Given>,
     /// Why the person is put on a list.
     pub ground: Option<Ground>,
+    /// First second (UTC) at which the traveller's passport does not count any more.
+    pub passport_expiry_s: Option<i64>,
 }
 
 /// A step of a deployment.
@@ -62,6 +65,8 @@ pub struct SiteDescription {
     pub minor_kept_hours: Option<u32>,
     /// How long the audit is kept, in days.
     pub audit_days: u32,
+    /// FNIR measured at the gallery's size, per million, where anybody is searched for.
+    pub fnir_ppm: Option<u32>,
     /// Languages of the notices.
     pub languages: Vec<String>,
     /// The text to hand out.
@@ -110,6 +115,10 @@ pub struct SubjectExport {
     pub earlier: Vec<Consent>,
     /// Why the person is on a list.
     pub ground: Option<Ground>,
+    /// Where the references come from.
+    pub source: Provenance,
+    /// What the audit knows to have happened with the person, for as long as that is kept.
+    pub events: Vec<AuditEvent>,
     /// Controller, purposes, recipients, retention, rights' addresses.
     pub site: SiteDescription,
 }
@@ -117,10 +126,12 @@ pub struct SubjectExport {
 /// How a hit stands, as far as anybody is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HitStanding {
-    /// The search's name in the audit.
+    /// Its name: of a lane's search the gate's own of the transaction, else the search's.
     pub hit: TransactionId,
     /// The entry of the list, by its opaque name; `None` where a restart ended the wait.
     pub subject: Option<SubjectId>,
+    /// The lane at which it was, where it was at one.
+    pub lane: Option<LaneId>,
     /// How.
     pub stand: Stand,
     /// Who verified it, once it is settled.

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     limits::HITS_MAX,
-    types::{ClientId, SubjectId, TransactionId},
+    types::{ClientId, LaneId, SubjectId, TransactionId},
 };
 
 /// What one person says of a hit.
@@ -74,10 +74,19 @@ pub enum VoteRefused {
 #[error("{HITS_MAX} hits wait for their confirmations; more are referred to an officer at once")]
 pub struct TooManyHits;
 
+/// Who was seen, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// The entry of the list.
+    pub subject: SubjectId,
+    /// The lane; `None` for a search by somebody at a desk.
+    pub lane: Option<LaneId>,
+}
+
 #[derive(Debug)]
 struct Hit {
     /// `None` where a restart ended the wait.
-    subject: Option<SubjectId>,
+    seen: Option<Sighting>,
     needed: usize,
     ends_s: i64,
     votes: Vec<(ClientId, Vote)>,
@@ -86,6 +95,10 @@ struct Hit {
 }
 
 impl Hit {
+    fn subject(&self) -> Option<SubjectId> {
+        self.seen.as_ref().map(|seen| seen.subject)
+    }
+
     fn stand(&self, now_s: i64) -> Stand {
         if self.votes.iter().any(|(_, vote)| *vote == Vote::Reject) {
             return Stand::Rejected;
@@ -113,14 +126,15 @@ pub struct Confirmations {
 }
 
 impl Confirmations {
-    /// A hit on `subject` begins to wait until `ends_s`; `needed` different persons confirm it
-    /// (one, where a law finds two disproportionate). Offering it again changes nothing.
+    /// A hit on whoever was `seen` begins to wait until `ends_s`; `needed` different persons
+    /// confirm it (one, where a law finds two disproportionate). Offering it again changes nothing.
     ///
     /// # Errors
     /// [`TooManyHits`].
     pub fn open(
         &mut self,
-        (hit, subject): (TransactionId, SubjectId),
+        hit: TransactionId,
+        seen: Sighting,
         needed: usize,
         ends_s: i64,
         now_s: i64,
@@ -129,8 +143,8 @@ impl Confirmations {
         if self.hits.len() >= HITS_MAX && !self.hits.contains_key(&hit) {
             return Err(TooManyHits);
         }
-        let (subject, needed) = (Some(subject), needed.max(1));
-        let fresh = Hit { subject, needed, ends_s, votes: Vec::new(), lapsed: false };
+        let (seen, needed) = (Some(seen), needed.max(1));
+        let fresh = Hit { seen, needed, ends_s, votes: Vec::new(), lapsed: false };
         self.hits.entry(hit).or_insert(fresh);
         Ok(())
     }
@@ -138,7 +152,7 @@ impl Confirmations {
     /// A hit that waited when the process ended: its time is over, and nobody was told yet.
     pub fn interrupted(&mut self, hit: TransactionId) {
         let (votes, ends_s) = (Vec::new(), i64::MIN);
-        let over = Hit { subject: None, needed: usize::MAX, ends_s, votes, lapsed: false };
+        let over = Hit { seen: None, needed: usize::MAX, ends_s, votes, lapsed: false };
         self.hits.entry(hit).or_insert(over);
     }
 
@@ -159,7 +173,7 @@ impl Confirmations {
             .hits
             .iter()
             .filter(|(_, held)| held.is_owed(now_s) && held.stand(now_s) == Stand::Lapsed);
-        over.map(|(hit, held)| (*hit, held.subject)).collect()
+        over.map(|(hit, held)| (*hit, held.subject())).collect()
     }
 
     /// It was told that nobody answered in time.
@@ -204,7 +218,19 @@ impl Confirmations {
     /// The entry of the list that the hit is about; unknown where a restart ended the wait.
     #[must_use]
     pub fn subject(&self, hit: TransactionId) -> Option<SubjectId> {
-        self.hits.get(&hit).and_then(|held| held.subject)
+        self.hits.get(&hit).and_then(Hit::subject)
+    }
+
+    /// The lane at which it was; `None` where there was none, or where a restart ended the wait.
+    #[must_use]
+    pub fn lane(&self, hit: TransactionId) -> Option<LaneId> {
+        self.hits.get(&hit)?.seen.as_ref()?.lane.clone()
+    }
+
+    /// The hits that wait for somebody's answer.
+    pub fn pending(&self, now_s: i64) -> impl Iterator<Item = TransactionId> {
+        let pending = self.hits.iter().filter(move |(_, held)| held.stand(now_s) == Stand::Pending);
+        pending.map(|(hit, _)| *hit)
     }
 
     /// How a hit stands.
@@ -246,9 +272,14 @@ mod tests {
         Voter { person, trained_until_s: Some(1_000) }
     }
 
+    fn seen(lane: Option<&str>) -> Sighting {
+        let lane = lane.map(|lane| lane.parse().expect("a name"));
+        Sighting { subject: SubjectId::from_bytes([2; 16]), lane }
+    }
+
     fn waiting() -> Confirmations {
         let mut held = Confirmations::default();
-        held.open((HIT, SubjectId::from_bytes([2; 16])), 2, 500, 0).expect("room");
+        held.open(HIT, seen(None), 2, 500, 0).expect("room");
         held
     }
 
@@ -283,7 +314,9 @@ mod tests {
         assert_eq!(held.waiting(10).collect::<Vec<_>>(), [HIT]);
         assert_eq!(held.lapsed(10), []);
         let subject = SubjectId::from_bytes([2; 16]);
-        held.open((other, subject), 2, 9_000, 600).expect("room");
+        held.open(other, seen(Some("gate-1")), 2, 9_000, 600).expect("room");
+        assert_eq!(held.pending(600).collect::<Vec<_>>(), [other]);
+        assert_eq!((held.lane(HIT), held.lane(other)), (None, "gate-1".parse().ok()));
         assert_eq!(held.lapsed(600), [(HIT, Some(subject))], "opening another forgot none");
         held.lapse(HIT);
         assert_eq!(held.lapsed(600), []);

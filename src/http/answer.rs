@@ -14,8 +14,8 @@ pub use keeping::{
 };
 pub use lane::FrameTakenAnswer;
 pub use site::{
-    AffectedAnswer, ConsentAnswer, ConsentHeldAnswer, ExportAnswer, HitAnswer, OverriddenAnswer,
-    RecordAnswer, SiteAnswer,
+    AffectedAnswer, ConsentAnswer, ConsentHeldAnswer, EventAnswer, ExportAnswer, HitAnswer,
+    HitsAnswer, OverriddenAnswer, RecordAnswer, SiteAnswer,
 };
 pub use transaction::{
     DisplayName, DisplayTextAnswer, DisplayTextsAnswer, TransactionAnswer, TransactionState,

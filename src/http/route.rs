@@ -72,6 +72,7 @@ fn rows() -> OpenApiRouter<Api> {
         ))
         .routes(routes!(endpoint::traveller_left::traveller_left))
         .routes(routes!(endpoint::override_transaction::override_transaction))
+        .routes(routes!(endpoint::list_hits::list_hits))
         .routes(routes!(endpoint::read_hit::read_hit))
         .routes(routes!(endpoint::vote_on_hit::vote_on_hit))
         .routes(routes!(endpoint::describe_site::describe_site))
@@ -115,7 +116,7 @@ mod tests {
             serde_json::from_str(&document()).expect("the document is JSON");
         assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 33, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 34, "{:?}", paths.keys());
         for (path, item) in paths {
             for (method, operation) in item.as_object().expect("operations") {
                 assert!(operation["summary"].is_string(), "{method} {path} has no summary");

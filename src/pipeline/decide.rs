@@ -234,7 +234,7 @@ fn entry(job: &Job, verdict: &Verdict, now_s: i64) -> AuditEntry {
         action: asked.action,
         purpose: Some(asked.purpose),
         gallery: asked.gallery.clone(),
-        subject: None,
+        subject: asked.subject,
         selection: None,
         outcome: decided.then_some(verdict.outcome),
         reasons: verdict.reasons.iter().map(|reason| reason.code).collect(),
@@ -312,7 +312,7 @@ mod tests {
         let caller = Caller { role: Role::Gate, client: "gate-1".parse().expect("a name") };
         let (action, purpose) = (Action::Verify, Purpose::BorderControl);
         Facts {
-            asked: Asked { caller, action, purpose, gallery: None, at_lane: None },
+            asked: Asked { caller, action, purpose, gallery: None, at_lane: None, subject: None },
             owed: Obligations::NONE,
             probe: CaptureFact::Usable,
             attack: Attack::NotPerformed,

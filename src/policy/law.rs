@@ -36,11 +36,25 @@ const NOT_PERMITTED: Reason = Reason {
 const POLICY_FAILED: Reason =
     Reason { code: "POLICY_FAILED", text: "The rules could not be evaluated; an officer decides." };
 
+/// A traveller's record ends with the passport, and when that is was not said.
+pub const PASSPORT_EXPIRY_MISSING: Reason = Reason {
+    code: "PASSPORT_EXPIRY_MISSING",
+    text: "The record ends with the passport; say when that expires.",
+};
+
+/// The site was assessed for matching at other lanes.
+pub const ZONE_NOT_FOR_MATCHING: Reason = Reason {
+    code: "ZONE_NOT_FOR_MATCHING",
+    text: "The site was assessed for matching at other lanes; nobody is matched at this one.",
+};
+
 /// Refusals that no rule of the texts makes, with the article that asks for each.
-const UNWRITTEN: [(Reason, &str); 3] = [
+const UNWRITTEN: [(Reason, &str); 5] = [
     (NOT_PERMITTED, "Art. 29, 32(4)"),
     (POLICY_FAILED, "Art. 5(1)(f), 22(1)"),
     (guard::gallery::NOT_NAMED, "Art. 5(1)(b)"),
+    (PASSPORT_EXPIRY_MISSING, "Art. 5(1)(e)"),
+    (ZONE_NOT_FOR_MATCHING, "Art. 5(1)(b), 25(2)"),
 ];
 const UNWRITTEN_SOURCE: &str = "Regulation (EU) 2016/679";
 

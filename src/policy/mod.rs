@@ -23,7 +23,7 @@ mod tests;
 pub use case::{CaseFault, Covered, check_cases, covered};
 pub use catalogue::{Catalogue, Language, Ruling};
 pub use guards::{ATTACK_SCORE_SUSPECTED, AttackRule, DocumentRule, Guards};
-pub use law::{Law, LawError, Rule, Standing};
+pub use law::{Law, LawError, PASSPORT_EXPIRY_MISSING, Rule, Standing, ZONE_NOT_FOR_MATCHING};
 pub use page::{Carried, Row, duties, page, rows, test_of};
 pub use source::{SOURCES, Source};
 

@@ -40,7 +40,7 @@ pub fn rows() -> Result<BTreeMap<String, Row>, toml::de::Error> {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Carried {
-    /// What; empty where nothing does yet.
+    /// What.
     #[serde(default)]
     pub by: String,
     /// Tests of that, as `file` or `file::function`.
@@ -77,6 +77,22 @@ of the row's rules, then strikes out each rule, and each duty, and sees the case
 These texts are a reading of the law by engineers. They are no legal advice, and a site's own counsel
 and data protection officer decide what holds there. What the sources say was read as cited in each
 rule; the Danish opinion of 2009 is historical and no legal basis.
+
+## Rules that nothing reaches
+
+Some rules speak about what no call of this appliance offers. They hold for whoever adds one, and their
+tests are tests of the text alone:
+
+- `change_threshold`, `configure` and `read_audit` are actions without a command: thresholds and
+  configuration are read at the start, and the audit is read by `portcullis audit` where its file lies.
+  An auditor's credential therefore describes galleries, and no more.
+- `export_gallery` and `rotate_keys` are acts of the command line, which asks no policy. With a site's
+  profile an export is refused there (EXPORT_NEEDS_TWO can be met by nobody); beginning an epoch or
+  drawing a transform puts nobody in and hands nobody out, and stays.
+- Analysis and categorisation (ANALYSIS_REFUSED and its like) and the estimation of attributes
+  (ATTRIBUTE_ESTIMATION): no command, no model and no key of the configuration does any of it.
+- UNNOTICED_COLLECTION: a site is put into use after its signs were attested, and whoever passes them
+  counts as informed.
 
 ## Rules of your own
 
@@ -154,11 +170,11 @@ fn carried(page: &mut String, duties: &BTreeMap<String, Carried>) {
     line!(page, "\n## Duties\n");
     line!(
         page,
-        "What carries each duty out. Where nothing does yet, whoever runs a site that owes it has \
-         to.\n\n| duty | carried out by | tests |\n|--|--|--|"
+        "What carries each duty out, and the tests that see it. `tests/http_api/struck.rs` strikes \
+         out, one after the other, the duties that a running appliance asks about, and sees the \
+         test that is named for each fail.\n\n| duty | carried out by | tests |\n|--|--|--|"
     );
     for (duty, Carried { by, tests }) in duties {
-        let by = if by.is_empty() { "**nothing yet**" } else { by };
         let tests: Vec<String> = tests.iter().map(|test| format!("`{test}`")).collect();
         line!(page, "| {duty} | {by} | {} |", tests.join(", "));
     }

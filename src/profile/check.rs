@@ -4,11 +4,11 @@ use super::{
     Address, AddressError, Profile, Step,
     civil::{Hours, HoursError, date_s},
     facts::cites,
-    text::{BasisWord, ConditionWord, PlaceWord, RegionWord, StorageWord},
+    text::{BasisWord, Capture, ConditionWord, PlaceWord, RegionWord, StorageWord},
 };
 use crate::{
     limits::{AUDIT_DAYS_MIN, EXEMPTION_DAYS_MAX, SITE_ZONES_MAX},
-    types::GalleryId,
+    types::{GalleryId, Hash256},
 };
 
 /// Hours of the longest day: one on which summer time ends.
@@ -118,15 +118,15 @@ impl Profile {
             let held = u32::try_from(zones).unwrap_or(u32::MAX);
             return number("capture.zones", held, format!("at most {SITE_ZONES_MAX}"));
         }
-        let consents = self.legal.basis == BasisWord::Consent
-            || self.legal.condition == ConditionWord::ExplicitConsent;
-        if consents && self.capture.unattended {
+        if self.asks_consent() && self.capture.unattended {
             return Some(Fault::Contradiction(
                 "a consent cannot be had where nobody stands: capture.unattended and a basis of \
                  consent exclude each other",
             ));
         }
-        self.overreaching().or_else(|| self.unsealed()).or_else(|| self.unsendable())
+        let found = self.overreaching().or_else(|| self.unsealed());
+        let found = found.or_else(|| self.searching()).or_else(|| self.crossed_zone());
+        found.or_else(|| self.unsendable())
     }
 
     /// Why its guests' gallery would stand open to the staff while it is in use.
@@ -185,6 +185,48 @@ impl Profile {
             return number("retention.token_hours", kept.token_hours.unwrap_or(0), why);
         }
         None
+    }
+
+    /// Why its residents would be searched for.
+    fn searching(&self) -> Option<Fault> {
+        let searched = self.residence.as_ref().is_some_and(|home| !home.card_and_face);
+        searched.then_some(Fault::Contradiction(
+            "residence.card_and_face = false: a resident is compared with the one reference that \
+             the card selects, and never searched for",
+        ))
+    }
+
+    fn asks_consent(&self) -> bool {
+        self.legal.basis == BasisWord::Consent
+            || self.legal.condition == ConditionWord::ExplicitConsent
+    }
+
+    /// What is wrong with the texts that a consent is given under.
+    fn unnamed_texts(&self) -> Option<Fault> {
+        let (key, texts) = ("legal.consent_texts", &self.legal.consent_texts);
+        if self.asks_consent() && texts.is_empty() {
+            return number(key, 0, "the hash of each text that a consent is given under");
+        }
+        let is_hash = |text: &String| text.parse::<Hash256>().is_ok();
+        let wrong = "legal.consent_texts: each is a SHA-256, 64 hexadecimal digits";
+        (!texts.iter().all(is_hash)).then_some(Fault::Contradiction(wrong))
+    }
+
+    /// Whether a consent in `language`, under the text of that hash, is one that the site asks for.
+    #[must_use]
+    pub fn shows(&self, language: &str, text_hash: &str) -> bool {
+        let is_told = self.notices.languages.iter().any(|told| told == language);
+        let mut texts = self.legal.consent_texts.iter();
+        is_told && texts.any(|text| text.eq_ignore_ascii_case(text_hash))
+    }
+
+    /// A lane that would enrol and match.
+    fn crossed_zone(&self) -> Option<Fault> {
+        let Capture { enrol_zones, match_zones, .. } = &self.capture;
+        enrol_zones.iter().any(|zone| match_zones.contains(zone)).then_some(Fault::Contradiction(
+            "a zone stands in capture.enrol_zones and in capture.match_zones: a lane that enrols \
+             does not match",
+        ))
     }
 
     /// Why its events could not be sent, or not without being read on the way.
@@ -247,6 +289,7 @@ impl Profile {
         if let Some(list) = &self.watchlist {
             keys.push(("watchlist.statute", &list.statute, "what orders the list"));
             keys.push(("watchlist.authority", &list.authority, "who answers for it"));
+            keys.push(("watchlist.scope", &list.scope, "where and when it may be used"));
         }
         if let Some(home) = &self.residence {
             let contract = "the clause of the property contract, or the consultation's record";
@@ -283,6 +326,13 @@ impl Profile {
         }
         if self.alternatives.routes.is_empty() {
             found.extend(number("alternatives.routes", 0, "at least one way in without a face"));
+        }
+        found.extend(self.unnamed_texts());
+        if !self.alternatives.same_rights {
+            found.push(Fault::Contradiction(
+                "alternatives.same_rights = false: whoever does without a face has the same doors \
+                 at the same hours",
+            ));
         }
         for step in [Step::Capture, Step::Template, Step::Match] {
             if !self.legal.steps.contains(&step) {
@@ -414,6 +464,32 @@ mod tests {
         let mut nothing_stored = complete("egate-passport");
         nothing_stored.retention.provenance = None;
         assert_eq!(nothing_stored.faults(NOW_S), []);
+    }
+
+    #[test]
+    fn cn_7_ra_1_whoever_does_without_a_face_has_the_same_rights_and_nobody_is_searched_for() {
+        let mut profile = complete("residence");
+        profile.alternatives.same_rights = false;
+        fails(&profile, "alternatives.same_rights");
+        let mut profile = complete("residence");
+        profile.residence.as_mut().expect("a residence").card_and_face = false;
+        fails(&profile, "residence.card_and_face");
+        let mut profile = complete("reentry-daily");
+        profile.capture.match_zones.push("exit-1".to_owned());
+        fails(&profile, "a zone stands in");
+    }
+
+    #[test]
+    fn nl_7_a_consent_is_held_against_the_texts_and_languages_of_the_site() {
+        let mut profile = complete("reentry-daily");
+        let (text, other) = ("ab".repeat(32), "cd".repeat(32));
+        assert!(profile.shows("da", &text) && profile.shows("en", &text.to_uppercase()));
+        assert!(!profile.shows("fr", &text) && !profile.shows("da", &other));
+        profile.legal.consent_texts = vec!["ab".into()];
+        fails(&profile, "legal.consent_texts");
+        profile.legal.consent_texts.clear();
+        fails(&profile, "legal.consent_texts");
+        assert!(!profile.shows("da", &text));
     }
 
     #[test]

@@ -155,6 +155,7 @@ pub(crate) mod tests {
         [&mut p.dpia.date, &mut p.assessment.date, &mut p.notices.signage_attested_on]
             .into_iter()
             .for_each(day);
+        p.legal.consent_texts.push("ab".repeat(32));
         if p.retention.fnir_ppm_max > 0 {
             p.retention.fnir_ppm_measured = Some(p.retention.fnir_ppm_max / 2);
         }

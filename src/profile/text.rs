@@ -193,6 +193,10 @@ pub struct Legal {
     pub condition: ConditionWord,
     /// Statute, permission or consent text that they rest on.
     pub reference: String,
+    /// SHA-256 of each text that a consent is given under, one for each language and version; a
+    /// consent under another text counts as none.
+    #[serde(default)]
+    pub consent_texts: Vec<String>,
     /// The basis covers camera surveillance alone.
     #[serde(default)]
     pub surveillance_only: bool,
@@ -320,11 +324,11 @@ pub struct Alternatives {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Capture {
-    /// Zones (lanes) that enrol.
+    /// Zones (lanes) that enrol; none of them matches.
     pub enrol_zones: Vec<String>,
-    /// Zones (lanes) that match.
+    /// Zones (lanes) that match, and no other does; empty for every lane.
     pub match_zones: Vec<String>,
-    /// Frames of one track that make one template, at most; 1 for single pictures.
+    /// Pictures of one person that an enrolment may bring, each a reference; 0 for as many as fit.
     pub series_frames_max: u32,
     /// False match rate from which on a search leaves a doubt, which is in the guest's favour; left
     /// out for none.
@@ -394,8 +398,6 @@ pub struct Watchlist {
     pub authority: String,
     /// Where and when it may be used, such as home matches.
     pub scope: String,
-    /// Days that the input of a match is kept, sealed.
-    pub matched_input_days: u32,
 }
 
 /// Homes behind one door.

@@ -96,7 +96,14 @@ fn new(register: &Register) -> Option<Arc<Open>> {
 
 fn closing(outcome: Outcome) -> Closing {
     let display = Display::of_outcome(outcome, Display::ComeCloser);
-    Closing { ended: Ended::Decided, outcome, reasons: vec!["ANY"], display, chosen: None }
+    Closing {
+        ended: Ended::Decided,
+        outcome,
+        reasons: vec!["ANY"],
+        display,
+        chosen: None,
+        input: None,
+    }
 }
 
 /// The outcome that somebody who asks is told.

@@ -27,7 +27,7 @@ use crate::{
     limits::{COMPARISONS_MAX, GUIDANCE_HOLD_US, JUDGE_AGAIN_US, REPLY_MARGIN_US},
     pipeline::Reply,
     transaction::Display,
-    types::{Attack, CaptureFact, Outcome},
+    types::{Attack, CaptureFact, Hash256, Outcome},
 };
 
 /// Codes of referrals that a better frame may change. Whatever else refers is final.
@@ -119,6 +119,8 @@ pub struct Closing {
     pub display: Display,
     /// The frame that it rests on: the one that decided, or the best.
     pub chosen: Option<Box<Reply>>,
+    /// SHA-256 of that frame as it arrived, where the tap took it.
+    pub input: Option<Hash256>,
 }
 
 impl Closing {
@@ -131,6 +133,7 @@ impl Closing {
             reasons: vec![code],
             display: Display::AskOfficer,
             chosen: None,
+            input: None,
         })
     }
 }
@@ -313,7 +316,7 @@ fn ends(
 ) -> Step {
     let probe = chosen.as_ref().map_or(CaptureFact::NoFace, |reply| reply.probe);
     let display = Display::of_outcome(outcome, Display::of_capture(probe));
-    Step::Close(Box::new(Closing { ended, outcome, reasons, display, chosen }))
+    Step::Close(Box::new(Closing { ended, outcome, reasons, display, chosen, input: None }))
 }
 
 impl Told {

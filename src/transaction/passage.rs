@@ -28,7 +28,7 @@ use crate::{
     pipeline::{Desk, Order, Pipeline, Presentation, Priority, Refused, Reply, Task},
     random::{Entropy, random_id},
     time::Clock,
-    types::{Asked, Obligations, TransactionId},
+    types::{Asked, Hash256, Obligations, TransactionId},
 };
 
 /// Takes a reply; called once.
@@ -104,6 +104,8 @@ pub struct Passage<'a> {
     held: Arc<()>,
     /// How it ended, and how long a frame may hold that back.
     closing: Option<(Box<Closing>, u64)>,
+    /// Frames that were handed in, each with the hash of its picture; nothing where none is taken.
+    inputs: Vec<(TransactionId, Hash256)>,
 }
 
 impl<'a> Passage<'a> {
@@ -128,6 +130,7 @@ impl<'a> Passage<'a> {
             given_up: Arc::default(),
             held: Arc::default(),
             closing: None,
+            inputs: Vec::new(),
         }
     }
 
@@ -150,7 +153,7 @@ impl<'a> Passage<'a> {
             Step::Close(closing) => {
                 self.given_up.store(true, Ordering::SeqCst);
                 let until_us = self.around.clock.monotonic_us().saturating_add(LET_GO_US);
-                self.close(closing, until_us)
+                self.close(self.with_input(closing), until_us)
             }
             Step::Wait { until_us } if was_idle => Turn::Sleep { until_us },
             Step::Wait { .. } | Step::Judge => Turn::Again,
@@ -183,15 +186,25 @@ impl<'a> Passage<'a> {
         Turn::Sleep { until_us }
     }
 
+    /// `closing` with the hash of the picture that it rests on.
+    fn with_input(&self, mut closing: Box<Closing>) -> Box<Closing> {
+        let chosen = closing.chosen.as_ref().map(|reply| reply.transaction);
+        let held = self.inputs.iter().find(|(frame, _)| Some(*frame) == chosen);
+        closing.input = held.map(|(_, input)| *input);
+        closing
+    }
+
     /// Hands the newest frame in; what happened instead where that is not possible.
     fn hand_in(&mut self) -> Result<(), Event> {
-        let Frame { captured, external_attack, .. } =
-            self.tap.newest().ok_or(Event::NotTaken(None))?;
+        let frame = self.tap.newest().ok_or(Event::NotTaken(None))?;
+        let Frame { captured, external_attack, input, .. } = frame;
+        let transaction = TransactionId::from_bytes(random_id(self.around.entropy));
+        self.inputs.extend(input.map(|input| (transaction, input)));
         let lane = self.tap.lane();
         // A result that nobody was told to trust is not one.
         let external = external_attack.filter(|_| lane.terms().external_detector.is_some());
         let order = Order {
-            transaction: TransactionId::from_bytes(random_id(self.around.entropy)),
+            transaction,
             asked: self.asked.clone(),
             owed: self.owed,
             probe: captured,

@@ -571,7 +571,7 @@ mod tests {
     fn closing(outcome: Outcome) -> Closing {
         let display = Display::of_outcome(outcome, Display::ComeCloser);
         let reasons = vec!["ANY"];
-        Closing { ended: Ended::Decided, outcome, reasons, display, chosen: None }
+        Closing { ended: Ended::Decided, outcome, reasons, display, chosen: None, input: None }
     }
 
     fn close(register: &Register, open: &Open, outcome: Outcome) -> Standing {

@@ -1,6 +1,8 @@
 //! What is asked and what was found: the whole input of the policy.
 
-use super::{Authenticity, ClientId, GalleryId, LaneId, Obligations, Score, TransactionId};
+use super::{
+    Authenticity, ClientId, GalleryId, LaneId, Obligations, Score, SubjectId, TransactionId,
+};
 
 /// What a caller is, as its credential says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -246,6 +248,8 @@ pub struct Asked {
     pub gallery: Option<GalleryId>,
     /// At which lane, where there is one.
     pub at_lane: Option<AtLane>,
+    /// The enrolled person whom it is about, where it is about one alone.
+    pub subject: Option<SubjectId>,
 }
 
 /// The policy's answer to [`Asked`].

@@ -51,7 +51,7 @@ obligations! {
     EraseAtClosing = "erase-at-closing",
     /// Erase at take-off, or after 48 hours, whichever comes first.
     EraseAtDeparture = "erase-at-departure",
-    /// Let the record end with the passport, or a year after its last use.
+    /// Let the record end with the passport, or a year after it was made, whichever comes first.
     ExpireWithHolder = "expire-with-holder",
     /// A hit stays pending until two different trained persons confirmed it separately.
     ConfirmByTwo = "confirm-by-two",

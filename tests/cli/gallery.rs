@@ -127,6 +127,43 @@ fn a_life_from_creation_to_erasure() {
 }
 
 #[test]
+fn a_sites_galleries_are_changed_in_its_appliance_alone() {
+    let home = filled();
+    let (file, one) = (home.path("templates.jsonl"), id(1));
+    let (out, key) = (home.path("staff.age"), home.write("age.key", "AGE-SECRET-KEY-1"));
+    let at_site = |arguments: &[&str]| {
+        let mut command = home.command(arguments);
+        command.env("PORTCULLIS_SITE_PROFILE", "residence");
+        command.env("PORTCULLIS_SERVER_TOKENS", "tokens");
+        super::Ran::of(command.output().expect("it starts"))
+    };
+    let barred: [(&[&str], &str); 8] = [
+        (&["gallery", "create", "crew"], "POST /v1/galleries"),
+        (&["gallery", "enrol", "staff", "--templates", shown(&file)], "/subjects"),
+        (&["gallery", "enrol", "staff", "--images", "faces"], "/subjects"),
+        (&["gallery", "erase", "staff", &one], "DELETE /v1/galleries/{gallery}/subjects/"),
+        (&["gallery", "restrict", "staff", &one], "/restriction"),
+        (&["gallery", "regroup", "staff", &one, "--group", "7"], "/group"),
+        (&["gallery", "delete", "staff"], "DELETE /v1/galleries/{gallery}"),
+        (&["gallery", "export", "staff", "--to", "age1", "--out", shown(&out)], "two persons"),
+    ];
+    for (arguments, instead) in barred {
+        at_site(arguments).fails_with(&["site.profile is set", "nothing was done", instead]);
+    }
+    let import = ["gallery", "import", "crew", "--from", shown(&file), "--identity", shown(&key)];
+    at_site(&import).fails_with(&["site.profile is set", "enrolled here"]);
+    let refused = audit(&home);
+    let refused = refused.iter().filter(|entry| entry["reasons"][0] == "OFFLINE_REFUSED");
+    assert_eq!(refused.count(), 9, "each is in the audit");
+    let crew = home.path(".local/state/portcullis/galleries/crew.gallery");
+    assert!(!out.exists() && !crew.exists());
+    assert_eq!(stats(&home)["subjects"], 10);
+    // Keys, and looking, are still at hand.
+    at_site(&["gallery", "verify", "staff"]).ends(0);
+    at_site(&["gallery", "rotate", "staff"]).ends(0);
+}
+
+#[test]
 fn mistakes_are_told_with_what_to_do_next() {
     let home = filled();
     home.run(&["gallery", "create", "staff"]).fails_with(&["staff.gallery", "exists already"]);

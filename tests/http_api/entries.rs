@@ -34,6 +34,7 @@ fn residence(
     std::fs::create_dir_all(folder.join("site")).expect("a folder");
     let events = held.profile.events.as_mut().expect("it has events");
     events.webhook = told.map(|at| format!("http://{at}/in?key=7")).unwrap_or_default();
+    held.profile.capture.match_zones.extend(lanes.iter().map(|lane| lane.name.to_string()));
     change(&mut held.profile);
     Server::start(Setup {
         access: everybody(),

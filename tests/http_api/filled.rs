@@ -16,6 +16,9 @@ fn complete(name: &str) -> Profile {
         let value = match key {
             "webhook" | "image_basis" | "two_person_exemption" => None,
             "date" | "signage_attested_on" => Some("\"2026-01-15\""),
+            "consent_texts" => {
+                Some("[\"abababababababababababababababababababababababababababababababab\"]")
+            }
             "owners" => Some("100"),
             "approving" => Some("51"),
             _ if line.ends_with("= \"\"") => Some("\"reference 7\""),

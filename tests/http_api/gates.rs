@@ -68,20 +68,26 @@ fn send_async(server: &Server, number: u8, person: u8) -> Answer {
     send(server, GATE, "Prefer: respond-async\r\n", &opening(number, person))
 }
 
-fn push(server: &Server, lane: &str, frame: &[u8], attack: Option<f32>) {
-    let mut body = json!({ "image": image(frame)["image"], "purpose": "boarding" });
-    if let Some(score) = attack {
-        body["attackScore"] = json!(score);
-    }
-    server.post_json(&format!("/v1/lanes/{lane}/frames"), &body).ok(202);
-}
-
 /// A controller that pushes one picture over and over while `during` runs.
 pub(crate) fn while_pushing<R>(
     server: &Server,
     lane: &str,
     frame: &[u8],
     attack: Option<f32>,
+    during: impl FnOnce() -> R,
+) -> R {
+    let mut body = json!({ "image": image(frame)["image"], "purpose": "boarding" });
+    if let Some(score) = attack {
+        body["attackScore"] = json!(score);
+    }
+    while_posting(server, lane, &body, during)
+}
+
+/// The same with the whole body of each request.
+pub(crate) fn while_posting<R>(
+    server: &Server,
+    lane: &str,
+    body: &Value,
     during: impl FnOnce() -> R,
 ) -> R {
     /// Ends the pushing, also where what runs meanwhile fails.
@@ -95,7 +101,7 @@ pub(crate) fn while_pushing<R>(
     thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::SeqCst) {
-                push(server, lane, frame, attack);
+                server.post_json(&format!("/v1/lanes/{lane}/frames"), body).ok(202);
                 thread::sleep(Duration::from_millis(5));
             }
         });

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     authenticity::{reference, state, trust},
     filled::used_as,
+    gates,
     harness::{Answer, Server, Setup, UsedAs, WallClock, caller, face, image, verify_body},
     site::{at, consent, everybody, id, put_into_use, refused, site},
 };
@@ -132,7 +133,8 @@ fn ed_2_ed_3_ed_7_egate_holder_key_opens_with_the_travellers_key_until_it_ends()
     server.post_json("/v1/galleries", &list).ok(201);
     // A passport's expiry, two years from now: longer than anybody is kept.
     let mut body = json!({
-        "image": image(&face(1))["image"], "purpose": "boarding", "expiry": at(24 * 730),
+        "image": image(&face(1))["image"], "purpose": "boarding",
+        "passportExpiry": at(24 * 730),
     });
     let path = "/v1/galleries/carried/holders";
     refused(&server.post_json(path, &body), "CONSENT_NOT_RECORDED");
@@ -151,6 +153,31 @@ fn ed_2_ed_3_ed_7_egate_holder_key_opens_with_the_travellers_key_until_it_ends()
     assert_eq!(outcome(&passes(1, &kept["secret"])), "admit");
     clock.set(at(12) + 8784 * HOUR_S);
     assert_ne!(passes(1, &kept["secret"]).status, 200, "nobody is kept for longer");
+}
+
+#[test]
+fn ed_7_a_holders_record_ends_with_the_passport() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = WallClock::at(at(12));
+    let server = on_disk(folder.path(), "egate-holder-key", &clock);
+    put_into_use(&server, "boarding");
+    let list = json!({ "gallery": "carried", "purpose": "boarding", "keys": "holders" });
+    server.post_json("/v1/galleries", &list).ok(201);
+    let mut body = json!({
+        "image": image(&face(1))["image"], "purpose": "boarding", "consent": consent(),
+        "expiry": at(24 * 90),
+    });
+    let path = "/v1/galleries/carried/holders";
+    refused(&server.post_json(path, &body), "PASSPORT_EXPIRY_MISSING");
+    body["passportExpiry"] = json!(at(24 * 30));
+    let kept = server.post_json(path, &body).ok(201);
+    let reference =
+        json!({ "gallery": "carried", "subject": kept["subject"], "secret": kept["secret"] });
+    let passes = || verify(&server, "boarding", 1, std::slice::from_ref(&reference));
+    clock.set(at(24 * 30) - 1);
+    assert_eq!(outcome(&passes()), "admit");
+    clock.set(at(24 * 30));
+    assert_ne!(passes().status, 200, "the passport has expired");
 }
 
 #[test]
@@ -181,6 +208,39 @@ fn ed_7_boarding_gallery_ends_at_take_off_and_after_two_days() {
     assert_eq!([1, 3].map(boards), ["refer", "admit"]);
     clock.set(at(12 + 48));
     assert_eq!(boards(3), "refer");
+}
+
+#[test]
+fn se_1_a_site_matches_at_its_own_lanes_and_takes_as_many_pictures_as_it_was_assessed_for() {
+    let server = Server::start(Setup {
+        access: everybody(),
+        used_as: Some(used_as("residence")), // gate-1 alone matches, single pictures enrol
+        clock: Some(WallClock::at(at(12))),
+        attack_score: Some(0.1),
+        ..gates::setup()
+    });
+    put_into_use(&server, ACCESS);
+    let body = json!({ "gallery": "homes", "purpose": ACCESS });
+    server.post_json("/v1/galleries", &body).ok(201);
+    let mut enrol = json!({
+        "images": [image(&face(1)), image(&face(1))], "purpose": ACCESS, "subject": id(1),
+        "consent": consent(),
+    });
+    let path = "/v1/galleries/homes/subjects";
+    server.post_json(path, &enrol).problem(422, "IMAGES_COUNT");
+    enrol["images"] = json!([image(&face(1))]);
+    server.post_json(path, &enrol).ok(201);
+    let passage = |number: u8| {
+        let card = json!({ "gallery": "homes", "subject": id(1) });
+        json!({ "transactionId": id(number), "purpose": ACCESS, "references": [card] })
+    };
+    let elsewhere = server.post_json("/v1/lanes/gate-2/transactions", &passage(7));
+    refused(&elsewhere, "ZONE_NOT_FOR_MATCHING");
+    let frame = json!({ "image": image(&face(1))["image"], "purpose": ACCESS, "attackScore": 0.1 });
+    let admitted = gates::while_posting(&server, "gate-1", &frame, || {
+        server.post_json("/v1/lanes/gate-1/transactions", &passage(8)).ok(200)
+    });
+    assert_eq!(admitted["outcome"], "admit");
 }
 
 #[test]

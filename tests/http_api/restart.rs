@@ -141,6 +141,7 @@ fn gdpr_17_ed_8_holders_records_that_are_put_back_open_for_nobody_who_was_erased
     for person in 1..=3 {
         let body = json!({
             "image": image(&face(person))["image"], "purpose": "boarding", "consent": consent(),
+            "passportExpiry": at(24 * 730),
         });
         let held = server.post_json(&format!("{CARRIED}/holders"), &body).ok(201);
         references.push(json!({

@@ -92,7 +92,11 @@ impl World {
             lanes: vec![lane()],
             embed_enabled: false,
             attack_score: Some(0.1),
-            used_as: profile.map(|name| UsedAs { people: people(), ..used_as(name) }),
+            used_as: profile.map(|name| {
+                let mut held = UsedAs { people: people(), ..used_as(name) };
+                held.profile.capture.match_zones.push("gate-1".to_owned());
+                held
+            }),
             clock: Some(clock.clone()),
             ..Setup::default()
         });

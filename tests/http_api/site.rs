@@ -11,6 +11,7 @@ use std::{
 
 use portcullis::{
     audit::{FileAudit, Signer},
+    capture::runner::LanePlan,
     config::PersonKeys,
     http::Access,
     keys::{SigningKey, secret::Tokens},
@@ -70,7 +71,7 @@ pub(crate) fn id(number: u8) -> String {
 
 pub(crate) fn consent() -> Value {
     json!({
-        "textVersion": "3", "textHash": "ab".repeat(32), "language": "da", "channel": "desk",
+        "textVersion": "3", "textHash": "ab".repeat(32), "language": "en", "channel": "desk",
         "purposes": ["face"], "affirmative": true, "alternativeOffered": true, "age": "adult",
     })
 }
@@ -147,7 +148,7 @@ fn se_1_nl_5_nobody_is_searched_for_before_the_site_is_assessed_and_in_use() {
     let told = server.get("/v1/site").ok(200);
     assert_eq!((&told["profile"], &told["stage"]), (&json!("reentry-daily"), &json!("active")));
     assert_eq!((&told["missing"], &told["sealed"]), (&json!([]), &json!(false)));
-    assert_eq!(told["closes"], at(23));
+    assert_eq!((&told["closes"], &told["fnirPpm"]), (&json!(at(23)), &json!(1000)));
 }
 
 #[test]
@@ -203,6 +204,8 @@ fn nl_7_cn_2_cn_3_ra_5_without_a_consent_that_counts_nobody_is_enrolled() {
         ("affirmative", json!(false), "CONSENT_NOT_AFFIRMATIVE"),
         ("alternativeOffered", json!(false), "CONSENT_WITHOUT_ALTERNATIVE"),
         ("language", json!(""), "CONSENT_NOT_RECORDED"),
+        ("language", json!("fr"), "CONSENT_NOT_RECORDED"), // no notice is in it
+        ("textHash", json!("cd".repeat(32)), "CONSENT_NOT_RECORDED"), // no text of the site
         ("relation", json!("employee"), "CONSENT_NOT_FREE"),
         ("age", json!("minor"), "PARENTAL_CONSENT_MISSING"),
     ] {
@@ -250,15 +253,39 @@ fn nl_7_conflict_5_a_consent_is_withdrawn_in_one_call_also_in_the_sealed_window(
 fn fv_7_in_the_window_nobody_looks_or_changes() {
     let tivoli = Tivoli::open();
     tivoli.goes_out(1);
-    let purpose = "?purpose=access-control";
-    refused(&tivoli.server.get(&format!("{TIVOLI}{purpose}")), "SEALED_WINDOW");
-    refused(&tivoli.server.delete(&format!("{TIVOLI}{purpose}")), "SEALED_WINDOW");
-    refused(&tivoli.server.get(&tivoli.of(1, purpose)), "SEALED_WINDOW");
-    let body = json!({ "gallery": "second", "purpose": "access-control" });
-    refused(&tivoli.server.post_json("/v1/galleries", &body), "SEALED_WINDOW");
-    let body = json!({ "group": 7, "purpose": "access-control" });
-    refused(&tivoli.server.post_json(&format!("{TIVOLI}/erase"), &body), "SEALED_WINDOW");
-    let erased = tivoli.server.delete(&tivoli.of(1, purpose)).ok(200);
+    let (purpose, server) = ("?purpose=access-control", &tivoli.server);
+    let with = |more: Value| {
+        let mut body = json!({ "purpose": "access-control" });
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("one").clone());
+        body
+    };
+    let picture = image(&face(1));
+    let one = with(json!({ "image": picture["image"] }));
+    let until = with(json!({ "image": picture["image"], "expiry": at(24) }));
+    let group = with(json!({ "group": 7 }));
+    let entered = with(json!({ "entered": { "from": at(8), "until": at(20) } }));
+    // Every sealed act that there is a call for; the other five have none.
+    let sealed = [
+        server.post_json("/v1/site/activation", &with(json!({}))),
+        server.post_json("/v1/site/assessment", &with(json!({}))),
+        server.post_json("/v1/galleries", &with(json!({ "gallery": "second" }))),
+        server.delete(&format!("{TIVOLI}{purpose}")),
+        server.get(&format!("{TIVOLI}{purpose}")),
+        server.post_json("/v1/embed", &one),
+        server.get(&tivoli.of(1, purpose)),
+        server.post_json("/v1/holder-tokens", &until),
+        server.post_json(&format!("{TIVOLI}/affected"), &entered),
+        server.post_json(&format!("{TIVOLI}/erase"), &group),
+        server.put_json(&tivoli.of(1, "/group"), &group),
+        server.put_json(&tivoli.of(1, ""), &with(json!({ "images": [picture] }))),
+        server.put_json(&tivoli.of(1, "/restriction"), &with(json!({ "restricted": true }))),
+    ];
+    for answer in &sealed {
+        refused(answer, "SEALED_WINDOW");
+    }
+    assert_eq!(tivoli.comes_back(1)["outcome"], "admit", "nothing has changed");
+    tivoli.goes_out(2);
+    let erased = tivoli.server.delete(&tivoli.of(2, purpose)).ok(200);
     assert_eq!(erased["rows"], 1, "erasing stays open");
 }
 
@@ -277,7 +304,8 @@ fn fv_10_fv_20_at_closing_everybody_goes_also_when_the_clock_leapt() {
     tivoli.goes_out(2);
     tivoli.clock.set(at(24 + 24 + 12));
     assert_eq!(tivoli.comes_back(2)["outcome"], "refer");
-    tivoli.clock.set(at(12));
+    // Set back to an hour between the enrolment and its closing, in which it would still count.
+    tivoli.clock.set(at(24 + 13));
     assert_eq!(tivoli.comes_back(2)["outcome"], "refer", "set back: it is gone all the same");
 }
 
@@ -390,6 +418,11 @@ pub(crate) fn person(client: &str, person: &str, until: &str) -> PersonKeys {
 
 /// A stadium's list, with a desk and three officers, one of them with two credentials.
 fn stadium() -> Server {
+    stadium_with(Vec::new())
+}
+
+/// The same with lanes, whose gate is `entrance`.
+pub(crate) fn stadium_with(lanes: Vec<LanePlan>) -> Server {
     let text = [
         line("administrator", "admin"),
         line("operator", "desk"),
@@ -397,7 +430,7 @@ fn stadium() -> Server {
         line("officer", "anna-2"),
         line("officer", "bo-1"),
         line("officer", "cem-1"),
-        line("gate", "lane"),
+        line("gate", "entrance"),
     ];
     let people = vec![
         person("desk", "badge-9", "2027-01-01"),
@@ -411,6 +444,7 @@ fn stadium() -> Server {
         used_as: Some(UsedAs { people, ..used_as("watchlist") }),
         clock: Some(WallClock::at(at(12))),
         attack_score: Some(0.1),
+        lanes,
         ..Setup::default()
     });
     let step = json!({ "purpose": "watchlist" });
@@ -421,7 +455,7 @@ fn stadium() -> Server {
     server
 }
 
-fn entry(more: &Value) -> Value {
+pub(crate) fn entry(more: &Value) -> Value {
     let mut body = json!({
         "images": [image(&face(1))], "purpose": "watchlist", "subject": id(1),
         "expiry": at(24 * 30),
@@ -489,11 +523,11 @@ fn ai_14_5_ai_12_3_se_4_fv_11_two_different_trained_persons_confirm_a_hit() {
     assert_eq!(last.used.as_ref().map(|used| used.verified_by.len()), Some(2));
     drop(entries);
     // A gate, which is a machine, is told that a person decides, and not about whom.
-    let found = ask(&server, "lane", "POST", identify, &search).ok(200);
+    let found = ask(&server, "entrance", "POST", identify, &search).ok(200);
     assert_eq!((&found["outcome"], &found["candidates"]), (&json!("refer"), &json!([])));
     let of_gate = found["transaction"].as_str().expect("a name");
     let of_gate = format!("/v1/hits/{of_gate}?purpose=watchlist");
-    refused(&ask(&server, "lane", "GET", &of_gate, &Value::Null), "ROLE_NOT_PERMITTED");
+    refused(&ask(&server, "entrance", "GET", &of_gate, &Value::Null), "ROLE_NOT_PERMITTED");
     assert_eq!(ask(&server, "bo-1", "GET", &of_gate, &Value::Null).ok(200)["state"], "pending");
     // Nobody on the list: nothing waits.
     let search = json!({ "probe": image(&face(8)), "purpose": "watchlist" });

@@ -600,6 +600,7 @@ impl Scene {
             purpose: Purpose::Boarding,
             gallery: None,
             at_lane: None,
+            subject: None,
         };
         let (transaction, presentation) = (TransactionId::from_bytes(id), Presentation::default());
         let priority = match action {

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    audit::{AuditComparison, AuditEnd, AuditErasure, AuditStrangers, AuditUse},
+    audit::{
+        AuditComparison, AuditEnd, AuditErasure, AuditStrangers, AuditUse,
+        verify::{NotWhole, verify},
+    },
     keys::SigningKey,
     random::SeededEntropy,
     types::{
@@ -217,13 +220,59 @@ fn entries_follow_each_other_over_files_and_old_ones_go_when_their_time_has_come
     drop(audit);
     let audit = reopened(&path).expect("it continues");
     assert_eq!(audit.writer().state.tree.size(), 20);
-    let report = crate::audit::verify::verify(&path, &audit.verifier(), None).expect("whole");
+    let report = verify(&path, &audit.verifier(), None).expect("whole");
     assert_eq!((report.entries, report.first, report.unsigned), (20, 0, 0));
-    audit.prune(5).expect("a folder");
+    audit.prune(5, 5 + KEPT_S).expect("a folder");
     let left = old_files(&path).expect("the folder");
     assert!(left.len() < old.len() && !left.is_empty());
-    let report = crate::audit::verify::verify(&path, &audit.verifier(), None).expect("whole");
-    assert!(report.first > 0 && report.entries + report.first == 20);
+    let report = verify(&path, &audit.verifier(), None).expect("whole");
+    assert!(report.first > 0 && report.entries + report.first == 21, "one says what went");
+    audit.record(&[entry()]).expect("it goes on after that");
+    drop(audit);
+    reopened(&path).expect("and is taken up again");
+}
+
+/// Shortest time that entries are kept.
+const KEPT_S: i64 = 184 * DAY_S;
+
+#[test]
+fn ai_19_files_that_were_taken_out_are_not_taken_for_pruned_ones() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.jsonl");
+    let audit = reopened(&path).expect("a plain file");
+    for day in 0..4 {
+        audit.record(&[AuditEntry { at_s: day * DAY_S, ..entry() }]).expect("room");
+    }
+    let old = old_files(&path).expect("the folder");
+    assert_eq!(old.len(), 3, "a file for each day");
+    audit.seal().expect("signed");
+    let look = || verify(&path, &audit.verifier(), None);
+    // One has had its time, and goes; the next has not, and is taken out by hand.
+    audit.prune(DAY_S, KEPT_S + 1).expect("a folder");
+    assert!(!old[0].exists());
+    assert_eq!(look().expect("whole").first, 1);
+    let taken = fs::read(&old[1]).expect("it is there");
+    fs::remove_file(&old[1]).expect("taken out");
+    assert!(matches!(look(), Err(NotWhole::TakenOut { first: 2 })));
+    fs::write(&old[1], taken).expect("put back");
+    look().expect("whole again");
+    // What was let go of too soon is told, whoever ordered it.
+    audit.prune(2 * DAY_S, 2 * DAY_S).expect("a folder");
+    assert!(matches!(look(), Err(NotWhole::TooSoon { .. })));
+}
+
+#[test]
+fn where_nothing_happens_any_more_the_last_file_goes_as_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.jsonl");
+    let audit = reopened(&path).expect("a plain file");
+    audit.record(&[AuditEntry { at_s: 7, ..entry() }]).expect("room");
+    audit.prune(7, 7 + KEPT_S).expect("a folder");
+    assert_eq!(verify(&path, &audit.verifier(), None).expect("whole").first, 0, "not older");
+    audit.prune(8, 8 + KEPT_S).expect("a folder");
+    let report = verify(&path, &audit.verifier(), None).expect("whole");
+    assert_eq!((report.first, report.entries), (1, 1), "what is left says what went");
+    assert!(!fs::read_to_string(&path).expect("the audit").contains("lane-1"));
 }
 
 #[test]

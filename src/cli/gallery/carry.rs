@@ -16,7 +16,7 @@ use crate::types::Action;
 #[derive(Args)]
 pub(in crate::cli) struct ExportArguments {
     #[command(flatten)]
-    target: Target,
+    pub(super) target: Target,
     /// The recipient's public key, age1…
     #[arg(long, value_name = "AGE1…")]
     to: String,
@@ -29,7 +29,7 @@ pub(in crate::cli) struct ExportArguments {
 #[derive(Args)]
 pub(in crate::cli) struct ImportArguments {
     #[command(flatten)]
-    target: Target,
+    pub(super) target: Target,
     /// The exported file.
     #[arg(long, value_name = "FILE")]
     from: PathBuf,

@@ -19,7 +19,7 @@ use crate::{
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 pub(in crate::cli) struct EraseArguments {
     #[command(flatten)]
-    target: Target,
+    pub(super) target: Target,
     /// These subjects, by id.
     #[arg(value_name = "SUBJECT", group = "whom")]
     subjects: Vec<String>,
@@ -48,7 +48,7 @@ pub(in crate::cli) struct EraseArguments {
 #[derive(Args)]
 pub(in crate::cli) struct RestrictArguments {
     #[command(flatten)]
-    target: Target,
+    pub(super) target: Target,
     /// The subject's id.
     subject: String,
     /// Lift the restriction.
@@ -60,7 +60,7 @@ pub(in crate::cli) struct RestrictArguments {
 #[derive(Args)]
 pub(in crate::cli) struct RegroupArguments {
     #[command(flatten)]
-    target: Target,
+    pub(super) target: Target,
     /// The subject's id.
     subject: String,
     /// The group, such as a flight; 0 for none.

@@ -25,7 +25,7 @@ use crate::{
     they differ from the options. Neighbouring lines of one subject are its references.")]
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
-    target: Target,
+    pub(super) target: Target,
     /// Photographs: each file of the folder is a subject; each folder in it is one, too, with up to
     /// 4 photographs.
     #[arg(long, value_name = "DIR", group = "source")]

@@ -4,9 +4,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    command::{Consent, DatedDuty, HitStanding, Record, SiteDescription, Stand, SubjectExport},
+    command::{
+        AgeClass, AuditEvent, Consent, DatedDuty, HitStanding, Record, RelationClass,
+        SiteDescription, Stand, SubjectExport,
+    },
     http::request::PurposeName,
-    types::{Condition, Region, Stage, SubjectId, TransactionId},
+    types::{Condition, Provenance, Region, Stage, SubjectId, TransactionId},
 };
 
 /// What the site is: who answers for it, on which basis, for how long, and which other ways there
@@ -48,6 +51,9 @@ pub struct SiteAnswer {
     pub minor_kept_hours: Option<u32>,
     /// How long the audit is kept, in days.
     pub audit_days: u32,
+    /// False negative identification rate, measured at the gallery's size, per million; null where
+    /// nobody is searched for.
+    pub fnir_ppm: Option<u32>,
     /// Languages of the notices.
     pub languages: Vec<String>,
     /// The text to hand out.
@@ -120,6 +126,7 @@ impl From<&SiteDescription> for SiteAnswer {
             kept_hours: held.kept_hours,
             minor_kept_hours: held.minor_kept_hours,
             audit_days: held.audit_days,
+            fnir_ppm: held.fnir_ppm,
             languages: held.languages.clone(),
             handout: held.handout.clone(),
             alternatives: held.alternatives.clone(),
@@ -194,6 +201,20 @@ pub struct ConsentHeldAnswer {
     pub channel: String,
     /// What for.
     pub purposes: Vec<String>,
+    /// The person did something: signed, pressed, said.
+    pub affirmative: bool,
+    /// Another way with the same rights was offered.
+    pub alternative_offered: bool,
+    /// It came together with other consents.
+    pub bundled: bool,
+    /// A service depended on it.
+    pub conditional: bool,
+    /// It was a general authorisation.
+    pub blanket: bool,
+    /// `unknown`, `adult` or `minor`.
+    pub age: &'static str,
+    /// Dependence on the controller: `independent`, `employee` or `authority`.
+    pub relation: &'static str,
     /// Reference of the guardian's consent.
     pub guardian: Option<String>,
     /// When it was withdrawn.
@@ -216,12 +237,47 @@ impl From<&Consent> for ConsentHeldAnswer {
             language: given.language.clone(),
             channel: given.channel.clone(),
             purposes: given.purposes.clone(),
+            affirmative: given.affirmative,
+            alternative_offered: given.alternative_offered,
+            bundled: given.bundled,
+            conditional: given.conditional,
+            blanket: given.blanket,
+            age: match given.age {
+                AgeClass::Unknown => "unknown",
+                AgeClass::Adult => "adult",
+                AgeClass::Minor => "minor",
+            },
+            relation: match given.relation {
+                RelationClass::Independent => "independent",
+                RelationClass::Employee => "employee",
+                RelationClass::Authority => "authority",
+            },
             guardian: given.guardian.clone(),
             withdrawn: held.withdrawn_s,
             objected: held.objected_s,
             ended: held.ended_s,
             expiry: given.expiry_s,
         }
+    }
+}
+
+/// Something that happened with a person.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EventAnswer {
+    /// When, in seconds UTC.
+    pub at: i64,
+    /// What was done, such as `verify`.
+    pub action: String,
+    /// What was decided, where anything was.
+    pub outcome: Option<String>,
+    /// At which lane, where it was at one.
+    pub lane: Option<String>,
+}
+
+impl From<&AuditEvent> for EventAnswer {
+    fn from(held: &AuditEvent) -> Self {
+        let AuditEvent { at_s, action, outcome, lane } = held.clone();
+        Self { at: at_s, action, outcome, lane }
     }
 }
 
@@ -244,6 +300,10 @@ pub struct ExportAnswer {
     pub earlier_consents: Vec<ConsentHeldAnswer>,
     /// The decision that put the person on a list, and who took it.
     pub ground: Option<[String; 2]>,
+    /// Where the references come from: `enrolled-here`, `authority`, `scraped` or `unknown`.
+    pub source: &'static str,
+    /// What the audit knows to have happened with the person, entries included, oldest first.
+    pub events: Vec<EventAnswer>,
     /// Controller, purpose, basis, recipients, retention.
     pub site: SiteAnswer,
 }
@@ -259,6 +319,13 @@ impl From<&SubjectExport> for ExportAnswer {
             consent: held.consent.as_ref().map(ConsentHeldAnswer::from),
             earlier_consents: held.earlier.iter().map(ConsentHeldAnswer::from).collect(),
             ground: ground.map(|held| [held.reason.clone(), held.authority.clone()]),
+            source: match held.source {
+                Provenance::EnrolledHere => "enrolled-here",
+                Provenance::Authority => "authority",
+                Provenance::Scraped => "scraped",
+                Provenance::Unknown => "unknown",
+            },
+            events: held.events.iter().map(EventAnswer::from).collect(),
             site: SiteAnswer::from(&held.site),
         }
     }
@@ -286,10 +353,12 @@ impl AffectedAnswer {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HitAnswer {
-    /// The search's name in the audit.
+    /// Its name: of a lane's search the gate's own of the transaction, else the search's.
     pub hit: String,
     /// The entry of the list, by its opaque name; null where a restart ended the wait.
     pub subject: Option<String>,
+    /// The lane at which it was, where it was at one.
+    pub lane: Option<String>,
     /// `pending`, `confirmed`, `rejected` or `lapsed`.
     pub state: &'static str,
     /// Who verified it, once it is settled.
@@ -301,6 +370,7 @@ impl From<&HitStanding> for HitAnswer {
         Self {
             hit: held.hit.to_string(),
             subject: held.subject.map(|subject| subject.to_string()),
+            lane: held.lane.as_ref().map(ToString::to_string),
             state: match held.stand {
                 Stand::Pending => "pending",
                 Stand::Confirmed => "confirmed",
@@ -309,6 +379,21 @@ impl From<&HitStanding> for HitAnswer {
             },
             verified_by: held.verified_by.iter().map(ToString::to_string).collect(),
         }
+    }
+}
+
+/// The hits that wait for somebody's answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct HitsAnswer {
+    /// Each, in the order of their names.
+    pub hits: Vec<HitAnswer>,
+}
+
+impl HitsAnswer {
+    /// The document of a list.
+    #[must_use]
+    pub fn new(held: &[HitStanding]) -> Self {
+        Self { hits: held.iter().map(HitAnswer::from).collect() }
     }
 }
 

@@ -22,7 +22,8 @@ use crate::{
 ///
 /// The answer holds the secret, and it is the only copy: give it to the traveller (as a QR code,
 /// say) and keep none. Verify with a reference of `gallery`, `subject` and `secret`; no search
-/// finds the record. Also as multipart/form-data: fields image, purpose, notBefore, expiry.
+/// finds the record. Also as multipart/form-data: fields image, purpose,
+/// notBefore, expiry, passportExpiry, consent.
 #[utoipa::path(
     post,
     path = "/v1/galleries/{gallery}/holders",

@@ -18,6 +18,7 @@ pub(super) mod give_consent;
 pub(super) mod identify;
 pub(super) mod issue_token;
 pub(super) mod list_affected;
+pub(super) mod list_hits;
 pub(super) mod livez;
 pub(super) mod metrics;
 pub(super) mod object;

@@ -23,7 +23,7 @@ use crate::{
     path = "/v1/hits/{hit}",
     tag = "hits",
     params(
-        ("hit" = String, Path, description = "The search's transaction."),
+        ("hit" = String, Path, description = "The search's, or the lane's, transaction."),
         ("purpose" = PurposeName, Query, description = "Why."),
     ),
     responses(

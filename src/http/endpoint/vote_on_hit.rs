@@ -26,7 +26,7 @@ use crate::{
     path = "/v1/hits/{hit}/votes",
     tag = "hits",
     params(
-        ("hit" = String, Path, description = "The search's transaction."),
+        ("hit" = String, Path, description = "The search's, or the lane's, transaction."),
     ),
     request_body = VoteBody,
     responses(

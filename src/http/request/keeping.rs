@@ -10,7 +10,7 @@ use super::{
     SubjectId, Terms, base64, class_bits, classes, json,
     site::{ConsentBody, EnteredBody, GroundBody, papers, papers_of},
 };
-use crate::types::Selection;
+use crate::{command::Papers, types::Selection};
 
 /// `POST /v1/galleries/{gallery}/erase`: exactly one of `group`, `classes`, `enrolledBefore`,
 /// `expired`, `everybody` and `entered`.
@@ -105,6 +105,10 @@ pub struct EnrolHolderBody<'a> {
     /// First second (UTC) at which it may not be used any more; without it, never.
     #[serde(default)]
     expiry: Option<i64>,
+    /// First second (UTC) at which the passport does not count any more: the record ends with it. A
+    /// site that keeps such records wants it.
+    #[serde(default, rename = "passportExpiry")]
+    passport_expiry: Option<i64>,
     /// The holder's consent.
     #[serde(default)]
     consent: Option<ConsentBody>,
@@ -257,19 +261,23 @@ pub(in crate::http) fn enrol_holder(
     gallery: GalleryId,
     form: Form,
 ) -> Result<(Purpose, Command), Problem> {
-    let (purpose, image, (from, until), papers) = match form {
+    let (purpose, image, (from, until), papers, passport_expiry_s) = match form {
         Form::Json(bytes) => {
             let body: EnrolHolderBody<'_> = json(&bytes)?;
             let image = EncodedImage::new(base64("image", &body.image)?);
-            (body.purpose, image, (body.not_before, body.expiry), papers(body.consent, None))
+            let (validity, papers) = ((body.not_before, body.expiry), papers(body.consent, None));
+            (body.purpose, image, validity, papers, body.passport_expiry)
         }
         Form::Multipart(mut fields) => {
-            fields.only(&["image", "purpose", "notBefore", "expiry", "consent"])?;
+            let known = ["image", "purpose", "notBefore", "expiry", "passportExpiry", "consent"];
+            fields.only(&known)?;
             let purpose = PurposeName::parse(fields.text("purpose")?)?;
             let (validity, papers) = (validity(&fields)?, papers_of(&fields)?);
-            (purpose, fields.image("image")?, validity, papers)
+            let passport_expiry_s = fields.parsed("passportExpiry", "seconds UTC")?;
+            (purpose, fields.image("image")?, validity, papers, passport_expiry_s)
         }
     };
+    let papers = Papers { passport_expiry_s, ..papers };
     let terms = terms(1, 0, from, until);
     Ok((purpose.into(), Command::EnrolHolder { gallery, image, terms, papers }))
 }

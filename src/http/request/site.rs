@@ -132,7 +132,7 @@ pub struct GroundBody {
 /// What stands beside pictures, from the members of a body.
 pub(super) fn papers(consent: Option<ConsentBody>, ground: Option<GroundBody>) -> Papers {
     let ground = ground.map(|GroundBody { reason, authority }| Ground { reason, authority });
-    Papers { consent: consent.map(Given::from), ground }
+    Papers { consent: consent.map(Given::from), ground, passport_expiry_s: None }
 }
 
 /// The same from the fields `consent` and `ground` of a form, each a JSON object.

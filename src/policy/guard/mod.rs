@@ -50,7 +50,7 @@ pub(super) mod cases {
     pub(in crate::policy) fn asked(action: Action, purpose: Purpose) -> Asked {
         let client = "gate-1".parse().expect("a name");
         let caller = Caller { role: Role::Gate, client };
-        Asked { caller, action, purpose, gallery: None, at_lane: None }
+        Asked { caller, action, purpose, gallery: None, at_lane: None, subject: None }
     }
 
     /// Facts of a usable probe with nothing compared yet.
