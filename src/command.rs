@@ -346,7 +346,6 @@ impl Command {
             },
             Self::ListAffected { .. } => Action::ListAffected,
             Self::PushFrame { .. } => Action::PushFrame,
-            // Whoever may read a hit may see which wait, and nobody else.
             Self::ListHits | Self::ReadHit { .. } => Action::ReadHit,
             Self::Regroup { .. } => Action::Regroup,
             Self::Replace { .. } => Action::Replace,

@@ -715,7 +715,6 @@ mod tests {
             ("PORTCULLIS_GALLERY_CUSTODIAN", "pkcs11", "gallery.pkcs11_module"),
             ("PORTCULLIS_GALLERY_PKCS11_TOKEN", "gates", "which is not chosen"),
             ("PORTCULLIS_SERVER_LISTEN", "0.0.0.0:1", "server.tls_certificate, server.tls_key"),
-            ("PORTCULLIS_SITE_PROFILE", "residence", "set server.tokens"),
         ] {
             let text = set(name, value).expect_err(name).to_string();
             assert!(text.contains(expected), "{text}");

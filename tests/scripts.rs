@@ -90,6 +90,73 @@ fn options_are_told_and_unknown_ones_refused() {
     }
 }
 
+/// A measurement as `portcullis-bench cuda` writes it, with PyTorch's beside it.
+fn figure(what: &str, milliseconds: f64, amount: f64, peers: &[(&str, f64)]) -> String {
+    let peers: Vec<String> = peers.iter().map(|(way, ms)| format!("\"{way}\": {ms}")).collect();
+    format!(
+        "{{\"what\": \"{what}\", \"median_ms\": {milliseconds}, \"p99_ms\": {milliseconds}, \
+         \"amount\": {amount}, \"unit\": \"bytes\", \"peers_ms\": {{{}}}}}",
+        peers.join(", ")
+    )
+}
+
+#[test]
+fn figures_of_a_gpu_are_held_against_the_aim_of_their_own_size() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let peers = [("matmul+topk fp16", 0.3), ("matmul+topk int8", 0.5)];
+    let embedders = [("eager fp16", 9.0), ("compiled fp16", 8.0)];
+    let figures = [
+        // Whole tiles: less than a million, and a number of seven digits for ten of them.
+        figure("search whole, 999424 rows, 1 probes", 0.1, 5.0e8, &peers),
+        figure("search whole, 9994240 rows, 1 probes", 1.0, 5.0e9, &[]),
+        figure("search whole, 9994240 rows, 64 probes", 1.5, 6.4e8, &[]),
+        figure("search split, 999424 rows, 1 probes", 0.05, 1.3e8, &[]),
+        figure("iresnet50, batch 256", 8.0, 256.0, &embedders),
+        figure("shipped embedder, batch 256", 4.0, 256.0, &[]),
+        figure("crop to candidates, iresnet50, 1000000 rows", 0.9, 1.0, &[]),
+    ];
+    let report = folder.path().join("report.json");
+    let text = format!(
+        "{{\"device\": \"GPU\", \"detail\": \"-\", \"date\": \"-\", \"driver\": \"-\", \
+         \"torch\": \"-\", \"rounds\": 1, \"is_smoke\": false, \"checks\": [], \
+         \"ceilings\": {{\"copy_bytes_per_s\": 1e13, \"product_fp16_per_s\": 1e15}}, \
+         \"figures\": [{}]}}",
+        figures.join(", ")
+    );
+    fs::write(&report, text).expect("a report can be written");
+    let python = program("python3").expect("./test asks for Python");
+    let judge = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/device/judge.py");
+    let mut command = Command::new(python);
+    command.arg(judge).arg(&report).env("PYTHONUTF8", "1");
+    let output = command.output().expect("Python starts");
+    let told = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let line = |what: &str| {
+        let start = format!("| {what} |");
+        told.lines().find(|line| line.starts_with(&start)).map(ToOwned::to_owned)
+    };
+    let expected: [(&str, &[&str]); 7] = [
+        (
+            "search whole, 999424 rows, 1 probes",
+            &["0.125 ms: 0.1 met", "0.85 of the copy: 0.5 NOT met", "2.5 × PyTorch: 3 met"],
+        ),
+        ("search whole, 9994240 rows, 1 probes", &[]),
+        ("search whole, 9994240 rows, 64 probes", &["1.4 ms: 1.5 NOT met"]),
+        ("search split, 999424 rows, 1 probes", &["0.045 ms: 0.05 NOT met"]),
+        ("iresnet50, batch 256", &["30000 faces/s: 3.2e+04 met", "1 × compiled: 1 met"]),
+        ("shipped embedder, batch 256", &["1.2 × PyTorch: not measured"]),
+        ("crop to candidates, iresnet50, 1000000 rows", &["1 ms p99: 0.9 met"]),
+    ];
+    for (what, judgements) in expected {
+        let line = line(what).unwrap_or_else(|| panic!("{what} is missing: {told}{said}"));
+        let count = line.matches('≤').count() + line.matches('≥').count();
+        assert_eq!(count, judgements.len(), "{line}");
+        for judgement in judgements {
+            assert!(line.contains(judgement), "{line}: {judgement}");
+        }
+    }
+}
+
 #[test]
 fn the_build_server_demands_everything_that_may_be_skipped_elsewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -88,7 +88,9 @@ INLINE void weed(Seat& seat, u64* list, u64* keys) {
     __syncthreads();
 }
 
-// Weeds every list that is longer than `room`.
+// Weeds every list that is longer than `room`. Called by the whole block, after a barrier, and ends
+// with one: whoever goes on lifts `listed` again, which a slower warp must have read before, or it
+// would weed a list that the others do not.
 INLINE void weed_all(const Search& search, Seat* seats, u32 first, u32 probes, u32 room,
                      u64* keys) {
     for (u32 p = 0; p < probes; p++) {
@@ -96,6 +98,7 @@ INLINE void weed_all(const Search& search, Seat* seats, u32 first, u32 probes, u
             weed(seats[p], list_of(search, first + p, blockIdx.x), keys);
         }
     }
+    __syncthreads();
 }
 
 // Takes a probe into shared memory, or an empty place that accepts nothing.

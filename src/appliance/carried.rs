@@ -57,8 +57,8 @@ impl Appliance {
         image: &EncodedImage,
         (terms, papers): (Enrolment, Papers),
     ) -> Result<Answer, Refusal> {
-        let terms = self.within_site(errand, (name, None), (terms, &papers))?;
         let terms = self.within_passport(errand, terms, &papers)?;
+        let terms = self.within_site(errand, (name, None), (terms, &papers))?;
         let records = self.galleries.by_holders(name)?;
         let (template, face) = self.template(errand, image, Part::Image(0))?;
         // The file makes the id: one entry before it names the act, one after it the record.

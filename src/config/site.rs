@@ -24,7 +24,7 @@ pub struct SiteChoice {
 }
 
 impl SiteChoice {
-    /// Whether the appliance is used as a site, with its law and its register, and is no trial.
+    /// Whether the appliance is used as anything but a trial.
     #[must_use]
     pub fn is_chosen(&self) -> bool {
         !self.profile.as_os_str().is_empty()

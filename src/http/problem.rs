@@ -315,7 +315,7 @@ mod tests {
         ]
     }
 
-    fn of_site() -> [Refusal; 10] {
+    fn of_site() -> [Refusal; 11] {
         use crate::{command::VoteRefused, profile::StepRefused};
         [
             Refusal::NoSite,

@@ -124,9 +124,47 @@ impl Profile {
                  consent exclude each other",
             ));
         }
-        let found = self.overreaching().or_else(|| self.unsealed());
-        let found = found.or_else(|| self.searching()).or_else(|| self.crossed_zone());
-        found.or_else(|| self.unsendable())
+        if self.residence.as_ref().is_some_and(|home| !home.card_and_face) {
+            return Some(Fault::Contradiction(
+                "residence.card_and_face = false: a resident is compared with the one reference \
+                 that the card selects, and never searched for",
+            ));
+        }
+        let crossed = self.crossed_zone().or_else(|| self.overreaching());
+        crossed.or_else(|| self.unsealed()).or_else(|| self.unsendable())
+    }
+
+    fn asks_consent(&self) -> bool {
+        self.legal.basis == BasisWord::Consent
+            || self.legal.condition == ConditionWord::ExplicitConsent
+    }
+
+    /// What is wrong with the texts that a consent is given under.
+    fn unnamed_texts(&self) -> Option<Fault> {
+        let (key, texts) = ("legal.consent_texts", &self.legal.consent_texts);
+        if self.asks_consent() && texts.is_empty() {
+            return number(key, 0, "the hash of each text that a consent is given under");
+        }
+        let is_hash = |text: &String| text.parse::<Hash256>().is_ok();
+        let wrong = "legal.consent_texts: each is a SHA-256, 64 hexadecimal digits";
+        (!texts.iter().all(is_hash)).then_some(Fault::Contradiction(wrong))
+    }
+
+    /// Whether a consent in `language`, under the text of that hash, is one that the site asks for.
+    #[must_use]
+    pub fn shows(&self, language: &str, text_hash: &str) -> bool {
+        let is_told = self.notices.languages.iter().any(|told| told == language);
+        let mut texts = self.legal.consent_texts.iter();
+        is_told && texts.any(|text| text.eq_ignore_ascii_case(text_hash))
+    }
+
+    /// A lane that would enrol and match.
+    fn crossed_zone(&self) -> Option<Fault> {
+        let Capture { enrol_zones, match_zones, .. } = &self.capture;
+        enrol_zones.iter().any(|zone| match_zones.contains(zone)).then_some(Fault::Contradiction(
+            "a zone stands in capture.enrol_zones and in capture.match_zones: a lane that enrols \
+             does not match",
+        ))
     }
 
     /// Why its guests' gallery would stand open to the staff while it is in use.
@@ -185,48 +223,6 @@ impl Profile {
             return number("retention.token_hours", kept.token_hours.unwrap_or(0), why);
         }
         None
-    }
-
-    /// Why its residents would be searched for.
-    fn searching(&self) -> Option<Fault> {
-        let searched = self.residence.as_ref().is_some_and(|home| !home.card_and_face);
-        searched.then_some(Fault::Contradiction(
-            "residence.card_and_face = false: a resident is compared with the one reference that \
-             the card selects, and never searched for",
-        ))
-    }
-
-    fn asks_consent(&self) -> bool {
-        self.legal.basis == BasisWord::Consent
-            || self.legal.condition == ConditionWord::ExplicitConsent
-    }
-
-    /// What is wrong with the texts that a consent is given under.
-    fn unnamed_texts(&self) -> Option<Fault> {
-        let (key, texts) = ("legal.consent_texts", &self.legal.consent_texts);
-        if self.asks_consent() && texts.is_empty() {
-            return number(key, 0, "the hash of each text that a consent is given under");
-        }
-        let is_hash = |text: &String| text.parse::<Hash256>().is_ok();
-        let wrong = "legal.consent_texts: each is a SHA-256, 64 hexadecimal digits";
-        (!texts.iter().all(is_hash)).then_some(Fault::Contradiction(wrong))
-    }
-
-    /// Whether a consent in `language`, under the text of that hash, is one that the site asks for.
-    #[must_use]
-    pub fn shows(&self, language: &str, text_hash: &str) -> bool {
-        let is_told = self.notices.languages.iter().any(|told| told == language);
-        let mut texts = self.legal.consent_texts.iter();
-        is_told && texts.any(|text| text.eq_ignore_ascii_case(text_hash))
-    }
-
-    /// A lane that would enrol and match.
-    fn crossed_zone(&self) -> Option<Fault> {
-        let Capture { enrol_zones, match_zones, .. } = &self.capture;
-        enrol_zones.iter().any(|zone| match_zones.contains(zone)).then_some(Fault::Contradiction(
-            "a zone stands in capture.enrol_zones and in capture.match_zones: a lane that enrols \
-             does not match",
-        ))
     }
 
     /// Why its events could not be sent, or not without being read on the way.
@@ -422,6 +418,32 @@ mod tests {
     }
 
     #[test]
+    fn cn_7_ra_1_whoever_does_without_a_face_has_the_same_rights_and_nobody_is_searched_for() {
+        let mut profile = complete("residence");
+        profile.alternatives.same_rights = false;
+        fails(&profile, "alternatives.same_rights");
+        let mut profile = complete("residence");
+        profile.residence.as_mut().expect("a residence").card_and_face = false;
+        fails(&profile, "residence.card_and_face");
+        let mut profile = complete("reentry-daily");
+        profile.capture.match_zones.push("exit-1".to_owned());
+        fails(&profile, "a zone stands in");
+    }
+
+    #[test]
+    fn nl_7_a_consent_is_held_against_the_texts_and_languages_of_the_site() {
+        let mut profile = complete("reentry-daily");
+        let (text, other) = ("ab".repeat(32), "cd".repeat(32));
+        assert!(profile.shows("da", &text) && profile.shows("en", &text.to_uppercase()));
+        assert!(!profile.shows("fr", &text) && !profile.shows("da", &other));
+        profile.legal.consent_texts = vec!["ab".into()];
+        fails(&profile, "legal.consent_texts");
+        profile.legal.consent_texts.clear();
+        fails(&profile, "legal.consent_texts");
+        assert!(!profile.shows("da", &text));
+    }
+
+    #[test]
     fn cn_4_an_exemption_is_chinese_law_and_ends_soon() {
         let invoked = |starts: &str, ends: &str| {
             let mut profile = complete("residence");
@@ -464,32 +486,6 @@ mod tests {
         let mut nothing_stored = complete("egate-passport");
         nothing_stored.retention.provenance = None;
         assert_eq!(nothing_stored.faults(NOW_S), []);
-    }
-
-    #[test]
-    fn cn_7_ra_1_whoever_does_without_a_face_has_the_same_rights_and_nobody_is_searched_for() {
-        let mut profile = complete("residence");
-        profile.alternatives.same_rights = false;
-        fails(&profile, "alternatives.same_rights");
-        let mut profile = complete("residence");
-        profile.residence.as_mut().expect("a residence").card_and_face = false;
-        fails(&profile, "residence.card_and_face");
-        let mut profile = complete("reentry-daily");
-        profile.capture.match_zones.push("exit-1".to_owned());
-        fails(&profile, "a zone stands in");
-    }
-
-    #[test]
-    fn nl_7_a_consent_is_held_against_the_texts_and_languages_of_the_site() {
-        let mut profile = complete("reentry-daily");
-        let (text, other) = ("ab".repeat(32), "cd".repeat(32));
-        assert!(profile.shows("da", &text) && profile.shows("en", &text.to_uppercase()));
-        assert!(!profile.shows("fr", &text) && !profile.shows("da", &other));
-        profile.legal.consent_texts = vec!["ab".into()];
-        fails(&profile, "legal.consent_texts");
-        profile.legal.consent_texts.clear();
-        fails(&profile, "legal.consent_texts");
-        assert!(!profile.shows("da", &text));
     }
 
     #[test]

@@ -98,14 +98,14 @@ pub struct Passage<'a> {
     asked: Asked,
     owed: Obligations,
     around: Surroundings<'a>,
+    /// Frames that were handed in, each with the hash of its picture; nothing where none is taken.
+    inputs: Vec<(TransactionId, Hash256)>,
     /// Set when nobody waits for the frame in the pipeline any more.
     given_up: Arc<AtomicBool>,
     /// The pipeline holds it, too, as long as it has a frame.
     held: Arc<()>,
     /// How it ended, and how long a frame may hold that back.
     closing: Option<(Box<Closing>, u64)>,
-    /// Frames that were handed in, each with the hash of its picture; nothing where none is taken.
-    inputs: Vec<(TransactionId, Hash256)>,
 }
 
 impl<'a> Passage<'a> {
@@ -127,10 +127,10 @@ impl<'a> Passage<'a> {
             asked,
             owed,
             around,
+            inputs: Vec::new(),
             given_up: Arc::default(),
             held: Arc::default(),
             closing: None,
-            inputs: Vec::new(),
         }
     }
 
@@ -153,7 +153,8 @@ impl<'a> Passage<'a> {
             Step::Close(closing) => {
                 self.given_up.store(true, Ordering::SeqCst);
                 let until_us = self.around.clock.monotonic_us().saturating_add(LET_GO_US);
-                self.close(self.with_input(closing), until_us)
+                let closing = self.with_input(closing);
+                self.close(closing, until_us)
             }
             Step::Wait { until_us } if was_idle => Turn::Sleep { until_us },
             Step::Wait { .. } | Step::Judge => Turn::Again,
@@ -172,6 +173,14 @@ impl<'a> Passage<'a> {
         }
     }
 
+    /// `closing` with the hash of the picture that it rests on.
+    fn with_input(&self, mut closing: Box<Closing>) -> Box<Closing> {
+        let chosen = closing.chosen.as_ref().map(|reply| reply.transaction);
+        let held = self.inputs.iter().find(|(frame, _)| Some(*frame) == chosen);
+        closing.input = held.map(|(_, input)| *input);
+        closing
+    }
+
     /// It is over as soon as the pipeline has let go of its frame, and at `until_us`.
     fn close(&mut self, closing: Box<Closing>, until_us: u64) -> Turn {
         if Arc::strong_count(&self.held) == 1 {
@@ -184,14 +193,6 @@ impl<'a> Passage<'a> {
         }
         self.closing = Some((closing, until_us));
         Turn::Sleep { until_us }
-    }
-
-    /// `closing` with the hash of the picture that it rests on.
-    fn with_input(&self, mut closing: Box<Closing>) -> Box<Closing> {
-        let chosen = closing.chosen.as_ref().map(|reply| reply.transaction);
-        let held = self.inputs.iter().find(|(frame, _)| Some(*frame) == chosen);
-        closing.input = held.map(|(_, input)| *input);
-        closing
     }
 
     /// Hands the newest frame in; what happened instead where that is not possible.

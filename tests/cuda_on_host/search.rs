@@ -374,6 +374,36 @@ fn lists_that_overflow_again_and_again_keep_the_best() {
 }
 
 #[test]
+fn a_list_that_fills_up_right_after_another_was_weeded_loses_nothing() {
+    let Some(mut device) = Device::start("weeding", 4) else { return };
+    let dice = &mut Dice::thrown_for("weeding");
+    let layout = TileLayout { dims: 16, hot_dims: 8, rows: 1024 };
+    let (near, far) = (vec![100_i8; 16], vec![-100_i8; 16]);
+    for path in &PATHS {
+        // Everybody is of the first probe's list, which is too long after the first strip, or the
+        // third tile. The second probe's is nearly so, and passes the mark with the next rows of
+        // any warp, while others may still look whether they have to weed it.
+        let nobody_until = if path.paired { 384 } else { 512 };
+        let is_near = |row: usize| row < 250 || row >= nobody_until;
+        let row = |row| if is_near(row) { near.clone() } else { far.clone() };
+        let gallery = Gallery::of(dice, layout, (0..2048).map(row).collect());
+        let queries = [i32::MIN, 1].map(|threshold| Query::whole(&near, threshold, CANDIDATES_MAX));
+        let resident = Resident::of(&mut device, &gallery);
+        // The order of warps is drawn anew each time; one in three runs a warp on alone.
+        for _ in 0..12 {
+            let answers = search(&mut device, &resident, &queries, path, [1, 1]);
+            for (query, answer) in queries.iter().zip(answers) {
+                let truth = brute_force(&gallery, query);
+                let hits: Vec<_> = truth.hits.iter().map(|&(row, score, _)| (row, score)).collect();
+                assert_eq!(answer.hits, hits, "{}", path.entry);
+                assert_eq!(u64::from(answer.tallies[1]), truth.accepted, "{}", path.entry);
+            }
+        }
+        resident.free(&mut device);
+    }
+}
+
+#[test]
 fn the_largest_templates_do_not_overflow() {
     let Some(mut device) = Device::start("extremes", 4) else { return };
     let dice = &mut Dice::thrown_for("extremes");

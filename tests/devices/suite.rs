@@ -266,3 +266,72 @@ fn searches_at_the_same_time_do_not_meet() {
         }
     });
 }
+
+#[test]
+fn pins_at_the_same_time_share_tiles_only_when_they_lie_there() {
+    let test = "pins_at_the_same_time_share_tiles_only_when_they_lie_there";
+    let Some(backend) = device(test, false) else { return };
+    let dice = &mut Dice::thrown_for(test);
+    // More than one window of 8 MiB, so that one pin finds what another has just brought.
+    let rows = Rows::drawn(dice, 70_000);
+    let templates: Vec<Template> = (0..4).map(|at| rows.probe(at * 20_000 + 9_999)).collect();
+    let oracle: Vec<_> = templates
+        .iter()
+        .map(|template| scan(&[probe(template)], &rows).expect("every tile opens"))
+        .collect();
+    let source: Arc<dyn TileSource> = Arc::new(rows);
+    // Between two rounds nobody holds a tile: it is zeroed, and brought anew.
+    for _ in 0..3 {
+        std::thread::scope(|scope| {
+            for (template, expected) in templates.iter().zip(&oracle) {
+                let (backend, source) = (&backend, &source);
+                scope.spawn(move || {
+                    let pinned = backend.pin(source).expect("it opens");
+                    let answers = backend.search(&[probe(template)], &Tiles::Pinned(pinned));
+                    assert_eq!(hits(&answers.expect("it is searched")), hits(expected));
+                });
+            }
+        });
+    }
+}
+
+/// A gallery of its own whose last tile does not open.
+struct Damaged(Rows);
+
+impl TileSource for Damaged {
+    fn set(&self) -> &TileSet {
+        self.0.set()
+    }
+
+    fn open(&self, tile: usize, part: TilePart, scratch: &mut [u8]) -> Result<(), TileError> {
+        if tile + 1 == self.set().tiles.len() {
+            return Err(TileError::Damaged { tile, part });
+        }
+        self.0.open(tile, part, scratch)
+    }
+
+    fn origin(&self) -> u64 {
+        self.0.origin() + 1
+    }
+}
+
+#[test]
+fn a_pin_that_fails_after_some_windows_leaves_its_slots_to_the_next() {
+    let test = "a_pin_that_fails_after_some_windows_leaves_its_slots_to_the_next";
+    for is_tight in [false, true] {
+        let Some(backend) = device(test, is_tight) else { return };
+        let dice = &mut Dice::thrown_for(test);
+        let rows = Rows::drawn(dice, if is_tight { 6_000 } else { 70_000 });
+        let template = rows.probe(5_000);
+        let oracle = scan(&[probe(&template)], &rows).expect("every tile opens");
+        let damaged: Arc<dyn TileSource> = Arc::new(Damaged(rows.next(1)));
+        let source: Arc<dyn TileSource> = Arc::new(rows);
+        for _ in 0..3 {
+            let refused = backend.pin(&damaged);
+            assert!(refused.is_err() && !is_lost(&refused), "a damaged tile is no loss");
+            let pinned = backend.pin(&source).expect("it opens");
+            let answers = backend.search(&[probe(&template)], &Tiles::Pinned(pinned));
+            assert_eq!(hits(&answers.expect("it is searched")), hits(&oracle));
+        }
+    }
+}

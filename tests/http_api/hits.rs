@@ -33,13 +33,13 @@ fn ai_14_5_ai_12_3_a_hit_at_a_lane_bears_the_gates_own_name_and_waits_for_two_pe
     assert_eq!(listed(), json!([]));
     let passage = json!({ "transactionId": id(7), "purpose": "watchlist", "gallery": "banned" });
     let gate = "/v1/lanes/gate-1/transactions";
-    let told = ask(&server, "entrance", "POST", gate, &passage).ok(200);
+    let told = ask(&server, "lane", "POST", gate, &passage).ok(200);
     assert_eq!((&told["outcome"], &told["state"]), (&json!("refer"), &json!("decided")));
     let hit = json!({
         "hit": id(7), "subject": id(1), "lane": "gate-1", "state": "pending", "verifiedBy": [],
     });
     assert_eq!(listed(), json!([hit]));
-    for client in ["entrance", "desk"] {
+    for client in ["lane", "desk"] {
         ask(&server, client, "GET", WAITING, &Value::Null).problem(403, "FORBIDDEN");
     }
     let vote = |client: &str| {

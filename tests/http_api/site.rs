@@ -262,9 +262,8 @@ fn fv_7_in_the_window_nobody_looks_or_changes() {
     let picture = image(&face(1));
     let one = with(json!({ "image": picture["image"] }));
     let until = with(json!({ "image": picture["image"], "expiry": at(24) }));
-    let group = with(json!({ "group": 7 }));
     let entered = with(json!({ "entered": { "from": at(8), "until": at(20) } }));
-    // Every sealed act that there is a call for; the other five have none.
+    // Every sealed act that there is a call for; the others have none.
     let sealed = [
         server.post_json("/v1/site/activation", &with(json!({}))),
         server.post_json("/v1/site/assessment", &with(json!({}))),
@@ -275,8 +274,8 @@ fn fv_7_in_the_window_nobody_looks_or_changes() {
         server.get(&tivoli.of(1, purpose)),
         server.post_json("/v1/holder-tokens", &until),
         server.post_json(&format!("{TIVOLI}/affected"), &entered),
-        server.post_json(&format!("{TIVOLI}/erase"), &group),
-        server.put_json(&tivoli.of(1, "/group"), &group),
+        server.post_json(&format!("{TIVOLI}/erase"), &with(json!({ "group": 7 }))),
+        server.put_json(&tivoli.of(1, "/group"), &with(json!({ "group": 7 }))),
         server.put_json(&tivoli.of(1, ""), &with(json!({ "images": [picture] }))),
         server.put_json(&tivoli.of(1, "/restriction"), &with(json!({ "restricted": true }))),
     ];
@@ -421,7 +420,7 @@ fn stadium() -> Server {
     stadium_with(Vec::new())
 }
 
-/// The same with lanes, whose gate is `entrance`.
+/// The same with lanes, whose gate is `lane`.
 pub(crate) fn stadium_with(lanes: Vec<LanePlan>) -> Server {
     let text = [
         line("administrator", "admin"),
@@ -430,7 +429,7 @@ pub(crate) fn stadium_with(lanes: Vec<LanePlan>) -> Server {
         line("officer", "anna-2"),
         line("officer", "bo-1"),
         line("officer", "cem-1"),
-        line("gate", "entrance"),
+        line("gate", "lane"),
     ];
     let people = vec![
         person("desk", "badge-9", "2027-01-01"),
@@ -523,11 +522,11 @@ fn ai_14_5_ai_12_3_se_4_fv_11_two_different_trained_persons_confirm_a_hit() {
     assert_eq!(last.used.as_ref().map(|used| used.verified_by.len()), Some(2));
     drop(entries);
     // A gate, which is a machine, is told that a person decides, and not about whom.
-    let found = ask(&server, "entrance", "POST", identify, &search).ok(200);
+    let found = ask(&server, "lane", "POST", identify, &search).ok(200);
     assert_eq!((&found["outcome"], &found["candidates"]), (&json!("refer"), &json!([])));
     let of_gate = found["transaction"].as_str().expect("a name");
     let of_gate = format!("/v1/hits/{of_gate}?purpose=watchlist");
-    refused(&ask(&server, "entrance", "GET", &of_gate, &Value::Null), "ROLE_NOT_PERMITTED");
+    refused(&ask(&server, "lane", "GET", &of_gate, &Value::Null), "ROLE_NOT_PERMITTED");
     assert_eq!(ask(&server, "bo-1", "GET", &of_gate, &Value::Null).ok(200)["state"], "pending");
     // Nobody on the list: nothing waits.
     let search = json!({ "probe": image(&face(8)), "purpose": "watchlist" });

@@ -4,13 +4,16 @@
 //!
 //! Nothing is timed that was not checked in the same run: searches against the scalar oracle, bit
 //! for bit; networks against the CPU backend, by their cosine. Ceilings (a copy within the device)
-//! are measured beside what is held against them. Galleries lie on the device several times over
-//! and are searched in turn, so that no cache keeps one.
+//! are measured beside what is held against them. Galleries and networks lie on the device several
+//! times over and are used in turn, so that no cache keeps one. What a traveller waits for, from a
+//! crop to candidates, is timed by the host's clock.
 
+mod drawn;
 mod iresnet;
 mod searches;
+mod transit;
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use clap::Args;
 use portcullis::{
@@ -25,10 +28,13 @@ use portcullis::{
 };
 use serde::Serialize;
 
+use self::drawn::Drawn;
 use crate::fail::Failure;
 
 /// Cosine that an embedding in half precision must have with the CPU's.
 const COSINE_LEAST: f64 = 0.999;
+/// Height and width of a detector's input.
+const DETECTED_PX: [usize; 2] = [640, 640];
 /// Bytes of a copy: far more than any cache holds.
 const COPY_BYTES: usize = 2 << 30;
 
@@ -47,6 +53,9 @@ pub(crate) struct Options {
     /// The embedder that the appliance ships, an ONNX file; without it networks made here alone.
     #[arg(long)]
     model: Option<PathBuf>,
+    /// The detector that the appliance ships, an ONNX file; none is timed without it.
+    #[arg(long)]
+    detector: Option<PathBuf>,
     /// Items of a batch, a measurement each.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256])]
     batch: Vec<usize>,
@@ -83,7 +92,19 @@ struct Report {
     /// Registers of a thread, and bytes spilled, of each kernel.
     kernels: Vec<(&'static str, i32, i32)>,
     checks: Vec<String>,
+    /// What was timed as a network, by name.
+    networks: BTreeMap<String, Drawn>,
     figures: Vec<Figure>,
+}
+
+/// A network that is measured.
+struct Case {
+    name: String,
+    program: Program,
+    /// Whether the CPU takes long over one item.
+    is_heavy: bool,
+    /// Whether a traveller's way through it is timed as well: it gives embeddings.
+    embeds: bool,
 }
 
 impl Figure {
@@ -116,6 +137,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Failure> {
         is_smoke: options.smoke,
         kernels: cuda.resources()?,
         checks: Vec::new(),
+        networks: BTreeMap::new(),
         figures: Vec::new(),
     };
     let bytes = if options.smoke { COPY_BYTES / 64 } else { COPY_BYTES };
@@ -123,8 +145,13 @@ pub(crate) fn run(options: &Options) -> Result<bool, Failure> {
     report.figures.push(Figure::of("copy".to_owned(), taken, 2.0 * bytes as f64, "bytes"));
     let rows = if options.smoke { options.rows.min(20_000) } else { options.rows };
     searches::run(&cuda, rows, rounds, &mut report.checks, &mut report.figures)?;
-    for (name, program, heavy) in programs(options)? {
-        network(&cuda, options, (&name, &program, heavy), rounds, &mut report)?;
+    for case in cases(options)? {
+        network(&cuda, options, &case, rounds, &mut report)?;
+        if case.embeds {
+            let figure = transit::run(&cuda, (&case.name, &case.program), rows, rounds)?;
+            report.figures.push(figure);
+        }
+        report.networks.insert(case.name, Drawn::of(&case.program));
     }
     print(&report);
     if let Some(path) = &options.json {
@@ -134,17 +161,26 @@ pub(crate) fn run(options: &Options) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// Networks that are measured, and whether the CPU takes long over one item.
-fn programs(options: &Options) -> Result<Vec<(String, Program, bool)>, Failure> {
+/// Networks that are measured.
+fn cases(options: &Options) -> Result<Vec<Case>, Failure> {
     let mut all = Vec::new();
+    let read = |path: &PathBuf| fs::read(path).map_err(|error| Failure::File(path.clone(), error));
     if let Some(path) = &options.model {
-        let bytes = fs::read(path).map_err(|error| Failure::File(path.clone(), error))?;
-        let program = model::load(&bytes, "shipped", ChannelOrder::Rgb, None)?;
-        all.push(("shipped embedder".to_owned(), program, false));
+        let program = model::load(&read(path)?, "shipped", ChannelOrder::Rgb, None)?;
+        let name = "shipped embedder".to_owned();
+        all.push(Case { name, program, is_heavy: false, embeds: true });
+    }
+    if let Some(path) = &options.detector {
+        let size = Some(DETECTED_PX);
+        let program = model::load(&read(path)?, "detector", ChannelOrder::Bgr, size)?;
+        let name = "shipped detector".to_owned();
+        all.push(Case { name, program, is_heavy: false, embeds: false });
     }
     let depths: &[usize] = if options.smoke { &[18] } else { &[50, 100] };
     for &depth in depths {
-        all.push((format!("iresnet{depth}"), iresnet::program(depth), true));
+        let (name, program) = (format!("iresnet{depth}"), iresnet::program(depth));
+        // Of the large ones the smaller is enough.
+        all.push(Case { name, program, is_heavy: true, embeds: depth < 100 });
     }
     Ok(all)
 }
@@ -153,7 +189,7 @@ fn programs(options: &Options) -> Result<Vec<(String, Program, bool)>, Failure> 
 fn network(
     cuda: &Cuda,
     options: &Options,
-    (name, program, is_heavy): (&str, &Program, bool),
+    Case { name, program, is_heavy, .. }: &Case,
     rounds: usize,
     report: &mut Report,
 ) -> Result<(), Failure> {
@@ -164,7 +200,7 @@ fn network(
     let many = if options.smoke { 2 } else { largest };
     let inputs: Vec<Vec<f32>> = (0..many).map(|_| iresnet::picture(&entropy, values)).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let few = if is_heavy { 2 } else { 4.min(many) };
+    let few = if *is_heavy { 2 } else { 4.min(many) };
     let cosine = agreement(cuda, &Cpu::new(threads)?, program, &inputs[..few])?;
     if cosine < COSINE_LEAST {
         let what = format!("{name} on the GPU with the CPU");

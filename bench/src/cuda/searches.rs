@@ -21,11 +21,11 @@ use crate::{
 /// Dimensions of a template.
 const DIMS: usize = 512;
 /// Candidates kept.
-const BEST: usize = 10;
+pub(super) const BEST: usize = 10;
 /// Least similarity of a candidate: about FMR 1e-4 of the default calibration.
-const SIMILARITY: f64 = 0.425;
+pub(super) const SIMILARITY: f64 = 0.425;
 /// One number from which everybody is drawn.
-const SEED: u64 = 20_261_122;
+pub(super) const SEED: u64 = 20_261_122;
 /// Probes that the oracle answers as well.
 const ORACLE_PROBES: usize = 2;
 /// Rows that the oracle, a plain loop, goes through.

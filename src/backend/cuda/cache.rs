@@ -82,13 +82,14 @@ impl Cache {
         make: impl FnOnce() -> Result<Vec<u8>, String>,
     ) -> Result<Vec<u8>, String> {
         let Some(folder) = &self.folder else { return make() };
-        let stem = name.trim_end_matches(".cu");
+        // All lie in one folder, whatever folder of ours their text is from.
+        let stem = name.trim_end_matches(".cu").replace('/', "-");
         let path = folder.join(format!("{stem}-{}.image", key.hex()));
         if let Some(image) = read(&path, key) {
             return Ok(image);
         }
         let image = make()?;
-        if let Err(error) = write(folder, &path, key, &image) {
+        if let Err(error) = write(&path, key, &image) {
             let path = path.display();
             tracing::warn!(%path, %error, "a compiled kernel is not kept: it is made each time");
         }
@@ -113,8 +114,10 @@ fn read(path: &Path, key: &Key) -> Option<Vec<u8>> {
     (held == seal(key, image)).then(|| image.to_vec())
 }
 
-fn write(folder: &Path, path: &Path, key: &Key, image: &[u8]) -> io::Result<()> {
-    make_folder(folder)?;
+fn write(path: &Path, key: &Key, image: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        make_folder(folder)?;
+    }
     // Beside the file, under a name of this process: renaming is one step.
     let aside = path.with_extension(format!("{}.new", std::process::id()));
     let mut file = fs::File::create(&aside)?;
@@ -140,9 +143,10 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::{cell::Cell, collections::BTreeSet};
 
     use super::*;
+    use crate::backend::cuda::kernels::Kernel;
 
     fn source(text: &str) -> Source {
         Source { name: "add.cu", text: text.to_owned(), headers: vec![("shared/job.cuh", "int;")] }
@@ -175,6 +179,27 @@ mod tests {
         let names = fs::read_dir(&place).expect("it was made").flatten();
         let names: Vec<_> = names.map(|entry| entry.file_name().into_string()).collect();
         assert!(matches!(&names[..], [Ok(name)] if name.ends_with(".image")), "{names:?}");
+    }
+
+    #[test]
+    fn every_file_of_ours_has_its_image_in_the_one_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = Cache::new(Some(folder.path()));
+        let files: BTreeSet<&str> =
+            Kernel::all().into_iter().map(|kernel| kernel.file().name).collect();
+        assert!(files.iter().any(|name| name.contains('/')), "one lies in a folder of its own");
+        for (number, name) in files.into_iter().enumerate() {
+            let made = Cell::new(0);
+            for _ in 0..2 {
+                let image = cache.image(name, &key("a"), || {
+                    made.set(made.get() + 1);
+                    Ok(b"code".to_vec())
+                });
+                assert_eq!(image.as_deref(), Ok(b"code".as_slice()));
+            }
+            assert_eq!(made.get(), 1, "{name} is kept");
+            assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), number + 1);
+        }
     }
 
     #[test]

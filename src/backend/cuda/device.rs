@@ -3,9 +3,11 @@
 //! Invariant: no failure of the device or its driver ends the process. What is missing is an answer
 //! that names it ([`Unavailable`]). A fault other than a lack of memory is noted once and the
 //! context torn down; from then on every verb answers [`BackendError::Lost`], so that the next
-//! engine takes over. Every wait is bounded.
+//! engine takes over. Every wait of ours is bounded.
 //!
-//! What is absent: going on after a loss. Whoever wants the device back makes the backend anew.
+//! What is absent: going on after a loss. Whoever wants the device back makes the backend anew; after
+//! a fault of the device itself (an illegal address, a machine check) the driver wants a new process
+//! for that.
 
 use std::{
     collections::HashMap,
@@ -30,6 +32,8 @@ use crate::backend::{
 
 /// Compute capability from which on there are the tensor cores that the kernels use.
 const CAPABILITY_MIN: u32 = 75;
+/// CUDA's version from which on a driver has every call that is made here.
+const DRIVER_MIN: (i32, i32) = (12, 8);
 /// Compute capability from which on copies into shared memory go by themselves.
 const ASYNCHRONOUS_FROM: u32 = 80;
 
@@ -54,13 +58,25 @@ impl From<Fault> for BackendError {
     fn from(fault: Fault) -> Self {
         match fault.kind {
             Kind::Full => Self::Full { what: NAME, why: fault.to_string() },
-            Kind::Silent | Kind::Broken => Self::Lost { what: NAME, why: fault.to_string() },
+            Kind::Broken => Self::Lost { what: NAME, why: fault.to_string() },
         }
     }
 }
 
 fn unavailable(why: impl Into<String>) -> Unavailable {
     Unavailable { what: NAME, why: why.into() }
+}
+
+/// Whether a driver made for that version of CUDA will do.
+fn is_new_enough((major, minor): (i32, i32)) -> Result<(), Unavailable> {
+    if (major, minor) >= DRIVER_MIN {
+        return Ok(());
+    }
+    let (by_major, by_minor) = DRIVER_MIN;
+    Err(unavailable(format!(
+        "the driver is made for CUDA {major}.{minor}: install one for CUDA {by_major}.{by_minor} \
+         or newer (570 or newer)"
+    )))
 }
 
 /// Whether a compiler of the one version makes code that a driver of the other takes.
@@ -120,6 +136,8 @@ impl Gpu {
             ));
         }
         let refused = |fault: Fault| unavailable(format!("the driver refuses: {fault}"));
+        let driver = driver::version().map_err(refused)?;
+        is_new_enough(driver)?;
         let about = choose(driver::devices().map_err(refused)?, &options.adapter)?;
         if !compiler::probe() {
             return Err(unavailable(
@@ -128,8 +146,7 @@ impl Gpu {
                  LD_LIBRARY_PATH",
             ));
         }
-        let versions =
-            [driver::version().map_err(refused)?, compiler::version().map_err(unavailable)?];
+        let versions = [driver, compiler::version().map_err(unavailable)?];
         takes(versions[0], versions[1])?;
         let capability = about.capability();
         let known = compiler::known().map_err(unavailable)?;
@@ -284,6 +301,16 @@ mod tests {
     }
 
     #[test]
+    fn a_driver_without_the_calls_that_are_made_is_refused_by_its_version() {
+        for (version, told) in [((12, 2), "12.2"), ((12, 7), "12.7"), ((11, 8), "11.8")] {
+            let refused = is_new_enough(version).expect_err("an old one");
+            assert!(refused.why.contains(told) && refused.why.contains("12.8"), "{refused}");
+        }
+        is_new_enough((12, 8)).expect("the oldest that will do");
+        is_new_enough((13, 0)).expect("a newer one");
+    }
+
+    #[test]
     fn a_compiler_newer_than_the_driver_is_refused_by_both_versions() {
         takes((13, 0), (13, 0)).expect("the same");
         takes((13, 1), (12, 8)).expect("an older one");
@@ -298,8 +325,6 @@ mod tests {
     fn a_lack_of_memory_is_no_loss() {
         let fault = |kind| Fault { call: "cuMemAlloc", said: "no room".to_owned(), kind };
         assert!(matches!(fault(Kind::Full).into(), BackendError::Full { what: "cuda", .. }));
-        for kind in [Kind::Silent, Kind::Broken] {
-            assert!(matches!(fault(kind).into(), BackendError::Lost { what: "cuda", .. }));
-        }
+        assert!(matches!(fault(Kind::Broken).into(), BackendError::Lost { what: "cuda", .. }));
     }
 }

@@ -10,9 +10,9 @@
 //! next and the copies of it go up.
 //!
 //! Invariant: everything but the room for pixels is made when the network is loaded; that room
-//! grows to the largest batch of frames. `load` launches every kernel once, so that the first batch
-//! is not the one that waits for a compiler. What is absent: results of a batch that failed; they
-//! are not to be read.
+//! grows to the largest batch of frames. `load` compiles and loads every kernel of every batch size,
+//! and runs those of one item and of the largest batch once, so that the first batch is not the one
+//! that waits. What is absent: results of a batch that failed; they are not to be read.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -183,7 +183,8 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// Launches every kernel of the network once, and records the batch sizes that will come.
+    /// Runs what every feed and one item need, records the batch sizes that will come, and replays
+    /// the largest.
     fn warm_up(&mut self) -> Result<(), BackendError> {
         let frame = FrameView::new(&[0; 3], 1, 1).expect("one pixel");
         let to_frame = ToFrame([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
@@ -196,9 +197,11 @@ impl Loaded {
         for items in 1..=self.rooms.items.min(RECORDED_MAX) {
             self.record(items)?;
         }
-        if self.rooms.items > RECORDED_MAX {
-            self.record(self.rooms.items)?;
-        }
+        let largest = self.rooms.items;
+        self.record(largest)?;
+        // It works on zeros, all of which is zeroed again.
+        self.used_items = largest;
+        self.recordings.get_mut(&largest).expect("it was recorded").replay()?;
         self.clear()
     }
 
@@ -354,18 +357,20 @@ impl Loaded {
         Ok(())
     }
 
-    /// Milliseconds of `rounds` replays over `feeds`, which are one flight.
-    pub(super) fn replays_ms(
-        &mut self,
-        feeds: &[Feed<'_>],
-        marks: &[Event; 2],
-        rounds: usize,
-    ) -> Result<Vec<f32>, BackendError> {
+    /// Runs `feeds`, which must be one flight, so that [`Loaded::replay_ms`] has their inputs.
+    pub(super) fn take_off(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
         admit(feeds, self.rooms.items, self.input)?;
-        self.fly(feeds)?;
-        let recording = self.recordings.get_mut(&feeds.len()).expect("it was recorded");
-        let launches = &self.launches;
-        (0..rounds).map(|_| between(launches, marks, || Ok(recording.replay()?))).collect()
+        self.fly(feeds)
+    }
+
+    /// Milliseconds of one replay over the `items` items of the last flight.
+    pub(super) fn replay_ms(
+        &mut self,
+        items: usize,
+        marks: &[Event; 2],
+    ) -> Result<f32, BackendError> {
+        let recording = self.recordings.get_mut(&items).expect("it took off with so many");
+        between(&self.launches, marks, || Ok(recording.replay()?))
     }
 
     /// Waits for a flight and takes its results.

@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// Copies of a network that are timed in turn.
+const NETWORKS: usize = 2;
+
 /// Milliseconds that `work` takes in `stream`.
 pub(super) fn between(
     stream: &Stream,
@@ -50,7 +53,8 @@ impl Cuda {
     }
 
     /// Milliseconds of `rounds` scans with their merges, over the resident `sets` in turn, so that
-    /// no cache keeps one: without copies, and without the host.
+    /// no cache keeps one: without copies, and without the host, since the device goes through the
+    /// set before meanwhile.
     ///
     /// # Errors
     /// [`BackendError`]; [`BackendError::ForeignSet`] for what is not resident here.
@@ -61,13 +65,15 @@ impl Cuda {
         rounds: usize,
     ) -> Result<Vec<f32>, BackendError> {
         let marks = self.gpu.guard(|| Ok(self.marks()?))?;
+        let set = |round: usize| &sets[round % sets.len()];
         (0..rounds)
-            .map(|round| self.searcher.scan_ms(probes, &sets[round % sets.len()], &marks))
+            .map(|round| self.searcher.scan_ms(probes, [set(round), set(round + 1)], &marks))
             .collect()
     }
 
     /// Milliseconds of `rounds` runs of `program` over a batch of tensors: without feeds and
-    /// results, and without the host.
+    /// results, and without the host. Copies of the network, each with weights and buffers of its
+    /// own, run in turn, so that no cache keeps them.
     ///
     /// # Errors
     /// [`BackendError`].
@@ -79,9 +85,17 @@ impl Cuda {
     ) -> Result<Vec<f32>, BackendError> {
         program.check()?;
         self.gpu.guard(|| {
-            let mut network = Loaded::new(&self.gpu, program, inputs.len())?;
             let feeds: Vec<Feed<'_>> = inputs.iter().map(|input| Feed::Tensor(input)).collect();
-            network.replays_ms(&feeds, &self.marks()?, rounds)
+            let marks = self.marks()?;
+            let mut networks = Vec::with_capacity(NETWORKS);
+            for _ in 0..NETWORKS {
+                let mut network = Loaded::new(&self.gpu, program, inputs.len())?;
+                network.take_off(&feeds)?;
+                networks.push(network);
+            }
+            (0..rounds)
+                .map(|round| networks[round % NETWORKS].replay_ms(feeds.len(), &marks))
+                .collect()
         })
     }
 

@@ -47,7 +47,9 @@ pub(in crate::backend) trait Board: Send + Sync + Sized + 'static {
     /// Zeroes runs of slots, and waits for that.
     fn clear(&self, slab: &Slab<Self::Memory>, runs: &[Range<usize>]) -> Result<(), BackendError>;
 
-    /// Brings the tiles `fresh` of `source` into their slots, with the facts of their rows.
+    /// Brings the tiles `fresh` of `source` into their slots, with the facts of their rows. All that
+    /// anybody has the device do afterwards finds them there; nothing of it is under way to a slot
+    /// that is swept, after a failure neither.
     fn carry(
         &self,
         loader: &mut Self::Loader,

@@ -9,7 +9,7 @@ use std::{
 
 use cudarc::driver::{
     result::{self, DriverError},
-    sys::{self, CUfunction_attribute as Attribute, CUresult},
+    sys::{self, CUfunction_attribute as Attribute},
 };
 
 use super::{Context, Driven, Event, fault, memory::Memory};
@@ -49,8 +49,8 @@ pub(in crate::backend::cuda) struct Function {
     module: Arc<Module>,
     handle: sys::CUfunction,
     name: &'static str,
-    /// Bytes of each parameter, as the compiler laid them out: of one struct.
-    parameters: Vec<usize>,
+    /// Bytes of its parameter, one struct, as the compiler laid it out.
+    parameter_bytes: usize,
     shared_bytes_max: u32,
 }
 
@@ -84,9 +84,9 @@ impl Module {
             // SAFETY: the module is loaded while `self` is alive.
             unsafe { result::module::get_function(self.handle, symbol) }
         })?;
-        let parameters = self.context.within("cuFuncGetParamInfo", || {
+        let parameter_bytes = self.context.within("cuFuncGetParamInfo", || {
             // SAFETY: the function belongs to a loaded module.
-            unsafe { parameters(handle) }
+            unsafe { parameter_bytes(handle) }
         })?;
         let shared = i32::try_from(shared_bytes).expect("a block has less than 2^31 bytes");
         self.context.within("cuFuncSetAttribute", || {
@@ -95,29 +95,20 @@ impl Module {
             unsafe { result::function::set_function_attribute(handle, which, shared) }
         })?;
         let module = Arc::clone(self);
-        Ok(Function { module, handle, name, parameters, shared_bytes_max: shared_bytes })
+        Ok(Function { module, handle, name, parameter_bytes, shared_bytes_max: shared_bytes })
     }
 }
 
-/// Bytes of each parameter of `function`.
+/// Bytes of the first parameter of `function`. Whether there is another one is not asked, since the
+/// driver's answer to that would be an error, which tools that watch its calls report.
 ///
 /// # Safety
 /// Its module must be loaded.
-unsafe fn parameters(function: sys::CUfunction) -> Result<Vec<usize>, DriverError> {
-    let mut sizes = Vec::new();
-    loop {
-        let (mut offset, mut bytes) = (0, 0);
-        // SAFETY: the caller's duty; the pointers are to live integers.
-        let answer = unsafe {
-            sys::cuFuncGetParamInfo(function, sizes.len(), &raw mut offset, &raw mut bytes)
-        };
-        match answer {
-            CUresult::CUDA_SUCCESS => sizes.push(bytes),
-            // Past the last one.
-            CUresult::CUDA_ERROR_INVALID_VALUE => return Ok(sizes),
-            other => return Err(DriverError(other)),
-        }
-    }
+unsafe fn parameter_bytes(function: sys::CUfunction) -> Result<usize, DriverError> {
+    let (mut offset, mut bytes) = (0, 0);
+    // SAFETY: the caller's duty; the pointers are to live integers.
+    let answer = unsafe { sys::cuFuncGetParamInfo(function, 0, &raw mut offset, &raw mut bytes) };
+    answer.result().map(|()| bytes)
 }
 
 impl Drop for Module {
@@ -148,7 +139,7 @@ impl Stream {
     /// Launches `function`, which is told the struct that lies in `told`.
     ///
     /// # Panics
-    /// When the kernel's parameter is not one struct of that size, or more shared memory is asked
+    /// When the kernel's parameter is not a struct of that size, or more shared memory is asked
     /// for than the function has room for.
     pub(in crate::backend::cuda) fn launch(
         &self,
@@ -156,13 +147,14 @@ impl Stream {
         extent: Extent,
         told: &[u8],
     ) -> Driven<()> {
-        assert_eq!([told.len()], function.parameters[..], "what {} is told", function.name);
+        assert_eq!(told.len(), function.parameter_bytes, "what {} is told", function.name);
         assert!(extent.shared_bytes <= function.shared_bytes_max, "shared memory");
         let ([x, y, z], [across, down]) = (extent.blocks, extent.threads);
         let mut parameters = [told.as_ptr().cast_mut().cast::<c_void>()];
         self.context.within(function.name, || {
             // SAFETY: the driver copies the struct before it returns, of just the size that was
-            // compared above. The kernel runs later: it is one of this repository's, reaches no
+            // compared above; every entry takes one and nothing else (those of `kernels/` are
+            // compiled so for the host, in tests/cuda_on_host). The kernel runs later: it is one of this repository's, reaches no
             // memory but what it is told, and none of that is the host's, so that what it could do
             // wrong stays on the device, where the driver answers it with a fault.
             unsafe {

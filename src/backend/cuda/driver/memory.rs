@@ -11,7 +11,7 @@ use memmap2::Advice;
 use memmap2::MmapMut;
 use zeroize::Zeroize;
 
-use super::{Context, Driven, Event, Kind, fault, launch::Stream};
+use super::{Context, Driven, Event, fault, launch::Stream};
 
 /// Where allocations begin, and what their sizes are multiples of.
 const ALIGNMENT: usize = 256;
@@ -60,14 +60,17 @@ impl Memory {
 
     /// Zeroes all of it, and waits for that.
     fn clear(&self) -> Driven<()> {
-        self.context.within("cuMemsetD8", || {
-            // SAFETY: the memory is ours and of that size. The first call is ordered on the null
-            // stream, which the second waits for.
+        let done = Event::plain(&self.context)?;
+        let cleaning = self.context.cleaning;
+        self.context.within("cuMemsetD8Async", || {
+            // SAFETY: the memory is ours and of that size, and not given back before `done` is
+            // reached, unless the device is silent; then it is never given back.
             unsafe {
-                result::memset_d8_sync(self.address, 0, self.bytes)?;
-                result::stream::synchronize(result::stream::null())
+                result::memset_d8_async(self.address, 0, self.bytes, cleaning)?;
+                result::event::record(done.handle, cleaning)
             }
-        })
+        })?;
+        done.wait()
     }
 }
 
@@ -200,12 +203,12 @@ impl HostMemory {
 
 impl Drop for HostMemory {
     fn drop(&mut self) {
-        let waited = self.busy.wait();
+        let _ = self.busy.wait();
         let used = self.used;
         self.map[..used].zeroize();
-        if waited.is_err_and(|fault| fault.kind == Kind::Silent) {
-            // A device that does not answer may still write here: the map stays, zeroed as far as
-            // is possible.
+        if self.stream.context().is_silent() {
+            // A device that does not answer may still write here, whoever noticed it: the map
+            // stays, zeroed as far as is possible.
             return;
         }
         let at = self.map.as_mut_ptr();

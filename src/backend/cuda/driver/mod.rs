@@ -6,22 +6,17 @@
 //!
 //! Invariant: no call is made before [`probe`] found the library, nor in a context that was torn
 //! down ([`Context::within`]). A missing function of the library is a panic of cudarc; callers are
-//! inside [`super::device::Gpu::guard`], which makes an answer of it. No wait is without an end.
+//! inside [`super::device::Gpu::guard`], which makes an answer of it. No wait of ours is without an
+//! end. Some calls wait within the driver (memory is given back, a module unloaded): none is begun
+//! once the device is silent, and whoever is in one then holds nobody else up ([`calls`]).
 
 #![expect(unsafe_code, reason = "a foreign library is called through raw handles")]
 
+mod calls;
 pub(super) mod launch;
 pub(super) mod memory;
 
-use std::{
-    ffi::CStr,
-    mem::MaybeUninit,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{ffi::CStr, mem::MaybeUninit, sync::Arc, time::Duration};
 
 use crossbeam_utils::sync::Parker;
 use cudarc::driver::{
@@ -29,6 +24,7 @@ use cudarc::driver::{
     sys::{self, CUdevice_attribute as Attribute, CUresult},
 };
 
+use self::calls::Calls;
 use crate::limits::DEVICE_WAIT_MS_MAX;
 
 /// Looks at an event before a waiting thread begins to nap: some two milliseconds.
@@ -50,9 +46,7 @@ pub(in crate::backend::cuda) struct Fault {
 pub(in crate::backend::cuda) enum Kind {
     /// Memory is lacking; the context is as sound as before.
     Full,
-    /// The device may be at work still.
-    Silent,
-    /// Nothing that was under way goes on.
+    /// Nothing more comes of this device.
     Broken,
 }
 
@@ -155,10 +149,9 @@ fn device(ordinal: i32) -> Driven<Listed> {
 /// A context of our own on one device, so that tearing it down takes nothing from anybody else.
 pub(in crate::backend::cuda) struct Context {
     handle: sys::CUcontext,
-    /// Held for reading by every call, for writing by the one that ends it.
-    is_alive: RwLock<bool>,
-    /// Whether the device left a wait without an answer; ending its context might never return.
-    is_silent: AtomicBool,
+    /// Zeroes memory when it is taken and given back; ends with the context.
+    cleaning: sys::CUstream,
+    calls: Calls,
 }
 
 // SAFETY: the driver lets any thread use a context that it has made current, which every call does
@@ -177,9 +170,11 @@ impl Context {
         // SAFETY: creation has pushed the context onto this thread's stack, and nobody else knows
         // that; every call makes it current by itself.
         let answer = unsafe { sys::cuCtxPopCurrent_v2(popped.as_mut_ptr()) };
-        let is_silent = AtomicBool::new(false);
-        let context = Self { handle, is_alive: RwLock::new(true), is_silent };
+        let calls = Calls::default();
+        let mut context = Self { handle, cleaning: std::ptr::null_mut(), calls };
         told("cuCtxPopCurrent", answer.result())?;
+        let kind = result::stream::StreamKind::NonBlocking;
+        context.cleaning = context.within("cuStreamCreate", || result::stream::create(kind))?;
         Ok(context)
     }
 
@@ -189,23 +184,26 @@ impl Context {
         call: &'static str,
         work: impl FnOnce() -> Result<T, DriverError>,
     ) -> Driven<T> {
-        let is_alive = self.is_alive.read().unwrap_or_else(PoisonError::into_inner);
-        if !*is_alive {
-            return Err(fault(call, "the context was torn down"));
-        }
-        // SAFETY: the context is alive, and stays so while the lock is held.
+        let _under_way = self.calls.enter(call)?;
+        // SAFETY: the context is alive, and stays so while this call is under way.
         told("cuCtxSetCurrent", unsafe { result::ctx::set_current(self.handle) })?;
         told(call, work())
     }
 
-    /// Ends it with all that was made in it. What still refers to it answers with a fault.
+    /// Ends it with all that was made in it. What still refers to it answers with a fault. Where
+    /// the device is silent the context stays, unused: the driver might never come back.
     pub(super) fn tear_down(&self) {
-        let mut is_alive = self.is_alive.write().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::take(&mut *is_alive) && !self.is_silent.load(Ordering::Relaxed) {
+        let wait = Duration::from_millis(DEVICE_WAIT_MS_MAX);
+        if let Some(_alone) = self.calls.end(wait) {
             // SAFETY: no call is under way, and none will be made. What it answers concerns nobody:
             // a context that a fault has broken is ended all the same.
             let _ = unsafe { sys::cuCtxDestroy_v2(self.handle) };
         }
+    }
+
+    /// Whether the device left a wait without an answer, and may be at work still.
+    fn is_silent(&self) -> bool {
+        self.calls.is_silent()
     }
 
     /// Bytes that are free on the device, and all.
@@ -273,9 +271,8 @@ impl Event {
             }
             parker.park_timeout(Duration::from_micros(NAP_US));
         }
-        self.context.is_silent.store(true, Ordering::Relaxed);
-        let said = format!("no answer in {DEVICE_WAIT_MS_MAX} ms");
-        Err(Fault { call: "cuEventQuery", said, kind: Kind::Silent })
+        self.context.calls.fall_silent();
+        Err(fault("cuEventQuery", format!("no answer in {DEVICE_WAIT_MS_MAX} ms")))
     }
 
     /// Milliseconds from `self` to `later`, both reached.

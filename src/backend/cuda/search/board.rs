@@ -130,6 +130,31 @@ pub(super) fn piece(
     }
 }
 
+impl Board {
+    /// Packs `fresh` into host memory, and hands its copies over.
+    fn hand_up(
+        &self,
+        loader: &mut Loader,
+        source: &dyn TileSource,
+        fresh: &[(usize, &PinnedTile<Memory>)],
+    ) -> Result<(), BackendError> {
+        let shape = shelf::Board::shape(self, source.set());
+        let pieces: usize = fresh.iter().map(|(_, held)| held.slots.len()).sum();
+        let (half, opened) = loader.next(pieces * shape.bytes())?;
+        let held = half.write(pieces * shape.bytes())?;
+        let mut at = 0;
+        for &(tile, _) in fresh {
+            at += stow(opened, source, (tile, shape), true, &mut held[at..])?;
+        }
+        let slots = fresh.iter().flat_map(|(_, held)| &held.slots);
+        for (number, slot) in slots.enumerate() {
+            let from = number * shape.bytes();
+            half.up(from..from + shape.bytes(), &slot.slab.held, slot.number * shape.bytes())?;
+        }
+        Ok(())
+    }
+}
+
 impl shelf::Board for Board {
     type Memory = Memory;
     type Loader = Loader;
@@ -167,20 +192,12 @@ impl shelf::Board for Board {
         source: &dyn TileSource,
         fresh: &[(usize, &PinnedTile<Memory>)],
     ) -> Result<(), BackendError> {
-        let shape = self.shape(source.set());
-        let pieces: usize = fresh.iter().map(|(_, held)| held.slots.len()).sum();
-        let (half, opened) = loader.next(pieces * shape.bytes())?;
-        let held = half.write(pieces * shape.bytes())?;
-        let mut at = 0;
-        for &(tile, _) in fresh {
-            at += stow(opened, source, (tile, shape), true, &mut held[at..])?;
-        }
-        let slots = fresh.iter().flat_map(|(_, held)| &held.slots);
-        for (number, slot) in slots.enumerate() {
-            let from = number * shape.bytes();
-            half.up(from..from + shape.bytes(), &slot.slab.held, slot.number * shape.bytes())?;
-        }
-        Ok(())
+        let carried = self.hand_up(loader, source, fresh);
+        // Streams know nothing of each other: another set may hold these tiles at once, and its
+        // search must not come before them; a slot that is let go of must not be written after its
+        // zeros. To open a window takes many times as long as this wait.
+        loader.stream.wait()?;
+        carried
     }
 
     fn table(
@@ -203,7 +220,7 @@ impl shelf::Board for Board {
         let (half, _) = loader.next(bytes.len())?;
         half.write(bytes.len())?.copy_from_slice(bytes);
         half.up(0..bytes.len(), &memory, 0)?;
-        // From now on other streams read what this one has brought.
+        // As in `carry`.
         loader.stream.wait()?;
         Ok(Table { memory, pieces: pieces.len() })
     }

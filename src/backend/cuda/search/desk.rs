@@ -94,6 +94,8 @@ pub(super) struct Window {
     pub(super) memory: Memory,
     pub(super) came: Event,
     pub(super) scanned: Event,
+    /// Bytes from the beginning that a search may have left.
+    pub(super) used: usize,
 }
 
 impl Desk {
@@ -121,6 +123,7 @@ impl Desk {
                 memory: Memory::zeroed(&self.gpu.context, bytes)?,
                 came: Event::plain(&self.gpu.context)?,
                 scanned: Event::plain(&self.gpu.context)?,
+                used: 0,
             });
         }
         Ok(())
@@ -157,6 +160,11 @@ impl Desk {
             shape.pack_probe(probe.template.values(), to);
         }
         self.up.up(0..end - first, &self.memory, first)?;
+        self.begin_anew(places)
+    }
+
+    /// Begins tallies and results anew, for the probes that are there.
+    pub(super) fn begin_anew(&self, places: &Places) -> Driven<()> {
         self.stream.clear(&self.memory, 0..places.results.end)
     }
 
@@ -206,8 +214,12 @@ impl Desk {
     fn clear(&mut self) -> Driven<()> {
         let used = std::mem::take(&mut self.used);
         self.stream.clear(&self.memory, 0..used)?;
-        for window in &self.windows {
-            self.stream.clear(&window.memory, 0..window.memory.bytes())?;
+        for window in &mut self.windows {
+            let used = std::mem::take(&mut window.used);
+            if used == 0 {
+                continue;
+            }
+            self.stream.clear(&window.memory, 0..used)?;
             // What comes next must not come before the zeros.
             self.stream.mark(&window.scanned)?;
         }

@@ -173,23 +173,27 @@ impl Searcher {
         self.finish(desk, &inquiry)
     }
 
-    /// Milliseconds of one scan and its merge over a resident set, between `marks`.
+    /// Milliseconds of one scan and its merge over a resident set, between `marks`, right after a
+    /// scan of the set `before`: it keeps the device busy until the host has handed all of the
+    /// measured one over.
     pub(super) fn scan_ms(
         &self,
         probes: &[Probe<'_>],
-        tiles: &Tiles,
+        [before, tiles]: [&Tiles; 2],
         marks: &[Event; 2],
     ) -> Result<f32, BackendError> {
-        let stock: Stock<Board> = Stock::of(tiles, NAME)?;
-        let Stock::Pinned(pin) = &stock else {
-            let generation = stock.set().generation;
+        let stocks: [Stock<Board>; 2] = [Stock::of(before, NAME)?, Stock::of(tiles, NAME)?];
+        let [Stock::Pinned(before), Stock::Pinned(pin)] = &stocks else {
+            let generation = stocks[1].set().generation;
             return Err(BackendError::ForeignSet { what: NAME, generation });
         };
-        admit(probes, stock.set())?;
+        admit(probes, &pin.set)?;
         self.at_desk(|desk| {
-            let table = pin.table();
+            let (ahead, table) = (before.table(), pin.table());
             let inquiry = self.inquire(&pin.set, probes, table.pieces)?;
             inquiry.begin(desk)?;
+            inquiry.pass(desk, ahead.memory.address(0), ahead.pieces)?;
+            desk.begin_anew(&inquiry.places)?;
             let took = between(&desk.stream, marks, || {
                 inquiry.pass(desk, table.memory.address(0), table.pieces)
             })?;
@@ -239,7 +243,7 @@ impl Inquiry<'_> {
     ) -> Result<usize, BackendError> {
         let (set, shape) = (self.set, self.shape);
         let Desk { loader, windows, copies, .. } = desk;
-        let window = &windows[number];
+        let window = &mut windows[number];
         let (half, opened) = loader.next(window.memory.bytes())?;
         let held = half.write(window.memory.bytes())?;
         let (mut at, mut pieces) = (0, Vec::new());
@@ -253,6 +257,8 @@ impl Inquiry<'_> {
         }
         let bytes: &[u8] = cast_slice(&pieces);
         held[table..table + bytes.len()].copy_from_slice(bytes);
+        // The table lies behind the tiles.
+        window.used = window.used.max(table + bytes.len());
         copies.after(&window.scanned)?;
         half.up(0..at, &window.memory, 0)?;
         half.up(table..table + bytes.len(), &window.memory, table)?;
