@@ -644,8 +644,8 @@ impl Appliance {
         }
     }
 
-    /// Whether a closing has come since the last one was honoured, or the clock went back behind it;
-    /// then that is honoured first.
+    /// Whether a closing has come since the last one was honoured, or the clock went back behind
+    /// it; then that is honoured first.
     pub(super) fn close_in_time(&self) {
         let Some(site) = self.site.as_ref().filter(|site| site.is_daily()) else { return };
         let Some(hours) = site.profile.hours() else { return };

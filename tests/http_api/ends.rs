@@ -155,7 +155,7 @@ fn gdpr_7_1_a_consent_ends_with_every_erasure_and_stays_as_a_proof() {
             make(&server);
         },
     ];
-    for (number, end) in (1..).zip(ends) {
+    for (number, end) in (1_usize..).zip(ends) {
         let mut first = consenting(&number.to_string());
         first["group"] = json!(7);
         if number == 3 {
