@@ -278,6 +278,9 @@ impl Site {
 
     pub(super) fn describe(&self, now_s: i64) -> SiteDescription {
         let (held, facts) = (&self.profile, self.facts(now_s));
+        // Both ask the record, one after the other: within one expression the first would still hold it.
+        let is_outdated = self.record().deployment.is_outdated(&self.subject());
+        let duties = self.filing(now_s).into_iter().collect();
         let step = |step: &Step| match step {
             Step::Capture => "capture",
             Step::Template => "template",
@@ -290,7 +293,7 @@ impl Site {
             title: held.title.clone(),
             historical: held.historical,
             stage: facts.stage,
-            is_outdated: self.record().deployment.is_outdated(&self.subject()),
+            is_outdated,
             region: facts.region,
             controller: [who.name.clone(), who.contact.clone(), who.authority.clone()],
             purpose: held.purpose(),
@@ -309,7 +312,7 @@ impl Site {
             sealed: facts.sealed,
             closes_s: held.hours().and_then(|hours| hours.next_closing(now_s)),
             missing: held.faults(now_s).iter().map(ToString::to_string).collect(),
-            duties: self.filing(now_s).into_iter().collect(),
+            duties,
         }
     }
 
