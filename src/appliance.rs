@@ -3,14 +3,14 @@
 //! `models.rs` reads model files, `engines.rs` chooses who computes, `standby.rs` knows who takes
 //! over from an engine, `keeping.rs` finds custodian and folders, `places.rs` shares out frame
 //! slots, `lanes.rs` makes lanes of their configuration, `galleries.rs` keeps galleries by name,
-//! `watched.rs` is the audit with a memory.
-//! `offline.rs` works on galleries that no appliance serves. `execute.rs` carries out what is
-//! decided, `transact.rs` what is decided at a lane, `hits.rs` what a search owes, `administer.rs`
-//! what is kept, `rights.rs` what a person may ask for, `buried.rs` what a copy that is put back must
-//! not bring back, `carried.rs` what travellers carry, `entries.rs` who is told that somebody came
-//! in, `strangers.rs` what is told of those without a credential.
-//! `site.rs` is what the appliance is used as, `household.rs` what it may not be as well. Here they
-//! are put together, from a configuration or, for tests and simulations, from parts.
+//! `watched.rs` is the audit with a memory. `offline.rs` works on galleries that no appliance
+//! serves. `execute.rs` carries out what is decided, `transact.rs` what is decided at a lane,
+//! `hits.rs` what a search owes, `administer.rs` what is kept, `rights.rs` what a person may ask
+//! for, `buried.rs` what a copy that is put back must not bring back, `carried.rs` what travellers
+//! carry, `entries.rs` who is told that somebody came in, `strangers.rs` what is told of those
+//! without a credential. `site.rs` is what the appliance is used as, `household.rs` what it may not
+//! be as well. Here they are put together, from a configuration or, for tests and simulations, from
+//! parts.
 //!
 //! Invariant: no answer leaves that the audit does not hold. Beside the pipeline's own entries,
 //! every administrative act and every refused permission is recorded here.

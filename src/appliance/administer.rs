@@ -384,8 +384,8 @@ impl Appliance {
             let mut erased = nothing(errand.transaction, name, meant, now_s, self.custodian());
             let mut erasure = None;
             let _alone = self.alone();
-            // A copy that somebody puts back under this name, with its keys, brings nobody back. What
-            // cannot be listed or written does not hold the destruction of the keys up.
+            // A copy that somebody puts back under this name, with its keys, brings nobody back.
+            // What cannot be listed or written does not hold the destruction of the keys up.
             if let Err(refusal) = enrolled(name, &kept).and_then(|all| self.bury_all(name, all)) {
                 tracing::warn!(gallery = %name, %refusal, "deleted without tombstones");
             }
@@ -438,9 +438,9 @@ impl Appliance {
         }
     }
 
-    /// Makes the galleries that the profile of a site names whose day ends everything, where they are
-    /// not there: their keys ended with the last process, and guests go on going out and coming back
-    /// while the window is open, in which nobody makes a gallery.
+    /// Makes the galleries that the profile of a site names whose day ends everything, where they
+    /// are not there: their keys ended with the last process, and guests go on going out and coming
+    /// back while the window is open, in which nobody makes a gallery.
     pub(super) fn make_daily_galleries(&self) {
         let Some(site) = self.site.as_ref().filter(|site| site.is_daily()) else { return };
         if self.custodian() != IN_MEMORY {

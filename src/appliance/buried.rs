@@ -1,6 +1,7 @@
-//! Whom a gallery, or a file of holders' records, that was put back from an older copy brought back:
-//! held against the register's tombstones before anybody is searched for, and erased again. So is a
-//! gallery that is opened again in between, since it could not tell whether an erasure was durable.
+//! Whom a gallery, or a file of holders' records, that was put back from an older copy brought
+//! back: held against the register's tombstones before anybody is searched for, and erased again.
+//! So is a gallery that is opened again in between, since it could not tell whether an erasure was
+//! durable.
 
 use super::{Appliance, galleries::Kept};
 use crate::{

@@ -148,8 +148,8 @@ impl Appliance {
         Ok(Answer::TokenIssued { transaction: errand.transaction, subject, token, face })
     }
 
-    /// Until when a token counts that was asked for until `expiry_s`: within what the site's profile
-    /// and the consent allow.
+    /// Until when a token counts that was asked for until `expiry_s`: within what the site's
+    /// profile and the consent allow.
     fn token_until(&self, errand: &Errand, expiry_s: i64, papers: &Papers) -> i64 {
         let Some(site) = &self.site else { return expiry_s };
         let kept = &site.profile.retention;

@@ -340,7 +340,8 @@ impl Galleries {
 
     /// Opens again what takes no changes any more, because a disk or a custodian failed where it
     /// cannot be told which generation is durable. Searches that run hold the file: where there are
-    /// any, the gallery is refused by name until the next call finds it free. Whether one was opened.
+    /// any, the gallery is refused by name until the next call finds it free. Whether one was
+    /// opened.
     pub(super) fn reopen(&self) -> bool {
         let mut has_opened = false;
         let mut waiting = self.changing.lock().unwrap_or_else(PoisonError::into_inner);

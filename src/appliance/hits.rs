@@ -201,8 +201,8 @@ impl Appliance {
     }
 
     /// The best candidate, and those of the others who are the same person by their own references,
-    /// too: among many guests one of them resembles another well enough to be found, and is somebody
-    /// else who wants to come back.
+    /// too: among many guests one of them resembles another well enough to be found, and is
+    /// somebody else who wants to come back.
     fn same_person(
         &self,
         name: &GalleryId,

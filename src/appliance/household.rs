@@ -1,5 +1,6 @@
 //! The household case: one holder, one device, nobody else (GDPR Art. 2(2)(c)). Outside it the law
-//! holds, so that nothing of a site may stand beside it: no lane, no caller from elsewhere, no staff.
+//! holds, so that nothing of a site may stand beside it: no lane, no caller from elsewhere, no
+//! staff.
 
 use super::site::SiteError;
 use crate::{

@@ -4,25 +4,26 @@
 //! Order matters, and it is the same everywhere: the register first, then the gallery.
 //!
 //! ```text
-//! an enrolment                               an end: withdrawal, objection, any erasure
-//!  1 where the register stands is noted       1 the order, into the audit
-//!  2 the law is asked                         2 one transaction of the register: the consent ends,
-//!  3 the templates are made                     the ground goes, the tombstone is put up
-//!  4 one transaction of the register:         3 the gallery erases and its epoch's key is destroyed
-//!    consent and ground are kept, the         4 the result, into the audit
-//!    tombstone goes; refused where it is      5 searches that hold an older generation are waited
-//!    younger than 1                             for
+//! an enrolment                              an end: withdrawal, objection, any erasure
+//!  1 where the register stands is noted      1 the order, into the audit
+//!  2 the law is asked                        2 one transaction of the register: the consent ends,
+//!  3 the templates are made                    the ground goes, the tombstone is put up
+//!  4 one transaction of the register:        3 the gallery erases, its epoch's key is destroyed
+//!    consent and ground are kept, the        4 the result, into the audit
+//!    tombstone goes; refused where it is     5 searches that hold an older generation are waited
+//!    younger than 1                            for
 //!  5 the audit
 //!  6 the gallery; where it refuses, 4 is
 //!    undone, in one transaction
 //! ```
-//! Steps 4 to 6 of the one and 2 to 3 of the other are under one lock ([`Appliance::alone`]), so that
-//! of two that meet each is whole before the other begins; an end that came after 1 wins, whatever
-//! the enrolment brought with it.
+//! Steps 4 to 6 of the one and 2 to 3 of the other are under one lock ([`Appliance::alone`]), so
+//! that of two that meet each is whole before the other begins; an end that came after 1 wins,
+//! whatever the enrolment brought with it.
 //!
 //! A crash between two steps leaves the safe half: a consent of somebody who is not enrolled, or
-//! somebody with a tombstone who is, whom the next start erases before anybody is searched for. Where
-//! a gallery cannot tell whether it enrolled (the medium failed), the consent stands: the row may.
+//! somebody with a tombstone who is, whom the next start erases before anybody is searched for.
+//! Where a gallery cannot tell whether it enrolled (the medium failed), the consent stands: the row
+//! may.
 
 use std::{
     sync::{MutexGuard, PoisonError},
@@ -90,8 +91,8 @@ impl Appliance {
         Ok(Enrolment { expiry_s, ..terms })
     }
 
-    /// Nobody is kept for longer than the newest consent holds, whoever was enrolled under another one
-    /// included.
+    /// Nobody is kept for longer than the newest consent holds, whoever was enrolled under another
+    /// one included.
     pub(super) fn end_with_consent(
         &self,
         name: &GalleryId,
@@ -122,9 +123,9 @@ impl Appliance {
         Ok(())
     }
 
-    /// Enrols: what it rests on is kept first and an old tombstone taken down; both are as they were
-    /// where nothing came of it. `enrol` is told what the audit is to note beside it. To be called
-    /// while nobody else changes anything ([`Self::alone`]).
+    /// Enrols: what it rests on is kept first and an old tombstone taken down; both are as they
+    /// were where nothing came of it. `enrol` is told what the audit is to note beside it. To be
+    /// called while nobody else changes anything ([`Self::alone`]).
     pub(super) fn with_papers<T>(
         &self,
         errand: &Errand,
@@ -349,8 +350,8 @@ impl Appliance {
     }
 }
 
-/// Whether nothing came of an enrolment that ended so. Where the gallery cannot tell what is durable,
-/// or only the key of what was replaced is left to be destroyed, something may have.
+/// Whether nothing came of an enrolment that ended so. Where the gallery cannot tell what is
+/// durable, or only the key of what was replaced is left to be destroyed, something may have.
 fn is_in_vain(refusal: &Refusal) -> bool {
     let Refusal::Gallery { error, .. } = refusal else { return true };
     !matches!(error, GalleryError::Unknown { .. } | GalleryError::NotDestroyed { .. })

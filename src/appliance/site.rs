@@ -278,7 +278,8 @@ impl Site {
 
     pub(super) fn describe(&self, now_s: i64) -> SiteDescription {
         let (held, facts) = (&self.profile, self.facts(now_s));
-        // Both ask the record, one after the other: within one expression the first would still hold it.
+        // Both ask the record, one after the other: within one expression the first would still hold
+        // it.
         let is_outdated = self.record().deployment.is_outdated(&self.subject());
         let duties = self.filing(now_s).into_iter().collect();
         let step = |step: &Step| match step {
@@ -647,8 +648,8 @@ impl Appliance {
         }
     }
 
-    /// Whether a closing has come since the last one was honoured, or the clock went back behind it;
-    /// then that is honoured first.
+    /// Whether a closing has come since the last one was honoured, or the clock went back behind
+    /// it; then that is honoured first.
     pub(super) fn close_in_time(&self) {
         let Some(site) = self.site.as_ref().filter(|site| site.is_daily()) else { return };
         let Some(hours) = site.profile.hours() else { return };

@@ -5,8 +5,8 @@
 //! after a clock that leapt. A clock that leaps forward erases too early rather than too late; only
 //! the audit, which is evidence, is let go no earlier than a day of running time after a leap. A
 //! clock that goes back by more than it may err is one that was wrong before, or is now: which day
-//! anybody was kept for is not known, so that the day ends at once, and what follows is counted from
-//! the time that it shows.
+//! anybody was kept for is not known, so that the day ends at once, and what follows is counted
+//! from the time that it shows.
 
 use serde::{Deserialize, Serialize};
 

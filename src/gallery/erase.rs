@@ -227,8 +227,8 @@ impl Gallery {
         Ok(subjects)
     }
 
-    /// Who would have no row left after an erasure of `selection` at `now_s`: whoever keeps a list of
-    /// the erased writes it first.
+    /// Who would have no row left after an erasure of `selection` at `now_s`: whoever keeps a list
+    /// of the erased writes it first.
     ///
     /// # Errors
     /// [`GalleryError::Tile`].

@@ -356,8 +356,8 @@ impl Gallery {
         Ok(templates)
     }
 
-    /// Every reference of `subject`, restricted ones and those outside their validity included; none
-    /// of somebody who is not there.
+    /// Every reference of `subject`, restricted ones and those outside their validity included;
+    /// none of somebody who is not there.
     ///
     /// # Errors
     /// [`GalleryError::Tile`].

@@ -1,4 +1,5 @@
-//! A consent as it is kept: who, when, what text, how; what makes it count as none, and what ends it.
+//! A consent as it is kept: who, when, what text, how; what makes it count as none, and what ends
+//! it.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,8 +58,8 @@ pub struct Consent {
     pub withdrawn_s: Option<i64>,
     /// When the person objected (GDPR Art. 21).
     pub objected_s: Option<i64>,
-    /// When it ended otherwise: with the erasure of what it was given for, with the day of a gallery
-    /// of one day, or because another took its place.
+    /// When it ended otherwise: with the erasure of what it was given for, with the day of a
+    /// gallery of one day, or because another took its place.
     #[serde(default)]
     pub ended_s: Option<i64>,
 }

@@ -12,8 +12,8 @@
 //! records      a name, such as "deployment"               nonce ‖ tag ‖ sealed JSON
 //! outbox       number, name of an event                   nonce ‖ tag ‖ sealed JSON
 //! ```
-//! What is known of one person in one gallery (`people.rs`) changes as one: a consent, the ground of
-//! an entry and the tombstone are put up or taken down in the same transaction.
+//! What is known of one person in one gallery (`people.rs`) changes as one: a consent, the ground
+//! of an entry and the tombstone are put up or taken down in the same transaction.
 //!
 //! A tombstone outlives what it stands for: a gallery that was restored from an older backup is
 //! held against all of them before anybody is searched for. The register itself cannot be restored
@@ -125,8 +125,8 @@ pub enum RegisterError {
     Full,
     /// Somebody was erased, or took a consent back, after the enrolment was asked for.
     #[error(
-        "the person was erased, or took the consent back, while the enrolment was under way; nobody \
-         was enrolled: ask the person again"
+        "the person was erased, or took the consent back, while the enrolment was under way; \
+         nobody was enrolled: ask the person again"
     )]
     EndedMeanwhile,
     /// As much waits to be sent as may.

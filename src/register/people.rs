@@ -1,12 +1,12 @@
-//! What is known of one person in one gallery: the consent, those before it, the ground of an entry,
-//! and the tombstone.
+//! What is known of one person in one gallery: the consent, those before it, the ground of an
+//! entry, and the tombstone.
 //!
 //! Whatever happens to a person changes all of it in one transaction. An enrolment
-//! ([`Register::enter`]) keeps consent and ground and takes the tombstone down, unless the tombstone
-//! is younger than the question whether the enrolment is allowed: then the person was erased, or took
-//! the consent back, in between, and the end wins. Where the gallery then refuses the enrolment,
-//! [`Register::put_back`] restores what was known before. An erasure ([`Register::end`]) ends the
-//! consent, takes the ground out and puts the tombstone up.
+//! ([`Register::enter`]) keeps consent and ground and takes the tombstone down, unless the
+//! tombstone is younger than the question whether the enrolment is allowed: then the person was
+//! erased, or took the consent back, in between, and the end wins. Where the gallery then refuses
+//! the enrolment, [`Register::put_back`] restores what was known before. An erasure
+//! ([`Register::end`]) ends the consent, takes the ground out and puts the tombstone up.
 //!
 //! A consent that is followed by another is not overwritten: it is the proof of what was done under
 //! it (GDPR Art. 7(1)).
@@ -165,8 +165,8 @@ impl Register {
     /// for [`Self::put_back`].
     ///
     /// # Errors
-    /// [`RegisterError::EndedMeanwhile`] where the person was erased, or took the consent back, after
-    /// that; and [`RegisterError`]. Nothing is then changed.
+    /// [`RegisterError::EndedMeanwhile`] where the person was erased, or took the consent back,
+    /// after that; and [`RegisterError`]. Nothing is then changed.
     pub fn enter(
         &self,
         gallery: &GalleryId,
@@ -263,8 +263,8 @@ impl Register {
         })
     }
 
-    /// The day has ended for everybody: no consent outlives it. `keys_are_gone` where no copy of any
-    /// gallery opens any more: nobody can be brought back, and the tombstones go.
+    /// The day has ended for everybody: no consent outlives it. `keys_are_gone` where no copy of
+    /// any gallery opens any more: nobody can be brought back, and the tombstones go.
     ///
     /// # Errors
     /// [`RegisterError`].

@@ -55,7 +55,8 @@ fn state(server: &Server, hit: &str) -> Value {
     ask(server, "bo", "GET", &path, &Value::Null).ok(200)
 }
 
-/// The names of hits of which the audit says that a restart ended their wait, each with its outcome.
+/// The names of hits of which the audit says that a restart ended their wait, each with its
+/// outcome.
 fn interrupted(server: &Server) -> Vec<(String, Option<Outcome>)> {
     let ledger = server.audit.as_ref().expect("the scene's audit");
     let entries = ledger.entries.lock().expect("no panic");

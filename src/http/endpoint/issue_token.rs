@@ -14,12 +14,13 @@ use crate::{
     },
 };
 
-/// Make a token of a photograph, for the traveller in it to carry; nothing of the face is kept here.
+/// Make a token of a photograph, for the traveller in it to carry; nothing of the face is kept
+/// here.
 ///
 /// At a site with a profile the consent is, under the token's `subject`: `DELETE
-/// /v1/galleries/holder-tokens/subjects/{subject}/consent` takes it back, and the token counts no more.
-/// Verify with a reference of `holderToken`. Also as multipart/form-data: fields image, purpose,
-/// notBefore, expiry.
+/// /v1/galleries/holder-tokens/subjects/{subject}/consent` takes it back, and the token counts no
+/// more. Verify with a reference of `holderToken`. Also as multipart/form-data: fields image,
+/// purpose, notBefore, expiry.
 #[utoipa::path(
     post,
     path = "/v1/holder-tokens",
