@@ -2,9 +2,10 @@
 //! form, or a key that ever opened it.
 //!
 //! A child process holds the gallery; this side looks. The child never holds a needle but as the
-//! gallery does: it opens a gallery that this side has filled, reads a template from a pipe straight
-//! into its place, and all its randomness from a file, of which this side knows every byte: so what
-//! it drew for keys is known here without the child having told, kept or derived it a second time.
+//! gallery does: it opens a gallery that this side has filled, reads a template from a pipe
+//! straight into its place, and all its randomness from a file, of which this side knows every
+//! byte: so what it drew for keys is known here without the child having told, kept or derived it a
+//! second time.
 //!
 //! While they are in use, keys stand nowhere but in locked memory, and never in the gallery's file.
 //! What else was drawn and may stand in the file in the clear is known by its place there: the

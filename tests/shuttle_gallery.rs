@@ -2,8 +2,8 @@
 //!
 //! Here over the whole gallery: a scheduler switches threads at every call to the medium, which is
 //! where a scan and a change spend their time; what a gallery does between two of them runs as one
-//! step. Those steps are taken apart in `gallery/locks.rs`: the files that hand generations, holders
-//! and keys over are compiled once more, with the scheduler's locks.
+//! step. Those steps are taken apart in `gallery/locks.rs`: the files that hand generations,
+//! holders and keys over are compiled once more, with the scheduler's locks.
 
 #[path = "../src/keys/arena.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the models use a part of what the product uses")]

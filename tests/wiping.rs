@@ -1,7 +1,7 @@
 //! After an answer, the process's own memory holds neither the request, nor the pixels, nor the
 //! template: a sweep over everything that is readable and writable, by the process itself. Where
-//! guests come back, neither does it, nor any file, after a stranger was turned to the staff, nor of a
-//! guest who was erased.
+//! guests come back, neither does it, nor any file, after a stranger was turned to the staff, nor
+//! of a guest who was erased.
 //!
 //! The appliance runs in this process with the product's allocator; needles are kept masked, so
 //! that the sweep does not find the test's own notes. A control shows that the sweep sees what is

@@ -278,8 +278,8 @@ impl Site {
 
     pub(super) fn describe(&self, now_s: i64) -> SiteDescription {
         let (held, facts) = (&self.profile, self.facts(now_s));
-        // Both ask the record, one after the other: within one expression the first would still hold
-        // it.
+        // Both ask the record, one after the other: within one expression the first would still
+        // hold it.
         let is_outdated = self.record().deployment.is_outdated(&self.subject());
         let duties = self.filing(now_s).into_iter().collect();
         let step = |step: &Step| match step {

@@ -1,10 +1,10 @@
 //! How a new generation comes to its readers, together with the index of subjects that belongs to
 //! it.
 //!
-//! Invariant: whoever asks the index is told of the generation that it belongs to; nobody waits here
-//! for a disk, but who needs the index and finds none yet.
-//! Locks, in the order in which they are taken: `making`, `index`, `newest`. Nothing is dropped under
-//! one of them that takes another's lock.
+//! Invariant: whoever asks the index is told of the generation that it belongs to; nobody waits
+//! here for a disk, but who needs the index and finds none yet.
+//! Locks, in the order in which they are taken: `making`, `index`, `newest`. Nothing is dropped
+//! under one of them that takes another's lock.
 
 use std::{
     mem,

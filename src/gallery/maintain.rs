@@ -15,8 +15,8 @@ use crate::ops::{tile::ROW_VACANT, transform::SignedPermutation};
 
 impl Gallery {
     /// Gives back vacant rows: the others move up and keep their order. Returns how many fell away.
-    /// Nothing is erased by it, so the epoch goes on. `progress` is told tiles done and tiles in all
-    /// of those that move.
+    /// Nothing is erased by it, so the epoch goes on. `progress` is told tiles done and tiles in
+    /// all of those that move.
     ///
     /// # Errors
     /// What the medium and the custodian answer; the rows then stay where they are.

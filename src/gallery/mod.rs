@@ -87,8 +87,8 @@ pub struct Means {
 /// Where plaintext templates lie while a gallery is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Residency {
-    /// Nowhere but in a scan's scratch, one tile at a time. Needs no privilege and little memory: of
-    /// the lock limit what the keys take, a hundred bytes per tile.
+    /// Nowhere but in a scan's scratch, one tile at a time. Needs no privilege and little memory:
+    /// of the lock limit what the keys take, a hundred bytes per tile.
     #[default]
     Sealed,
     /// All of them in locked memory that is left out of core dumps. Needs a lock limit of the

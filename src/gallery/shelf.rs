@@ -41,8 +41,8 @@ pub(super) struct Counts {
 /// One open gallery.
 ///
 /// `writer` is held through a whole change, disk included, and taken before any other lock. Readers
-/// do not take it, and the writer takes theirs (those of the handover) only to swap pointers: nobody
-/// who reads waits for a disk.
+/// do not take it, and the writer takes theirs (those of the handover) only to swap pointers:
+/// nobody who reads waits for a disk.
 pub(super) struct Shelf {
     pub(super) file: [u8; 16],
     pub(super) kind: TemplateKind,

@@ -1,7 +1,7 @@
 //! Many keys in few locked regions: the data keys of an open gallery.
 //!
-//! Invariant: a key is readable only through a borrow of its slot; when the slot is dropped its bytes
-//! are zero before its place is free. A thread holds one borrow at a time.
+//! Invariant: a key is readable only through a borrow of its slot; when the slot is dropped its
+//! bytes are zero before its place is free. A thread holds one borrow at a time.
 //! The locks are [`crate::sync`]'s: this file is run under every schedule
 //! (`tests/shuttle_gallery.rs`).
 

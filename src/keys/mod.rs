@@ -2,8 +2,8 @@
 //!
 //! [`wipe`] is the process allocator: what it frees is zero first, so that a request body, a
 //! decoder's scratch or a template leaves nothing behind in memory that is used again.
-//! [`memory`] holds a key in locked pages, [`arena`] many, [`aead`] uses them without leaving them on the stack.
-//! [`custodian`] keeps the key of each epoch of a gallery, and destroys it for ever.
+//! [`memory`] holds a key in locked pages, [`arena`] many, [`aead`] uses them without leaving them
+//! on the stack. [`custodian`] keeps the key of each epoch of a gallery, and destroys it for ever.
 //! [`holder`] is for what the traveller keeps instead of the appliance.
 //! [`process`] keeps core dumps and other processes out.
 //! [`secret`] holds what a caller proves itself with, [`signing`] what the audit is signed with.

@@ -1,12 +1,12 @@
 //! The detect stage: frames in, for each either one usable face with its place, or why there is
 //! none.
 //!
-//! Where the network takes the next batch while it computes one, a step has two halves, and the next
-//! frames may be handed over between them.
+//! Where the network takes the next batch while it computes one, a step has two halves, and the
+//! next frames may be handed over between them.
 //!
-//! Invariant: when nothing is under way the stage holds no pixel: the network's buffers and the crop
-//! are wiped. While the next frames are under way, the network holds nothing of those that were
-//! looked at but where faces were found in them.
+//! Invariant: when nothing is under way the stage holds no pixel: the network's buffers and the
+//! crop are wiped. While the next frames are under way, the network holds nothing of those that
+//! were looked at but where faces were found in them.
 
 use zeroize::Zeroize;
 

@@ -1,10 +1,10 @@
 //! Who takes over when an engine fails.
 //!
-//! A network that reports its device lost, or too small for what it is asked, is replaced within the batch that noticed: the next
-//! engine is made ready on the engine line's own thread, and the batch is tried once more on it.
-//! When none is left the last one is made anew, since a device may come back. After a panic the
-//! networks are made anew on the engine at work: what a stack was unwound out of is not trusted
-//! with the next face.
+//! A network that reports its device lost, or too small for what it is asked, is replaced within
+//! the batch that noticed: the next engine is made ready on the engine line's own thread, and the
+//! batch is tried once more on it. When none is left the last one is made anew, since a device may
+//! come back. After a panic the networks are made anew on the engine at work: what a stack was
+//! unwound out of is not trusted with the next face.
 //!
 //! Invariant: a batch is retried once; whoever is in it when that fails, too, is referred.
 

@@ -1,5 +1,6 @@
 //! Whatever is called, in whatever order, by whoever works here: nobody is handed an image, a
-//! template or a list of candidates, and no document that failed its check opens a gate at a border.
+//! template or a list of candidates, and no document that failed its check opens a gate at a
+//! border.
 //!
 //! Sequences are drawn from the whole route table (`drawn.rs`); the randomness is the same in every
 //! run, so that what a run reached is reached in each.
@@ -321,8 +322,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(prop_oneof![5 => call, 1 => passage], 6..12)
 }
 
-/// Documents with the photograph of the first person, each of which fails its check; before them the
-/// genuine one of the same state.
+/// Documents with the photograph of the first person, each of which fails its check; before them
+/// the genuine one of the same state.
 fn documents(genuine: &mut State) -> (Value, Vec<Value>) {
     let sound = reference(genuine);
     let mut unsigned = sound.clone();

@@ -1,6 +1,6 @@
-//! What a site remembers between two runs: how far it is, which closings were honoured, and the names
-//! of hits that waited for somebody's answer. Nothing about a person, so that it may outlive every
-//! key.
+//! What a site remembers between two runs: how far it is, which closings were honoured, and the
+//! names of hits that waited for somebody's answer. Nothing about a person, so that it may outlive
+//! every key.
 //!
 //! The file is JSON, replaced as a whole: an interrupted write leaves the old one.
 

@@ -5,9 +5,9 @@
 //! context torn down; from then on every verb answers [`BackendError::Lost`], so that the next
 //! engine takes over. Every wait of ours is bounded.
 //!
-//! What is absent: going on after a loss. Whoever wants the device back makes the backend anew; after
-//! a fault of the device itself (an illegal address, a machine check) the driver wants a new process
-//! for that.
+//! What is absent: going on after a loss. Whoever wants the device back makes the backend anew;
+//! after a fault of the device itself (an illegal address, a machine check) the driver wants a new
+//! process for that.
 
 use std::{
     collections::HashMap,

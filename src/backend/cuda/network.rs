@@ -10,9 +10,9 @@
 //! next and the copies of it go up.
 //!
 //! Invariant: everything but the room for pixels is made when the network is loaded; that room
-//! grows to the largest batch of frames. `load` compiles and loads every kernel of every batch size,
-//! and runs those of one item and of the largest batch once, so that the first batch is not the one
-//! that waits. What is absent: results of a batch that failed; they are not to be read.
+//! grows to the largest batch of frames. `load` compiles and loads every kernel of every batch
+//! size, and runs those of one item and of the largest batch once, so that the first batch is not
+//! the one that waits. What is absent: results of a batch that failed; they are not to be read.
 
 use std::{collections::HashMap, sync::Arc};
 

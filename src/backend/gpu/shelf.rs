@@ -47,9 +47,9 @@ pub(in crate::backend) trait Board: Send + Sync + Sized + 'static {
     /// Zeroes runs of slots, and waits for that.
     fn clear(&self, slab: &Slab<Self::Memory>, runs: &[Range<usize>]) -> Result<(), BackendError>;
 
-    /// Brings the tiles `fresh` of `source` into their slots, with the facts of their rows. All that
-    /// anybody has the device do afterwards finds them there; nothing of it is under way to a slot
-    /// that is swept, after a failure neither.
+    /// Brings the tiles `fresh` of `source` into their slots, with the facts of their rows. All
+    /// that anybody has the device do afterwards finds them there; nothing of it is under way to a
+    /// slot that is swept, after a failure neither.
     fn carry(
         &self,
         loader: &mut Self::Loader,
@@ -216,7 +216,8 @@ impl<B: Board> Shelf<B> {
         Ok(())
     }
 
-    /// A free slot; where another set has taken what was reserved, a new slab has room for `more` of them, as far as the device grants it.
+    /// A free slot; where another set has taken what was reserved, a new slab has room for `more`
+    /// of them, as far as the device grants it.
     fn slot(&self, shape: SlotShape, more: usize) -> Result<Slot<B::Memory>, BackendError> {
         let mut slabs = locked(&self.slabs);
         let fitting = slabs.iter().filter(|slab| slab.shape == shape);

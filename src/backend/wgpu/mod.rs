@@ -9,9 +9,9 @@
 //! ```
 //!
 //! Shaders are WGSL, compiled by the driver when they are first run and then kept: those of the
-//! search run once when the backend is made, those of a network when it is loaded. They ask for no feature of a device: half precision is a matter of
-//! storage alone; it is unpacked, and bytes are multiplied, by the language's own functions or by
-//! an exact emulation.
+//! search run once when the backend is made, those of a network when it is loaded. They ask for no
+//! feature of a device: half precision is a matter of storage alone; it is unpacked, and bytes are
+//! multiplied, by the language's own functions or by an exact emulation.
 //!
 //! Invariant: search results are the oracle's, bit for bit; networks agree within the tolerance of
 //! tests/conformance. Nothing here ends the process when a device fails (`device.rs`). No face,
@@ -74,8 +74,8 @@ impl fmt::Debug for Wgpu {
 
 impl Wgpu {
     /// Opens the device that is wished for and runs every search that there is once, so that none
-    /// that somebody waits for meets a compiler. An adapter that nobody named, for an engine that nobody
-    /// named, must be a GPU with memory of its own.
+    /// that somebody waits for meets a compiler. An adapter that nobody named, for an engine that
+    /// nobody named, must be a GPU with memory of its own.
     ///
     /// # Errors
     /// [`Unavailable`] when there is no such device, or it does not open, or does not search.

@@ -154,9 +154,10 @@ impl Stream {
         self.context.within(function.name, || {
             // SAFETY: the driver copies the struct before it returns, of just the size that was
             // compared above; every entry takes one and nothing else (those of `kernels/` are
-            // compiled so for the host, in tests/cuda_on_host). The kernel runs later: it is one of this repository's, reaches no
-            // memory but what it is told, and none of that is the host's, so that what it could do
-            // wrong stays on the device, where the driver answers it with a fault.
+            // compiled so for the host, in tests/cuda_on_host). The kernel runs later: it is one of
+            // this repository's, reaches no memory but what it is told, and none of that is the
+            // host's, so that what it could do wrong stays on the device, where the driver answers
+            // it with a fault.
             unsafe {
                 result::launch_kernel(
                     function.handle,
