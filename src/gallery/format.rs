@@ -23,8 +23,7 @@
 //!              136      salt, random per superblock         32   │
 //!              168      wrapped epoch key, then zero      3864   ┘
 //!              4,032    HMAC of bytes 0..4,032              32     under a subkey of the epoch key
-//!              4,064    SHA-256 of bytes 0..4,064           32     damage is told from a wrong
-//! key,
+//!              4,064    SHA-256 of bytes 0..4,064           32     damage is not a wrong key,
 //!                                                                  also once that key is destroyed
 //!
 //! extent       0        ciphertext
