@@ -66,6 +66,15 @@ fn begin(lane: u32) {
     workgroupBarrier();
 }
 
+// Leaves no hit behind: what a workgroup shares outlives it, and on a simulated device lies in the
+// process's own memory.
+fn forget(lane: u32) {
+    workgroupBarrier();
+    for (var at = lane; at < PROBES * LISTED; at += WORKGROUP) {
+        held[at] = Hit(0, 0u);
+    }
+}
+
 // Takes a hit into the list of probe `p`, unless it cannot be among the best; says whether it did.
 fn offer(p: u32, hit: Hit) -> bool {
     if is_full[p] == 1u && !is_better(hit, last[p]) {
@@ -225,6 +234,7 @@ fn scan(
     if lane < PROBES * TALLIES {
         atomicAdd(&tallies[search.group * PROBES * TALLIES + lane], atomicLoad(&counts[lane]));
     }
+    forget(lane);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -287,4 +297,5 @@ fn merge(
     if lane == 0u {
         results[result] = Hit(0, kept);
     }
+    forget(lane);
 }

@@ -87,7 +87,7 @@ fn probes_tell_the_truth_before_the_service_is_there() {
 #[test]
 fn who_computes_is_told_after_another_engine_took_over() {
     let server = Server::start(Setup::default());
-    assert_eq!(server.get("/readyz").body, b"ready\n");
+    assert!(server.get("/readyz").body.starts_with(b"ready\n"), "nothing was passed over");
     server.engines.as_ref().expect("scripted networks").lose(1);
     let body = verify_body(&face(1), &[image(&face(1))]);
     let answer = server.post_json("/v1/verify", &body).ok(200);

@@ -250,9 +250,9 @@ fn reference(person: u8, offer: &Offer, dice: &mut ChaCha8Rng) -> Value {
             None => json!({ "holderToken": "AAAA" }),
         },
         4 => match offer.told("secret", dice) {
-            Some(told) => {
-                json!({ "gallery": "carried", "subject": told["subject"], "secret": told["secret"] })
-            }
+            Some(told) => json!({
+                "gallery": "carried", "subject": told["subject"], "secret": told["secret"],
+            }),
             None => image(&face(person)),
         },
         at => offer.references[at - 5].clone(),

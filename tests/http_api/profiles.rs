@@ -140,7 +140,9 @@ fn ed_2_ed_3_ed_7_egate_holder_key_opens_with_the_travellers_key_until_it_ends()
     refused(&server.post_json(path, &body), "CONSENT_NOT_RECORDED");
     body["consent"] = consent();
     let kept = server.post_json(path, &body).ok(201);
-    let held = |secret: &Value| json!({ "gallery": "carried", "subject": kept["subject"], "secret": secret });
+    let subject = &kept["subject"];
+    let held =
+        |secret: &Value| json!({ "gallery": "carried", "subject": subject, "secret": secret });
     let passes = |person: u8, secret: &Value| verify(&server, "boarding", person, &[held(secret)]);
     assert_eq!(outcome(&passes(1, &kept["secret"])), "admit");
     assert_eq!(outcome(&passes(2, &kept["secret"])), "refer");

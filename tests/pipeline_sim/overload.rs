@@ -170,8 +170,8 @@ fn after_a_stall_whoever_comes_at_rest_is_served_and_soon_everybody_is() {
     assert_eq!((load.work_off(), load.refused), (1, 0), "an engine at rest refuses nobody");
     (0..4).for_each(|_| load.ask(Priority::Gate));
     assert_eq!((load.work_off(), load.refused), (1, 3), "but what lies ahead still counts");
-    // A minute and a half later it is forgotten.
-    load.clock.advance_us(90 * SECOND_US);
+    // After as long a rest it is forgotten.
+    load.clock.advance_us(STALL_US);
     load.refused = 0;
     (0..4).for_each(|_| load.ask(Priority::Gate));
     assert_eq!((load.work_off(), load.refused), (4, 0));
