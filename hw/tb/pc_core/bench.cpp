@@ -30,6 +30,10 @@ class CoreBench {
             while (card.packets.size() > 200) card.clock();
         }
         if (random.below(12) == 0) return reset();
+        if (random.below(3) == 0) {  // packets wait at the door until the answer is out
+            send({finish_header()});
+            for (uint64_t i = 1 + random.below(4); i > 0; i--) send(cold_packet());
+        }
         send({finish_header()});
         settle();
         compare();
