@@ -152,9 +152,11 @@ module pc_core #(
       .store_values_o (store_values)
   );
 
-  // Everything on the packets' way begins anew when a search is abandoned.
+  // Everything on the packets' way begins anew when a search is abandoned. A reset of thousands of
+  // flip-flops comes itself from one, so it ends a clock after the core's own; the door is closed
+  // until then.
   logic rst_way_n;
-  assign rst_way_n = rst_ni && !abandon;
+  assign rst_way_n = !abandon;
 
   // Packets.
   logic [pc_pkg::BEAT_BITS-1:0] packet_beat;
@@ -388,8 +390,14 @@ module pc_core #(
       .ready_i    (m_axis_tready_i)
   );
 
-  assign busy = packet_valid || parser_busy || op != pc_pkg::OP_NONE || under_way_q != '0
-      || results_busy;
+  // From a flip-flop, as every write asks it. It falls a clock late, and never rises late: what is
+  // busy in the next clock is so now, or is the beat that is now taken.
+  logic busy_q;
+  always_ff @(posedge clk_i) begin
+    busy_q <= rst_way_n && (beat_taken || packet_valid || parser_busy || op != pc_pkg::OP_NONE
+        || under_way_q != '0 || results_busy);
+  end
+  assign busy = busy_q;
 endmodule
 
 `default_nettype wire

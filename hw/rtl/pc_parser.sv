@@ -57,7 +57,7 @@ module pc_parser #(
   logic [PROBES-1:0] all_q, all_n, each_q, each_n;
   logic [pc_pkg::FAULTS_COUNT-1:0] faults_q, faults_n;
 
-  logic [10:0] rows_q, rows_n;  // of the hot packet
+  logic [10:0] last_row_q, last_row_n;  // of the hot packet
   logic [10:0] row_q, row_n;  // of the tile that comes next; even while facts come
   logic [7:0] at_beat_q, at_beat_n;  // of the row that is under way
   logic [31:0] cold_row_q, cold_row_n;
@@ -83,11 +83,16 @@ module pc_parser #(
   assign is_rows_sound = number != '0 && number <= 32'(TILE_ROWS);
   assign is_order_kept = !cold_seen_q || number > cold_row_q;
 
-  // The row under way.
+  // The row under way. Its last beat is what the layout said a clock ago: when the header came.
+  logic [7:0] last_hot_q, last_cold_q;
+  always_ff @(posedge clk_i) begin
+    last_hot_q  <= hot_beats_i - 8'd1;
+    last_cold_q <= hot_beats_i + cold_beats_i - 8'd1;
+  end
   logic ends_row_hot, ends_row_cold, ends_block, ends_packet;
-  assign ends_row_hot  = at_beat_q == hot_beats_i - 8'd1;
-  assign ends_row_cold = at_beat_q == hot_beats_i + cold_beats_i - 8'd1;
-  assign ends_packet   = row_q == rows_q - 11'd1;
+  assign ends_row_hot  = at_beat_q == last_hot_q;
+  assign ends_row_cold = at_beat_q == last_cold_q;
+  assign ends_packet   = row_q == last_row_q;
   assign ends_block    = ends_packet || row_q[4:0] == 5'd31;
 
   assign ready_o = !hold_i && state_q != AT_ANSWER && (state_q != AT_NORMS || room_i);
@@ -100,7 +105,7 @@ module pc_parser #(
     all_n       = all_q;
     each_n      = each_q;
     faults_n    = '0;
-    rows_n      = rows_q;
+    last_row_n  = last_row_q;
     row_n       = row_q;
     at_beat_n   = at_beat_q;
     cold_row_n  = cold_row_q;
@@ -110,11 +115,11 @@ module pc_parser #(
     case (state_q)
       AT_HEADER:
       if (take) begin
-        at_beat_n = '0;
-        row_n     = '0;
-        rows_n    = number[10:0];
-        all_n     = all & active_i;
-        each_n    = each[PROBES-1:0] & active_i;
+        at_beat_n  = '0;
+        row_n      = '0;
+        last_row_n = number[10:0] - 11'd1;
+        all_n      = all & active_i;
+        each_n     = each[PROBES-1:0] & active_i;
         if (!is_known) begin
           faults_n[pc_pkg::ERROR_KIND] = 1'b1;
         end else if (!is_layout_sound) begin
@@ -150,7 +155,7 @@ module pc_parser #(
           state_n = AT_HEADER;
         end else begin
           op_n = pc_pkg::OP_FACTS;
-          if (row_q + 11'd2 >= rows_q) begin
+          if (row_q + 11'd1 >= last_row_q) begin
             row_n   = '0;
             state_n = AT_NORMS;
           end else begin
@@ -235,7 +240,7 @@ module pc_parser #(
     tag_q        <= tag_n;
     all_q        <= all_n;
     each_q       <= each_n;
-    rows_q       <= rows_n;
+    last_row_q   <= last_row_n;
     row_q        <= row_n;
     at_beat_q    <= at_beat_n;
     probe_beat_q <= at_beat_q[$clog2(PROBE_BEATS)-1:0];

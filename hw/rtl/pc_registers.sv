@@ -140,8 +140,8 @@ module pc_registers #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       errors_q    <= '0;
-      abandon_q   <= 1'b0;
-      clear_q     <= 1'b0;
+      abandon_q   <= 1'b1;
+      clear_q     <= 1'b1;
       store_q     <= 1'b0;
       wiping_q    <= 1'b1;
       wipe_beat_q <= '0;

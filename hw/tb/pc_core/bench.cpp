@@ -30,6 +30,10 @@ class CoreBench {
             while (card.packets.size() > 200) card.clock();
         }
         if (random.below(12) == 0) return reset();
+        if (random.below(3) == 0) {  // packets wait at the door until the answer is out
+            send({finish_header()});
+            for (uint64_t i = 1 + random.below(4); i > 0; i--) send(cold_packet());
+        }
         send({finish_header()});
         settle();
         compare();
@@ -171,6 +175,7 @@ class CoreBench {
         model.active = random.below(4) == 0 ? random.word() & ((1u << PROBES) - 1)
                                             : (1u << PROBES) - 1;
         must(card.write(0x020, model.active), "ACTIVE while idle");
+        groups = random.word() & ~3u;
         pool.clear();
         for (unsigned i = 0; i < 6; i++) pool.push_back(random_row());
         for (unsigned p = 0; p < PROBES; p++) {
@@ -183,8 +188,8 @@ class CoreBench {
             if (random.below(6) == 0) facts.threshold = static_cast<int32_t>(random.word());
             if (random.below(6) == 0) facts.threshold = random.below(2) ? INT32_MIN : INT32_MAX;
             facts.norm = random.below(4) == 0 ? random.word() : random.below(300);
-            facts.class_bits = 1ull << random.below(3) | random.next() << 32;
-            facts.group = random.below(3);
+            facts.class_bits = 1ull << random.below(3) | (random.next() & ~7ull);
+            facts.group = groups | random.below(3);
             facts.group_any = random.below(2);
             facts.now = static_cast<int64_t>(random.below(5)) - 2;
             const uint32_t words[] = {
@@ -293,7 +298,7 @@ class CoreBench {
             std::memcpy(row, &class_bits, 8);
             std::memcpy(row + 2, &not_before, 8);
             std::memcpy(row + 4, &expiry, 8);
-            row[6] = random.below(3);
+            row[6] = groups | random.below(3);
             row[7] = random.below(6) == 0 ? random.word() : random.word() & ~3u;
         }
         return beat;
@@ -345,6 +350,7 @@ class CoreBench {
     Model model;
     uint64_t seed;
     uint32_t next_row = 0;
+    uint32_t groups = 0;  // what all groups of a search have in common
     std::vector<std::vector<Beat>> pool;
 };
 }  // namespace

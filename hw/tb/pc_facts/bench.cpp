@@ -31,10 +31,10 @@ class FactsBench {
   private:
     void packet() {
         Random& random = bench.random;
+        some_group = random.word();
         for (unsigned p = 0; p < PROBES; p++) {
-            probes[p] = {1ull << random.below(64) | 1ull << random.below(4),
-                         uint32_t(random.below(3)), random.below(3) == 0,
-                         int64_t(random.below(9)) - 4};
+            probes[p] = {1ull << random.below(64) | 1ull << random.below(4), near_group(),
+                         random.below(3) == 0, int64_t(random.below(9)) - 4};
             bench.top.class_i[2 * p] = uint32_t(probes[p].class_bits);
             bench.top.class_i[2 * p + 1] = uint32_t(probes[p].class_bits >> 32);
             bench.top.group_i[p] = probes[p].group;
@@ -63,6 +63,12 @@ class FactsBench {
         for (int i = 0; i < 4; i++) clock(OP_NONE, 0, Beat{});
     }
 
+    // Groups that differ in any one bit, or not.
+    uint32_t near_group() {
+        const uint32_t other = 1u << bench.random.below(32);
+        return bench.random.below(3) ? some_group : some_group ^ other;
+    }
+
     Beat facts(unsigned first) {
         Random& random = bench.random;
         Beat beat{};
@@ -73,7 +79,7 @@ class FactsBench {
             std::memcpy(row, &class_bits, 8);
             std::memcpy(row + 2, &begin, 8);
             std::memcpy(row + 4, &end, 8);
-            row[6] = random.below(3);
+            row[6] = near_group();
             row[7] = (random.word() & ~3u) | (random.below(5) ? 0 : random.below(4));
             if (first + half >= eligible.size()) continue;
             for (unsigned p = 0; p < PROBES; p++) {
@@ -109,7 +115,7 @@ class FactsBench {
 
     Bench<Vpc_facts> bench;
     Probe probes[PROBES];
-    uint32_t all = 0, each = 0;
+    uint32_t all = 0, each = 0, some_group = 0;
     uint64_t rows = 0, found = 0;
     std::vector<uint32_t> eligible;
     std::deque<std::pair<bool, uint32_t>> line;

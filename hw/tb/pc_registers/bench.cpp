@@ -15,6 +15,8 @@ class RegistersBench {
         top().beat_taken_i = top().beat_stalled_i = 0;
         bench.reset();
         wipe_left = PROBE_BEATS;
+        is_resetting = is_clearing = true;
+        settling = 1;
         wiped();
         for (uint64_t i = 0; i < bench.rounds; i++) {
             if (bench.random.below(40) == 0) busy = !busy;
