@@ -1,7 +1,7 @@
 //! What happened, without a face in it. An entry is written before the reply leaves; if it cannot
 //! be written, the outcome is Refer.
 //!
-//! [`file`] keeps the entries: each names the hash of the one before it, so that a deletion, an
+//! [`mod@file`] keeps the entries: each names the hash of the one before it, so that a deletion, an
 //! edit or another order shows. [`checkpoint`] signs how many there are and the root of the tree
 //! over them, so that a tail that was cut off shows, too. [`verify`] finds all four, [`segment`]
 //! lets go of what is old enough.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a key is readable only through a borrow of its slot; when the slot is dropped its
 //! bytes are zero before its place is free. A thread holds one borrow at a time.
-//! The locks are [`crate::sync`]'s: this file is run under every schedule
+//! The locks are those of `crate::sync`: this file is run under every schedule
 //! (`tests/shuttle_gallery.rs`).
 
 use std::{

@@ -11,12 +11,12 @@
 //!
 //! Nothing of CUDA is needed to build or to start: the driver and NVRTC are looked for when the
 //! backend is made, and what is missing is an answer. Kernels are compiled for the GPU that is
-//! found and kept on disk ([`cache`]). Networks are kept in half precision with sums in f32
+//! found and kept on disk (`cache.rs`). Networks are kept in half precision with sums in f32
 //! ([`super::Precision::Half`]); templates and scores are whole numbers, here as everywhere.
 //!
 //! Invariant: search results are the oracle's, bit for bit. Nothing here ends the process when a
-//! device fails ([`device`]). Memory that held a face or a template is overwritten before it is
-//! given out again, on the device and on the host ([`driver`]).
+//! device fails (`device.rs`). Memory that held a face or a template is overwritten before it is
+//! given out again, on the device and on the host (`driver`).
 //!
 //! What is absent: several devices at once; galleries that stay sealed in the device's memory;
 //! `quantise`, which is defined by sums in f64 and stays on the host.
