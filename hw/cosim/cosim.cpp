@@ -4,9 +4,11 @@
 //
 //   cosim                  serves the pipe until it ends
 //   cosim --play FILE      runs a file of vectors and compares every answer; with --tight also the
-//                          clocks: at most BEATS + 200 per search
+//                          clocks: at most BEATS + 200 per search, and the last answer at most
+//                          64 after the last beat
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "Vpc_core.h"
@@ -83,6 +85,10 @@ class Shell {
 
     uint64_t clocks() const { return card.clocks; }
     uint32_t word(uint32_t address) { return card.read(address).word; }
+    // From the newest beat that was taken to the newest answer; zero when the answer was before.
+    uint64_t latency() const {
+        return card.last_answer_clock - std::min(card.last_answer_clock, card.last_taken_clock);
+    }
 
   private:
     Reply read(const Request& request) {
@@ -282,7 +288,7 @@ int play(const char* path, bool tight) {
     Input input(file);
     Request request;
     Status refusal;
-    uint64_t number = 0, answers = 0, beats = 0, cycles = 0, cycles_over = 0;
+    uint64_t number = 0, answers = 0, beats = 0, cycles = 0, cycles_over = 0, latency = 0;
     for (; input.request(request, refusal); number++) {
         if (refusal != DONE) return fail("cannot be read on", number);
         const Reply reply = shell.answer(request);
@@ -290,19 +296,21 @@ int play(const char* path, bool tight) {
         if (request.operation != RESULTS) continue;
         if (!is_expected(reply, input)) return fail("other answers than the file's", number);
         answers += reply.count;
+        if (reply.count > 0) latency = std::max(latency, shell.latency());
         beats = shell.word(0x038);
         cycles = shell.word(0x030);
         cycles_over = cycles > beats ? std::max(cycles_over, cycles - beats) : cycles_over;
         if (tight && cycles > beats + 200) return fail("more clocks than BEATS + 200", number);
+        if (tight && latency > 64) return fail("an answer later than 64 clocks", number);
     }
     const bool is_whole = std::feof(file) != 0;
     std::fclose(file);
     if (!is_whole || answers == 0) return fail("the file ends early or holds no answers", number);
     std::printf("%llu requests, %llu answers right; last search %llu beats in %llu clocks, "
-                "never more than %llu over\n",
+                "never more than %llu over, no answer later than %llu\n",
                 (unsigned long long)number, (unsigned long long)answers,
                 (unsigned long long)beats, (unsigned long long)cycles,
-                (unsigned long long)cycles_over);
+                (unsigned long long)cycles_over, (unsigned long long)latency);
     return 0;
 }
 }  // namespace
