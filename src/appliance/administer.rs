@@ -26,7 +26,7 @@ use crate::{
     gallery::{Erasure, Gallery, GalleryError, Receipt, Residency},
     keys::holder::record::{HolderRecords, RecordId},
     random::random_id,
-    types::{Action, Attack, GalleryId, Selection, SubjectId, Template, TransactionId},
+    types::{Action, GalleryId, Selection, SubjectId, Template, TransactionId},
 };
 
 /// Who keeps the key of a holder's record.
@@ -543,20 +543,14 @@ impl Appliance {
 
     fn erasure_entry(&self, errand: Option<&Errand>, meant: Meant, erased: &Erased) -> AuditEntry {
         let asked = errand.map(|errand| &errand.asked);
+        let action = asked.map_or(Action::Erase, |asked| asked.action);
+        let now_s = self.world.clock.civil_s();
         AuditEntry {
-            transaction: erased.transaction,
-            at_s: self.world.clock.civil_s(),
             caller: asked.map(|asked| asked.caller.clone()),
-            action: asked.map_or(Action::Erase, |asked| asked.action),
             purpose: asked.map(|asked| asked.purpose),
             gallery: Some(erased.gallery.clone()),
             subject: meant.subject,
             selection: meant.selection,
-            outcome: None,
-            reasons: vec!["ERASED"],
-            attack: Attack::NotPerformed,
-            comparisons: Vec::new(),
-            candidates: None,
             erasure: Some(AuditErasure {
                 rows: erased.rows,
                 generation: erased.generation,
@@ -564,11 +558,7 @@ impl Appliance {
                 custodian: erased.custodian.clone(),
                 at_s: erased.at_s,
             }),
-            at_lane: None,
-            end: None,
-            used: None,
-            strangers: None,
-            person: None,
+            ..AuditEntry::of(erased.transaction, now_s, action, vec!["ERASED"])
         }
     }
 

@@ -28,7 +28,7 @@ use crate::{
     },
     random::random_id,
     types::{
-        Asked, Attack, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligation,
+        Asked, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligation,
         Obligations, Outcome, Permission, Purpose, Reason, Role, SubjectId, Threshold,
         TransactionId,
     },
@@ -232,26 +232,14 @@ impl Appliance {
         subject: Option<SubjectId>,
         reasons: Vec<&'static str>,
     ) -> AuditEntry {
+        let (asked, now_s) = (&errand.asked, self.world.clock.civil_s());
         AuditEntry {
-            transaction: errand.transaction,
-            at_s: self.world.clock.civil_s(),
-            caller: Some(errand.asked.caller.clone()),
-            action: errand.asked.action,
-            purpose: Some(errand.asked.purpose),
-            gallery: errand.asked.gallery.clone(),
-            subject: subject.or(errand.asked.subject),
-            selection: None,
-            outcome: None,
-            reasons,
-            attack: Attack::NotPerformed,
-            comparisons: Vec::new(),
-            candidates: None,
-            erasure: None,
-            at_lane: errand.asked.at_lane.clone(),
-            end: None,
-            used: None,
-            strangers: None,
-            person: None,
+            caller: Some(asked.caller.clone()),
+            purpose: Some(asked.purpose),
+            gallery: asked.gallery.clone(),
+            subject: subject.or(asked.subject),
+            at_lane: asked.at_lane.clone(),
+            ..AuditEntry::of(errand.transaction, now_s, asked.action, reasons)
         }
     }
 

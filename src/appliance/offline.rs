@@ -33,8 +33,7 @@ use crate::{
     model::Calibration,
     random::random_id,
     types::{
-        Action, Attack, Caller, ClientId, GalleryId, IdError, Role, Selection, SubjectId,
-        TransactionId,
+        Action, Caller, ClientId, GalleryId, IdError, Role, Selection, SubjectId, TransactionId,
     },
 };
 
@@ -285,26 +284,13 @@ impl Offline {
         reason: &'static str,
     ) -> AuditEntry {
         let client: ClientId = "command-line".parse().expect("a constant name");
+        let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
         AuditEntry {
-            transaction: TransactionId::from_bytes(random_id(self.world.entropy.as_ref())),
-            at_s: self.now_s(),
             caller: Some(Caller { role: Role::Operator, client }),
-            action,
-            purpose: None,
             gallery: Some(located.name.clone()),
             subject,
             selection,
-            outcome: None,
-            reasons: vec![reason],
-            attack: Attack::NotPerformed,
-            comparisons: Vec::new(),
-            candidates: None,
-            erasure: None,
-            at_lane: None,
-            end: None,
-            used: None,
-            strangers: None,
-            person: None,
+            ..AuditEntry::of(transaction, self.now_s(), action, vec![reason])
         }
     }
 

@@ -40,9 +40,8 @@ use crate::{
     random::random_id,
     register::{Register, RegisterError},
     types::{
-        Action, Attack, Caller, CallerFact, Circumstances, ConsentFact, GalleryFact, GalleryId,
-        PersonFact, Role, Score, Selection, SiteFacts, Storage, SubjectId, TemplateKind,
-        TransactionId,
+        Action, Caller, CallerFact, Circumstances, ConsentFact, GalleryFact, GalleryId, PersonFact,
+        Role, Score, Selection, SiteFacts, Storage, SubjectId, TemplateKind, TransactionId,
     },
     webhook::{Receiver, ReceiverError, Sender, Surroundings},
 };
@@ -711,27 +710,7 @@ impl Appliance {
         action: Action,
         reason: &'static str,
     ) -> AuditEntry {
-        AuditEntry {
-            transaction,
-            at_s: self.world.clock.civil_s(),
-            caller: None,
-            action,
-            purpose: None,
-            gallery: None,
-            subject: None,
-            selection: None,
-            outcome: None,
-            reasons: vec![reason],
-            attack: Attack::NotPerformed,
-            comparisons: Vec::new(),
-            candidates: None,
-            erasure: None,
-            at_lane: None,
-            end: None,
-            used: None,
-            strangers: None,
-            person: None,
-        }
+        AuditEntry::of(transaction, self.world.clock.civil_s(), action, vec![reason])
     }
 }
 

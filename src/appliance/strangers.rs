@@ -9,7 +9,7 @@ use crate::{
     command::Stranger,
     duty::strangers::Told,
     random::random_id,
-    types::{Action, Attack, TransactionId},
+    types::{Action, TransactionId},
 };
 
 impl Appliance {
@@ -34,26 +34,10 @@ impl Appliance {
         let Told { who, count, since_s } = told;
         tracing::warn!(code = who.code(), count, "turned away for want of a credential");
         // They were turned away already: what cannot be written now is owed.
+        let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
         self.audit.must_hold(AuditEntry {
-            transaction: TransactionId::from_bytes(random_id(self.world.entropy.as_ref())),
-            at_s: self.world.clock.civil_s(),
-            caller: None,
-            action: Action::Authenticate,
-            purpose: None,
-            gallery: None,
-            subject: None,
-            selection: None,
-            outcome: None,
-            reasons: vec![who.code()],
-            attack: Attack::NotPerformed,
-            comparisons: Vec::new(),
-            candidates: None,
-            erasure: None,
-            at_lane: None,
-            end: None,
-            used: None,
             strangers: Some(AuditStrangers { count, since_s }),
-            person: None,
+            ..self.of_itself(transaction, Action::Authenticate, who.code())
         });
     }
 }

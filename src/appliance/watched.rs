@@ -107,7 +107,7 @@ impl AuditSink for Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Action, Attack, TransactionId};
+    use crate::types::{Action, TransactionId};
 
     /// A disk that fills up and is made room on.
     #[derive(Default)]
@@ -128,27 +128,7 @@ mod tests {
     }
 
     fn entry(reason: &'static str) -> AuditEntry {
-        AuditEntry {
-            transaction: TransactionId::from_bytes([0; 16]),
-            at_s: 0,
-            caller: None,
-            action: Action::Erase,
-            purpose: None,
-            gallery: None,
-            subject: None,
-            selection: None,
-            outcome: None,
-            reasons: vec![reason],
-            attack: Attack::NotPerformed,
-            comparisons: Vec::new(),
-            candidates: None,
-            erasure: None,
-            at_lane: None,
-            end: None,
-            used: None,
-            strangers: None,
-            person: None,
-        }
+        AuditEntry::of(TransactionId::from_bytes([0; 16]), 0, Action::Erase, vec![reason])
     }
 
     #[test]

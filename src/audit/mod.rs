@@ -138,6 +138,39 @@ pub struct AuditEntry {
     pub person: Option<ClientId>,
 }
 
+impl AuditEntry {
+    /// That it happened, when and why; whoever knows more puts it in.
+    #[must_use]
+    pub fn of(
+        transaction: TransactionId,
+        at_s: i64,
+        action: Action,
+        reasons: Vec<&'static str>,
+    ) -> Self {
+        Self {
+            transaction,
+            at_s,
+            caller: None,
+            action,
+            purpose: None,
+            gallery: None,
+            subject: None,
+            selection: None,
+            outcome: None,
+            reasons,
+            attack: Attack::NotPerformed,
+            comparisons: Vec::new(),
+            candidates: None,
+            erasure: None,
+            at_lane: None,
+            end: None,
+            used: None,
+            strangers: None,
+            person: None,
+        }
+    }
+}
+
 /// Whom somebody put into a gallery, as the audit knows it: for erasing what one operator entered
 /// (IMY DI-2020-2719, measures) and for telling those concerned (GDPR Art. 34).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -227,26 +227,18 @@ fn entry(job: &Job, verdict: &Verdict, now_s: i64) -> AuditEntry {
     // decision.
     let admits = verdict.outcome == Outcome::Admit;
     let decided = !(admits && matches!(job.goal, Goal::Template));
+    let reasons = verdict.reasons.iter().map(|reason| reason.code).collect();
     AuditEntry {
-        transaction: job.transaction,
-        at_s: now_s,
         caller: Some(asked.caller.clone()),
-        action: asked.action,
         purpose: Some(asked.purpose),
         gallery: asked.gallery.clone(),
         subject: asked.subject,
-        selection: None,
         outcome: decided.then_some(verdict.outcome),
-        reasons: verdict.reasons.iter().map(|reason| reason.code).collect(),
         attack: facts.attack,
         comparisons,
         candidates: facts.identification.map(|search| search.candidates),
-        erasure: None,
         at_lane: asked.at_lane.clone(),
-        end: None,
-        used: None,
-        strangers: None,
-        person: None,
+        ..AuditEntry::of(job.transaction, now_s, asked.action, reasons)
     }
 }
 
