@@ -277,7 +277,7 @@ impl Appliance {
             }
             Kept::ByHolders(records) => {
                 self.bury(name, &[subject])?;
-                let erased = records.erase(RecordId::from_bytes(*subject.as_bytes()));
+                let erased = records.erase(RecordId::of(subject));
                 if !erased.map_err(|error| Refusal::of_records(name, error))? {
                     let unknown = GalleryError::UnknownSubject { subject };
                     return Err(Refusal::of_gallery(name, unknown));
@@ -359,8 +359,8 @@ impl Appliance {
         }
         let now_s = self.world.clock.civil_s();
         let _alone = self.alone();
-        let of_record = |id: RecordId| SubjectId::from_bytes(*id.as_bytes());
-        let expired: Vec<SubjectId> = records.expired(now_s).into_iter().map(of_record).collect();
+        let expired = records.expired(now_s).into_iter().map(RecordId::subject);
+        let expired: Vec<SubjectId> = expired.collect();
         if let Err(refusal) = self.bury(name, &expired) {
             tracing::error!(gallery = %name, %refusal, "expired, and without tombstones");
         }

@@ -33,7 +33,7 @@ impl Appliance {
                         AuditErasure::from(erasure.receipt())
                     }
                     Kept::ByHolders(records) => {
-                        let erased = records.erase(RecordId::from_bytes(*subject.as_bytes()));
+                        let erased = records.erase(RecordId::of(subject));
                         let erased = erased.map_err(|error| Refusal::of_records(&name, error))?;
                         self.overwritten(u64::from(erased))
                     }
@@ -59,10 +59,7 @@ pub(super) fn enrolled(name: &GalleryId, kept: &Kept) -> Result<Vec<SubjectId>, 
         Kept::Searchable(gallery) => {
             gallery.subjects().map_err(|error| Refusal::of_gallery(name, error))
         }
-        Kept::ByHolders(records) => {
-            let ids = records.ids().into_iter();
-            Ok(ids.map(|id| SubjectId::from_bytes(*id.as_bytes())).collect())
-        }
+        Kept::ByHolders(records) => Ok(records.ids().into_iter().map(RecordId::subject).collect()),
         Kept::Unavailable(_) => Ok(Vec::new()),
     }
 }

@@ -66,7 +66,7 @@ impl Appliance {
         let (id, secret) = records
             .enrol(&template, terms.not_before_s, terms.expiry_s)
             .map_err(|error| Refusal::of_records(name, error))?;
-        let subject = SubjectId::from_bytes(*id.as_bytes());
+        let subject = id.subject();
         let alone = self.alone();
         let kept = self.with_papers(errand, (name, subject), papers, |noted| {
             let codes = [&["HOLDER_RECORD_KEPT"][..], &noted].concat();
@@ -111,7 +111,7 @@ impl Appliance {
     ) -> Result<Template, Refusal> {
         let records = self.galleries.by_holders(name)?;
         let now_s = self.world.clock.civil_s();
-        let id = RecordId::from_bytes(*subject.as_bytes());
+        let id = RecordId::of(subject);
         records.reference(id, &secret.0, now_s).or_else(|error| {
             if matches!(error, RecordRefused::NotOpened) {
                 // Somebody may be trying secrets; an id that may not exist is not written.

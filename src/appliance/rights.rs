@@ -252,7 +252,7 @@ impl Appliance {
                     Err(error) => Err(Refusal::of_gallery(name, error)),
                 },
                 Some(Kept::ByHolders(records)) => {
-                    let erased = records.erase(RecordId::from_bytes(*subject.as_bytes()));
+                    let erased = records.erase(RecordId::of(subject));
                     let erased = erased.map_err(|error| Refusal::of_records(name, error))?;
                     Ok(self.zeroed(errand.transaction, name, meant, u64::from(erased)))
                 }

@@ -69,7 +69,7 @@ use crate::{
     },
     limits::{DIMS_MAX, HOLDER_RECORDS_MAX},
     random::{Entropy, random_id},
-    types::{Template, TemplateError, TemplateKind},
+    types::{SubjectId, Template, TemplateError, TemplateKind},
 };
 
 const MAGIC: &[u8; 8] = b"PCULHREC";
@@ -118,6 +118,18 @@ impl RecordId {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+
+    /// The record of `subject`.
+    #[must_use]
+    pub const fn of(subject: SubjectId) -> Self {
+        Self(*subject.as_bytes())
+    }
+
+    /// Whom audit and register know by the same bits.
+    #[must_use]
+    pub const fn subject(self) -> SubjectId {
+        SubjectId::from_bytes(self.0)
     }
 }
 
