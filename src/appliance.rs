@@ -76,7 +76,7 @@ use crate::{
     model::{Calibration, CalibrationError, ModelError, ThresholdError, defaults::NotDefault},
     pipeline::{self, Parts, PassedOver, Pipeline, Standby, slot::SlotPool},
     policy::{AttackRule, DocumentRule, Guards, Policy, Standing},
-    random::Entropy,
+    random::{Entropy, random_id},
     register::Register as ConsentRegister,
     time::Clock,
     transaction::{
@@ -84,7 +84,7 @@ use crate::{
         journal::{Journal, JournalError, Remembered},
         machine::Told,
     },
-    types::{GalleryId, Hash256, Threshold},
+    types::{GalleryId, Hash256, SubjectId, Threshold, TransactionId},
     webhook::Sender,
 };
 use engines::Found;
@@ -255,6 +255,16 @@ pub struct World {
     pub entropy: Arc<dyn Entropy>,
     /// Where everything is counted.
     pub meter: Arc<Meter>,
+}
+
+impl World {
+    fn new_transaction(&self) -> TransactionId {
+        TransactionId::from_bytes(random_id(self.entropy.as_ref()))
+    }
+
+    fn new_subject(&self) -> SubjectId {
+        SubjectId::from_bytes(random_id(self.entropy.as_ref()))
+    }
 }
 
 /// Everything an appliance is made of, for whoever brings an engine of its own.

@@ -25,7 +25,6 @@ use crate::{
     },
     gallery::{Erasure, Gallery, GalleryError, Receipt, Residency},
     keys::holder::record::{HolderRecords, RecordId},
-    random::random_id,
     types::{Action, GalleryId, Selection, SubjectId, Template, TransactionId},
 };
 
@@ -145,8 +144,7 @@ impl Appliance {
         // Before they are, too: whoever is entered while the day ends is entered for that day.
         let terms = self.within_site(errand, (name, subject), (terms, &papers))?;
         let (templates, faces) = self.templates(errand, images)?;
-        let random = || SubjectId::from_bytes(random_id(self.world.entropy.as_ref()));
-        let subject = subject.unwrap_or_else(random);
+        let subject = subject.unwrap_or_else(|| self.world.new_subject());
         let of_gallery = |error| Refusal::of_gallery(name, error);
         let alone = self.alone();
         let gallery = self.galleries.searchable(name)?;
@@ -431,7 +429,7 @@ impl Appliance {
                     _ => None,
                 };
                 let meant = Meant { subject, selection: None };
-                let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
+                let transaction = self.world.new_transaction();
                 let erased = receipted(transaction, &name, meant, &receipt);
                 self.audit.must_hold(self.erasure_entry(None, meant, &erased));
             }
@@ -457,7 +455,7 @@ impl Appliance {
                 tracing::error!(gallery = %name, %refusal, "the gallery of the day");
                 continue;
             }
-            let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
+            let transaction = self.world.new_transaction();
             self.audit.must_hold(AuditEntry {
                 gallery: Some(name),
                 purpose: Some(purpose),
@@ -473,7 +471,7 @@ impl Appliance {
         let now_s = self.world.clock.civil_s();
         for (name, kept) in self.galleries.all() {
             let meant = Meant { subject: None, selection: Some(Selection::Expired) };
-            let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
+            let transaction = self.world.new_transaction();
             let done = match &kept {
                 Kept::Searchable(gallery) => {
                     let source = gallery.source();

@@ -8,8 +8,7 @@ use crate::{
     audit::{AuditEntry, AuditErasure},
     command::Refusal,
     keys::holder::record::RecordId,
-    random::random_id,
-    types::{Action, GalleryId, SubjectId, TransactionId},
+    types::{Action, GalleryId, SubjectId},
 };
 
 impl Appliance {
@@ -39,7 +38,7 @@ impl Appliance {
                     }
                     Kept::Unavailable(_) => continue,
                 };
-                let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
+                let transaction = self.world.new_transaction();
                 self.audit.must_hold(AuditEntry {
                     gallery: Some(name.clone()),
                     subject: Some(subject),

@@ -26,7 +26,6 @@ use crate::{
         Claim, Matching, Offered, Order, Presentation, Priority, Reference, Refused, Reply, Task,
         slot::{CaptureError, Captured},
     },
-    random::random_id,
     types::{
         Asked, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligation,
         Obligations, Outcome, Permission, Purpose, Reason, Role, SubjectId, Threshold,
@@ -163,7 +162,7 @@ impl Appliance {
         let now_us = self.world.clock.monotonic_us();
         let asked_at = self.register_stands_at(&request.command);
         let errand = |asked, owed| Errand {
-            transaction: TransactionId::from_bytes(random_id(self.world.entropy.as_ref())),
+            transaction: self.world.new_transaction(),
             asked,
             owed,
             deadline_ms,

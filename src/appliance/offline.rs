@@ -31,10 +31,7 @@ use crate::{
     gallery::{FileMedia, Gallery, GalleryError, Media, MediaError, Receipt, Residency, Settings},
     limits::GALLERY_ROWS_MAX,
     model::Calibration,
-    random::random_id,
-    types::{
-        Action, Caller, ClientId, GalleryId, IdError, Role, Selection, SubjectId, TransactionId,
-    },
+    types::{Action, Caller, ClientId, GalleryId, IdError, Role, Selection, SubjectId},
 };
 
 /// Why the work was not done. The operator must act.
@@ -247,7 +244,7 @@ impl Offline {
     /// A new random subject id.
     #[must_use]
     pub fn subject(&self) -> SubjectId {
-        SubjectId::from_bytes(random_id(self.world.entropy.as_ref()))
+        self.world.new_subject()
     }
 
     /// Refuses an act that a site does in its appliance alone, and tells the audit so; `instead` is
@@ -284,7 +281,7 @@ impl Offline {
         reason: &'static str,
     ) -> AuditEntry {
         let client: ClientId = "command-line".parse().expect("a constant name");
-        let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
+        let transaction = self.world.new_transaction();
         AuditEntry {
             caller: Some(Caller { role: Role::Operator, client }),
             gallery: Some(located.name.clone()),

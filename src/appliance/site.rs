@@ -37,7 +37,6 @@ use crate::{
         Address, Profile, ProfileError, Running, Step, Subject,
         civil::{date_s, day_at, due_day},
     },
-    random::random_id,
     register::{Register, RegisterError},
     types::{
         Action, Caller, CallerFact, Circumstances, ConsentFact, GalleryFact, GalleryId, PersonFact,
@@ -665,7 +664,7 @@ impl Appliance {
         let _alone = self.alone();
         for (name, kept) in self.galleries.all() {
             let Kept::Searchable(gallery) = &kept else { continue };
-            let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
+            let transaction = self.world.new_transaction();
             match gallery.erase_all() {
                 Ok(erasure) => {
                     tracing::info!(gallery = %name, closed_s, "the day has ended");

@@ -8,8 +8,7 @@ use crate::{
     audit::{AuditEntry, AuditStrangers},
     command::Stranger,
     duty::strangers::Told,
-    random::random_id,
-    types::{Action, TransactionId},
+    types::Action,
 };
 
 impl Appliance {
@@ -33,8 +32,8 @@ impl Appliance {
     fn record_strangers(&self, told: Told) {
         let Told { who, count, since_s } = told;
         tracing::warn!(code = who.code(), count, "turned away for want of a credential");
+        let transaction = self.world.new_transaction();
         // They were turned away already: what cannot be written now is owed.
-        let transaction = TransactionId::from_bytes(random_id(self.world.entropy.as_ref()));
         self.audit.must_hold(AuditEntry {
             strangers: Some(AuditStrangers { count, since_s }),
             ..self.of_itself(transaction, Action::Authenticate, who.code())
