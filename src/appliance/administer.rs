@@ -153,7 +153,7 @@ impl Appliance {
             None => Vec::new(),
         };
         self.is_one_person(&held, &templates)?;
-        let consents_s = papers.consent.as_ref().and_then(|given| given.expiry_s);
+        let consents_s = papers.consent_ends_s();
         let generation = self.with_papers(errand, (name, subject), papers, |noted| {
             // Recorded before it is searchable: an entry without its row is harmless, a row that
             // nobody recorded is not.

@@ -21,8 +21,6 @@ use crate::{
     types::{GalleryId, Obligation, Reason, SubjectId, Template},
 };
 
-const HOUR_S: i64 = 3600;
-
 const WITHDRAWN: Reason = Reason {
     code: "CONSENT_WITHDRAWN",
     text: "The traveller took the consent to this token back.",
@@ -152,14 +150,9 @@ impl Appliance {
     /// profile and the consent allow.
     fn token_until(&self, errand: &Errand, expiry_s: i64, papers: &Papers) -> i64 {
         let Some(site) = &self.site else { return expiry_s };
-        let kept = &site.profile.retention;
-        let hours = kept.token_hours.unwrap_or(kept.kept_hours);
         let is_minor = errand.owed.contains(&Obligation::ProtectMinor);
-        let minors = kept.minor_kept_hours.filter(|_| is_minor).unwrap_or(hours);
-        let most_s = i64::from(hours.min(minors)) * HOUR_S;
-        let consents_s = papers.consent.as_ref().and_then(|given| given.expiry_s);
-        let until_s = self.world.clock.civil_s().saturating_add(most_s);
-        expiry_s.min(until_s).min(consents_s.unwrap_or(i64::MAX))
+        let until_s = site.token_until_s(is_minor, self.world.clock.civil_s());
+        expiry_s.min(until_s).min(papers.consent_ends_s().unwrap_or(i64::MAX))
     }
 
     /// Refuses a token whose traveller took the consent to it back.

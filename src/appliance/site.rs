@@ -265,13 +265,26 @@ impl Site {
     /// The times of an enrolment, within what the profile allows: nobody is kept for longer, and
     /// nobody beyond the closing of a day that ends everything; a minor for the shortest.
     pub(super) fn within(&self, terms: Enrolment, is_minor: bool, now_s: i64) -> Enrolment {
-        let kept = &self.profile.retention;
-        let hours = kept.minor_kept_hours.filter(|_| is_minor).unwrap_or(kept.kept_hours);
-        let mut expiry_s = terms.expiry_s.min(now_s.saturating_add(i64::from(hours) * HOUR_S));
+        let kept_hours = self.profile.retention.kept_hours;
+        let mut expiry_s = terms.expiry_s.min(self.kept_until_s(kept_hours, is_minor, now_s));
         if let Some(hours) = self.profile.hours().filter(|_| self.is_daily()) {
             expiry_s = hours.next_closing(now_s).map_or(expiry_s, |end_s| expiry_s.min(end_s));
         }
         Enrolment { expiry_s, ..terms }
+    }
+
+    /// Until when a token counts at most that is issued at `now_s`.
+    pub(super) fn token_until_s(&self, is_minor: bool, now_s: i64) -> i64 {
+        let kept = &self.profile.retention;
+        self.kept_until_s(kept.token_hours.unwrap_or(kept.kept_hours), is_minor, now_s)
+    }
+
+    /// The end of so many hours from `now_s` on; of a minor nothing is kept for longer than the
+    /// profile says of minors.
+    fn kept_until_s(&self, hours: u32, is_minor: bool, now_s: i64) -> i64 {
+        let of_minors = self.profile.retention.minor_kept_hours.filter(|_| is_minor);
+        let hours = of_minors.map_or(hours, |of_minors| of_minors.min(hours));
+        now_s.saturating_add(i64::from(hours) * HOUR_S)
     }
 
     pub(super) fn describe(&self, now_s: i64) -> SiteDescription {

@@ -22,6 +22,14 @@ pub struct Papers {
     pub passport_expiry_s: Option<i64>,
 }
 
+impl Papers {
+    /// When the consent among them ends, where there is one and it ends by itself.
+    #[must_use]
+    pub fn consent_ends_s(&self) -> Option<i64> {
+        self.consent.as_ref().and_then(|given| given.expiry_s)
+    }
+}
+
 /// A step of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SiteStep {
