@@ -24,7 +24,7 @@ use std::{
 };
 
 use jpeg2000::Jpeg2000;
-use portcullis::model::defaults;
+use portcullis::{model::defaults, types::Hash256};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 /// A home folder of its own.
@@ -278,9 +278,9 @@ fn beyond_loopback_it_speaks_tls_to_those_with_a_token() {
     let Some(stranger) = self::certificate(&home, test, "stranger") else { return };
     let Some(unsigned) = self::certificate(&home, test, "unsigned") else { return };
     let token = "0123456789abcdef0123456789abcdef";
-    let line = format!("{} operator desk 9999999999\n", portcullis::model::hash(token.as_bytes()));
+    let line = format!("{} operator desk 9999999999\n", Hash256::of(token.as_bytes()));
     let of_lane = CertificateDer::from_pem_file(&lane[0]).expect("a certificate");
-    let line = format!("{line}{} gate lane-7 9999999999\n", portcullis::model::hash(&of_lane));
+    let line = format!("{line}{} gate lane-7 9999999999\n", Hash256::of(&of_lane));
     let tokens = home.write("tokens", line);
     let both: Vec<String> = [&lane, &stranger]
         .map(|[certificate, _]| fs::read_to_string(certificate).expect("a certificate"))

@@ -9,6 +9,7 @@ use portcullis::{
     model::{self, defaults},
     ops::program::{Activation, ChannelOrder, Op, Program},
     time::{Clock, SystemClock},
+    types::Hash256,
 };
 
 fn count(program: &Program, wanted: impl Fn(&Op) -> bool) -> usize {
@@ -20,7 +21,7 @@ fn the_default_embedder_is_27_convolutions_and_one_product() {
     let name = "the_default_embedder_is_27_convolutions_and_one_product";
     let Some((_, bytes)) = models::cached(name, &defaults::EMBEDDER) else { return };
     defaults::EMBEDDER.accept(&bytes).expect("the published file");
-    assert_eq!(model::hash(&bytes), defaults::EMBEDDER.sha256);
+    assert_eq!(Hash256::of(&bytes), defaults::EMBEDDER.sha256);
     let clock = SystemClock::start();
     let program =
         model::load(&bytes, "sface", ChannelOrder::Rgb, None).expect("the default model loads");

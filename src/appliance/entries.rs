@@ -4,8 +4,6 @@
 //! Invariant: nothing here holds up a door or shuts it. An event that the queue does not take is
 //! counted and told by `/readyz`; the audit has the entry in any case.
 
-use sha2::{Digest, Sha256};
-
 use super::{Appliance, execute::Errand};
 use crate::{
     register::Ticket,
@@ -33,8 +31,7 @@ impl Appliance {
         }
         let now_s = self.world.clock.civil_s();
         let is_based = site.facts(now_s).event_images == EventImages::WithBasis;
-        let picture = picture.filter(|_| is_based);
-        let picture = picture.map(|held| Hash256::from_bytes(Sha256::digest(held).into()));
+        let picture = picture.filter(|_| is_based).map(Hash256::of);
         let asked = &errand.asked;
         let gate = asked.caller.client.as_str();
         let place = asked.at_lane.as_ref().map_or(gate, |at| at.lane.as_str());

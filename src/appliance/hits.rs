@@ -4,8 +4,6 @@
 //! Invariant: nobody hears Admit of a search that owes an erasure before the erasure is durable; a
 //! duty that cannot be carried out makes the answer Refer.
 
-use sha2::{Digest, Sha256};
-
 use super::{Appliance, administer::Meant, execute::Errand};
 use crate::{
     audit::{AuditEntry, AuditSink, AuditUse},
@@ -47,8 +45,8 @@ impl Appliance {
         reply: &mut Reply,
     ) {
         let admits = reply.verdict.outcome == Outcome::Admit;
-        let hash = |held: &[u8]| Hash256::from_bytes(Sha256::digest(held).into());
-        let input = input.filter(|_| is_kept(errand) && !reply.candidates.is_empty()).map(hash);
+        let input = input.filter(|_| is_kept(errand) && !reply.candidates.is_empty());
+        let input = input.map(Hash256::of);
         if let Err(reason) = self.carry_out_owed(errand, (began_s, input), reply, admits) {
             reply.verdict = referred(&reply.verdict, reason);
             reply.candidates = Vec::new();

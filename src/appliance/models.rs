@@ -148,7 +148,7 @@ impl AttackFile {
             return Err(StartError::AttackModelMissing { path: shown(&self.path) });
         }
         let bytes = read_bounded(&self.path)?;
-        let held = model::hash(&bytes);
+        let held = Hash256::of(&bytes);
         match self.expected {
             Some(expected) if expected != held => {
                 Err(StartError::AttackModelAltered { path: shown(&self.path), held, expected })
@@ -243,7 +243,7 @@ impl Models {
             || detector(keys, environment),
             || {
                 let (bytes, name) = embedder_bytes(keys, environment)?;
-                calibration.accept_model(model::hash(&bytes)).map_err(|error| {
+                calibration.accept_model(Hash256::of(&bytes)).map_err(|error| {
                     StartError::Calibration { path: calibration_name(keys), error }
                 })?;
                 let program = model::load(&bytes, &name, ChannelOrder::Rgb, None)?;

@@ -25,8 +25,6 @@ use std::{
     },
 };
 
-use sha2::{Digest, Sha256};
-
 use super::{Encoded, SourceFault, decode};
 use crate::{
     meter::{LaneKind, Meter, Part, Shed},
@@ -271,7 +269,7 @@ impl Lane {
                 sequence: arrived.sequence,
                 captured_us: arrived.arrived_us,
                 external_attack: arrived.external_attack,
-                input: hashes.then(|| hash(&arrived.picture)),
+                input: hashes.then(|| Hash256::of(arrived.picture.bytes())),
             }),
             Err(CaptureError::Busy { .. }) => {
                 let mut mail = self.mail();
@@ -311,10 +309,6 @@ impl fmt::Debug for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Lane({})", self.terms.name)
     }
-}
-
-fn hash(picture: &Encoded) -> Hash256 {
-    Hash256::from_bytes(Sha256::digest(picture.bytes()).into())
 }
 
 /// What became of a frame that arrived.

@@ -16,11 +16,9 @@ use crate::{
     config::{AttackDetection, AttackDetectorName, Environment},
     document::authentication::StoreSummary,
     keys::process,
-    model::{
-        self,
-        defaults::{DETECTOR, EMBEDDER},
-    },
+    model::defaults::{DETECTOR, EMBEDDER},
     time::{Clock, SystemClock},
+    types::Hash256,
 };
 
 /// One thing that was looked at.
@@ -201,7 +199,7 @@ fn model_files(config: &Config, environment: &Environment, findings: &mut Vec<Fi
             continue;
         }
         let read = fs::read(configured).map_err(|error| error.to_string());
-        let state = read.map(|bytes| format!("sha256 {}", model::hash(&bytes)));
+        let state = read.map(|bytes| format!("sha256 {}", Hash256::of(&bytes)));
         findings.push(Finding::new("model", configured.display().to_string(), state));
     }
 }
@@ -229,7 +227,7 @@ fn attack_detector(config: &Config, environment: &Environment, findings: &mut Ve
                 let name = file.path.display().to_string();
                 let known = if file.expected.is_some() { "as expected" } else { "not pinned" };
                 let state = file.read().map_err(|error| error.to_string());
-                let state = state.map(|bytes| format!("{known}, sha256 {}", model::hash(&bytes)));
+                let state = state.map(|bytes| format!("{known}, sha256 {}", Hash256::of(&bytes)));
                 findings.push(Finding::new("model", name, state));
             }
         }

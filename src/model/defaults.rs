@@ -4,7 +4,6 @@
 
 use std::fmt;
 
-use super::hash;
 use crate::types::Hash256;
 
 /// What a model is for.
@@ -102,7 +101,7 @@ impl DefaultModel {
         if held != expected {
             return Err(NotDefault::Bytes { file, expected, held });
         }
-        let (expected, held) = (self.sha256, hash(bytes));
+        let (expected, held) = (self.sha256, Hash256::of(bytes));
         if held != expected { Err(NotDefault::Hash { file, expected, held }) } else { Ok(()) }
     }
 }

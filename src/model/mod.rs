@@ -36,8 +36,6 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use sha2::{Digest, Sha256};
-
 pub use calibration::{
     Calibration, CalibrationError, Draft, NotCovariance, People, Population, ThresholdError,
     ThresholdRow,
@@ -46,10 +44,7 @@ pub use error::{ModelError, OutputFlaw, Refusal, TensorFlaw};
 pub use statistics::{Rotated, Split, Statistics, StatisticsError};
 pub use wire::{WireError, WireFlaw};
 
-use crate::{
-    ops::program::{ChannelOrder, Program},
-    types::Hash256,
-};
+use crate::ops::program::{ChannelOrder, Program};
 
 /// Lowers an ONNX file into a program.
 ///
@@ -92,10 +87,4 @@ fn suits(program: &Program, height_px: usize, width_px: usize) -> Result<(), Mod
         }
     }
     Ok(())
-}
-
-/// SHA-256 of a model file: the name under which templates know their model.
-#[must_use]
-pub fn hash(bytes: &[u8]) -> Hash256 {
-    Hash256::from_bytes(Sha256::digest(bytes).into())
 }

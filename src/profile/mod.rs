@@ -14,8 +14,6 @@ pub mod deployment;
 mod facts;
 pub mod text;
 
-use sha2::{Digest, Sha256};
-
 use crate::types::{Hash256, Purpose};
 pub use address::{Address, AddressError};
 pub use check::Fault;
@@ -95,7 +93,7 @@ impl Profile {
             let why = error.message().trim().to_owned();
             ProfileError::Text { path: path.to_owned(), line, why }
         })?;
-        profile.text_hash = Hash256::from_bytes(Sha256::digest(text.as_bytes()).into());
+        profile.text_hash = Hash256::of(text.as_bytes());
         let forbidden = |fault| ProfileError::Forbidden { path: path.to_owned(), fault };
         profile.forbidden().map_or(Ok(()), |fault| Err(forbidden(fault)))?;
         Ok(profile)

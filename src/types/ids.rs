@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use sha2::{Digest, Sha256};
+
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
@@ -92,7 +94,15 @@ hex_id!(
     "a transaction id",
     "One passage through the pipeline: 128 random bits."
 );
-hex_id!(Hash256, 32, "a SHA-256 hash", "A SHA-256 hash: of a model file or of a calibration.");
+hex_id!(Hash256, 32, "a SHA-256 hash", "A SHA-256 hash: of a file, a picture, a text.");
+
+impl Hash256 {
+    /// The hash of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
 
 macro_rules! name_id {
     ($name:ident, $what:literal, $doc:literal) => {
@@ -161,5 +171,11 @@ mod tests {
         assert!("-lane".parse::<LaneId>().is_err());
         assert!("Flight".parse::<GalleryId>().is_err());
         assert_eq!("kl-0893".parse::<GalleryId>().expect("a name").as_str(), "kl-0893");
+    }
+
+    #[test]
+    fn a_hash_is_the_one_of_fips_180() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Hash256::of(b"abc").to_string(), abc);
     }
 }

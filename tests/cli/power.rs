@@ -10,6 +10,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use portcullis::types::Hash256;
 use serde_json::{Value, json};
 
 use super::{Home, Serving, faces, shown};
@@ -122,7 +123,7 @@ fn fv_9_a_killed_appliance_begins_empty_and_leaves_nothing_that_opens() {
     let photograph = fs::read(faces.join("img20.jpg")).expect("a photograph");
     let site = profile(&home);
     let line = |role: &str| {
-        let hash = portcullis::model::hash(token(role).as_bytes());
+        let hash = Hash256::of(token(role).as_bytes());
         format!("{hash} {role} {role} 9999999999\n")
     };
     let tokens = home.write("tokens", ROLES.map(line).concat());

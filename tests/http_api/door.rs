@@ -18,7 +18,6 @@ use portcullis::{
     types::{Action, Hash256, Role, TemplateKind},
 };
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::harness::{Server, Setup, caller, face, head, image, verify_body, world};
 
@@ -111,7 +110,7 @@ fn who_computes_is_told_after_another_engine_took_over() {
 }
 
 fn tokens() -> Access {
-    let hash = |token: &str| Hash256::from_bytes(Sha256::digest(token.as_bytes()).into());
+    let hash = |token: &str| Hash256::of(token.as_bytes());
     let expired = TOKEN.replace('0', "1");
     let text = format!("{} gate lane-7 9999999999\n{} gate old 5\n", hash(TOKEN), hash(&expired));
     Access::Tokens(Tokens::parse(&text, "tokens").expect("two callers"))

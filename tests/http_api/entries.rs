@@ -12,6 +12,7 @@ use std::{
 use portcullis::{
     capture::runner::{LanePlan, SourcePlan},
     profile::Profile,
+    types::Hash256,
 };
 use serde_json::{Value, json};
 
@@ -173,7 +174,7 @@ fn conflict_2_an_entry_event_names_a_picture_only_on_a_stated_basis() {
     });
     with_somebody(&server);
     assert_eq!(comes(&server, 1).0, "admit");
-    let hash = portcullis::model::hash(&face(1)).to_string();
+    let hash = Hash256::of(&face(1)).to_string();
     assert_eq!(hears(&listener, 204).1["imageSha256"], hash.as_str());
 }
 

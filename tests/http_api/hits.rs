@@ -7,7 +7,6 @@ use portcullis::{
     types::Hash256,
 };
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::{
     harness::face,
@@ -55,6 +54,6 @@ fn ai_14_5_ai_12_3_a_hit_at_a_lane_bears_the_gates_own_name_and_waits_for_two_pe
     let at = logged.at_lane.as_ref().expect("at a lane");
     assert_eq!((at.lane.as_str(), at.transaction.to_string()), ("gate-1", id(7)));
     let input = logged.used.as_ref().and_then(|used| used.matched_input);
-    let shown = Hash256::from_bytes(Sha256::digest(face(1)).into());
+    let shown = Hash256::of(&face(1));
     assert_eq!(input, Some(shown), "the picture as the camera gave it");
 }

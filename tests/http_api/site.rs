@@ -24,7 +24,6 @@ use portcullis::{
     types::{Hash256, Outcome, Role},
 };
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::{
     filled::used_as,
@@ -392,7 +391,7 @@ pub(crate) fn token(client: &str) -> String {
 }
 
 pub(crate) fn line(role: &str, client: &str) -> String {
-    let hash = Hash256::from_bytes(Sha256::digest(token(client).as_bytes()).into());
+    let hash = Hash256::of(token(client).as_bytes());
     format!("{hash} {role} {client} 9999999999\n")
 }
 

@@ -16,7 +16,7 @@ use crate::{
     cli::{Failure, Scene, finder::Finder, local},
     document::image,
     limits::{DIMS_MAX, IMAGE_BYTES_MAX},
-    model::{self, Calibration, People, Rotated, Statistics},
+    model::{Calibration, People, Rotated, Statistics},
     ops::program::Feed,
     random::SeededEntropy,
     types::{Hash256, Template},
@@ -80,7 +80,7 @@ impl Turned {
 /// The hash of the configured embedder.
 pub(super) fn embedder_hash(scene: &Scene<'_>) -> Result<Hash256, Failure> {
     let (bytes, _) = models::embedder_bytes(&scene.config.models, scene.environment)?;
-    Ok(model::hash(&bytes))
+    Ok(Hash256::of(&bytes))
 }
 
 /// A file of this program's own making or size.

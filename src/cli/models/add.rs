@@ -10,7 +10,8 @@ use crate::{
     appliance::models::folder,
     cli::{Ended, Failure, Outcome, Scene},
     limits::MODEL_BYTES_MAX,
-    model::{defaults::KNOWN, hash},
+    model::defaults::KNOWN,
+    types::Hash256,
 };
 
 /// Recognises each file, and then places them all or none.
@@ -18,7 +19,7 @@ pub(super) fn run(files: &[PathBuf], scene: &Scene<'_>) -> Outcome {
     let mut known = Vec::new();
     for file in files {
         let bytes = read(file)?;
-        let held = hash(&bytes);
+        let held = Hash256::of(&bytes);
         let Some(model) = KNOWN.iter().find(|model| model.sha256 == held) else {
             return Err(Failure::new(format!(
                 "{} has SHA-256 {held}, which is no model that `portcullis models list` knows; name \

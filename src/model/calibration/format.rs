@@ -4,8 +4,6 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::{Calibration, CalibrationError, Population, ThresholdRow};
 use crate::{
     limits,
@@ -28,7 +26,7 @@ const ORTHONORMAL_WITHIN: f32 = 1e-3;
 pub(super) fn parse(bytes: &[u8]) -> Result<Calibration, CalibrationError> {
     let header = Header::parse(bytes)?;
     let (body, stated) = bytes.split_at(bytes.len().saturating_sub(HASH_BYTES));
-    let held = Hash256::from_bytes(Sha256::digest(body).into());
+    let held = Hash256::of(body);
     let stated = Hash256::from_bytes(stated.try_into().expect("the header checked the length"));
     if held != stated {
         return Err(CalibrationError::Damaged { stated, held });
