@@ -26,11 +26,11 @@ use std::{
 use lanes::Gate;
 use portcullis::{
     gallery::{Enrolment, Gallery},
-    meter::{LaneKind, Shed},
+    meter::{LaneKind, Offered, Shed},
     ops::tile::TileLayout,
     pipeline::{
-        Claim, Desk, EngineLine, MatchLine, Matching, Offered, Order, Pipeline, Priority,
-        Reference, Refused, Reply, Task, slot::Captured,
+        Claim, Desk, EngineLine, MatchLine, Matching, Order, Pipeline, Priority, Reference,
+        Refused, Reply, Task, slot::Captured,
     },
     time::{Clock, SimulatedClock, SystemClock},
     types::{Action, Attack, CaptureFact, Outcome, SubjectId, TransactionId},

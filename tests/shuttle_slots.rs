@@ -24,7 +24,7 @@ use portcullis::{
         runner::keep,
     },
     gallery::Gallery,
-    meter::{LaneKind, Meter},
+    meter::{LaneKind, Meter, Offered},
     model::Calibration,
     ops::{
         program::Program,
@@ -32,8 +32,8 @@ use portcullis::{
         tile::TileSource,
     },
     pipeline::{
-        Desk, EngineLine, MatchLine, Matching, Offered, Order, Parts, Priority, Reference, Refused,
-        Task, engine_loop, match_loop,
+        Desk, EngineLine, MatchLine, Matching, Order, Parts, Priority, Reference, Refused, Task,
+        engine_loop, match_loop,
         slot::{CaptureError, SlotPool},
     },
     time::Clock,

@@ -21,9 +21,9 @@ use crate::{
         image::ImageError,
     },
     limits::{CANDIDATES_MAX, DEADLINE_MS_MAX, REFERENCES_MAX},
-    meter::{LaneKind, Shed},
+    meter::{LaneKind, Offered, Shed},
     pipeline::{
-        Claim, Matching, Offered, Order, Presentation, Priority, Reference, Refused, Reply, Task,
+        Claim, Matching, Order, Presentation, Priority, Reference, Refused, Reply, Task,
         slot::{CaptureError, Captured},
     },
     types::{

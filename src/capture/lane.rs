@@ -27,11 +27,8 @@ use std::{
 
 use super::{Encoded, SourceFault, decode};
 use crate::{
-    meter::{LaneKind, Meter, Part, Shed},
-    pipeline::{
-        Offered,
-        slot::{CaptureError, Captured, SlotPool},
-    },
+    meter::{LaneKind, Meter, Offered, Part, Shed},
+    pipeline::slot::{CaptureError, Captured, SlotPool},
     time::Clock,
     types::{Hash256, LaneId},
 };

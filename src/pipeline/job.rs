@@ -16,12 +16,11 @@ use std::sync::{
 use crossbeam_queue::ArrayQueue;
 
 use super::{
-    Claim, Known, Offered, Order, Presentation, Priority, Reference, Reply, Spent, Task,
-    slot::Captured,
+    Claim, Known, Order, Presentation, Priority, Reference, Reply, Spent, Task, slot::Captured,
 };
 use crate::{
     face::FaceReport,
-    meter::LaneKind,
+    meter::{LaneKind, Offered},
     model::Calibration,
     ops::{program::ToFrame, tile::TileSource},
     types::{

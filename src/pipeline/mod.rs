@@ -72,8 +72,6 @@ pub(crate) use runner::Line;
 pub use runner::{Pipeline, engine_loop, match_loop};
 pub use standby::{Nobody, Standby, Supply};
 
-pub use crate::meter::Offered;
-
 use std::sync::{Arc, atomic::AtomicBool};
 
 use crate::{

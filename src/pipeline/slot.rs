@@ -20,8 +20,7 @@ use std::{
 use crossbeam_queue::ArrayQueue;
 use zeroize::optimization_barrier;
 
-use super::Offered;
-use crate::types::FrameView;
+use crate::{meter::Offered, types::FrameView};
 
 /// Bytes swept at a time after a failed fill: one page of memory on every machine that we know.
 const SWEEP_BYTES: usize = 4096;

@@ -8,8 +8,8 @@ use std::sync::{
 
 use portcullis::{
     limits::TRANSACTIONS_MAX,
-    meter::Shed,
-    pipeline::{Desk, EngineLine, MatchLine, Offered, Order, Priority, Reference, Refused, Task},
+    meter::{Offered, Shed},
+    pipeline::{Desk, EngineLine, MatchLine, Order, Priority, Reference, Refused, Task},
     time::{Clock, SimulatedClock},
     types::{Action, Outcome},
 };
