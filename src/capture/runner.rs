@@ -152,12 +152,10 @@ impl Lanes {
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         threads.iter().for_each(|(unparker, _)| unparker.unpark());
-        let clock = self.clock.as_ref();
-        let until_us = clock.monotonic_us().saturating_add(LANE_STOP_MS * 1_000);
         let lines = threads.into_iter().map(|(_, line)| line);
-        let left = lines.map(|line| line.ends_by(until_us, clock)).filter(|ended| !ended).count();
+        let are_ended = Line::all_end_within(lines, LANE_STOP_MS * 1_000, self.clock.as_ref());
         self.set.iter().for_each(|lane| lane.becomes(LaneState::Stopped));
-        left == 0
+        are_ended
     }
 }
 

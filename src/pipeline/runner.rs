@@ -55,9 +55,21 @@ impl Line {
         Self { name, thread, ended }
     }
 
+    /// Whether all of them end within `patience_us` from now. Each is waited for, or let go of, also
+    /// after one that hangs.
+    pub(crate) fn all_end_within(
+        lines: impl IntoIterator<Item = Self>,
+        patience_us: u64,
+        clock: &dyn Clock,
+    ) -> bool {
+        let until_us = clock.monotonic_us().saturating_add(patience_us);
+        let ended = lines.into_iter().map(|line| line.ends_by(until_us, clock));
+        ended.filter(|ended| !ended).count() == 0
+    }
+
     /// Whether it ended before `until_us`. One that did not is left to itself: it hangs in a device
     /// or in the system, and the process is about to end.
-    pub(crate) fn ends_by(self, until_us: u64, clock: &dyn Clock) -> bool {
+    fn ends_by(self, until_us: u64, clock: &dyn Clock) -> bool {
         let patience = Duration::from_micros(until_us.saturating_sub(clock.monotonic_us()));
         let has_ended = self.ended.recv_timeout(patience) != Err(mpsc::RecvTimeoutError::Timeout);
         if has_ended {
@@ -150,12 +162,8 @@ impl Pipeline {
         self.matching.iter().for_each(Unparker::unpark);
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let clock = self.desk.clock.as_ref();
         let patience_us = drain_ms.saturating_add(DRAIN_GRACE_MS).saturating_mul(1_000);
-        let until_us = clock.monotonic_us().saturating_add(patience_us);
-        // Each is waited for, or let go of, also after one that hangs.
-        let ended = threads.into_iter().map(|line| line.ends_by(until_us, clock));
-        ended.filter(|ended| !ended).count() == 0
+        Line::all_end_within(threads, patience_us, self.desk.clock.as_ref())
     }
 }
 
