@@ -16,7 +16,8 @@ use std::sync::{
 use crossbeam_queue::ArrayQueue;
 
 use super::{
-    Claim, Known, Order, Presentation, Priority, Reference, Reply, Spent, Task, slot::Captured,
+    Claim, Known, Matching, Order, Presentation, Priority, Reference, Reply, Spent, Task,
+    slot::Captured,
 };
 use crate::{
     face::FaceReport,
@@ -92,6 +93,8 @@ pub(super) struct Job {
     /// When its last sample was settled.
     pub(super) embedded_us: u64,
     pub(super) goal: Goal,
+    /// What follows when its templates are there.
+    pub(super) matching: Matching,
     pub(super) engine: EngineFact,
     pub(super) presentation: Presentation,
     /// What presentation attack detection has said of the probe so far.
@@ -121,7 +124,7 @@ impl Job {
     ) -> Self {
         let Order { transaction, asked, owed, probe, task, priority, lane, deadline_us, .. } =
             order;
-        let slots_us = order.slots_us;
+        let (slots_us, matching) = (order.slots_us, task.matching());
         let (presentation, given_up) = (order.presentation, order.given_up);
         let (goal, references) = match task {
             Task::Verify { references, threshold } => (Goal::Verify { threshold }, references),
@@ -161,6 +164,7 @@ impl Job {
             submitted_us,
             embedded_us: submitted_us,
             goal,
+            matching,
             engine: EngineFact::Sound,
             presentation,
             attack: presentation.result(),

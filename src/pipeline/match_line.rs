@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    Matching, Reply,
+    Reply,
     decide::Decide,
     desk::Desk,
     job::{Goal, Job},
@@ -128,11 +128,7 @@ impl MatchLine {
 }
 
 fn answer(desk: &Desk, ticket: u32, job: &mut Job, reply: Reply, done_us: u64) {
-    let matching = match job.goal {
-        Goal::Identify { .. } => Matching::Search,
-        Goal::Verify { .. } | Goal::Template | Goal::Reference => Matching::Compare,
-    };
-    desk.pace.matched(matching, done_us.saturating_sub(job.embedded_us), done_us);
+    desk.pace.matched(job.matching, done_us.saturating_sub(job.embedded_us), done_us);
     meter(desk, job, &reply, done_us);
     let reply_to = std::mem::replace(&mut job.reply, Box::new(|_| {}));
     desk.table.release(ticket);
