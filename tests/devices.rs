@@ -9,6 +9,8 @@ mod common;
 #[path = "conformance/support/dice.rs"]
 #[allow(dead_code, reason = "shared with the conformance suite; each uses its part")]
 mod dice;
+#[path = "common/enlarging.rs"]
+mod enlarging;
 
 #[cfg(feature = "cuda")]
 #[path = "devices"]

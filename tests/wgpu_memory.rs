@@ -7,16 +7,19 @@
 #![cfg(all(feature = "wgpu", target_os = "linux"))]
 
 mod common;
+#[path = "common/enlarging.rs"]
+mod enlarging;
 
 use std::{fs, sync::Arc};
 
+use enlarging::enlarging;
 use portcullis::{
     backend::{
         Backend, BackendError, Tiles,
         wgpu::{Options, Wgpu},
     },
     ops::{
-        program::{BufferId, ChannelOrder, Feed, Op, Output, Program, Shape, Step},
+        program::{Feed, Shape},
         search::Probe,
         tile::{Common, Row, TileError, TileLayout, TilePart, TileRef, TileSet, TileSource},
     },
@@ -95,24 +98,6 @@ fn confined<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// A network that gives its input.
-fn mirror() -> Program {
-    let shape = Shape { h: 2, w: 2, c: 3 };
-    Program {
-        name: "mirror".to_owned(),
-        input: BufferId(0),
-        channels: ChannelOrder::Rgb,
-        buffers: vec![shape; 2],
-        weights: Vec::new(),
-        steps: vec![Step {
-            op: Op::Upsample { factor: 1 },
-            inputs: vec![BufferId(0)],
-            output: BufferId(1),
-        }],
-        outputs: vec![Output { name: "out".to_owned(), buffer: BufferId(1) }],
-    }
-}
-
 fn search(backend: &Wgpu, tiles: &Tiles) {
     let template = Template::new(vec![1; DIMS].into(), KIND).expect("values in ±127");
     let (threshold, group) = (Score(1), None);
@@ -132,7 +117,8 @@ fn a_gallery_that_does_not_fit_is_refused_and_the_device_goes_on() {
     if !backend.describe().device.contains("llvmpipe") {
         return common::skip(test, "lavapipe", "this device's memory is not the process's");
     }
-    let mut network = backend.load(&mirror(), 1).expect("it runs here");
+    let mirror = enlarging(Shape { h: 2, w: 2, c: 3 }, 1);
+    let mut network = backend.load(&mirror, 1).expect("it runs here");
     let small = Ones::source(1, 8);
     search(&backend, &Tiles::Source(Arc::clone(&small)));
     // Two GiB.
@@ -151,5 +137,5 @@ fn a_gallery_that_does_not_fit_is_refused_and_the_device_goes_on() {
     search(&backend, &Tiles::Source(small));
     network.run(&[Feed::Tensor(&[0.5; 12])]).expect("a tensor is fed");
     assert_eq!(network.output(0, 0), [0.5; 12]);
-    backend.load(&mirror(), 2).expect("it runs here");
+    backend.load(&mirror, 2).expect("it runs here");
 }

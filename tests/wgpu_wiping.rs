@@ -6,6 +6,8 @@
 #![cfg(all(feature = "wgpu", target_os = "linux"))]
 
 mod common;
+#[path = "common/enlarging.rs"]
+mod enlarging;
 
 use std::{
     fs::{self, File},
@@ -14,6 +16,7 @@ use std::{
 };
 
 use bytemuck::{Zeroable, bytes_of};
+use enlarging::enlarging;
 use portcullis::{
     backend::{
         Backend, Tiles,
@@ -21,7 +24,7 @@ use portcullis::{
     },
     keys::wipe::WipingAllocator,
     ops::{
-        program::{BufferId, ChannelOrder, Feed, Op, Output, Program, Shape, Step, ToFrame},
+        program::{Feed, Program, Shape, ToFrame},
         score::rest_norm,
         search::Probe,
         tile::{Common, Row, TileError, TileLayout, TilePart, TileRef, TileSet, TileSource},
@@ -90,21 +93,8 @@ fn masked(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A network that gives its input.
-fn program() -> Program {
-    let shape = Shape { h: 64, w: 64, c: 3 };
-    Program {
-        name: "mirror".to_owned(),
-        input: BufferId(0),
-        channels: ChannelOrder::Rgb,
-        buffers: vec![shape; 2],
-        weights: Vec::new(),
-        steps: vec![Step {
-            op: Op::Upsample { factor: 1 },
-            inputs: vec![BufferId(0)],
-            output: BufferId(1),
-        }],
-        outputs: vec![Output { name: "out".to_owned(), buffer: BufferId(1) }],
-    }
+fn mirror() -> Program {
+    enlarging(Shape { h: 64, w: 64, c: 3 }, 1)
 }
 
 /// Rows that are kept masked, so that only what was opened can be found.
@@ -194,7 +184,7 @@ fn search(backend: &Wgpu, tiles: &Tiles, best: usize) -> Vec<(i32, u64)> {
 fn nothing_is_left_of_a_flight_before_a_larger_one(window: &mut [u8]) {
     let options = Options { tight: true, ..Options::default() };
     let backend = Wgpu::with(&options).expect("it was there before");
-    let mut network = backend.load(&program(), 2).expect("it runs here");
+    let mut network = backend.load(&mirror(), 2).expect("it runs here");
     let needle = {
         let mut pixels = vec![0; 100 * 100 * 3];
         ChaCha8Rng::seed_from_u64(98).fill_bytes(&mut pixels);
@@ -219,7 +209,7 @@ fn nothing_is_left_on_the_device_or_on_the_way_to_it() {
     let sees_device = backend.describe().device.contains("llvmpipe");
     let mut window = vec![0; WINDOW_BYTES];
 
-    let mut network = backend.load(&program(), 2).expect("it runs here");
+    let mut network = backend.load(&mirror(), 2).expect("it runs here");
     let needle = {
         let mut pixels = vec![0; 300 * 200 * 3];
         ChaCha8Rng::seed_from_u64(99).fill_bytes(&mut pixels);

@@ -9,7 +9,7 @@ use bytemuck::{Zeroable, bytes_of};
 use portcullis::{
     backend::{Backend, BackendError, Tiles},
     ops::{
-        program::{BufferId, ChannelOrder, Feed, Op, Output, Program, Shape, Step},
+        program::{Feed, Shape},
         score::rest_norm,
         search::{Probe, RowHits, scan},
         tile::{Common, Row, TileError, TileLayout, TilePart, TileRef, TileSet, TileSource},
@@ -18,7 +18,7 @@ use portcullis::{
 };
 
 use super::{NAME, device, forsake};
-use crate::dice::Dice;
+use crate::{dice::Dice, enlarging::enlarging};
 
 const KIND: TemplateKind = TemplateKind {
     model: Hash256::from_bytes([3; 32]),
@@ -26,24 +26,6 @@ const KIND: TemplateKind = TemplateKind {
     dims: 64,
 };
 const LAYOUT: TileLayout = TileLayout { dims: 64, hot_dims: 32, rows: 1024 };
-
-/// Gives its input, enlarged.
-fn program(shape: Shape) -> Program {
-    let larger = Shape { h: shape.h * 2, w: shape.w * 2, ..shape };
-    Program {
-        name: "larger".to_owned(),
-        input: BufferId(0),
-        channels: ChannelOrder::Rgb,
-        buffers: vec![shape, larger],
-        weights: Vec::new(),
-        steps: vec![Step {
-            op: Op::Upsample { factor: 2 },
-            inputs: vec![BufferId(0)],
-            output: BufferId(1),
-        }],
-        outputs: vec![Output { name: "out".to_owned(), buffer: BufferId(1) }],
-    }
-}
 
 /// Rows of one gallery; generations of it share the tiles that are equal.
 struct Rows {
@@ -152,8 +134,7 @@ fn a_lost_device_is_an_answer_of_every_verb_and_a_new_one_opens() {
     let rows = Rows::drawn(dice, 3000);
     let template = rows.probe(17);
     let source: Arc<dyn TileSource> = Arc::new(rows);
-    let shape = Shape { h: 4, w: 4, c: 3 };
-    let program = program(shape);
+    let program = enlarging(Shape { h: 4, w: 4, c: 3 }, 2);
     let mut network = backend.load(&program, 2).expect("it runs here");
     let frame = Frame::new(vec![200; 12], 2, 2).expect("four pixels");
     let feed = [Feed::Fit { frame: frame.view() }];
