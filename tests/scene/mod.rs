@@ -416,7 +416,7 @@ fn detector() -> Detector {
 }
 
 /// The shape of an attack detector of one network.
-fn attack_detector() -> AttackDetector {
+pub fn attack_detector() -> AttackDetector {
     let output = BufferId(1);
     let program = Program {
         name: "scripted".into(),
