@@ -37,12 +37,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis::{
-    audit::{FileAudit, Signer},
-    http::Access,
-    keys::{SigningKey, wipe::WipingAllocator},
-    model::Calibration,
-    profile::civil::date_s,
-    random::SystemEntropy,
+    http::Access, keys::wipe::WipingAllocator, model::Calibration, profile::civil::date_s,
     types::Role,
 };
 use rand_chacha::{
@@ -53,7 +48,7 @@ use rand_chacha::{
 use dg2::{Encoding, dg2};
 use filled::used_as;
 use harness::{
-    Answer, FORM_KIND, Server, Setup, UsedAs, WallClock, caller, form, post, verify_body,
+    Answer, FORM_KIND, Server, Setup, UsedAs, WallClock, audit_in, caller, form, post, verify_body,
 };
 use jpeg2000::Jpeg2000;
 use png::{Png, RGB};
@@ -289,12 +284,10 @@ fn is_clean(needles: &[Needle], folder: &Path, window: &mut [u8]) {
 fn tivoli(folder: &Path) -> Server {
     let day_s = date_s("2026-07-01").expect("a day");
     let clock = WallClock::at(day_s + MORNING_S);
-    let key = SigningKey::random(&SystemEntropy).expect("locked memory");
-    let audit = FileAudit::open(&folder.join("audit.jsonl"), Signer::new("test/audit", key));
     let roles = [Role::Operator, Role::Gate, Role::Administrator];
     let server = Server::start(Setup {
         access: Access::Loopback(roles.map(caller).to_vec()),
-        audit: Some(Arc::new(audit.expect("an audit"))),
+        audit: Some(audit_in(folder)),
         used_as: Some(UsedAs { folder: Some(folder.to_owned()), ..used_as("reentry-daily") }),
         clock: Some(Arc::clone(&clock)),
         attack_score: Some(0.1),

@@ -25,7 +25,8 @@ const ACCESS: &str = "access-control";
 const HOMES: &str = "/v1/galleries/homes";
 const HOUR_S: i64 = 3600;
 
-fn residence(audit: Option<Arc<dyn AuditSink>>) -> (Server, Arc<WallClock>) {
+/// A residence in use, with an empty gallery, at eight.
+pub(crate) fn residence(audit: Option<Arc<dyn AuditSink>>) -> (Server, Arc<WallClock>) {
     let clock = WallClock::at(at(8));
     let server = Server::start(Setup {
         access: everybody(),

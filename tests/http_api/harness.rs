@@ -21,7 +21,7 @@ use portcullis::{
         Appliance, Assembly, GalleryPlace, World, evaluation_desk, keeping::HolderKeys, law,
         site::SitePlace,
     },
-    audit::AuditSink,
+    audit::{AuditSink, FileAudit, Signer},
     capture::runner::LanePlan,
     command::Service,
     config::{self, PersonKeys},
@@ -29,7 +29,7 @@ use portcullis::{
     gallery::{Means, Residency},
     http::{Access, Api, route, server},
     keys::{
-        Custodian,
+        Custodian, SigningKey,
         custodian::{FileCustodian, MemoryCustodian},
         holder::IssuerKey,
     },
@@ -350,6 +350,13 @@ pub fn world() -> World {
         entropy: Arc::new(SystemEntropy),
         meter: Arc::new(Meter::new()),
     }
+}
+
+/// The product's own audit, in `folder`.
+pub fn audit_in(folder: &Path) -> Arc<dyn AuditSink> {
+    let key = SigningKey::random(&SystemEntropy).expect("locked memory");
+    let audit = FileAudit::open(&folder.join("audit.jsonl"), Signer::new("test/audit", key));
+    Arc::new(audit.expect("an audit"))
 }
 
 pub fn head(verb: &str, path: &str, headers: &str) -> Vec<u8> {

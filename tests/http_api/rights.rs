@@ -1,18 +1,11 @@
 //! What a person is told who asks what is held.
 
-use std::sync::Arc;
-
-use portcullis::{
-    audit::{FileAudit, Signer},
-    keys::SigningKey,
-    random::SystemEntropy,
-};
 use serde_json::{Value, json};
 
 use crate::{
-    filled::used_as,
-    harness::{Server, Setup, WallClock, face, image, verify_body},
-    site::{at, consent, everybody, id, put_into_use},
+    ends::residence,
+    harness::{audit_in, face, image, verify_body},
+    site::{at, consent, id},
 };
 
 const ACCESS: &str = "access-control";
@@ -20,21 +13,7 @@ const ACCESS: &str = "access-control";
 #[test]
 fn gdpr_15_ra_4_an_export_tells_the_entries_the_whole_consent_and_the_source() {
     let folder = tempfile::tempdir().expect("a folder");
-    let key = SigningKey::random(&SystemEntropy).expect("locked memory");
-    let path = folder.path().join("audit.jsonl");
-    let audit = FileAudit::open(&path, Signer::new("test/audit", key)).expect("an audit");
-    let clock = WallClock::at(at(8));
-    let server = Server::start(Setup {
-        access: everybody(),
-        used_as: Some(used_as("residence")),
-        clock: Some(Arc::clone(&clock)),
-        attack_score: Some(0.1),
-        audit: Some(Arc::new(audit)),
-        ..Setup::default()
-    });
-    put_into_use(&server, ACCESS);
-    let homes = json!({ "gallery": "homes", "purpose": ACCESS });
-    server.post_json("/v1/galleries", &homes).ok(201);
+    let (server, clock) = residence(Some(audit_in(folder.path())));
     let subjects = "/v1/galleries/homes/subjects";
     for number in [1, 2] {
         let enrol = json!({

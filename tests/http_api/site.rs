@@ -10,24 +10,22 @@ use std::{
 };
 
 use portcullis::{
-    audit::{FileAudit, Signer},
     capture::runner::LanePlan,
     config::PersonKeys,
     http::Access,
-    keys::{SigningKey, secret::Tokens},
+    keys::secret::Tokens,
     profile::{
         Profile,
         civil::date_s,
         text::{PlaceWord, RegionWord, StorageWord},
     },
-    random::SystemEntropy,
     types::{Hash256, Outcome, Role},
 };
 use serde_json::{Value, json};
 
 use crate::{
     filled::used_as,
-    harness::{Answer, Server, Setup, UsedAs, WallClock, caller, face, head, image},
+    harness::{Answer, Server, Setup, UsedAs, WallClock, audit_in, caller, face, head, image},
 };
 
 const HOUR_S: i64 = 3600;
@@ -566,15 +564,12 @@ fn ed_1_a_list_under_the_operators_key_is_refused_in_the_european_union() {
 #[test]
 fn se_6_se_7_who_was_entered_by_whom_is_listed_and_erased_with_a_certificate() {
     let folder = tempfile::tempdir().expect("a folder");
-    let key = SigningKey::random(&SystemEntropy).expect("locked memory");
-    let path = folder.path().join("audit.jsonl");
-    let audit = FileAudit::open(&path, Signer::new("test/audit", key)).expect("an audit");
     let clock = WallClock::at(at(8));
     let server = Server::start(Setup {
         access: everybody(),
         used_as: Some(used_as("residence")),
         clock: Some(Arc::clone(&clock)),
-        audit: Some(Arc::new(audit)),
+        audit: Some(audit_in(folder.path())),
         ..Setup::default()
     });
     put_into_use(&server, "access-control");
