@@ -55,8 +55,8 @@ impl Line {
         Self { name, thread, ended }
     }
 
-    /// Whether all of them end within `patience_us` from now. Each is waited for, or let go of, also
-    /// after one that hangs.
+    /// Whether all of them end within `patience_us` from now. Each is waited for, or let go of,
+    /// also after one that hangs.
     pub(crate) fn all_end_within(
         lines: impl IntoIterator<Item = Self>,
         patience_us: u64,
