@@ -8,6 +8,7 @@ use super::{
     galleries::{Kept, TOKENS},
 };
 use crate::{
+    audit::AuditEntry,
     command::{
         Answer, EncodedImage, Enrolment, HolderSecret, Papers, Part, PresentedToken, Refusal,
     },
@@ -143,9 +144,22 @@ impl Appliance {
         let _alone = self.alone();
         self.with_papers(errand, (&tokens(), subject), papers, |noted| {
             let codes = [&["TOKEN_ISSUED"][..], &noted].concat();
-            self.record(errand, Some(subject), codes)
+            self.record_of_token(errand, subject, codes)
         })?;
         Ok(Answer::TokenIssued { transaction: errand.transaction, subject, token, face })
+    }
+
+    /// Writes what is about one token under the name that its consent is kept under, so that whoever
+    /// asks what is known of it is told. That a gate took it stands under no token's name: nobody
+    /// follows a traveller by one.
+    fn record_of_token(
+        &self,
+        errand: &Errand,
+        subject: SubjectId,
+        codes: Vec<&'static str>,
+    ) -> Result<(), Refusal> {
+        let entry = self.entry(errand, Some(subject), codes);
+        self.write(&AuditEntry { gallery: Some(tokens()), ..entry })
     }
 
     /// Until when a token counts that was asked for until `expiry_s`: within what the site's
@@ -168,7 +182,8 @@ impl Appliance {
         if site.register.tombstone(&tokens(), subject)?.is_none() {
             return Ok(());
         }
-        self.record(errand, Some(subject), vec!["HOLDER_TOKEN_REFUSED", WITHDRAWN.code])?;
+        let codes = vec!["HOLDER_TOKEN_REFUSED", WITHDRAWN.code];
+        self.record_of_token(errand, subject, codes)?;
         Err(Self::forbidden(&self.standing(), None, &[WITHDRAWN]))
     }
 
