@@ -71,6 +71,11 @@ const REFUSALS: Family = family(
     "Requests answered without a decision, by problem code.",
     &["code"],
 );
+const HANDSHAKE_FAILURES: Family = family(
+    "portcullis_handshake_failures_total",
+    "TLS handshakes that came to nothing, by reason.",
+    &["reason"],
+);
 const FRAMES_OFFERED: Family = family(
     "portcullis_frames_offered_total",
     "Frames that came in; each is later counted once by its fate.",
@@ -231,6 +236,19 @@ labels! {
 }
 
 labels! {
+    /// Why a TLS handshake came to nothing.
+    HandshakeFault {
+        /// The client's certificate is signed by nobody who is trusted, has expired, or is not its
+        /// own.
+        Certificate = "certificate",
+        /// It took too long.
+        Late = "late",
+        /// Anything else: another protocol, no version or cipher in common, a client that left.
+        Broken = "broken",
+    }
+}
+
+labels! {
     /// What presentation attack detection came to for one usable probe.
     AttackFinding {
         /// No detector looked at it.
@@ -346,6 +364,7 @@ pub struct Meter {
     outcomes: [IntCounter; Outcomes::ALL.len()],
     attacks: [IntCounter; AttackFinding::ALL.len()],
     refusals: IntCounterVec,
+    handshake_failures: [IntCounter; HandshakeFault::ALL.len()],
     offered: IntCounter,
     frames: [IntCounter; Fate::ALL.len()],
     frames_shed: IntCounter,
@@ -439,6 +458,8 @@ impl Meter {
             outcomes: declaring.counters(&OUTCOMES, Outcomes::ALL.map(Outcomes::name)),
             attacks: declaring.counters(&ATTACKS, AttackFinding::ALL.map(AttackFinding::name)),
             refusals: declaring.counter_family(&REFUSALS),
+            handshake_failures: declaring
+                .counters(&HANDSHAKE_FAILURES, HandshakeFault::ALL.map(HandshakeFault::name)),
             offered: declaring.counter(&FRAMES_OFFERED),
             frames: [answered, late],
             frames_shed,
@@ -486,6 +507,11 @@ impl Meter {
     /// Counts a request that got a problem document; `code` is one of the API's stable codes.
     pub fn refusal(&self, code: &'static str) {
         self.refusals.with_label_values(&[code]).inc();
+    }
+
+    /// Counts a TLS handshake that came to nothing.
+    pub fn handshake_failed(&self, fault: HandshakeFault) {
+        self.handshake_failures[fault as usize].inc();
     }
 
     /// Counts frames that came in, before anything is known of their fate.

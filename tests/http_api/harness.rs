@@ -28,7 +28,7 @@ use portcullis::{
     config::{self, PersonKeys},
     document::authentication::TrustStore,
     gallery::{Means, Residency},
-    http::{Access, Api, route, server},
+    http::{Access, Api, server},
     keys::{
         Custodian,
         custodian::{FileCustodian, MemoryCustodian},
@@ -303,8 +303,7 @@ impl Server {
         let listener = server::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
         let address = listener.local_addr().expect("bound");
         let forever = std::future::pending();
-        let router = route::router(api);
-        runtime.spawn(server::serve(listener, None, router, limits.into(), forever));
+        runtime.spawn(server::serve(listener, None, api, limits.into(), forever));
         Self { address, audit: None, engines: None, appliance: None, _runtime: runtime }
     }
 
