@@ -631,6 +631,9 @@ impl Service for Appliance {
         if let Some(Ok(events)) = self.sender().map(Sender::waiting) {
             meter.entry_events_waiting(events);
         }
+        if let Some(Ok(held)) = self.site.as_ref().map(|site| site.register.consents_held()) {
+            meter.consents(held);
+        }
         if let Some(bytes) = process::resident_bytes() {
             meter.memory_bytes(bytes);
         }

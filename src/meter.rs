@@ -102,6 +102,11 @@ const ENTRY_EVENT_FAILURES: Family = family(
 );
 const ENTRY_EVENTS_WAITING: Family =
     family("portcullis_entry_events_waiting", "Entry events that wait for their receiver.", &[]);
+const CONSENTS: Family = family(
+    "portcullis_consents",
+    "Consents in the register, those that are over and kept as a proof included.",
+    &[],
+);
 const GALLERY_ROWS: Family =
     family("portcullis_gallery_rows", "Rows over all galleries, by state.", &["state"]);
 const GALLERY_BYTES: Family =
@@ -373,6 +378,7 @@ pub struct Meter {
     entry_events: [IntCounter; EventFate::ALL.len()],
     entry_event_failures: IntCounter,
     entry_events_waiting: IntGauge,
+    consents: IntGauge,
     gallery_rows: [IntGauge; RowState::ALL.len()],
     gallery_bytes: IntGauge,
     galleries: [IntGauge; GalleryState::ALL.len()],
@@ -468,6 +474,7 @@ impl Meter {
             entry_events: declaring.counters(&ENTRY_EVENTS, EventFate::ALL.map(EventFate::name)),
             entry_event_failures: declaring.counter(&ENTRY_EVENT_FAILURES),
             entry_events_waiting: declaring.gauge(&ENTRY_EVENTS_WAITING),
+            consents: declaring.gauge(&CONSENTS),
             gallery_rows: declaring.gauges(&GALLERY_ROWS, RowState::ALL.map(RowState::name)),
             gallery_bytes: declaring.gauge(&GALLERY_BYTES),
             galleries: declaring.gauges(&GALLERIES, GalleryState::ALL.map(GalleryState::name)),
@@ -548,6 +555,11 @@ impl Meter {
     /// Sets how many entry events wait for their receiver.
     pub fn entry_events_waiting(&self, events: u64) {
         set(&self.entry_events_waiting, events);
+    }
+
+    /// Sets how many consents the register holds.
+    pub fn consents(&self, held: u64) {
+        set(&self.consents, held);
     }
 
     /// Sets the number of rows of a kind.

@@ -129,13 +129,17 @@ impl Appliance {
         errand: &Errand,
         image: &EncodedImage,
         (not_before_s, expiry_s): (Option<i64>, i64),
-        papers: Papers,
+        mut papers: Papers,
     ) -> Result<Answer, Refusal> {
         let issuer = self.holder_keys.issuer.as_ref().ok_or(Refusal::TokensDisabled)?;
         let not_before_s = not_before_s.unwrap_or_else(|| self.world.clock.civil_s());
         let refuse = |error| Refusal::HolderToken { part: Part::Image(0), error };
         let purpose = errand.asked.purpose;
         let expiry_s = self.token_until(errand, expiry_s, &papers);
+        if let Some(given) = &mut papers.consent {
+            // It is to this token alone, and over with it: nothing is erased then that would end it.
+            given.expiry_s = Some(expiry_s);
+        }
         let validity = Validity { not_before_s, expiry_s, purpose };
         let (template, face) = self.template(errand, image, Part::Image(0))?;
         let token = issuer.issue(&template, validity, self.world.entropy.as_ref());

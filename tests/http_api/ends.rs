@@ -304,6 +304,50 @@ fn gdpr_15_an_export_of_a_token_tells_its_issuing_and_its_refusals_and_no_journe
     assert_eq!(journeys(&actions()), 1, "a refusal is about the token alone");
 }
 
+#[test]
+fn gdpr_7_1_the_consent_to_a_token_is_over_with_it_and_forgotten_when_it_was_proved() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(folder.path().join("site")).expect("a folder");
+    let clock = WallClock::at(at(12));
+    let start = || {
+        let mut held =
+            UsedAs { folder: Some(folder.path().join("site")), ..used_as("egate-holder-token") };
+        held.profile.retention.consent_days = Some(10);
+        Server::start(Setup {
+            access: everybody(),
+            used_as: Some(held),
+            clock: Some(Arc::clone(&clock)),
+            attack_score: Some(0.1),
+            ..Setup::on_disk(folder.path())
+        })
+    };
+    let server = start();
+    put_into_use(&server, "boarding");
+    let body = json!({
+        "image": image(&face(1))["image"], "purpose": "boarding", "expiry": at(24 * 30),
+        "consent": consent(),
+    });
+    let issued = server.post_json("/v1/holder-tokens", &body).ok(201);
+    let subject = issued["subject"].as_str().expect("a name");
+    let path = format!("/v1/galleries/holder-tokens/subjects/{subject}?purpose=boarding");
+    assert_eq!(server.get(&path).ok(200)["consent"]["expiry"], at(24 * 30));
+    let held = |server: &Server, consents: u64| {
+        let text = String::from_utf8(server.get("/metrics").body).expect("text");
+        assert!(text.contains(&format!("portcullis_consents {consents}\n")), "{text}");
+    };
+    held(&server, 1);
+    drop(server);
+    // What is due is done at the start, too.
+    clock.set(at(24 * 40));
+    let server = start();
+    held(&server, 1);
+    drop(server);
+    clock.set(at(24 * 40) + 1);
+    let server = start();
+    held(&server, 0);
+    server.get(&path).problem(404, "SUBJECT_UNKNOWN");
+}
+
 const GUESTS: &str = "/v1/galleries/guests";
 
 fn goes_out(server: &Server, person: u8, name: u8) -> Answer {
