@@ -251,6 +251,7 @@ impl Appliance {
             used: None,
             strangers: None,
             person: None,
+            frames: None,
         }
     }
 

@@ -196,7 +196,7 @@ impl Appliance {
         found: &[Candidate],
     ) -> Result<(), Reason> {
         let erase = |subject| {
-            let meant = Meant { subject: Some(subject), selection: None };
+            let meant = Meant { subject: Some(subject), selection: None, frames: None };
             let done = self.in_audit(errand, meant, || self.erase_one(errand, name, subject))?;
             self.settled(errand, done).map(drop)
         };

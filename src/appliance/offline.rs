@@ -305,6 +305,7 @@ impl Offline {
             used: None,
             strangers: None,
             person: None,
+            frames: None,
         }
     }
 

@@ -734,6 +734,7 @@ impl Appliance {
             used: None,
             strangers: None,
             person: None,
+            frames: None,
         }
     }
 }

@@ -54,6 +54,7 @@ impl Appliance {
             used: None,
             strangers: Some(AuditStrangers { count, since_s }),
             person: None,
+            frames: None,
         });
     }
 }

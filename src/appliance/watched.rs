@@ -148,6 +148,7 @@ mod tests {
             used: None,
             strangers: None,
             person: None,
+            frames: None,
         }
     }
 

@@ -55,6 +55,8 @@ pub(super) struct Line<'a> {
     strangers: Option<LineStrangers>,
     #[serde(skip_serializing_if = "Option::is_none")]
     person: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -179,6 +181,7 @@ impl<'a> Line<'a> {
                 .strangers
                 .map(|AuditStrangers { count, since_s }| LineStrangers { count, since_s }),
             person: entry.person.as_ref().map(ClientId::as_str),
+            frames: entry.frames,
         }
     }
 }

@@ -136,6 +136,8 @@ pub struct AuditEntry {
     /// Which person acted, where the caller acts for several; a name of the configuration, such as
     /// a badge number.
     pub person: Option<ClientId>,
+    /// Frames that an enrolment brought, each of which is a reference.
+    pub frames: Option<u32>,
 }
 
 /// Whom somebody put into a gallery, as the audit knows it: for erasing what one operator entered

@@ -247,6 +247,7 @@ fn entry(job: &Job, verdict: &Verdict, now_s: i64) -> AuditEntry {
         used: None,
         strangers: None,
         person: None,
+        frames: None,
     }
 }
 

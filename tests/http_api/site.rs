@@ -230,6 +230,13 @@ fn fv_2_a_series_of_two_persons_is_refused() {
     };
     refused(&tivoli.enrol(1, &images(&[1, 2])), "SERIES_OF_SEVERAL_PERSONS");
     tivoli.enrol(1, &images(&[1, 1])).ok(201);
+    let ledger = tivoli.server.audit.as_ref().expect("the scene's audit");
+    let entries = ledger.entries.lock().expect("no panic");
+    let counted = entries.iter().filter_map(|entry| {
+        let frames = entry.frames?;
+        Some((entry.reasons[0], frames))
+    });
+    assert_eq!(counted.collect::<Vec<_>>(), [("ENROLLED", 2)], "a series is one entry");
 }
 
 #[test]

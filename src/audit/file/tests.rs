@@ -67,6 +67,7 @@ fn entry() -> AuditEntry {
         }),
         strangers: Some(AuditStrangers { count: 3, since_s: 1_700_000_000 }),
         person: Some("badge-12".parse().expect("a name")),
+        frames: Some(3),
     }
 }
 
@@ -116,6 +117,7 @@ fn no_key_could_hold_a_face_or_a_name() {
         "comparisons",
         "end",
         "erasure",
+        "frames",
         "gallery",
         "lane",
         "lane_transaction",
