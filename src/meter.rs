@@ -19,12 +19,15 @@ mod exposition;
 mod offered;
 mod recorder;
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use hdrhistogram::Histogram;
 use prometheus::{
-    Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector,
+    Encoder, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 
 use crate::types::Outcome;
@@ -71,6 +74,14 @@ const REFUSALS: Family = family(
     "Requests answered without a decision, by problem code.",
     &["code"],
 );
+const BY_HAND: Family = family(
+    "portcullis_by_hand_seconds",
+    "Time from the referral of a lane's traveller until a person let the traveller in.",
+    &[],
+);
+/// Bounds of its buckets, in seconds: a person at a booth takes some ten of them, and a queue
+/// before the booth many minutes.
+const BY_HAND_BOUNDS_S: [f64; 10] = [5., 10., 20., 30., 60., 120., 300., 600., 1_200., 3_600.];
 const HANDSHAKE_FAILURES: Family = family(
     "portcullis_handshake_failures_total",
     "TLS handshakes that came to nothing, by reason.",
@@ -367,6 +378,7 @@ pub struct Meter {
     stages: Recorder,
     windows: Windows,
     outcomes: [IntCounter; Outcomes::ALL.len()],
+    by_hand: prometheus::Histogram,
     attacks: [IntCounter; AttackFinding::ALL.len()],
     refusals: IntCounterVec,
     handshake_failures: [IntCounter; HandshakeFault::ALL.len()],
@@ -438,6 +450,11 @@ impl Declaring {
         self.register(IntCounter::new(row.name, row.help))
     }
 
+    fn histogram(&self, row: &Family, bounds: &[f64]) -> prometheus::Histogram {
+        let told = HistogramOpts::new(row.name, row.help).buckets(bounds.to_vec());
+        self.register(prometheus::Histogram::with_opts(told))
+    }
+
     fn gauge(&self, row: &Family) -> IntGauge {
         self.register(IntGauge::new(row.name, row.help))
     }
@@ -462,6 +479,7 @@ impl Meter {
             stages: Recorder::default(),
             windows: Windows::default(),
             outcomes: declaring.counters(&OUTCOMES, Outcomes::ALL.map(Outcomes::name)),
+            by_hand: declaring.histogram(&BY_HAND, &BY_HAND_BOUNDS_S),
             attacks: declaring.counters(&ATTACKS, AttackFinding::ALL.map(AttackFinding::name)),
             refusals: declaring.counter_family(&REFUSALS),
             handshake_failures: declaring
@@ -504,6 +522,11 @@ impl Meter {
             Outcome::Refer => Outcomes::Refer,
         };
         self.outcomes[outcome as usize].inc();
+    }
+
+    /// Records that a person took `us` microseconds over a traveller whom the machine referred.
+    pub fn by_hand(&self, us: u64) {
+        self.by_hand.observe(Duration::from_micros(us).as_secs_f64());
     }
 
     /// Counts a usable probe by what presentation attack detection came to.

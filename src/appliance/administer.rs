@@ -581,6 +581,7 @@ impl Appliance {
             strangers: None,
             person: None,
             frames: None,
+            by_hand_ms: None,
         }
     }
 

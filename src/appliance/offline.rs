@@ -306,6 +306,7 @@ impl Offline {
             strangers: None,
             person: None,
             frames: None,
+            by_hand_ms: None,
         }
     }
 

@@ -55,6 +55,7 @@ impl Appliance {
             strangers: Some(AuditStrangers { count, since_s }),
             person: None,
             frames: None,
+            by_hand_ms: None,
         });
     }
 }

@@ -149,6 +149,7 @@ mod tests {
             strangers: None,
             person: None,
             frames: None,
+            by_hand_ms: None,
         }
     }
 

@@ -57,6 +57,8 @@ pub(super) struct Line<'a> {
     person: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     frames: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_hand_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -182,6 +184,7 @@ impl<'a> Line<'a> {
                 .map(|AuditStrangers { count, since_s }| LineStrangers { count, since_s }),
             person: entry.person.as_ref().map(ClientId::as_str),
             frames: entry.frames,
+            by_hand_ms: entry.by_hand_ms,
         }
     }
 }

@@ -138,6 +138,8 @@ pub struct AuditEntry {
     pub person: Option<ClientId>,
     /// Frames that an enrolment brought, each of which is a reference.
     pub frames: Option<u32>,
+    /// Time from the referral of a lane's traveller until a person was done, in milliseconds.
+    pub by_hand_ms: Option<u64>,
 }
 
 /// Whom somebody put into a gallery, as the audit knows it: for erasing what one operator entered

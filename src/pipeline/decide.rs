@@ -248,6 +248,7 @@ fn entry(job: &Job, verdict: &Verdict, now_s: i64) -> AuditEntry {
         strangers: None,
         person: None,
         frames: None,
+        by_hand_ms: None,
     }
 }
 

@@ -68,6 +68,7 @@ fn entry() -> AuditEntry {
         strangers: Some(AuditStrangers { count: 3, since_s: 1_700_000_000 }),
         person: Some("badge-12".parse().expect("a name")),
         frames: Some(3),
+        by_hand_ms: Some(41_000),
     }
 }
 
@@ -112,6 +113,7 @@ fn no_key_could_hold_a_face_or_a_name() {
         "action",
         "at_s",
         "attack",
+        "by_hand_ms",
         "candidates",
         "client",
         "comparisons",
