@@ -472,8 +472,10 @@ impl Appliance {
         };
         // Before anybody is searched for: what ended while the machine was off, and who was erased
         // in a gallery that was put back from an older copy.
+        let refuse = |error: Refusal| StartError::Buried { why: error.to_string() };
+        appliance.recall_erasures().map_err(refuse)?;
         appliance.honour_duties();
-        appliance.bury_again().map_err(|error| StartError::Buried { why: error.to_string() })?;
+        appliance.bury_again().map_err(refuse)?;
         appliance.make_daily_galleries();
         Ok(appliance)
     }

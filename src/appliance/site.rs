@@ -649,6 +649,7 @@ impl Appliance {
             Ok(consents) => tracing::info!(consents, "consents that were over are forgotten"),
             Err(error) => tracing::error!(%error, "consents that are over are not forgotten"),
         }
+        self.bear_out_the_audit(site);
     }
 
     /// Whether a closing has come since the last one was honoured, or the clock went back behind

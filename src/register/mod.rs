@@ -18,7 +18,8 @@
 //! A tombstone outlives what it stands for: a gallery that was restored from an older backup is
 //! held against all of them before anybody is searched for. The register itself cannot be restored
 //! behind the back of the tombstones: its stand is recorded with the custodian, and an older one is
-//! refused by name ([`RegisterError::RolledBack`]).
+//! refused by name ([`RegisterError::RolledBack`]). Where the custodian's record went back with it,
+//! the audit tells (`appliance/buried.rs`).
 //!
 //! Taking something out for good ([`Register::forget`]) seals what is left under a new epoch's key
 //! and has the custodian destroy the old one, as a gallery does: older copies of the file, and its
