@@ -482,8 +482,10 @@ impl Appliance {
         };
         // Before anybody is searched for: what ended while the machine was off, and who was erased
         // in a gallery that was put back from an older copy.
+        let refuse = |error: Refusal| StartError::Buried { why: error.to_string() };
+        appliance.recall_erasures().map_err(refuse)?;
         appliance.honour_duties();
-        appliance.bury_again().map_err(|error| StartError::Buried { why: error.to_string() })?;
+        appliance.bury_again().map_err(refuse)?;
         appliance.make_daily_galleries();
         Ok(appliance)
     }
@@ -640,6 +642,9 @@ impl Service for Appliance {
         meter.slots(slots.saturating_sub(free) as u64, free as u64);
         if let Some(Ok(events)) = self.sender().map(Sender::waiting) {
             meter.entry_events_waiting(events);
+        }
+        if let Some(Ok(held)) = self.site.as_ref().map(|site| site.register.consents_held()) {
+            meter.consents(held);
         }
         if let Some(bytes) = process::resident_bytes() {
             meter.memory_bytes(bytes);

@@ -19,12 +19,15 @@ mod exposition;
 mod offered;
 mod recorder;
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use hdrhistogram::Histogram;
 use prometheus::{
-    Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector,
+    Encoder, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 
 use crate::types::Outcome;
@@ -71,6 +74,19 @@ const REFUSALS: Family = family(
     "Requests answered without a decision, by problem code.",
     &["code"],
 );
+const BY_HAND: Family = family(
+    "portcullis_by_hand_seconds",
+    "Time from the referral of a lane's traveller until a person let the traveller in.",
+    &[],
+);
+/// Bounds of its buckets, in seconds: a person at a booth takes some ten of them, and a queue
+/// before the booth many minutes.
+const BY_HAND_BOUNDS_S: [f64; 10] = [5., 10., 20., 30., 60., 120., 300., 600., 1_200., 3_600.];
+const HANDSHAKE_FAILURES: Family = family(
+    "portcullis_handshake_failures_total",
+    "TLS handshakes that came to nothing, by reason.",
+    &["reason"],
+);
 const FRAMES_OFFERED: Family = family(
     "portcullis_frames_offered_total",
     "Frames that came in; each is later counted once by its fate.",
@@ -97,6 +113,11 @@ const ENTRY_EVENT_FAILURES: Family = family(
 );
 const ENTRY_EVENTS_WAITING: Family =
     family("portcullis_entry_events_waiting", "Entry events that wait for their receiver.", &[]);
+const CONSENTS: Family = family(
+    "portcullis_consents",
+    "Consents in the register, those that are over and kept as a proof included.",
+    &[],
+);
 const GALLERY_ROWS: Family =
     family("portcullis_gallery_rows", "Rows over all galleries, by state.", &["state"]);
 const GALLERY_BYTES: Family =
@@ -231,6 +252,19 @@ labels! {
 }
 
 labels! {
+    /// Why a TLS handshake came to nothing.
+    HandshakeFault {
+        /// The client's certificate is signed by nobody who is trusted, has expired, or is not its
+        /// own.
+        Certificate = "certificate",
+        /// It took too long.
+        Late = "late",
+        /// Anything else: another protocol, no version or cipher in common, a client that left.
+        Broken = "broken",
+    }
+}
+
+labels! {
     /// What presentation attack detection came to for one usable probe.
     AttackFinding {
         /// No detector looked at it.
@@ -344,8 +378,10 @@ pub struct Meter {
     stages: Recorder,
     windows: Windows,
     outcomes: [IntCounter; Outcomes::ALL.len()],
+    by_hand: prometheus::Histogram,
     attacks: [IntCounter; AttackFinding::ALL.len()],
     refusals: IntCounterVec,
+    handshake_failures: [IntCounter; HandshakeFault::ALL.len()],
     offered: IntCounter,
     frames: [IntCounter; Fate::ALL.len()],
     frames_shed: IntCounter,
@@ -354,6 +390,7 @@ pub struct Meter {
     entry_events: [IntCounter; EventFate::ALL.len()],
     entry_event_failures: IntCounter,
     entry_events_waiting: IntGauge,
+    consents: IntGauge,
     gallery_rows: [IntGauge; RowState::ALL.len()],
     gallery_bytes: IntGauge,
     galleries: [IntGauge; GalleryState::ALL.len()],
@@ -413,6 +450,11 @@ impl Declaring {
         self.register(IntCounter::new(row.name, row.help))
     }
 
+    fn histogram(&self, row: &Family, bounds: &[f64]) -> prometheus::Histogram {
+        let told = HistogramOpts::new(row.name, row.help).buckets(bounds.to_vec());
+        self.register(prometheus::Histogram::with_opts(told))
+    }
+
     fn gauge(&self, row: &Family) -> IntGauge {
         self.register(IntGauge::new(row.name, row.help))
     }
@@ -437,8 +479,11 @@ impl Meter {
             stages: Recorder::default(),
             windows: Windows::default(),
             outcomes: declaring.counters(&OUTCOMES, Outcomes::ALL.map(Outcomes::name)),
+            by_hand: declaring.histogram(&BY_HAND, &BY_HAND_BOUNDS_S),
             attacks: declaring.counters(&ATTACKS, AttackFinding::ALL.map(AttackFinding::name)),
             refusals: declaring.counter_family(&REFUSALS),
+            handshake_failures: declaring
+                .counters(&HANDSHAKE_FAILURES, HandshakeFault::ALL.map(HandshakeFault::name)),
             offered: declaring.counter(&FRAMES_OFFERED),
             frames: [answered, late],
             frames_shed,
@@ -447,6 +492,7 @@ impl Meter {
             entry_events: declaring.counters(&ENTRY_EVENTS, EventFate::ALL.map(EventFate::name)),
             entry_event_failures: declaring.counter(&ENTRY_EVENT_FAILURES),
             entry_events_waiting: declaring.gauge(&ENTRY_EVENTS_WAITING),
+            consents: declaring.gauge(&CONSENTS),
             gallery_rows: declaring.gauges(&GALLERY_ROWS, RowState::ALL.map(RowState::name)),
             gallery_bytes: declaring.gauge(&GALLERY_BYTES),
             galleries: declaring.gauges(&GALLERIES, GalleryState::ALL.map(GalleryState::name)),
@@ -478,6 +524,11 @@ impl Meter {
         self.outcomes[outcome as usize].inc();
     }
 
+    /// Records that a person took `us` microseconds over a traveller whom the machine referred.
+    pub fn by_hand(&self, us: u64) {
+        self.by_hand.observe(Duration::from_micros(us).as_secs_f64());
+    }
+
     /// Counts a usable probe by what presentation attack detection came to.
     pub fn attack(&self, finding: AttackFinding) {
         self.attacks[finding as usize].inc();
@@ -486,6 +537,11 @@ impl Meter {
     /// Counts a request that got a problem document; `code` is one of the API's stable codes.
     pub fn refusal(&self, code: &'static str) {
         self.refusals.with_label_values(&[code]).inc();
+    }
+
+    /// Counts a TLS handshake that came to nothing.
+    pub fn handshake_failed(&self, fault: HandshakeFault) {
+        self.handshake_failures[fault as usize].inc();
     }
 
     /// Counts frames that came in, before anything is known of their fate.
@@ -522,6 +578,11 @@ impl Meter {
     /// Sets how many entry events wait for their receiver.
     pub fn entry_events_waiting(&self, events: u64) {
         set(&self.entry_events_waiting, events);
+    }
+
+    /// Sets how many consents the register holds.
+    pub fn consents(&self, held: u64) {
+        set(&self.consents, held);
     }
 
     /// Sets the number of rows of a kind.

@@ -310,12 +310,17 @@ fn beyond_loopback_it_speaks_tls_to_those_with_a_token() {
     assert!(ask(Some(&stranger), "").contains("TOKEN_UNKNOWN"), "not in the token file");
     // One that nobody in `tls_client_ca` signed does not come as far as the door.
     assert_eq!(ask(Some(&unsigned), ""), "", "the handshake ends");
+    let told = "GET /metrics HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n";
+    let told = format!("{told}Authorization: Bearer {token}\r\n\r\n");
+    let told = over_tls(&address, &certificate, None, &told);
+    let refused = "portcullis_handshake_failures_total{reason=\"certificate\"} 1\n";
+    assert!(told.contains(refused), "{told}");
     assert!(ask(Some(&lane), "").starts_with("HTTP/1.1 200"), "known by its certificate");
     let answer = ask(None, &format!("Authorization: Bearer {token}\r\n"));
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("calibration"), "{answer}");
     assert_eq!(serving.stop(), Some(0));
     let audit = fs::read_to_string(home.path(".local/state/portcullis/audit.jsonl")).expect("kept");
-    for kind in ["TOKEN_MISSING", "CERTIFICATE_UNKNOWN"] {
+    for kind in ["TOKEN_MISSING", "CERTIFICATE_UNKNOWN", "CERTIFICATE_REFUSED"] {
         assert!(audit.contains(&format!("\"reasons\":[\"{kind}\"]")), "{kind}: {audit}");
     }
 }

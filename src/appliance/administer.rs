@@ -39,6 +39,13 @@ const HOLDER_LEAVES: &str = "a copy of the file made before, together with the t
 pub(super) struct Meant {
     pub(super) subject: Option<SubjectId>,
     pub(super) selection: Option<Selection>,
+    /// Frames that take the place of what is erased.
+    pub(super) frames: Option<u32>,
+}
+
+/// How many frames an enrolment brought: each that was taken is a template.
+fn counted(templates: &[Template]) -> Option<u32> {
+    u32::try_from(templates.len()).ok()
 }
 
 impl From<&Receipt> for AuditErasure {
@@ -154,10 +161,13 @@ impl Appliance {
         };
         self.is_one_person(&held, &templates)?;
         let consents_s = papers.consent_ends_s();
+        let frames = counted(&templates);
         let generation = self.with_papers(errand, (name, subject), papers, |noted| {
             // Recorded before it is searchable: an entry without its row is harmless, a row that
             // nobody recorded is not.
-            self.record(errand, Some(subject), [&["ENROLLED"][..], &noted].concat())?;
+            let codes = [&["ENROLLED"][..], &noted].concat();
+            let entry = self.entry(errand, Some(subject), codes);
+            self.write(&AuditEntry { frames, ..entry })?;
             self.end_with_consent(name, (&gallery, subject), consents_s)?;
             gallery.enrol(subject, templates, terms).map_err(of_gallery)
         })?;
@@ -198,7 +208,8 @@ impl Appliance {
         let terms = self.within_site(errand, (name, Some(subject)), (terms, &papers))?;
         let (templates, faces) = self.templates(errand, images)?;
         self.is_one_person(&[], &templates)?;
-        let meant = Meant { subject: Some(subject), selection: None };
+        let frames = counted(&templates);
+        let meant = Meant { subject: Some(subject), selection: None, frames };
         let alone = self.alone();
         let gallery = self.galleries.searchable(name)?;
         let done = self.with_papers(errand, (name, subject), papers, |_| {
@@ -251,7 +262,7 @@ impl Appliance {
         name: &GalleryId,
         subject: SubjectId,
     ) -> Result<Answer, Refusal> {
-        let meant = Meant { subject: Some(subject), selection: None };
+        let meant = Meant { subject: Some(subject), selection: None, frames: None };
         self.galleries.kept(name)?; // before anything is ordered
         let done = self.in_audit(errand, meant, || self.erase_one(errand, name, subject))?;
         self.settled(errand, done).map(Answer::Erased)
@@ -264,7 +275,7 @@ impl Appliance {
         name: &GalleryId,
         subject: SubjectId,
     ) -> Result<Done, Refusal> {
-        let meant = Meant { subject: Some(subject), selection: None };
+        let meant = Meant { subject: Some(subject), selection: None, frames: None };
         let _alone = self.alone();
         match &self.galleries.kept(name)? {
             Kept::Searchable(gallery) => {
@@ -293,7 +304,7 @@ impl Appliance {
         selection: Selection,
     ) -> Result<Answer, Refusal> {
         let kept = self.galleries.kept(name)?;
-        let meant = Meant { subject: None, selection: Some(selection) };
+        let meant = Meant { subject: None, selection: Some(selection), frames: None };
         let done = self.in_audit(errand, meant, || match &kept {
             Kept::Searchable(gallery) => self.erase_rows(errand.transaction, name, gallery, meant),
             Kept::ByHolders(records) => {
@@ -364,7 +375,7 @@ impl Appliance {
         }
         let erased = records.erase_expired(now_s);
         let rows = erased.map_err(|error| Refusal::of_records(name, error))?;
-        let meant = Meant { subject: None, selection: Some(selection) };
+        let meant = Meant { subject: None, selection: Some(selection), frames: None };
         Ok(self.zeroed(transaction, name, meant, rows))
     }
 
@@ -376,7 +387,7 @@ impl Appliance {
         name: &GalleryId,
     ) -> Result<Answer, Refusal> {
         let kept = self.galleries.kept(name)?;
-        let meant = Meant { subject: None, selection: Some(Selection::Everybody) };
+        let meant = Meant { subject: None, selection: Some(Selection::Everybody), frames: None };
         let done = self.in_audit(errand, meant, || {
             let now_s = self.world.clock.civil_s();
             let mut erased = nothing(errand.transaction, name, meant, now_s, self.custodian());
@@ -428,7 +439,7 @@ impl Appliance {
                     [subject] => Some(subject),
                     _ => None,
                 };
-                let meant = Meant { subject, selection: None };
+                let meant = Meant { subject, selection: None, frames: None };
                 let transaction = self.world.new_transaction();
                 let erased = receipted(transaction, &name, meant, &receipt);
                 self.audit.must_hold(self.erasure_entry(None, meant, &erased));
@@ -470,7 +481,7 @@ impl Appliance {
     pub(super) fn expire(&self) {
         let now_s = self.world.clock.civil_s();
         for (name, kept) in self.galleries.all() {
-            let meant = Meant { subject: None, selection: Some(Selection::Expired) };
+            let meant = Meant { subject: None, selection: Some(Selection::Expired), frames: None };
             let transaction = self.world.new_transaction();
             let done = match &kept {
                 Kept::Searchable(gallery) => {
@@ -504,7 +515,7 @@ impl Appliance {
         act: impl FnOnce() -> Result<Done, Refusal>,
     ) -> Result<Done, Refusal> {
         let mut ordered = self.entry(errand, meant.subject, vec!["ERASURE_ORDERED"]);
-        ordered.selection = meant.selection;
+        (ordered.selection, ordered.frames) = (meant.selection, meant.frames);
         self.write(&ordered)?;
         match act() {
             Ok(done) => {

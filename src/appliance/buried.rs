@@ -2,16 +2,99 @@
 //! back: held against the register's tombstones before anybody is searched for, and erased again.
 //! So is a gallery that is opened again in between, since it could not tell whether an erasure was
 //! durable.
+//!
+//! The register can be put back as well, with the galleries and every key, and lacks tombstones
+//! then. The audit knows of them: the register remembers up to which entry it bears the audit out,
+//! and what is erased after that is held against it at each start. Of persons who were erased
+//! together the audit knows the gallery and its generation alone: one that stands before that is
+//! not served.
 
-use super::{Appliance, galleries::Kept};
+use super::{
+    Appliance,
+    galleries::Kept,
+    site::{IN_MEMORY, Site},
+};
 use crate::{
-    audit::{AuditEntry, AuditErasure},
+    audit::{AuditEntry, AuditErasure, AuditSink, Erased},
     command::Refusal,
     keys::holder::record::RecordId,
+    register::Ending,
     types::{Action, GalleryId, SubjectId},
 };
 
+/// What the register calls the number of entries up to which it bears the audit out.
+const BORNE_OUT: &str = "audit";
+const OLDER: &str = "it is an older copy: the audit holds that persons were erased since who may be \
+                     in it, and not who they are. Put the newest copy back, or delete the gallery";
+
 impl Appliance {
+    /// Puts up the tombstones that the audit knows of and the register does not, and serves no
+    /// gallery of which it cannot tell who is missing.
+    pub(super) fn recall_erasures(&self) -> Result<(), Refusal> {
+        // Where keys end with the process, nothing can be put back.
+        let Some(site) = self.site.as_ref().filter(|_| self.custodian() != IN_MEMORY) else {
+            return Ok(());
+        };
+        let (seen, held) = (site.register.record::<u64>(BORNE_OUT)?, self.audit.entries());
+        // An audit that was begun anew is not followed from the number of another.
+        if let Some(seen) = seen.filter(|&seen| seen <= held) {
+            let erased = self.audit.erased(seen).map_err(|_| Refusal::Audit)?;
+            self.bury_missing(site, &erased)?;
+            self.shut_older(&erased);
+        }
+        self.bear_out_the_audit(site);
+        Ok(())
+    }
+
+    /// Whoever was entered anew is missing, too, where the gallery stands before the erasure: what
+    /// is in it was erased, and what was entered instead is not there.
+    fn bury_missing(&self, site: &Site, erased: &Erased) -> Result<(), Refusal> {
+        let now_s = self.world.clock.civil_s();
+        for (gallery, subjects) in &erased.subjects {
+            let stands_at = match self.galleries.kept(gallery) {
+                Ok(Kept::Searchable(held)) => held.stats().generation,
+                _ => u64::MAX,
+            };
+            let mut missing = Vec::new();
+            for (&subject, gone) in subjects {
+                let is_gone = !gone.is_back || gone.generation > stands_at;
+                if is_gone && site.register.tombstone(gallery, subject)?.is_none() {
+                    missing.push(subject);
+                }
+            }
+            if !missing.is_empty() {
+                let subjects = missing.len();
+                tracing::warn!(%gallery, subjects, "the audit tells of erasures, the register not");
+                site.register.end(gallery, &missing, Ending::Erased, now_s)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn shut_older(&self, erased: &Erased) {
+        for (name, kept) in self.galleries.all() {
+            let is_older = match (&kept, erased.several.get(&name)) {
+                (Kept::Searchable(gallery), Some(&without)) => gallery.stats().generation < without,
+                _ => false,
+            };
+            if is_older || erased.galleries.contains(&name) {
+                tracing::error!(gallery = %name, why = OLDER, "a gallery is not served");
+                self.galleries.shut(&name, OLDER);
+            }
+        }
+    }
+
+    /// Remembers that the register has every tombstone of what the audit holds until now; not while
+    /// a gallery is not served: the next start has to see why.
+    pub(super) fn bear_out_the_audit(&self, site: &Site) {
+        if !self.galleries.unavailable().is_empty() {
+            return;
+        }
+        if let Err(error) = site.register.keep_record(BORNE_OUT, &self.audit.entries()) {
+            tracing::error!(%error, "the next start reads more of the audit than it has to");
+        }
+    }
+
     /// Erases again whom a gallery, or a file of holders' records, that was put back from an older
     /// copy brought back.
     pub(super) fn bury_again(&self) -> Result<(), Refusal> {

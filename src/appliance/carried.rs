@@ -8,6 +8,7 @@ use super::{
     galleries::{Kept, TOKENS},
 };
 use crate::{
+    audit::AuditEntry,
     command::{
         Answer, EncodedImage, Enrolment, HolderSecret, Papers, Part, PresentedToken, Refusal,
     },
@@ -126,13 +127,17 @@ impl Appliance {
         errand: &Errand,
         image: &EncodedImage,
         (not_before_s, expiry_s): (Option<i64>, i64),
-        papers: Papers,
+        mut papers: Papers,
     ) -> Result<Answer, Refusal> {
         let issuer = self.holder_keys.issuer.as_ref().ok_or(Refusal::TokensDisabled)?;
         let not_before_s = not_before_s.unwrap_or_else(|| self.world.clock.civil_s());
         let refuse = |error| Refusal::HolderToken { part: Part::Image(0), error };
         let purpose = errand.asked.purpose;
         let expiry_s = self.token_until(errand, expiry_s, &papers);
+        if let Some(given) = &mut papers.consent {
+            // It is to this token alone, and over with it: nothing is erased then that would end it.
+            given.expiry_s = Some(expiry_s);
+        }
         let validity = Validity { not_before_s, expiry_s, purpose };
         let (template, face) = self.template(errand, image, Part::Image(0))?;
         let token = issuer.issue(&template, validity, self.world.entropy.as_ref());
@@ -141,9 +146,22 @@ impl Appliance {
         let _alone = self.alone();
         self.with_papers(errand, (&tokens(), subject), papers, |noted| {
             let codes = [&["TOKEN_ISSUED"][..], &noted].concat();
-            self.record(errand, Some(subject), codes)
+            self.record_of_token(errand, subject, codes)
         })?;
         Ok(Answer::TokenIssued { transaction: errand.transaction, subject, token, face })
+    }
+
+    /// Writes what is about one token under the name that its consent is kept under, so that whoever
+    /// asks what is known of it is told. That a gate took it stands under no token's name: nobody
+    /// follows a traveller by one.
+    fn record_of_token(
+        &self,
+        errand: &Errand,
+        subject: SubjectId,
+        codes: Vec<&'static str>,
+    ) -> Result<(), Refusal> {
+        let entry = self.entry(errand, Some(subject), codes);
+        self.write(&AuditEntry { gallery: Some(tokens()), ..entry })
     }
 
     /// Until when a token counts that was asked for until `expiry_s`: within what the site's
@@ -161,7 +179,8 @@ impl Appliance {
         if site.register.tombstone(&tokens(), subject)?.is_none() {
             return Ok(());
         }
-        self.record(errand, Some(subject), vec!["HOLDER_TOKEN_REFUSED", WITHDRAWN.code])?;
+        let codes = vec!["HOLDER_TOKEN_REFUSED", WITHDRAWN.code];
+        self.record_of_token(errand, subject, codes)?;
         Err(Self::forbidden(&self.standing(), None, &[WITHDRAWN]))
     }
 

@@ -1,19 +1,34 @@
 //! Who is told that somebody came in: where the law owes an entry event and the profile names a
 //! receiver, the event is in the queue before the door is told.
 //!
-//! Invariant: nothing here holds up a door or shuts it. An event that the queue does not take is
+//! Invariant: nothing here holds up a door or shuts it, but that one which would open after its
+//! deadline stays shut, and its event is taken back. An event that the queue does not take is
 //! counted and told by `/readyz`; the audit has the entry in any case.
 
 use super::{Appliance, execute::Errand};
 use crate::{
+    pipeline::Reply,
     register::Ticket,
-    types::{EventImages, Hash256, Obligation, TransactionId},
+    types::{EventImages, Hash256, Obligation, Outcome, TransactionId},
     webhook::{Event, Sender},
 };
 
 impl Appliance {
     pub(super) fn sender(&self) -> Option<&Sender> {
         self.site.as_ref().and_then(|site| site.sender.as_ref())
+    }
+
+    /// Queues the event of a comparison that lets somebody in. Writing it takes time: where the
+    /// deadline passed meanwhile, the event is taken back, and the answer is Refer.
+    pub(super) fn after_comparison(&self, errand: &Errand, picture: &[u8], reply: &mut Reply) {
+        if reply.verdict.outcome != Outcome::Admit {
+            return;
+        }
+        let queued = self.queue_entry(errand, reply.transaction, Some(picture));
+        if self.refer_if_late(errand, reply) {
+            self.withdraw_entry(queued);
+        }
+        self.send_entries();
     }
 
     /// Queues the event of whoever `errand` lets in, under the decision's name in the audit.

@@ -28,8 +28,7 @@ use crate::{
     },
     types::{
         Asked, Authenticity, Caller, CaptureFact, Circumstances, GalleryId, Obligation,
-        Obligations, Outcome, Permission, Purpose, Reason, Role, SubjectId, Threshold,
-        TransactionId,
+        Obligations, Permission, Purpose, Reason, Role, SubjectId, Threshold, TransactionId,
     },
 };
 
@@ -257,11 +256,8 @@ impl Appliance {
         let captured = self.picture(errand, probe, Part::Probe)?;
         let (numbers, references) = self.references(errand, sources)?;
         let task = Task::Verify { references, threshold: threshold.clone() };
-        let reply = self.decide(errand, prepared, captured, task)?;
-        if reply.verdict.outcome == Outcome::Admit {
-            self.queue_entry(errand, reply.transaction, Some(probe.bytes()));
-            self.send_entries();
-        }
+        let mut reply = self.decide(errand, prepared, captured, task)?;
+        self.after_comparison(errand, probe.bytes(), &mut reply);
         let compared = numbers.into_iter().zip(&reply.comparisons);
         let comparisons = compared
             .map(|(reference, comparison)| Compared {

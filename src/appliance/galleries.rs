@@ -414,6 +414,11 @@ impl Galleries {
         meter.galleries(GalleryState::Unavailable, unavailable);
     }
 
+    /// Serves a gallery no more; its file stays as it is.
+    pub(super) fn shut(&self, name: &GalleryId, why: &str) {
+        self.insert(name.clone(), Kept::Unavailable(why.into()));
+    }
+
     /// A copy of the list, so that the lock is not held while a gallery works.
     pub(super) fn all(&self) -> Vec<(GalleryId, Kept)> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);

@@ -51,12 +51,20 @@ impl Appliance {
             reply.verdict = referred(&reply.verdict, reason);
             reply.candidates = Vec::new();
         }
-        // What was owed took time, too, and a gate that opens late may open for somebody else.
-        if reply.verdict.outcome == Outcome::Admit && self.is_late(errand) {
-            reply.verdict = referred(&reply.verdict, ENGINE_LATE);
-            let entry = self.entry(errand, None, vec![ENGINE_LATE.code]);
-            self.audit.must_hold(AuditEntry { outcome: Some(Outcome::Refer), ..entry });
+        // What was owed took time, too.
+        self.refer_if_late(errand, reply);
+    }
+
+    /// Takes an Admit back whose time is up, and records that; true where it was one. A gate that
+    /// opens late may open for somebody else.
+    pub(super) fn refer_if_late(&self, errand: &Errand, reply: &mut Reply) -> bool {
+        if reply.verdict.outcome != Outcome::Admit || !self.is_late(errand) {
+            return false;
         }
+        reply.verdict = referred(&reply.verdict, ENGINE_LATE);
+        let entry = self.entry(errand, None, vec![ENGINE_LATE.code]);
+        self.audit.must_hold(AuditEntry { outcome: Some(Outcome::Refer), ..entry });
+        true
     }
 
     /// The same for a lane's transaction, of whose chosen frame `input` is the hash; why it is
@@ -186,7 +194,7 @@ impl Appliance {
         found: &[Candidate],
     ) -> Result<(), Reason> {
         let erase = |subject| {
-            let meant = Meant { subject: Some(subject), selection: None };
+            let meant = Meant { subject: Some(subject), selection: None, frames: None };
             let done = self.in_audit(errand, meant, || self.erase_one(errand, name, subject))?;
             self.settled(errand, done).map(drop)
         };

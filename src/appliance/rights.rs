@@ -234,7 +234,7 @@ impl Appliance {
     ) -> Result<Answer, Refusal> {
         let site = self.at_site()?;
         let kept = self.galleries.kept_here(name)?;
-        let meant = Meant { subject: Some(subject), selection: None };
+        let meant = Meant { subject: Some(subject), selection: None, frames: None };
         let done = self.in_audit(errand, meant, || {
             let now_s = self.world.clock.civil_s();
             let _alone = self.alone();

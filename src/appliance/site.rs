@@ -228,7 +228,8 @@ impl Site {
             return Err(SiteError::AuditDays { held: audit_days, needed });
         }
         let daily = self.profile.hours().filter(|_| self.is_daily());
-        Ok(Schedule::new(daily, audit_days, self.record().honoured))
+        let schedule = Schedule::new(daily, audit_days, self.record().honoured);
+        Ok(schedule.proving_for(self.profile.retention.proof_days()))
     }
 
     /// The law as it stands here at the start, and what is due when.
@@ -316,6 +317,7 @@ impl Site {
             kept_hours: held.retention.kept_hours,
             minor_kept_hours: held.retention.minor_kept_hours,
             audit_days: held.retention.audit_days,
+            consent_days: held.retention.proof_days(),
             fnir_ppm: held.retention.fnir_ppm_measured,
             languages: held.notices.languages.clone(),
             handout: held.notices.handout.clone(),
@@ -648,7 +650,8 @@ impl Appliance {
         }
     }
 
-    /// The proof of a consent is kept for as long as the audit, from the day on which it was over.
+    /// The proof of a consent is kept for as long as the profile says, from the day on which it was
+    /// over; for as long as the audit where it says nothing.
     fn forget_consents(&self, before_s: i64) {
         let Some(site) = &self.site else { return };
         let forgotten = site.register.forget(|consent| consent.ended_before(before_s));
@@ -657,6 +660,7 @@ impl Appliance {
             Ok(consents) => tracing::info!(consents, "consents that were over are forgotten"),
             Err(error) => tracing::error!(%error, "consents that are over are not forgotten"),
         }
+        self.bear_out_the_audit(site);
     }
 
     /// Whether a closing has come since the last one was honoured, or the clock went back behind

@@ -79,18 +79,24 @@ impl Appliance {
     /// by it. It is done once, and not where a document failed its check.
     fn override_referral(&self, errand: &Errand, at: &AtLane) -> Result<Answer, Refusal> {
         let transaction = at.transaction;
-        if !self.register.take_override(&at.lane, transaction)? {
+        let Some(referral) = self.register.take_override(&at.lane, transaction)? else {
             return Err(Refusal::NotReferred { transaction });
-        }
+        };
+        let now_us = self.world.clock.monotonic_us();
+        let by_hand_us = referral.since_us.map(|since_us| now_us.saturating_sub(since_us));
         let person = self.site.as_ref().and_then(|site| site.voter(&errand.asked.caller));
         let written = self.write(&AuditEntry {
             outcome: Some(Outcome::Admit),
             person: person.map(|voter| voter.person),
+            by_hand_ms: by_hand_us.map(|us| us / 1_000),
             ..self.entry(errand, None, vec!["OVERRIDDEN_BY_STAFF"])
         });
         if let Err(refusal) = written {
-            self.register.return_override(transaction);
+            self.register.return_override(transaction, referral);
             return Err(refusal);
+        }
+        if let Some(us) = by_hand_us {
+            self.world.meter.by_hand(us);
         }
         Ok(Answer::Overridden { transaction })
     }
@@ -257,6 +263,7 @@ impl Appliance {
         }
         let admits = closing.outcome == Outcome::Admit;
         let queued = admits.then(|| self.queue_entry(errand, entry.transaction, None)).flatten();
+        open.ends_at(self.world.clock.monotonic_us());
         let closed = self.register.close(open, &closing, &|| !self.is_late(errand));
         let standing = match closed {
             Ok(standing) => standing,

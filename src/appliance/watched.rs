@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    audit::{AuditEntry, AuditError, AuditEvent, AuditSink, Entered},
+    audit::{AuditEntry, AuditError, AuditEvent, AuditSink, Entered, Erased},
     limits::AUDIT_OWED_MAX,
     types::{GalleryId, SubjectId},
 };
@@ -97,6 +97,14 @@ impl AuditSink for Watched {
         subject: SubjectId,
     ) -> Result<Vec<AuditEvent>, AuditError> {
         self.sink.about(gallery, subject)
+    }
+
+    fn entries(&self) -> u64 {
+        self.sink.entries()
+    }
+
+    fn erased(&self, since: u64) -> Result<Erased, AuditError> {
+        self.sink.erased(since)
     }
 
     fn prune(&self, before_s: i64, now_s: i64) -> Result<(), AuditError> {

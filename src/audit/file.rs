@@ -36,7 +36,7 @@ use std::{
 };
 
 use super::{
-    AuditEntry, AuditError, AuditEvent, AuditSink, Entered,
+    AuditEntry, AuditError, AuditEvent, AuditSink, Entered, Erased,
     checkpoint::{Checkpoint, Signer, VerifierKey},
     line::Line,
     segment::{
@@ -193,8 +193,19 @@ impl FileAudit {
 
     /// Shows every line, oldest first. The lock is not held: what was written before is complete,
     /// and a change of files leaves every old one where it is found.
-    fn read(&self, mut see: impl FnMut(&[u8])) -> io::Result<()> {
-        for path in old_files(&self.path)?.iter().chain([&self.path]) {
+    fn read(&self, see: impl FnMut(&[u8])) -> io::Result<()> {
+        self.read_since(0, see)
+    }
+
+    /// The same without the files that are over before the entry of number `since`.
+    fn read_since(&self, since: u64, mut see: impl FnMut(&[u8])) -> io::Result<()> {
+        let old = old_files(&self.path)?;
+        for (at, path) in old.iter().chain([&self.path]).enumerate() {
+            // One is over where the next begins.
+            let next = old.get(at + 1).and_then(|path| number_of(path));
+            if next.is_some_and(|next| next <= since) {
+                continue;
+            }
             fs::read(path)?.split(|&byte| byte == b'\n').for_each(&mut see);
         }
         Ok(())
@@ -336,6 +347,17 @@ impl AuditSink for FileAudit {
         Ok(found)
     }
 
+    fn entries(&self) -> u64 {
+        self.writer().state.tree.size()
+    }
+
+    fn erased(&self, since: u64) -> Result<Erased, AuditError> {
+        let mut found = Erased::default();
+        let read = self.read_since(since, |line| super::line::erased(line, since, &mut found));
+        read.map_err(|error| self.refuse(&error))?;
+        Ok(found)
+    }
+
     fn prune(&self, before_s: i64, now_s: i64) -> Result<(), AuditError> {
         let pruned = self.alone(|writer| self.let_go(writer, (before_s, now_s)));
         pruned.map_err(|error| self.refuse(&error))
@@ -431,6 +453,11 @@ fn newest_checkpoint(path: &Path, key: &VerifierKey) -> Result<Option<Checkpoint
         .open(&note)
         .map_err(|error| format!("the checkpoint {} does not count: {error}", beside.display()))?;
     Ok(Some(opened))
+}
+
+/// Number of an old file's first entry, from its name.
+fn number_of(path: &Path) -> Option<u64> {
+    path.extension()?.to_str()?.parse().ok()
 }
 
 /// Number of a file's first entry, from its head.

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditEntry, AuditEvent, AuditStrangers, Entered,
+    AuditEntry, AuditEvent, AuditStrangers, Entered, Erased, Gone,
     tree::{Hash, hex},
 };
 use crate::types::{
@@ -55,6 +55,10 @@ pub(super) struct Line<'a> {
     strangers: Option<LineStrangers>,
     #[serde(skip_serializing_if = "Option::is_none")]
     person: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_hand_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -88,7 +92,7 @@ struct LineEnd {
     frame: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum LineSelection {
     Everybody,
@@ -179,6 +183,8 @@ impl<'a> Line<'a> {
                 .strangers
                 .map(|AuditStrangers { count, since_s }| LineStrangers { count, since_s }),
             person: entry.person.as_ref().map(ClientId::as_str),
+            frames: entry.frames,
+            by_hand_ms: entry.by_hand_ms,
         }
     }
 }
@@ -201,6 +207,35 @@ struct Looked<'a> {
     outcome: Option<&'a str>,
     #[serde(borrow, default)]
     lane: Option<&'a str>,
+}
+
+/// Codes of entries that say that somebody is kept, or carries a token, from now on.
+const ENTERED: [&str; 3] = ["ENROLLED", "HOLDER_RECORD_KEPT", "TOKEN_ISSUED"];
+/// The code of an entry that says that a gallery is made.
+const CREATED: &str = "GALLERY_CREATED";
+
+/// What [`erased`] reads of a line.
+#[derive(Deserialize)]
+struct Change<'a> {
+    n: u64,
+    #[serde(borrow)]
+    action: &'a str,
+    #[serde(borrow)]
+    gallery: &'a str,
+    #[serde(borrow, default)]
+    subject: Option<&'a str>,
+    #[serde(default)]
+    selection: Option<LineSelection>,
+    #[serde(borrow)]
+    reasons: Vec<&'a str>,
+    #[serde(default)]
+    erasure: Option<Without>,
+}
+
+/// What [`erased`] reads of an erasure.
+#[derive(Deserialize)]
+struct Without {
+    generation: u64,
 }
 
 /// Whom the entry on `line` put into a gallery, if it is one that is meant.
@@ -226,6 +261,45 @@ pub(super) fn about(line: &[u8], gallery: &GalleryId, subject: SubjectId) -> Opt
         outcome: held.outcome.map(str::to_owned),
         lane: held.lane.map(str::to_owned),
     })
+}
+
+/// Adds what the entry on `line` says of who is erased, where its number is `since` or more. To be
+/// shown every line in order.
+pub(super) fn erased(line: &[u8], since: u64, found: &mut Erased) {
+    let Ok(held) = serde_json::from_slice::<Change<'_>>(line) else { return };
+    let Ok(gallery) = held.gallery.parse::<GalleryId>() else { return };
+    if held.n < since {
+        return;
+    }
+    if held.reasons.contains(&CREATED) {
+        found.several.remove(&gallery);
+        found.galleries.remove(&gallery);
+        // Generations are counted anew.
+        let subjects = found.subjects.get_mut(&gallery).into_iter().flatten();
+        subjects.for_each(|(_, gone)| gone.generation = 0);
+    }
+    let subject = held.subject.and_then(|subject| subject.parse::<SubjectId>().ok());
+    let is = |action: Action| held.action == action.name();
+    match (subject, &held.erasure, &held.selection) {
+        (Some(subject), None, _) if held.reasons.iter().any(|code| ENTERED.contains(code)) => {
+            let subjects = found.subjects.get_mut(&gallery);
+            if let Some(gone) = subjects.and_then(|subjects| subjects.get_mut(&subject)) {
+                gone.is_back = true;
+            }
+        }
+        (Some(subject), Some(Without { generation }), _) => {
+            let gone = Gone { generation: *generation, is_back: is(Action::Replace) };
+            found.subjects.entry(gallery).or_default().insert(subject, gone);
+        }
+        // What has expired has expired in a copy as well.
+        (None, Some(_), Some(LineSelection::Expired)) | (_, None, _) => {}
+        (None, Some(_), _) if is(Action::DeleteGallery) => {
+            found.galleries.insert(gallery);
+        }
+        (None, Some(Without { generation }), _) => {
+            found.several.insert(gallery, *generation);
+        }
+    }
 }
 
 fn selection(selection: Selection) -> LineSelection {

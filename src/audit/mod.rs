@@ -16,6 +16,8 @@ pub mod verify;
 pub use checkpoint::{Checkpoint, CheckpointError, Signer, VerifierKey};
 pub use file::FileAudit;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::types::{
     Action, AtLane, Attack, Authenticity, Caller, ClientId, GalleryId, Hash256, Outcome, Purpose,
     Score, Selection, SubjectId, TransactionId,
@@ -136,6 +138,10 @@ pub struct AuditEntry {
     /// Which person acted, where the caller acts for several; a name of the configuration, such as
     /// a badge number.
     pub person: Option<ClientId>,
+    /// Frames that an enrolment brought, each of which is a reference.
+    pub frames: Option<u32>,
+    /// Time from the referral of a lane's traveller until a person was done, in milliseconds.
+    pub by_hand_ms: Option<u64>,
 }
 
 impl AuditEntry {
@@ -167,6 +173,8 @@ impl AuditEntry {
             used: None,
             strangers: None,
             person: None,
+            frames: None,
+            by_hand_ms: None,
         }
     }
 }
@@ -198,6 +206,27 @@ pub struct AuditEvent {
     pub outcome: Option<String>,
     /// At which lane, where it was at one.
     pub lane: Option<String>,
+}
+
+/// Somebody whom the audit knows to be erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone {
+    /// First generation of the gallery without what was erased.
+    pub generation: u64,
+    /// Whether the person was entered anew since.
+    pub is_back: bool,
+}
+
+/// What the audit knows to be erased.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Erased {
+    /// Who, and from which gallery.
+    pub subjects: BTreeMap<GalleryId, BTreeMap<SubjectId, Gone>>,
+    /// Galleries from which several were erased together, with the first generation without them.
+    /// Who they were the audit does not know.
+    pub several: BTreeMap<GalleryId, u64>,
+    /// Galleries that were erased as a whole.
+    pub galleries: BTreeSet<GalleryId>,
 }
 
 /// Why an entry was not written.
@@ -250,6 +279,21 @@ pub trait AuditSink: Send + Sync {
     ) -> Result<Vec<AuditEvent>, AuditError> {
         let _nothing_kept = (gallery, subject);
         Ok(Vec::new())
+    }
+
+    /// How many entries there are. A sink that keeps nothing has none.
+    fn entries(&self) -> u64 {
+        0
+    }
+
+    /// What the audit knows to be erased since its entry of number `since`. A sink that keeps
+    /// nothing knows nothing.
+    ///
+    /// # Errors
+    /// [`AuditError`]: what was written cannot be read.
+    fn erased(&self, since: u64) -> Result<Erased, AuditError> {
+        let _nothing_kept = since;
+        Ok(Erased::default())
     }
 
     /// Lets go of whole files whose newest entry is older than `before_s`, and says so at `now_s`.

@@ -10,7 +10,7 @@ use crate::{
     appliance::{Appliance, World},
     command::Service,
     http::{
-        Access, Api, route,
+        Access, Api,
         server::{self, ServerError},
     },
     keys::secret::Tokens,
@@ -63,9 +63,8 @@ impl Host {
         let api = Api::new(access, &config.limits, meter, clock);
         let (stop, stopped) = watch::channel(false);
         let ending = wait_for(stopped.clone());
-        let router = route::router(api.clone());
         let bounds = server::Bounds::from(&config.limits);
-        let served = runtime.spawn(server::serve(listener, tls, router, bounds, ending));
+        let served = runtime.spawn(server::serve(listener, tls, api.clone(), bounds, ending));
         let appliance = Appliance::start(config, scene.environment, world)?;
         prepare(&appliance)?;
         let appliance = Arc::new(appliance);

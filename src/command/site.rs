@@ -73,6 +73,8 @@ pub struct SiteDescription {
     pub minor_kept_hours: Option<u32>,
     /// How long the audit is kept, in days.
     pub audit_days: u32,
+    /// Days for which the proof of a consent is kept that is over.
+    pub consent_days: u32,
     /// FNIR measured at the gallery's size, per million, where anybody is searched for.
     pub fnir_ppm: Option<u32>,
     /// Languages of the notices.

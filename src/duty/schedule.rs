@@ -49,8 +49,8 @@ pub enum Due {
         /// Civil time in seconds, UTC.
         before_s: i64,
     },
-    /// Forget consents that were over before: their proof has been kept as long as the audit. Once
-    /// a day.
+    /// Forget consents that were over before: their proof has been kept for as long as it is to be.
+    /// Once a day.
     ForgetConsents {
         /// Civil time in seconds, UTC.
         before_s: i64,
@@ -62,6 +62,8 @@ pub enum Due {
 pub struct Schedule {
     hours: Option<Hours>,
     audit_days: u32,
+    /// Days for which the proof of a consent is kept that is over.
+    consent_days: u32,
     honoured: Honoured,
     /// Civil and monotonic time of the last turn.
     last: Option<(i64, u64)>,
@@ -73,10 +75,18 @@ pub struct Schedule {
 
 impl Schedule {
     /// A schedule that goes on from `honoured`. `hours` for a site whose galleries end with the
-    /// day.
+    /// day. Proofs of consents are kept for as long as the audit.
     #[must_use]
     pub fn new(hours: Option<Hours>, audit_days: u32, honoured: Honoured) -> Self {
-        Self { hours, audit_days, honoured, last: None, rests_until_us: 0, forgot_on: None }
+        let (last, rests_until_us, forgot_on) = (None, 0, None);
+        let consent_days = audit_days;
+        Self { hours, audit_days, consent_days, honoured, last, rests_until_us, forgot_on }
+    }
+
+    /// The same where the proof of a consent is kept for `consent_days` once it is over.
+    #[must_use]
+    pub fn proving_for(self, consent_days: u32) -> Self {
+        Self { consent_days, ..self }
     }
 
     /// What is due. The same is due again until [`Schedule::honour`] says that it was done.
@@ -96,12 +106,11 @@ impl Schedule {
         }
         due.push(Due::Expire);
         if monotonic_us >= self.rests_until_us {
-            let kept_s = i64::from(self.audit_days) * DAY_S;
-            let before_s = now_s.saturating_sub(kept_s);
-            due.push(Due::PruneAudit { before_s });
+            let ago_s = |days: u32| now_s.saturating_sub(i64::from(days) * DAY_S);
+            due.push(Due::PruneAudit { before_s: ago_s(self.audit_days) });
             if self.forgot_on != Some(now_s.div_euclid(DAY_S)) {
                 self.forgot_on = Some(now_s.div_euclid(DAY_S));
-                due.push(Due::ForgetConsents { before_s });
+                due.push(Due::ForgetConsents { before_s: ago_s(self.consent_days) });
             }
         }
         due
@@ -198,8 +207,9 @@ mod tests {
         assert!(!prunes(&held.step(noon("2036-07-01"), 60_000_000)));
         assert!(prunes(&held.step(noon("2036-07-02"), 60_000_000 + LEAP_REST_US)));
         let forgets = |due: &[Due]| due.iter().any(|due| matches!(due, Due::ForgetConsents { .. }));
-        let mut held = schedule(noon("2026-07-01"));
-        assert!(forgets(&held.step(noon("2026-07-01"), 0)));
+        let mut held = schedule(noon("2026-07-01")).proving_for(31);
+        let due = held.step(noon("2026-07-01"), 0);
+        assert!(due.contains(&Due::ForgetConsents { before_s: noon("2026-05-31") }));
         assert!(!forgets(&held.step(noon("2026-07-01") + 60, 60_000_000)), "once a day");
     }
 }

@@ -2,7 +2,7 @@
 //! neither the audit nor the disk.
 //!
 //! The first of a kind is told at once. Those who follow within the interval are told together when
-//! it is over: there are four kinds, and so at most four entries in [`STRANGERS_INTERVAL_US`].
+//! it is over: there are five kinds, and so at most five entries in [`STRANGERS_INTERVAL_US`].
 //!
 //! Invariant: pure; nobody is dropped: what was counted adds up to who came.
 
@@ -17,14 +17,21 @@ pub enum Stranger {
     UnknownToken,
     /// Presented a certificate that is not known, although somebody signed it whom we trust.
     UnknownCertificate,
+    /// Presented a certificate that nobody signed whom we trust, or that is not its own.
+    RefusedCertificate,
     /// Was known until the credential expired.
     Expired,
 }
 
 impl Stranger {
     /// All of them, in order.
-    pub const ALL: [Self; 4] =
-        [Self::WithoutCredential, Self::UnknownToken, Self::UnknownCertificate, Self::Expired];
+    pub const ALL: [Self; 5] = [
+        Self::WithoutCredential,
+        Self::UnknownToken,
+        Self::UnknownCertificate,
+        Self::RefusedCertificate,
+        Self::Expired,
+    ];
 
     /// Its code in the audit.
     #[must_use]
@@ -33,6 +40,7 @@ impl Stranger {
             Self::WithoutCredential => "TOKEN_MISSING",
             Self::UnknownToken => "TOKEN_UNKNOWN",
             Self::UnknownCertificate => "CERTIFICATE_UNKNOWN",
+            Self::RefusedCertificate => "CERTIFICATE_REFUSED",
             Self::Expired => "TOKEN_EXPIRED",
         }
     }

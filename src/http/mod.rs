@@ -26,7 +26,7 @@ use crate::{
     command::{Answer, Command, Request, Service, Stranger},
     config,
     keys::secret::Tokens,
-    meter::Meter,
+    meter::{HandshakeFault, Meter},
     time::Clock,
     types::{Caller, Purpose},
 };
@@ -89,6 +89,15 @@ impl Api {
         let Some(service) = self.service.get().map(Arc::clone) else { return };
         if tokio::task::spawn_blocking(move || service.turned_away(who)).await.is_err() {
             tracing::error!(code = who.code(), "somebody was turned away, and it is not recorded");
+        }
+    }
+
+    /// Counts a handshake that came to nothing. Whoever was refused in it for a certificate is
+    /// turned away like one whose certificate is not known.
+    async fn handshake_failed(&self, fault: HandshakeFault) {
+        self.meter.handshake_failed(fault);
+        if fault == HandshakeFault::Certificate {
+            self.turned_away(Stranger::RefusedCertificate).await;
         }
     }
 

@@ -28,11 +28,11 @@ use rustls::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError},
 };
 
-use super::door::Presented;
-use crate::{config, limits::HEAD_MS_MAX, types::Hash256};
+use super::{Api, door::Presented, route};
+use crate::{config, limits::HEAD_MS_MAX, meter::HandshakeFault, types::Hash256};
 
 /// Why the API is not served. The operator must act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -157,14 +157,14 @@ impl From<&config::Limits> for Bounds {
     }
 }
 
-/// Serves `router` on `listener` until `stop`; then lets open requests end.
+/// Serves `api` on `listener` until `stop`; then lets open requests end.
 ///
 /// # Errors
 /// [`ServerError::Stopped`].
 pub async fn serve(
     listener: TcpListener,
     tls: Option<RustlsConfig>,
-    router: Router,
+    api: Api,
     bounds: Bounds,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
@@ -182,22 +182,26 @@ pub async fn serve(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEAD_MS_MAX));
-    let service = router.into_make_service();
+    let service = route::router(api.clone()).into_make_service();
     let served = match tls {
         None => server.acceptor(bounded).http1_only().serve(service).await,
         Some(config) => {
             let acceptor = RustlsAcceptor::new(config)
                 .handshake_timeout(Duration::from_millis(HEAD_MS_MAX))
                 .acceptor(bounded);
-            server.acceptor(Certified(acceptor)).http1_only().serve(service).await
+            server.acceptor(Certified { acceptor, api }).http1_only().serve(service).await
         }
     };
     served.map_err(stopped)
 }
 
-/// Hands each request of a connection the hash of the certificate that its client presented.
+/// Hands each request of a connection the hash of the certificate that its client presented, and
+/// tells of handshakes that came to nothing.
 #[derive(Clone)]
-struct Certified(RustlsAcceptor<Bounded>);
+struct Certified {
+    acceptor: RustlsAcceptor<Bounded>,
+    api: Api,
+}
 
 type Encrypted = <RustlsAcceptor<Bounded> as Accept<TcpStream, Router>>::Stream;
 
@@ -207,9 +211,17 @@ impl Accept<TcpStream, Router> for Certified {
     type Future = Pin<Box<dyn Future<Output = io::Result<(Encrypted, Router)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, router: Router) -> Self::Future {
-        let acceptor = self.0.clone();
+        let Self { acceptor, api } = self.clone();
         Box::pin(async move {
-            let (stream, router) = acceptor.accept(stream, router).await?;
+            let (stream, router) = match acceptor.accept(stream, router).await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    if let Some(fault) = fault_of(&error) {
+                        api.handshake_failed(fault).await;
+                    }
+                    return Err(error);
+                }
+            };
             let presented = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
             let hash = presented.map(|held| Hash256::of(held));
             let router = match hash {
@@ -219,6 +231,21 @@ impl Accept<TcpStream, Router> for Certified {
             Ok((stream, router))
         })
     }
+}
+
+/// Why a handshake came to nothing; `None` where none began, since there was no place for the
+/// connection.
+fn fault_of(error: &io::Error) -> Option<HandshakeFault> {
+    let cause = error.get_ref();
+    if cause.is_some_and(|cause| cause.is::<TryAcquireError>()) {
+        return None;
+    }
+    let told = cause.and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    Some(match told {
+        Some(rustls::Error::InvalidCertificate(_)) => HandshakeFault::Certificate,
+        _ if error.kind() == io::ErrorKind::TimedOut => HandshakeFault::Late,
+        _ => HandshakeFault::Broken,
+    })
 }
 
 /// Accepts a connection when there is a place for it, and closes it at once when there is none.

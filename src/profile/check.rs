@@ -7,7 +7,7 @@ use super::{
     text::{BasisWord, Capture, ConditionWord, PlaceWord, RegionWord, StorageWord},
 };
 use crate::{
-    limits::{AUDIT_DAYS_MIN, EXEMPTION_DAYS_MAX, SITE_ZONES_MAX},
+    limits::{AUDIT_DAYS_MIN, CONSENTS_MAX, EXEMPTION_DAYS_MAX, SITE_ZONES_MAX},
     types::{GalleryId, Hash256},
 };
 
@@ -131,7 +131,8 @@ impl Profile {
             ));
         }
         let crossed = self.crossed_zone().or_else(|| self.overreaching());
-        crossed.or_else(|| self.unsealed()).or_else(|| self.unsendable())
+        let crossed = crossed.or_else(|| self.unsealed()).or_else(|| self.unsendable());
+        crossed.or_else(|| self.unprovable())
     }
 
     fn asks_consent(&self) -> bool {
@@ -233,6 +234,33 @@ impl Profile {
             Ok(held) if !held.is_secure && !held.is_loopback() => Some(Fault::WebhookInTheClear),
             Ok(_) => None,
         }
+    }
+
+    /// Why the register would be full before the first proof of a consent has been kept for long
+    /// enough: whoever is kept for `kept_hours` makes room for another, whose consent comes on top.
+    fn unprovable(&self) -> Option<Fault> {
+        let (kept, key) = (&self.retention, "retention.consent_days");
+        let days = kept.proof_days();
+        if days == 0 {
+            return number(key, days, "at least 1: a consent is proved to whoever doubts it");
+        }
+        if !self.asks_consent() || kept.subjects_max == 0 {
+            return None;
+        }
+        let daily = kept.storage == Some(StorageWord::MemoryKeyDaily);
+        let turn_hours = if daily { 24 } else { u64::from(kept.kept_hours.max(24)) };
+        let turns = (u64::from(days) * 24).div_ceil(turn_hours);
+        let turns_most = (CONSENTS_MAX / u64::from(kept.subjects_max)).saturating_sub(1);
+        if turns <= turns_most {
+            return None;
+        }
+        let most = turns_most * turn_hours / 24;
+        let why = format!(
+            "at most {most}: subjects_max = {} persons for kept_hours = {} each would give more \
+             consents than the {CONSENTS_MAX} that the register takes",
+            kept.subjects_max, kept.kept_hours
+        );
+        number(key, days, why)
     }
 
     /// What it still lacks before it can be assessed, or everything that is wrong with it.
@@ -523,6 +551,31 @@ mod tests {
             held.retention.token_hours = hours;
             told(&held, "retention.token_hours");
         }
+    }
+
+    #[test]
+    fn gdpr_7_1_the_register_takes_every_consent_for_as_long_as_it_is_to_be_proved() {
+        let told = |profile: &Profile| profile.forbidden().map(|fault| fault.to_string());
+        let mut held = complete("reentry-daily");
+        held.retention.subjects_max = 20_000;
+        for (days, is_enough) in [(99, true), (100, false), (0, false)] {
+            held.retention.consent_days = Some(days);
+            let fault = told(&held);
+            assert_eq!(fault.is_none(), is_enough, "{days}: {fault:?}");
+            let named = fault.is_none_or(|fault| fault.contains("retention.consent_days"));
+            assert!(named, "{days}");
+        }
+        held.retention.consent_days = None;
+        let fault = told(&held).expect("as long as the audit is longer than that");
+        assert!(fault.contains("365: at most 99"), "{fault}");
+        held.retention.subjects_max = 5_000;
+        assert_eq!(told(&held), None, "fewer guests, longer proofs");
+        // Two days each: a turn is longer, and there are fewer of them.
+        let mut held = complete("boarding-gallery");
+        held.retention.consent_days = Some(92);
+        assert_eq!(told(&held), None);
+        held.retention.consent_days = Some(93);
+        assert!(told(&held).is_some());
     }
 
     #[test]

@@ -301,6 +301,9 @@ pub struct Retention {
     pub kept_hours_max: u32,
     /// How long the audit is kept, in days.
     pub audit_days: u32,
+    /// How long the proof of a consent is kept that is over, in days; left out for as long as the
+    /// audit (GDPR Art. 7(1) and 17(3)(e)).
+    pub consent_days: Option<u32>,
     /// Most persons at once; 0 where nobody is stored.
     pub subjects_max: u32,
     /// Most that FNIR may be at that size, per million; 0 where nobody is searched for.
@@ -308,6 +311,14 @@ pub struct Retention {
     pub fnir_ppm_max: u32,
     /// FNIR measured at that size (`portcullis eval`), per million.
     pub fnir_ppm_measured: Option<u32>,
+}
+
+impl Retention {
+    /// How long the proof of a consent is kept that is over, in days.
+    #[must_use]
+    pub fn proof_days(&self) -> u32 {
+        self.consent_days.unwrap_or(self.audit_days)
+    }
 }
 
 /// Ways in without a face.

@@ -18,7 +18,8 @@
 //! A tombstone outlives what it stands for: a gallery that was restored from an older backup is
 //! held against all of them before anybody is searched for. The register itself cannot be restored
 //! behind the back of the tombstones: its stand is recorded with the custodian, and an older one is
-//! refused by name ([`RegisterError::RolledBack`]).
+//! refused by name ([`RegisterError::RolledBack`]). Where the custodian's record went back with it,
+//! the audit tells (`appliance/buried.rs`).
 //!
 //! Taking something out for good ([`Register::forget`]) seals what is left under a new epoch's key
 //! and has the custodian destroy the old one, as a gallery does: older copies of the file, and its
@@ -36,6 +37,7 @@ mod sealed;
 mod tests;
 
 use std::{
+    ops::Bound,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -81,6 +83,8 @@ const RECORDS: Sheet = Sheet::new("records");
 const OUTBOX: Sheet = Sheet::new("outbox");
 /// Everything that is sealed anew when the key changes.
 const SHEETS: [Sheet; 5] = [CONSENTS, EARLIER, GROUNDS, RECORDS, OUTBOX];
+/// Rows that are sealed anew at once: what is in memory of a register, however large it is.
+const RESEALED_AT_ONCE: usize = 4_096;
 /// Key of the head that is there while a value that was taken out still opens in an older copy.
 const OWED: &[u8] = b"owed";
 
@@ -121,7 +125,10 @@ pub enum RegisterError {
         table: &'static str,
     },
     /// As many consents as are held at most.
-    #[error("the register holds {CONSENTS_MAX} consents, as many as it takes")]
+    #[error(
+        "the register holds {CONSENTS_MAX} consents, as many as it takes; one that is over goes \
+         after the profile's retention.consent_days"
+    )]
     Full,
     /// Somebody was erased, or took a consent back, after the enrolment was asked for.
     #[error(
@@ -300,21 +307,36 @@ impl Register {
 
     /// Everything that one table holds.
     fn all<T: DeserializeOwned>(&self, sheet: Sheet) -> Result<Vec<T>, RegisterError> {
+        let mut found = Vec::new();
+        self.each(sheet, |value| {
+            found.push(value);
+            true
+        })?;
+        Ok(found)
+    }
+
+    /// Shows what one table holds, one after the other, for as long as `goes_on`.
+    fn each<T: DeserializeOwned>(
+        &self,
+        sheet: Sheet,
+        mut goes_on: impl FnMut(T) -> bool,
+    ) -> Result<(), RegisterError> {
         let held = self.held();
         let reading = self.database.begin_read().map_err(|error| self.storage(error))?;
         let table = match reading.open_table(sheet.table) {
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
             opened => opened.map_err(|error| self.storage(error))?,
         };
-        let mut found = Vec::new();
         for row in table.iter().map_err(|error| self.storage(error))? {
             let (key, value) = row.map_err(|error| self.storage(error))?;
             let place = Place { table: sheet.name, key: key.value() };
             let text = open(&held.key, place, value.value().to_vec());
             let text = text.ok_or_else(|| sheet.damaged())?;
-            found.push(serde_json::from_slice(&text).map_err(|_| sheet.damaged())?);
+            if !goes_on(serde_json::from_slice(&text).map_err(|_| sheet.damaged())?) {
+                break;
+            }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Takes consents out for good, earlier ones included: what is left is sealed under a new
@@ -326,8 +348,12 @@ impl Register {
     pub fn forget(&self, meant: impl Fn(&Consent) -> bool) -> Result<u64, RegisterError> {
         let is_owed = self.read(HEAD, OWED)?.is_some();
         let is_there = |sheet: Sheet| {
-            let held = self.all::<Consent>(sheet)?;
-            Ok::<_, RegisterError>(held.iter().any(&meant))
+            let mut found = false;
+            self.each(sheet, |consent: Consent| {
+                found = meant(&consent);
+                !found
+            })?;
+            Ok::<_, RegisterError>(found)
         };
         if !is_owed && !is_there(CONSENTS)? && !is_there(EARLIER)? {
             return Ok(0);
@@ -364,24 +390,29 @@ impl Register {
         meant: impl Fn(&[u8]) -> bool,
     ) -> Result<u64, RegisterError> {
         let mut table = writing.open_table(sheet.table).map_err(|error| self.storage(error))?;
-        let mut rows = Vec::new();
-        for row in table.iter().map_err(|error| self.storage(error))? {
-            let (key, value) = row.map_err(|error| self.storage(error))?;
-            rows.push((key.value().to_vec(), value.value().to_vec()));
-        }
-        let mut gone = 0;
-        for (key, value) in rows {
-            let place = Place { table: sheet.name, key: &key };
-            let text = open(old, place, value).ok_or_else(|| sheet.damaged())?;
-            if meant(&text) {
-                table.remove(&key[..]).map_err(|error| self.storage(error))?;
-                gone += 1;
-                continue;
+        let (mut gone, mut after) = (0, None::<Vec<u8>>);
+        loop {
+            let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let mut rows = Vec::new();
+            let held = table.range::<&[u8]>((from, Bound::Unbounded));
+            for row in held.map_err(|error| self.storage(error))?.take(RESEALED_AT_ONCE) {
+                let (key, value) = row.map_err(|error| self.storage(error))?;
+                rows.push((key.value().to_vec(), value.value().to_vec()));
             }
-            let sealed = seal(new, place, text, self.entropy.as_ref());
-            table.insert(&key[..], &sealed[..]).map_err(|error| self.storage(error))?;
+            let Some((last, _)) = rows.last() else { return Ok(gone) };
+            after = Some(last.clone());
+            for (key, value) in rows {
+                let place = Place { table: sheet.name, key: &key };
+                let text = open(old, place, value).ok_or_else(|| sheet.damaged())?;
+                if meant(&text) {
+                    table.remove(&key[..]).map_err(|error| self.storage(error))?;
+                    gone += 1;
+                    continue;
+                }
+                let sealed = seal(new, place, text, self.entropy.as_ref());
+                table.insert(&key[..], &sealed[..]).map_err(|error| self.storage(error))?;
+            }
         }
-        Ok(gone)
     }
 }
 

@@ -146,6 +146,25 @@ impl Register {
         self.all(CONSENTS)
     }
 
+    /// How many consents are held, those included that are over.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn consents_held(&self) -> Result<u64, RegisterError> {
+        let reading = self.database.begin_read().map_err(|error| self.storage(error))?;
+        let mut held = 0;
+        for sheet in [CONSENTS, EARLIER] {
+            held += match reading.open_table(sheet.table) {
+                Err(redb::TableError::TableDoesNotExist(_)) => 0,
+                opened => {
+                    let table = opened.map_err(|error| self.storage(error))?;
+                    table.len().map_err(|error| self.storage(error))?
+                }
+            };
+        }
+        Ok(held)
+    }
+
     /// Keeps a consent; one that the subject gave before is an earlier one from now on.
     ///
     /// # Errors

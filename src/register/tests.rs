@@ -202,6 +202,43 @@ fn what_is_forgotten_opens_for_nobody_and_the_rest_stays() {
 }
 
 #[test]
+fn more_than_is_sealed_at_once_is_sealed_anew_and_counted() {
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let custodian = Arc::new(MemoryCustodian::new(Arc::clone(&entropy)));
+    let held = Register::in_memory(custodian, entropy).expect("memory");
+    let somebody = |number: u16| {
+        let mut bytes = [0; 16];
+        bytes[..2].copy_from_slice(&number.to_be_bytes());
+        SubjectId::from_bytes(bytes)
+    };
+    let many = u16::try_from(RESEALED_AT_ONCE).expect("some thousands") + 3;
+    let sealed: Vec<(Vec<u8>, Vec<u8>)> = {
+        let current = held.held();
+        let of = |number: u16| {
+            let key = [&number.to_be_bytes()[..], &[7; 30][..]].concat();
+            let given = Consent { given_s: i64::from(number), ..consent(1) };
+            let given = Consent { subject: somebody(number).to_string(), ..given };
+            let value = held.sealed(&current, Place { table: CONSENTS.name, key: &key }, &given);
+            (key, value)
+        };
+        (0..many).map(of).collect()
+    };
+    let kept = held.change(|writing, _| {
+        sealed.iter().try_for_each(|(key, value)| held.put(writing, CONSENTS.table, key, value))
+    });
+    kept.expect("kept in one change");
+    held.keep(&tivoli(), SubjectId::from_bytes([9; 16]), &consent(9)).expect("one more");
+    assert_eq!(held.consents_held().expect("reads"), u64::from(many) + 1);
+    let odd = held.forget(|consent| consent.given_s % 2 == 1 && consent.given_s < 5_000);
+    assert_eq!(odd.expect("forgotten"), u64::from(many) / 2);
+    let left = held.consents().expect("all of them open under the new key");
+    assert_eq!(left.len() as u64, held.consents_held().expect("reads"));
+    assert!(left.iter().all(|consent| consent.given_s % 2 == 0));
+    held.keep(&tivoli(), SubjectId::from_bytes([9; 16]), &consent(9)).expect("again");
+    assert_eq!(held.consents_held().expect("reads"), left.len() as u64 + 1, "the earlier one, too");
+}
+
+#[test]
 fn nothing_readable_is_in_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let held = register(folder.path()).expect("a new register");

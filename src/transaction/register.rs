@@ -88,6 +88,13 @@ pub struct Opening {
     pub is_document_false: bool,
 }
 
+/// A referral that a person may still override.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Referral {
+    /// When it came to that, on a clock that does not go back.
+    pub since_us: Option<u64>,
+}
+
 /// What opening gave.
 pub enum Opened {
     /// It is open, and the caller turns it.
@@ -112,11 +119,13 @@ struct Seen {
     watchers: Vec<Watcher>,
     /// It was not opened after all.
     withdrawn: bool,
+    /// When it came to an end, on a clock that does not go back.
+    ends_us: Option<u64>,
 }
 
 impl Open {
     fn new(standing: Standing, bell: Bell, is_document_false: bool) -> Self {
-        let seen = Seen { standing, watchers: Vec::new(), withdrawn: false };
+        let seen = Seen { standing, watchers: Vec::new(), withdrawn: false, ends_us: None };
         Self { bell, is_document_false, seen: Mutex::new(seen), ended: Condvar::new() }
     }
 
@@ -160,6 +169,16 @@ impl Open {
         seen.standing.ended.is_some().then(|| seen.standing.clone())
     }
 
+    /// Notes when it came to its end, which is about to be remembered and told; the first time
+    /// counts.
+    pub fn ends_at(&self, now_us: u64) {
+        self.seen().ends_us.get_or_insert(now_us);
+    }
+
+    fn referral(&self) -> Referral {
+        Referral { since_us: self.seen().ends_us }
+    }
+
     fn end(&self, standing: &Standing) {
         let mut seen = self.seen();
         seen.standing = standing.clone();
@@ -200,7 +219,7 @@ struct Known {
     retried: HashSet<TransactionId>,
     /// Referred by this process, and not overridden yet. A restart forgets them: whoever stood
     /// there has been seen by a person meanwhile.
-    overridable: HashSet<TransactionId>,
+    overridable: HashMap<TransactionId, Referral>,
     /// Oldest first.
     order: VecDeque<TransactionId>,
     ended: HashMap<TransactionId, Standing>,
@@ -314,7 +333,7 @@ impl Register {
         match &ended {
             Ok(ended) => {
                 if ended.outcome == Some(Outcome::Refer) && !open.is_document_false {
-                    self.known().overridable.insert(ended.transaction);
+                    self.known().overridable.insert(ended.transaction, open.referral());
                 }
                 open.end(ended);
             }
@@ -380,14 +399,14 @@ impl Register {
         &self,
         lane: &LaneId,
         transaction: TransactionId,
-    ) -> Result<bool, RegisterError> {
+    ) -> Result<Option<Referral>, RegisterError> {
         self.standing(lane, transaction)?;
         Ok(self.known().overridable.remove(&transaction))
     }
 
     /// Gives an override back that came to nothing.
-    pub fn return_override(&self, transaction: TransactionId) {
-        self.known().overridable.insert(transaction);
+    pub fn return_override(&self, transaction: TransactionId, referral: Referral) {
+        self.known().overridable.insert(transaction, referral);
     }
 
     /// Ends everything that is open.
@@ -632,13 +651,17 @@ mod tests {
         let register = register();
         let lane: LaneId = "gate-1".parse().expect("a name");
         let id = |number: u8| TransactionId::from_bytes([number; 16]);
-        let takes = |number: u8| register.take_override(&lane, id(number)).expect("it is known");
+        let take = |number: u8| register.take_override(&lane, id(number)).expect("it is known");
+        let takes = |number: u8| take(number).is_some();
         let open = new(&register, &opening(1, "gate-1", None));
         assert!(!takes(1), "it is open");
+        open.ends_at(7);
+        open.ends_at(8);
         close(&register, &open, Outcome::Refer);
-        assert!(takes(1) && !takes(1));
-        register.return_override(id(1));
-        assert!(takes(1), "the audit did not hold it");
+        let referral = take(1).expect("it is referred");
+        assert_eq!((referral.since_us, takes(1)), (Some(7), false));
+        register.return_override(id(1), referral);
+        assert_eq!(take(1), Some(referral), "the audit did not hold it");
         for (number, outcome) in [(2, Outcome::Admit), (3, Outcome::Retry)] {
             let open = new(&register, &opening(number, "gate-1", None));
             close(&register, &open, outcome);

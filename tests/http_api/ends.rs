@@ -10,7 +10,9 @@ use std::{
 };
 
 use portcullis::{
-    audit::{AuditEntry, AuditError, AuditSink},
+    audit::{AuditEntry, AuditError, AuditSink, FileAudit, Signer},
+    keys::SigningKey,
+    random::SystemEntropy,
     types::Action,
 };
 use serde_json::{Value, json};
@@ -256,6 +258,95 @@ fn ed_4_gdpr_7_a_token_rests_on_a_consent_that_is_kept_and_can_be_taken_back() {
     assert_eq!(passes(2, &second).ok(200)["outcome"], "admit");
     clock.set(at(12) + 8_784 * HOUR_S);
     passes(2, &second).problem(422, "HOLDER_TOKEN_REFUSED");
+}
+
+#[test]
+fn gdpr_15_an_export_of_a_token_tells_its_issuing_and_its_refusals_and_no_journeys() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = SigningKey::random(&SystemEntropy).expect("locked memory");
+    let path = folder.path().join("audit.jsonl");
+    let audit = FileAudit::open(&path, Signer::new("test/audit", key)).expect("an audit");
+    let server = Server::start(Setup {
+        access: everybody(),
+        used_as: Some(used_as("egate-holder-token")),
+        clock: Some(WallClock::at(at(12))),
+        attack_score: Some(0.1),
+        audit: Some(Arc::new(audit)),
+        ..Setup::default()
+    });
+    put_into_use(&server, "boarding");
+    let issue = |person: u8| {
+        let body = json!({
+            "image": image(&face(person))["image"], "purpose": "boarding",
+            "expiry": at(24 * 30), "consent": consent(),
+        });
+        server.post_json("/v1/holder-tokens", &body).ok(201)
+    };
+    let passes = |person: u8, issued: &Value| {
+        let reference = json!({ "holderToken": issued["token"] });
+        server.post_json("/v1/verify", &verify_body(&face(person), &[reference]))
+    };
+    let (first, _another) = (issue(1), issue(2));
+    let subject = first["subject"].as_str().expect("a name");
+    let path = format!("/v1/galleries/holder-tokens/subjects/{subject}");
+    let actions = || {
+        let told = server.get(&format!("{path}?purpose=boarding")).ok(200);
+        let events = told["events"].as_array().expect("events").clone();
+        let action = |event: &Value| event["action"].as_str().expect("a word").to_owned();
+        events.iter().map(action).collect::<Vec<_>>()
+    };
+    assert_eq!(actions(), [Action::IssueToken.name()], "its own issuing, and nobody else's");
+    assert_eq!(passes(1, &first).ok(200)["outcome"], "admit");
+    let journeys =
+        |told: &[String]| told.iter().filter(|action| *action == Action::Verify.name()).count();
+    assert_eq!(journeys(&actions()), 0, "nobody follows a traveller by the token");
+    server.delete(&format!("{path}/consent?purpose=boarding")).ok(200);
+    refused(&passes(1, &first), "CONSENT_WITHDRAWN");
+    assert_eq!(journeys(&actions()), 1, "a refusal is about the token alone");
+}
+
+#[test]
+fn gdpr_7_1_the_consent_to_a_token_is_over_with_it_and_forgotten_when_it_was_proved() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(folder.path().join("site")).expect("a folder");
+    let clock = WallClock::at(at(12));
+    let start = || {
+        let mut held =
+            UsedAs { folder: Some(folder.path().join("site")), ..used_as("egate-holder-token") };
+        held.profile.retention.consent_days = Some(10);
+        Server::start(Setup {
+            access: everybody(),
+            used_as: Some(held),
+            clock: Some(Arc::clone(&clock)),
+            attack_score: Some(0.1),
+            ..Setup::on_disk(folder.path())
+        })
+    };
+    let server = start();
+    put_into_use(&server, "boarding");
+    let body = json!({
+        "image": image(&face(1))["image"], "purpose": "boarding", "expiry": at(24 * 30),
+        "consent": consent(),
+    });
+    let issued = server.post_json("/v1/holder-tokens", &body).ok(201);
+    let subject = issued["subject"].as_str().expect("a name");
+    let path = format!("/v1/galleries/holder-tokens/subjects/{subject}?purpose=boarding");
+    assert_eq!(server.get(&path).ok(200)["consent"]["expiry"], at(24 * 30));
+    let held = |server: &Server, consents: u64| {
+        let text = String::from_utf8(server.get("/metrics").body).expect("text");
+        assert!(text.contains(&format!("portcullis_consents {consents}\n")), "{text}");
+    };
+    held(&server, 1);
+    drop(server);
+    // What is due is done at the start, too.
+    clock.set(at(24 * 40));
+    let server = start();
+    held(&server, 1);
+    drop(server);
+    clock.set(at(24 * 40) + 1);
+    let server = start();
+    held(&server, 0);
+    server.get(&path).problem(404, "SUBJECT_UNKNOWN");
 }
 
 const GUESTS: &str = "/v1/galleries/guests";

@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener},
     path::Path,
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -12,7 +13,7 @@ use std::{
 use portcullis::{
     capture::runner::{LanePlan, SourcePlan},
     profile::Profile,
-    types::Hash256,
+    types::{Hash256, Outcome},
 };
 use serde_json::{Value, json};
 
@@ -31,6 +32,16 @@ fn residence(
     lanes: Vec<LanePlan>,
     change: fn(&mut Profile),
 ) -> Server {
+    residence_by(WallClock::at(at(12)), folder, told, lanes, change)
+}
+
+fn residence_by(
+    clock: Arc<WallClock>,
+    folder: &Path,
+    told: Option<SocketAddr>,
+    lanes: Vec<LanePlan>,
+    change: fn(&mut Profile),
+) -> Server {
     let mut held = UsedAs { folder: Some(folder.join("site")), ..used_as("residence") };
     std::fs::create_dir_all(folder.join("site")).expect("a folder");
     let events = held.profile.events.as_mut().expect("it has events");
@@ -40,7 +51,7 @@ fn residence(
     Server::start(Setup {
         access: everybody(),
         used_as: Some(held),
-        clock: Some(WallClock::at(at(12))),
+        clock: Some(clock),
         attack_score: Some(0.1),
         lanes,
         ..Setup::on_disk(folder)
@@ -187,4 +198,24 @@ fn ra_2_without_a_receiver_nothing_waits() {
     let told = server.get("/metrics");
     let text = String::from_utf8(told.body).expect("text");
     assert!(text.contains("portcullis_entry_events_total{fate=\"queued\"} 0\n"), "{text}");
+}
+
+#[test]
+fn ra_2_an_admit_whose_event_is_queued_too_late_opens_nothing_and_is_told_to_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = WallClock::at(at(12));
+    let told = Some(nobody());
+    let server = residence_by(Arc::clone(&clock), folder.path(), told, Vec::new(), |_| {});
+    with_somebody(&server);
+    let ledger = server.audit.as_ref().expect("the scene's");
+    // The decision is in the audit; what follows takes an hour.
+    let meanwhile = ledger.meanwhile.set(Arc::new(move || clock.dawdle_in_a_request()));
+    assert!(meanwhile.is_ok(), "set once");
+    let (outcome, transaction) = comes(&server, 1);
+    assert_eq!(outcome, "refer");
+    let recorded = ledger.outcomes(transaction.parse().expect("an id"));
+    assert_eq!(recorded, [Some(Outcome::Admit), Some(Outcome::Refer)], "as it was told");
+    let text = String::from_utf8(server.get("/metrics").body).expect("text");
+    assert!(text.contains("portcullis_entry_events_total{fate=\"queued\"} 1\n"), "{text}");
+    assert!(text.contains("portcullis_entry_events_waiting 0\n"), "{text}");
 }

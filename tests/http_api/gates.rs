@@ -307,6 +307,29 @@ fn whoever_does_not_wait_follows_reads_and_ends_it() {
 }
 
 #[test]
+fn ed_9_the_way_by_hand_is_timed_like_the_machines() {
+    let clock = WallClock::at(1_800_000_000);
+    let server = Server::start(Setup { clock: Some(Arc::clone(&clock)), ..setup() });
+    assert_eq!(send_async(&server, 1, 1).status, 202);
+    is(&server.delete(&path(1, "")).ok(200), "cancelled", "refer", "ask-officer");
+    clock.jump_s(40);
+    let body = json!({ "purpose": "boarding" });
+    server.post_json(&format!("{GATE}/{}/override", id(1)), &body).ok(200);
+    let metrics = String::from_utf8(server.get("/metrics").body).expect("text");
+    for line in [
+        "portcullis_by_hand_seconds_bucket{le=\"30\"} 0\n",
+        "portcullis_by_hand_seconds_bucket{le=\"60\"} 1\n",
+        "portcullis_by_hand_seconds_count 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    let ledger = server.audit.as_ref().expect("the scene's");
+    let entries = ledger.entries.lock().expect("no panic");
+    let by_hand: Vec<u64> = entries.iter().filter_map(|entry| entry.by_hand_ms).collect();
+    assert!(matches!(by_hand[..], [40_000..60_000]), "{by_hand:?}");
+}
+
+#[test]
 fn two_requests_with_one_id_are_one_transaction() {
     let server = Server::start(setup());
     let answers: Vec<Value> = while_pushing(&server, "gate-1", &face(1), Some(0.1), || {

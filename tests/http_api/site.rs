@@ -10,6 +10,7 @@ use std::{
 };
 
 use portcullis::{
+    audit::{AuditSink, FileAudit, Signer},
     capture::runner::LanePlan,
     config::PersonKeys,
     http::Access,
@@ -227,6 +228,13 @@ fn fv_2_a_series_of_two_persons_is_refused() {
     };
     refused(&tivoli.enrol(1, &images(&[1, 2])), "SERIES_OF_SEVERAL_PERSONS");
     tivoli.enrol(1, &images(&[1, 1])).ok(201);
+    let ledger = tivoli.server.audit.as_ref().expect("the scene's audit");
+    let entries = ledger.entries.lock().expect("no panic");
+    let counted = entries.iter().filter_map(|entry| {
+        let frames = entry.frames?;
+        Some((entry.reasons[0], frames))
+    });
+    assert_eq!(counted.collect::<Vec<_>>(), [("ENROLLED", 2)], "a series is one entry");
 }
 
 #[test]
@@ -635,6 +643,86 @@ pub(crate) fn copy(from: &Path, to: &Path) {
             std::fs::copy(&path, &target).expect("copied");
         }
     }
+}
+
+/// Puts `folder` back as it was when `backup` was made of it, keys and register included.
+fn put_back(backup: &Path, folder: &Path) {
+    for name in ["galleries", "keys", "site"] {
+        std::fs::remove_dir_all(folder.join(name)).expect("removed");
+        copy(&backup.join(name), &folder.join(name));
+    }
+}
+
+#[test]
+fn gdpr_17_a_register_that_is_put_back_with_everything_else_brings_nobody_back() {
+    let (folder, backup, elsewhere) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
+    let key = SigningKey::random(&SystemEntropy).expect("locked memory");
+    let path = elsewhere.path().join("audit.jsonl");
+    let audit = FileAudit::open(&path, Signer::new("test/audit", key)).expect("an audit");
+    let audit: Arc<dyn AuditSink> = Arc::new(audit);
+    std::fs::create_dir_all(folder.path().join("site")).expect("a folder");
+    let start = || {
+        let held = UsedAs { folder: Some(folder.path().join("site")), ..used_as("residence") };
+        Server::start(Setup {
+            access: everybody(),
+            used_as: Some(held),
+            clock: Some(WallClock::at(at(12))),
+            audit: Some(Arc::clone(&audit)),
+            ..Setup::on_disk(folder.path())
+        })
+    };
+    let server = start();
+    put_into_use(&server, "access-control");
+    let body = json!({ "gallery": "tivoli", "purpose": "access-control" });
+    server.post_json("/v1/galleries", &body).ok(201);
+    let enrol = |server: &Server, number: u8| {
+        let body = json!({
+            "images": [image(&face(number))], "purpose": "access-control", "subject": id(number),
+            "consent": consent(), "group": number,
+        });
+        server.post_json(&format!("{TIVOLI}/subjects"), &body).ok(201);
+    };
+    [1, 2, 3].into_iter().for_each(|number| enrol(&server, number));
+    drop(server);
+    for name in ["galleries", "keys", "site"] {
+        copy(&folder.path().join(name), &backup.path().join(name));
+    }
+    let path = |number: u8, more: &str| {
+        format!("{TIVOLI}/subjects/{}{more}?purpose=access-control", id(number))
+    };
+    let references = |server: &Server, number: u8| {
+        let held = server.get(&path(number, "")).ok(200);
+        held["references"].as_array().map(Vec::len)
+    };
+    let server = start();
+    server.delete(&path(1, "/consent")).ok(200);
+    server.delete(&path(2, "")).ok(200);
+    enrol(&server, 2); // anew, which the copy does not have
+    drop(server);
+    put_back(backup.path(), folder.path());
+    let server = start();
+    let held = [1, 2, 3].map(|number| references(&server, number));
+    assert_eq!(held, [Some(0), Some(0), Some(1)], "the audit still knows");
+    assert_eq!(server.get(&path(1, "")).ok(200)["consent"]["ended"], at(12));
+    let group = json!({ "purpose": "access-control", "group": 3 });
+    assert_eq!(server.post_json(&format!("{TIVOLI}/erase"), &group).ok(200)["rows"], 1);
+    drop(server);
+    // Of persons who were erased together, the audit does not tell who they were.
+    put_back(backup.path(), folder.path());
+    for _ in 0..2 {
+        let server = start();
+        let told = server.get(&path(3, "")).problem(503, "GALLERY_UNAVAILABLE");
+        assert!(told.contains("an older copy"), "{told}");
+    }
+    let server = start();
+    server.delete(&format!("{TIVOLI}?purpose=access-control")).ok(200);
+    server.post_json("/v1/galleries", &body).ok(201);
+    drop(server);
+    enrol(&start(), 3);
 }
 
 #[test]

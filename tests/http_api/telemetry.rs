@@ -23,7 +23,7 @@ use crate::{
 use portcullis::{
     config,
     limits::TURN_US_MAX,
-    meter::{EnginePart, Fate, LaneKind, Meter, Part, Shed, Stage},
+    meter::{EnginePart, Fate, HandshakeFault, LaneKind, Meter, Part, Shed, Stage},
     types::Outcome,
 };
 
@@ -46,7 +46,10 @@ pub(crate) fn exercised() -> Meter {
     for outcome in [Outcome::Admit, Outcome::Retry, Outcome::Refer] {
         meter.outcome(outcome);
     }
+    meter.by_hand(12_345_678);
+    meter.consents(3);
     meter.refusal("BUSY");
+    HandshakeFault::ALL.into_iter().for_each(|reason| meter.handshake_failed(reason));
     meter.offered(1);
     Fate::ALL.into_iter().for_each(|fate| meter.frame(fate));
     Shed::ALL.into_iter().for_each(|reason| meter.shed(reason));

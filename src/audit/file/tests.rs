@@ -3,14 +3,14 @@
 use super::*;
 use crate::{
     audit::{
-        AuditComparison, AuditEnd, AuditErasure, AuditStrangers, AuditUse,
+        AuditComparison, AuditEnd, AuditErasure, AuditStrangers, AuditUse, Erased,
         verify::{NotWhole, verify},
     },
     keys::SigningKey,
     random::SeededEntropy,
     types::{
-        Action, AtLane, Attack, Authenticity, Caller, DocumentFault, Hash256, Outcome, Purpose,
-        Role, Score, Selection, SubjectId, TransactionId,
+        Action, AtLane, Attack, Authenticity, Caller, DocumentFault, GalleryId, Hash256, Outcome,
+        Purpose, Role, Score, Selection, SubjectId, TransactionId,
     },
 };
 
@@ -67,6 +67,8 @@ fn entry() -> AuditEntry {
         }),
         strangers: Some(AuditStrangers { count: 3, since_s: 1_700_000_000 }),
         person: Some("badge-12".parse().expect("a name")),
+        frames: Some(3),
+        by_hand_ms: Some(41_000),
     }
 }
 
@@ -104,6 +106,54 @@ fn an_attack_score_is_told_apart_from_none_at_all() {
 }
 
 #[test]
+fn gdpr_17_who_is_erased_is_known_by_name_or_by_the_gallerys_generation() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let audit = FileAudit::open(&folder.path().join("audit.jsonl"), signer()).expect("new");
+    let audit = audit.with_segment_bytes(1); // a file for each
+    let says = |action, subject: Option<u8>, reason, erasure: Option<u64>| AuditEntry {
+        action,
+        subject: subject.map(|number| SubjectId::from_bytes([number; 16])),
+        selection: subject.is_none().then_some(Selection::Group(7)),
+        reasons: vec![reason],
+        erasure: entry()
+            .erasure
+            .zip(erasure)
+            .map(|(held, generation)| AuditErasure { generation, ..held }),
+        ..entry()
+    };
+    for said in [
+        says(Action::Erase, Some(1), "ERASED", Some(4)),
+        says(Action::WithdrawConsent, Some(2), "ERASED", Some(5)),
+        says(Action::Enrol, Some(2), "ENROLLED", None),
+        says(Action::Erase, Some(3), "ERASURE_ORDERED", None),
+        says(Action::Erase, None, "ERASED", Some(6)),
+        says(Action::Replace, Some(4), "ERASED", Some(7)),
+    ] {
+        audit.record(&[said]).expect("room");
+    }
+    let name: GalleryId = "kl-0893".parse().expect("a name");
+    let told = audit.erased(0).expect("it reads");
+    let subjects = |told: &Erased| -> Vec<(SubjectId, u64, bool)> {
+        let subjects = told.subjects.get(&name).into_iter().flatten();
+        subjects.map(|(&subject, gone)| (subject, gone.generation, gone.is_back)).collect()
+    };
+    let somebody = |number: u8| SubjectId::from_bytes([number; 16]);
+    let all = [(somebody(1), 4, false), (somebody(2), 5, true), (somebody(4), 7, true)];
+    assert_eq!(subjects(&told), all);
+    assert_eq!(told.several.get(&name), Some(&6));
+    assert_eq!(audit.entries(), 6);
+    let since = audit.erased(1).expect("it reads");
+    assert_eq!((subjects(&since), since.several.len()), (all[1..].to_vec(), 1));
+    assert_eq!(audit.erased(6).expect("it reads"), Erased::default());
+    let whole = says(Action::DeleteGallery, None, "ERASED", Some(9));
+    let whole = AuditEntry { selection: Some(Selection::Everybody), ..whole };
+    audit.record(&[whole]).expect("room");
+    assert!(audit.erased(6).expect("it reads").galleries.contains(&name));
+    audit.record(&[says(Action::CreateGallery, None, "GALLERY_CREATED", None)]).expect("room");
+    assert_eq!(audit.erased(6).expect("it reads"), Erased::default());
+}
+
+#[test]
 fn no_key_could_hold_a_face_or_a_name() {
     let line = serde_json::to_value(Line::of(0, &[0; 32], &entry())).expect("JSON");
     let keys: Vec<&str> = line.as_object().expect("an object").keys().map(String::as_str).collect();
@@ -111,11 +161,13 @@ fn no_key_could_hold_a_face_or_a_name() {
         "action",
         "at_s",
         "attack",
+        "by_hand_ms",
         "candidates",
         "client",
         "comparisons",
         "end",
         "erasure",
+        "frames",
         "gallery",
         "lane",
         "lane_transaction",

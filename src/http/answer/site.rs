@@ -51,6 +51,8 @@ pub struct SiteAnswer {
     pub minor_kept_hours: Option<u32>,
     /// How long the audit is kept, in days.
     pub audit_days: u32,
+    /// Days for which the proof of a consent is kept that is over.
+    pub consent_days: u32,
     /// False negative identification rate, measured at the gallery's size, per million; null where
     /// nobody is searched for.
     pub fnir_ppm: Option<u32>,
@@ -126,6 +128,7 @@ impl From<&SiteDescription> for SiteAnswer {
             kept_hours: held.kept_hours,
             minor_kept_hours: held.minor_kept_hours,
             audit_days: held.audit_days,
+            consent_days: held.consent_days,
             fnir_ppm: held.fnir_ppm,
             languages: held.languages.clone(),
             handout: held.handout.clone(),
