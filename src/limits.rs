@@ -145,6 +145,9 @@ pub const PACE_HALF_LIFE_US: u64 = 10_000_000;
 pub const LET_GO_US: u64 = 2_000_000;
 /// HTTP connections at once.
 pub const CONNECTIONS_MAX: usize = 256;
+/// HTTP connections beyond them that are kept for whoever watches the appliance: one scrape and the
+/// probes of an orchestrator, each with a successor that comes before it has gone.
+pub const WATCH_CONNECTIONS: usize = 8;
 /// Longest that a caller may take to send the head of a request, in milliseconds.
 pub const HEAD_MS_MAX: u64 = 5_000;
 /// Longest that a caller may take to send a request body, in milliseconds.
