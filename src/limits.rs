@@ -161,10 +161,10 @@ pub const TURN_US_MAX: u64 = 10_000_000;
 /// Longest that what is in flight may take to end when the appliance stops, in milliseconds.
 pub const STOP_MS_MAX: u64 = 10_000;
 /// Time beyond it in which an engine may still finish its batch, in milliseconds; one that does not
-/// hangs, and is left behind.
+/// is left behind.
 pub const DRAIN_GRACE_MS: u64 = 2_000;
 /// Time in which the programs and folders behind lanes must end when the appliance stops, in
-/// milliseconds; one that does not is stuck in the system, and is left behind.
+/// milliseconds; one that does not is left behind.
 pub const LANE_STOP_MS: u64 = 2_000;
 /// Time after which a program that was killed is left to the system, in milliseconds.
 pub const KILL_MS_MAX: u64 = 1_000;
