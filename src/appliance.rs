@@ -89,7 +89,7 @@ use crate::{
 };
 use engines::Found;
 pub(crate) use engines::wish;
-pub use engines::{backend, search_engine};
+pub use engines::{on_engine, search_engine};
 use galleries::Galleries;
 pub use galleries::GalleryPlace;
 use keeping::HolderKeys;

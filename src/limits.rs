@@ -145,6 +145,9 @@ pub const PACE_HALF_LIFE_US: u64 = 10_000_000;
 pub const LET_GO_US: u64 = 2_000_000;
 /// HTTP connections at once.
 pub const CONNECTIONS_MAX: usize = 256;
+/// HTTP connections beyond them that are kept for whoever watches the appliance: one scrape and the
+/// probes of an orchestrator, each with a successor that comes before it has gone.
+pub const WATCH_CONNECTIONS: usize = 8;
 /// Longest that a caller may take to send the head of a request, in milliseconds.
 pub const HEAD_MS_MAX: u64 = 5_000;
 /// Longest that a caller may take to send a request body, in milliseconds.
@@ -158,10 +161,10 @@ pub const TURN_US_MAX: u64 = 10_000_000;
 /// Longest that what is in flight may take to end when the appliance stops, in milliseconds.
 pub const STOP_MS_MAX: u64 = 10_000;
 /// Time beyond it in which an engine may still finish its batch, in milliseconds; one that does not
-/// hangs, and is left behind.
+/// is left behind.
 pub const DRAIN_GRACE_MS: u64 = 2_000;
 /// Time in which the programs and folders behind lanes must end when the appliance stops, in
-/// milliseconds; one that does not is stuck in the system, and is left behind.
+/// milliseconds; one that does not is left behind.
 pub const LANE_STOP_MS: u64 = 2_000;
 /// Time after which a program that was killed is left to the system, in milliseconds.
 pub const KILL_MS_MAX: u64 = 1_000;

@@ -15,17 +15,28 @@ mod enlarging;
 #[cfg(feature = "cuda")]
 #[path = "devices"]
 mod on_cuda {
-    use portcullis::backend::cuda::{Cuda, NAME, Options};
+    use portcullis::backend::{
+        Unavailable, Wish,
+        cuda::{Cuda, NAME, Options},
+    };
 
     /// The device, or `None` after a counted skip.
     fn device(test: &str, tight: bool) -> Option<Cuda> {
-        match Cuda::with(&Options { tight, ..Options::default() }) {
-            Ok(backend) => Some(backend),
-            Err(unavailable) => {
-                crate::common::skip(test, NAME, &unavailable.to_string());
-                None
-            }
-        }
+        or_skip(test, Cuda::with(&Options { tight, ..Options::default() }))
+    }
+
+    /// The device as the appliance makes it, or `None` after a counted skip.
+    fn made(test: &str) -> Option<Cuda> {
+        or_skip(test, Cuda::new(&Wish::named(1)))
+    }
+
+    fn or_skip(test: &str, made: Result<Cuda, Unavailable>) -> Option<Cuda> {
+        let skip = |why: &Unavailable| crate::common::skip(test, NAME, &why.to_string());
+        made.inspect_err(skip).ok()
+    }
+
+    fn compiled(backend: &Cuda) -> usize {
+        backend.compiled()
     }
 
     fn forsake(backend: &Cuda) {
@@ -38,17 +49,28 @@ mod on_cuda {
 #[cfg(feature = "wgpu")]
 #[path = "devices"]
 mod on_wgpu {
-    use portcullis::backend::wgpu::{NAME, Options, Wgpu};
+    use portcullis::backend::{
+        Unavailable, Wish,
+        wgpu::{NAME, Options, Wgpu},
+    };
 
     /// The device, or `None` after a counted skip.
     fn device(test: &str, tight: bool) -> Option<Wgpu> {
-        match Wgpu::with(&Options { tight, ..Options::default() }) {
-            Ok(backend) => Some(backend),
-            Err(unavailable) => {
-                crate::common::skip(test, NAME, &unavailable.to_string());
-                None
-            }
-        }
+        or_skip(test, Wgpu::with(&Options { tight, ..Options::default() }))
+    }
+
+    /// The device as the appliance makes it, or `None` after a counted skip.
+    fn made(test: &str) -> Option<Wgpu> {
+        or_skip(test, Wgpu::new(&Wish::named(1)))
+    }
+
+    fn or_skip(test: &str, made: Result<Wgpu, Unavailable>) -> Option<Wgpu> {
+        let skip = |why: &Unavailable| crate::common::skip(test, NAME, &why.to_string());
+        made.inspect_err(skip).ok()
+    }
+
+    fn compiled(backend: &Wgpu) -> usize {
+        backend.compiled()
     }
 
     fn forsake(backend: &Wgpu) {

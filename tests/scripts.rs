@@ -81,6 +81,7 @@ fn options_are_told_and_unknown_ones_refused() {
         ("run", vec!["--unknown"]),
         ("run", vec!["--for"]),
         ("run", vec!["--photos", "no-such-folder"]),
+        ("run", vec!["--engine", "vulkan"]),
         ("test", vec!["--unknown"]),
     ] {
         let output = script(name, &arguments, machine.path());

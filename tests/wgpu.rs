@@ -9,19 +9,12 @@ use std::sync::Arc;
 
 use portcullis::{
     backend::{
-        Backend, BackendError, FACTORIES, Network, Tiles, Wish,
+        Backend, BackendError, FACTORIES, Network, Wish,
         wgpu::{Options, Wgpu},
     },
-    gallery::{Enrolment, Gallery},
-    limits::CANDIDATES_MAX,
-    ops::{
-        program::{
-            Activation, BufferId, ChannelOrder, Feed, Op, Output, Program, Shape, Step, WeightId,
-        },
-        search::Probe,
-        tile::TileLayout,
+    ops::program::{
+        Activation, BufferId, ChannelOrder, Feed, Op, Output, Program, Shape, Step, WeightId,
     },
-    types::{Hash256, Score, SubjectId, Template, TemplateKind},
 };
 
 /// The device with these options, or `None` after a counted skip.
@@ -60,51 +53,6 @@ fn nobody_is_given_a_simulated_device_unasked() {
     }
     let asked = (factory.make)(&Wish::named(1));
     assert!(asked.is_ok());
-}
-
-#[test]
-fn a_search_that_somebody_waits_for_meets_no_compiler() {
-    let test = "a_search_that_somebody_waits_for_meets_no_compiler";
-    let backend = match Wgpu::new(&Wish::named(1)) {
-        Ok(backend) => backend,
-        Err(unavailable) => return common::skip(test, "wgpu", &unavailable.to_string()),
-    };
-    let compiled = backend.compiled();
-    let kind = TemplateKind {
-        model: Hash256::from_bytes([1; 32]),
-        calibration: Hash256::from_bytes([2; 32]),
-        dims: 8,
-    };
-    let template = || Template::new(vec![3; 8].into(), kind).expect("values in ±127");
-    let gallery = Gallery::in_memory(kind, TileLayout { dims: 8, hot_dims: 4, rows: 4 });
-    for number in 0..9 {
-        let subject = SubjectId::from_bytes([number; 16]);
-        gallery.enrol(subject, vec![template()], Enrolment::default()).expect("there is room");
-    }
-    let source = gallery.source();
-    let pinned = backend.pin(&source).expect("it fits");
-    // A probe lies in the gallery's own space.
-    let mut values = vec![0; 8].into_boxed_slice();
-    source.transform().expect("it disguises").apply(template().values(), &mut values);
-    let template = Template::new(values, kind).expect("eight values");
-    for tiles in [Tiles::Source(source), Tiles::Pinned(pinned)] {
-        for (probes, best) in
-            (1..=9).flat_map(|many| [1, 64, 65, CANDIDATES_MAX].map(|best| (many, best)))
-        {
-            let probe = || Probe {
-                template: &template,
-                threshold: Score(1),
-                best,
-                class_bits: u64::MAX,
-                group: None,
-                now_s: 2_000_000_000,
-            };
-            let probes: Vec<Probe<'_>> = std::iter::repeat_with(probe).take(probes).collect();
-            let answers = backend.search(&probes, &tiles).expect("it is searched");
-            assert!(answers.iter().all(|answer| answer.hits.len() == best.min(9)), "{best}");
-        }
-    }
-    assert_eq!(backend.compiled(), compiled, "a live search compiled a shader");
 }
 
 /// A network that doubles what it is fed, with as many channels as a batch shall be large.

@@ -84,23 +84,34 @@ fn first_of<T>(
     Err(last)
 }
 
+/// The backend that the configuration asks for, and what it made of `give`.
+fn found<T>(
+    config: &Config,
+    give: impl FnMut(&Arc<dyn Backend>) -> Result<T, BackendError>,
+) -> Result<Found<T>, StartError> {
+    let wanted = wanted(config);
+    first_of(FACTORIES, &wish(config, wanted.is_some()), wanted, give)
+}
+
 /// The engine that the configuration asks for, its networks ready; its searches are its own.
 ///
 /// # Errors
 /// [`StartError::Engine`] when it is not at hand, [`StartError::Backend`] when it fails.
 pub(super) fn engine(config: &Config, models: &Models) -> Result<Found<Engine>, StartError> {
-    let wanted = wanted(config);
-    let give = |backend: &Arc<dyn Backend>| models.engine(Arc::clone(backend));
-    first_of(FACTORIES, &wish(config, wanted.is_some()), wanted, give)
+    found(config, |backend| models.engine(Arc::clone(backend)))
 }
 
-/// The backend that the configuration asks for, without networks.
+/// What the backend that the configuration asks for makes of `give`: how a verb with networks of
+/// its own gets them. A backend that nobody named and that fails at it is passed over for the next
+/// one, as when the appliance starts.
 ///
 /// # Errors
-/// [`StartError::Engine`].
-pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
-    let wanted = wanted(config);
-    Ok(first_of(FACTORIES, &wish(config, wanted.is_some()), wanted, |_| Ok(()))?.backend)
+/// [`StartError::Engine`] when it is not at hand, [`StartError::Backend`] when it fails.
+pub fn on_engine<T>(
+    config: &Config,
+    give: impl FnMut(&Arc<dyn Backend>) -> Result<T, BackendError>,
+) -> Result<T, StartError> {
+    Ok(found(config, give)?.taken)
 }
 
 /// Who searches galleries beside the backend that runs the networks, which takes what is beyond a
@@ -207,6 +218,29 @@ mod tests {
         assert!(matches!(failed, StartError::Backend(BackendError::Lost { .. })), "{failed}");
         let failed = chosen(&[ABSENT, SOUND], Some("absent")).map(|_| ()).expect_err("named");
         assert!(matches!(failed, StartError::Engine { .. }), "{failed}");
+    }
+
+    #[test]
+    fn a_verb_goes_on_to_the_next_engine_as_the_appliance_does() {
+        let failing_once = |config: &Config| {
+            let mut asked = Vec::new();
+            let taken = on_engine(config, |backend| {
+                asked.push(backend.describe().name);
+                let why = "the first one fails".to_owned();
+                if asked.len() > 1 { Ok(()) } else { Err(BackendError::Lost { what: "it", why }) }
+            });
+            (taken, asked)
+        };
+        let mut config = Config::default();
+        config.engine.name = EngineName::Auto;
+        let (taken, asked) = failing_once(&config);
+        taken.expect("the second one takes it");
+        assert!(asked.len() == 2 && asked[0] != asked[1], "{asked:?}");
+        config.engine.name = EngineName::Cpu;
+        let (taken, asked) = failing_once(&config);
+        let failed = taken.expect_err("it was named");
+        assert!(matches!(failed, StartError::Backend(BackendError::Lost { .. })), "{failed}");
+        assert_eq!(asked, ["cpu"]);
     }
 
     #[test]

@@ -205,7 +205,12 @@ impl Running {
         let _gone = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         if !is_gone(&mut self.child) {
             let program = self.program.as_str();
-            tracing::error!(program, "a killed program hangs in the system; it is left behind");
+            tracing::error!(
+                program,
+                patience_ms = KILL_MS_MAX,
+                "a killed program has not ended in its time and is left behind: it may be stuck in \
+                 the system, or the machine too busy to end it"
+            );
         }
     }
 }

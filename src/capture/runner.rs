@@ -28,7 +28,7 @@ use super::{
 use crate::{
     limits::LANE_STOP_MS,
     meter::{LaneKind, Meter},
-    pipeline::{Line, slot::SlotPool},
+    pipeline::{Line, LineName, slot::SlotPool},
     time::Clock,
     types::LaneId,
 };
@@ -135,7 +135,7 @@ impl Lanes {
         let clock = Arc::clone(&self.clock);
         let sleep = move |for_us| parker.park_timeout(Duration::from_micros(for_us));
         let body = move || keep(keeper, &stop, clock.as_ref(), &sleep);
-        let line = Line::spawn("lane", body);
+        let line = Line::spawn(LineName::Lane, body);
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push((unparker, line));
     }
 
@@ -145,15 +145,15 @@ impl Lanes {
         &self.set
     }
 
-    /// Ends every source and takes no more frames. False when a source hangs in the system and was
-    /// left behind.
+    /// Ends every source and takes no more frames. False when a thread did not end in its time
+    /// and was left behind.
     pub fn stop(&self) -> bool {
         self.stop.store(true, Ordering::SeqCst);
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         threads.iter().for_each(|(unparker, _)| unparker.unpark());
         let lines = threads.into_iter().map(|(_, line)| line);
-        let are_ended = Line::all_end_within(lines, LANE_STOP_MS * 1_000, self.clock.as_ref());
+        let are_ended = Line::all_end_within(lines, LANE_STOP_MS, self.clock.as_ref());
         self.set.iter().for_each(|lane| lane.becomes(LaneState::Stopped));
         are_ended
     }

@@ -2,7 +2,7 @@
 
 mod keeping;
 
-use std::{fs, net::TcpListener, path::Path};
+use std::{fs, net::TcpListener, path::Path, sync::Arc};
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     appliance,
-    backend::{FACTORIES, Plaintext, Wish},
+    backend::{Backend, FACTORIES, Plaintext, Wish},
     config::{AttackDetection, AttackDetectorName, Environment},
     document::authentication::StoreSummary,
     keys::process,
@@ -99,15 +99,14 @@ fn backends(config: &Config, findings: &mut Vec<Finding>) {
             .map_err(|unavailable| unavailable.why);
         findings.push(Finding::new("backend", factory.name, state));
     }
-    let chosen = appliance::backend(config);
-    let state = chosen
-        .map(|backend| {
-            let held = backend.describe();
-            format!("{} with {} threads", held.name, held.threads)
-        })
-        .map_err(|error| error.to_string());
+    let chosen = appliance::on_engine(config, |backend| Ok(Arc::clone(backend)));
+    let told = |backend: &Arc<dyn Backend>| {
+        let held = backend.describe();
+        format!("{} with {} threads", held.name, held.threads)
+    };
+    let state = chosen.as_ref().map(told).map_err(ToString::to_string);
     findings.push(Finding::new("engine", "chosen by engine.name", state));
-    let searches = appliance::backend(config)
+    let searches = chosen
         .and_then(|backend| appliance::search_engine(config, backend))
         .map(|engine| {
             let held = engine.describe();

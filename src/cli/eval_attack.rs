@@ -15,7 +15,10 @@ use clap::Args;
 use super::{Ended, Failure, Outcome, Scene, finder::Finder, local};
 use crate::{
     accuracy::presentation::{PresentationReport, Presentations},
-    appliance::{self, models::AttackModels},
+    appliance::{
+        self,
+        models::{self, AttackModels},
+    },
     backend::Network,
     document::image,
     face::attack::AttackDetector,
@@ -101,16 +104,18 @@ struct Judge {
 
 impl Judge {
     fn load(scene: &Scene<'_>) -> Result<Self, Failure> {
-        let models = AttackModels::load(&scene.config.attack, scene.environment)?;
-        let Some(detector) = models.detector()? else {
+        let attack = AttackModels::load(&scene.config.attack, scene.environment)?;
+        let Some(detector) = attack.detector()? else {
             return Err(Failure::new(
                 "no presentation attack detector is configured: set attack.detector (`portcullis \
                  config` explains it)",
             ));
         };
-        let backend = appliance::backend(&scene.config)?;
-        let networks = models.networks(&*backend, 1)?;
-        Ok(Self { finder: Finder::load(scene, &*backend)?, detector, networks })
+        let faces = models::detector(&scene.config.models, scene.environment)?;
+        let (networks, detect) = appliance::on_engine(&scene.config, |backend| {
+            Ok((attack.networks(backend.as_ref(), 1)?, backend.load(&faces, 1)?))
+        })?;
+        Ok(Self { finder: Finder::new(&faces, detect)?, detector, networks })
     }
 
     fn score(&mut self, file: &Path) -> Result<f32, Failure> {

@@ -1,9 +1,8 @@
 //! The one usable face of a photograph, for verbs that run networks of their own choice on it.
 
-use super::{Failure, Scene, table};
+use super::{Failure, table};
 use crate::{
-    appliance::models,
-    backend::{Backend, Network},
+    backend::Network,
     face::{
         Detector, Face, FaceRules, align,
         quality::{judge, measure},
@@ -17,7 +16,7 @@ use crate::{
     types::{CaptureFact, FrameView},
 };
 
-/// The configured detector on a backend, with the rules for photographs.
+/// The configured detector, with the rules for photographs.
 pub(super) struct Finder {
     detector: Detector,
     detect: Box<dyn Network>,
@@ -25,18 +24,9 @@ pub(super) struct Finder {
 }
 
 impl Finder {
-    /// The configured detector.
-    pub(super) fn load(scene: &Scene<'_>, backend: &dyn Backend) -> Result<Self, Failure> {
-        Self::new(&models::detector(&scene.config.models, scene.environment)?, backend)
-    }
-
-    /// This detector.
-    pub(super) fn new(program: &Program, backend: &dyn Backend) -> Result<Self, Failure> {
-        Ok(Self {
-            detector: Detector::for_program(program)?,
-            detect: backend.load(program, 1)?,
-            rules: FaceRules::still(),
-        })
+    /// The detector of `program`, which is ready as `detect`.
+    pub(super) fn new(program: &Program, detect: Box<dyn Network>) -> Result<Self, Failure> {
+        Ok(Self { detector: Detector::for_program(program)?, detect, rules: FaceRules::still() })
     }
 
     /// The face, and where it lies once aligned; or why there is none to use.

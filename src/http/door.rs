@@ -4,7 +4,8 @@
 //! The bound is there for work that waits for slots and engines, and who waits for them in vain
 //! must not take the door from those who do not ([`Entry`]): what reads, ends a transaction or lets
 //! a traveller go is never shut out, frames of lanes have places of their own, and of the rest
-//! enrolments leave some to gates, as they do behind the door.
+//! enrolments leave some to gates, as they do behind the door. On a connection beyond their bound
+//! nobody but whoever watches the appliance is answered.
 //!
 //! Invariant: a frame that is refused here is in the account of frames, as what it is: shed.
 
@@ -39,6 +40,8 @@ const OPEN_PATHS: [&str; 3] = ["/livez", "/readyz", "/startupz"];
 enum Entry {
     /// It needs neither a credential nor a place.
     Open,
+    /// Measurements are read: it needs a credential, and no place.
+    Watch,
     /// It reads, ends a transaction or tells that a traveller left: it holds nothing that others
     /// wait for, and under load it is what frees it. Connections alone bound it.
     Free,
@@ -57,6 +60,7 @@ impl Entry {
         }
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         match (method.as_str(), segments.as_slice()) {
+            ("GET" | "HEAD", ["metrics"]) => Self::Watch,
             ("GET" | "HEAD", _)
             | ("DELETE", ["v1", "lanes", _, "transactions", _])
             | ("POST", ["v1", "lanes", _, "transactions", _, "left"]) => Self::Free,
@@ -104,7 +108,7 @@ impl Places {
     fn take(&self, entry: Entry) -> Option<Place> {
         let one = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
         let permits = match entry {
-            Entry::Open | Entry::Free => [None, None],
+            Entry::Open | Entry::Watch | Entry::Free => [None, None],
             Entry::Frame => [Some(one(&self.frames)?), None],
             Entry::Gate => [Some(one(&self.all)?), None],
             Entry::Rest => [Some(one(&self.rest)?), Some(one(&self.all)?)],
@@ -122,9 +126,15 @@ pub(super) struct Known(pub(super) Vec<Caller>);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Presented(pub(super) Hash256);
 
+/// Says of a request that its connection is one of those that are kept for whoever watches the
+/// appliance; it ends with the answer, so that the next one finds it free.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept;
+
 /// Catches panics and counts problems; the outermost layer.
 pub(super) async fn net(State(api): State<Api>, request: Request, next: Next) -> Response {
     let carries_body = *request.method() == Method::POST;
+    let is_last = carries_body || request.extensions().get::<Kept>().is_some();
     // A task of its own: a panic ends the task, and the connection still gets its answer.
     let mut response = match tokio::spawn(next.run(request)).await {
         Ok(response) => response,
@@ -133,7 +143,7 @@ pub(super) async fn net(State(api): State<Api>, request: Request, next: Next) ->
     if let Some(&Counted(code)) = response.extensions().get::<Counted>() {
         api.meter.refusal(code);
     }
-    if carries_body {
+    if is_last {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -154,14 +164,24 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
         }
     };
     request.extensions_mut().insert(Known(callers));
+    if request.extensions().get::<Kept>().is_some() && entry != Entry::Watch {
+        let why = "as many connections as the appliance takes at once: end those that are not in \
+                   use; this one was kept for /metrics, /livez, /readyz and /startupz";
+        return no_room(&api, entry, request, why).await;
+    }
     let Some(_place) = api.places.take(entry) else {
-        if entry == Entry::Frame {
-            Offered::new(&api.meter).shed(Shed::Busy);
-        }
-        let problem = Problem::new("BUSY", "as many requests as the appliance takes at once");
-        return refuse(&api, request, problem).await;
+        let why = "as many requests as the appliance takes at once";
+        return no_room(&api, entry, request, why).await;
     };
     next.run(request).await
+}
+
+/// Answers that there is no room for a request, and accounts for a frame in it.
+async fn no_room(api: &Api, entry: Entry, request: Request, why: &str) -> Response {
+    if entry == Entry::Frame {
+        Offered::new(&api.meter).shed(Shed::Busy);
+    }
+    refuse(api, request, Problem::new("BUSY", why)).await
 }
 
 /// Answers `problem` once the rest of the body is out of the way.
@@ -227,9 +247,11 @@ mod tests {
             for verb in item.as_object().expect("operations").keys() {
                 let method: Method = verb.to_uppercase().parse().expect("a method");
                 let entry = Entry::of(&method, path);
-                // A reading is free, unless it needs no credential either.
+                // A reading is free, unless it needs no credential either, or is a watcher's.
                 if method != Method::GET {
                     found.push((entry, format!("{method} {path}")));
+                } else if path == "/metrics" {
+                    assert_eq!(entry, Entry::Watch);
                 } else if entry != Entry::Free {
                     assert_eq!((entry, OPEN_PATHS.contains(&path.as_str())), (Entry::Open, true));
                 }

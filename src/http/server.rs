@@ -28,11 +28,20 @@ use rustls::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError},
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use super::{Api, door::Presented, route};
-use crate::{config, limits::HEAD_MS_MAX, meter::HandshakeFault, types::Hash256};
+use super::{
+    Api,
+    door::{Kept, Presented},
+    route,
+};
+use crate::{
+    config,
+    limits::{HEAD_MS_MAX, WATCH_CONNECTIONS},
+    meter::HandshakeFault,
+    types::Hash256,
+};
 
 /// Why the API is not served. The operator must act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -175,7 +184,7 @@ pub async fn serve(
         stop.await;
         stopping.graceful_shutdown(Some(Duration::from_millis(bounds.drain_ms)));
     });
-    let bounded = Bounded(Arc::new(Semaphore::new(bounds.connections)));
+    let bounded = Bounded(Room::new(bounds.connections));
     let mut server = axum_server::from_tcp(listener).map_err(stopped)?.handle(handle);
     server
         .http_builder()
@@ -237,7 +246,7 @@ impl Accept<TcpStream, Router> for Certified {
 /// connection.
 fn fault_of(error: &io::Error) -> Option<HandshakeFault> {
     let cause = error.get_ref();
-    if cause.is_some_and(|cause| cause.is::<TryAcquireError>()) {
+    if cause.is_some_and(|cause| cause.is::<NoPlace>()) {
         return None;
     }
     let told = cause.and_then(|cause| cause.downcast_ref::<rustls::Error>());
@@ -248,21 +257,50 @@ fn fault_of(error: &io::Error) -> Option<HandshakeFault> {
     })
 }
 
+/// All places are taken, the watchers' too.
+#[derive(Debug, thiserror::Error)]
+#[error("as many connections as there may be")]
+struct NoPlace;
+
+/// Places for connections at once: anybody's, and when those are taken a few for whoever watches
+/// the appliance, so that gates which take them all do not hide it from its prober.
+#[derive(Clone)]
+struct Room {
+    anybody: Arc<Semaphore>,
+    watchers: Arc<Semaphore>,
+}
+
+impl Room {
+    fn new(connections: usize) -> Self {
+        let places = |count| Arc::new(Semaphore::new(count));
+        Self { anybody: places(connections), watchers: places(WATCH_CONNECTIONS) }
+    }
+
+    /// A place, and whether it is one of those for watchers; `None` where there is neither.
+    fn take(&self) -> Option<(OwnedSemaphorePermit, bool)> {
+        let one = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
+        let anybodys = one(&self.anybody).map(|place| (place, false));
+        anybodys.or_else(|| one(&self.watchers).map(|place| (place, true)))
+    }
+}
+
 /// Accepts a connection when there is a place for it, and closes it at once when there is none.
 #[derive(Clone)]
-struct Bounded(Arc<Semaphore>);
+struct Bounded(Room);
 
-impl<S> Accept<TcpStream, S> for Bounded {
+impl Accept<TcpStream, Router> for Bounded {
     type Stream = Placed;
-    type Service = S;
-    type Future = std::future::Ready<io::Result<(Placed, S)>>;
+    type Service = Router;
+    type Future = std::future::Ready<io::Result<(Placed, Router)>>;
 
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let place = self.0.clone().try_acquire_owned();
-        let placed = place.map_err(io::Error::other).and_then(|place| {
-            stream.set_nodelay(true)?;
-            Ok((Placed { stream, _place: place }, service))
-        });
+    fn accept(&self, stream: TcpStream, router: Router) -> Self::Future {
+        let placed = self.0.take().ok_or_else(|| io::Error::other(NoPlace)).and_then(
+            |(place, is_watchers)| {
+                stream.set_nodelay(true)?;
+                let router = if is_watchers { router.layer(Extension(Kept)) } else { router };
+                Ok((Placed { stream, _place: place }, router))
+            },
+        );
         std::future::ready(placed)
     }
 }
@@ -310,5 +348,22 @@ impl AsyncWrite for Placed {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_bound_there_is_room_for_a_few_watchers_and_for_no_more() {
+        let room = Room::new(2);
+        let mut held: Vec<_> = std::iter::from_fn(|| room.take()).take(100).collect();
+        let watchers: Vec<bool> = held.iter().map(|(_, is_watchers)| *is_watchers).collect();
+        let expected = [vec![false; 2], vec![true; WATCH_CONNECTIONS]].concat();
+        assert_eq!(watchers, expected);
+        assert!(room.take().is_none());
+        drop(held.remove(0));
+        assert!(!room.take().expect("the first one's place").1, "anybody's place is free again");
     }
 }

@@ -68,7 +68,7 @@ pub use desk::{Desk, Refused};
 pub use engine_line::EngineLine;
 pub use match_line::MatchLine;
 pub use pace::{Claim, Matching};
-pub(crate) use runner::Line;
+pub(crate) use runner::{Line, LineName};
 pub use runner::{Pipeline, engine_loop, match_loop};
 pub use standby::{Nobody, Standby, Supply};
 

@@ -188,7 +188,12 @@ impl<'a> Passage<'a> {
         }
         if self.around.clock.monotonic_us() >= until_us {
             let transaction = self.open.standing().transaction;
-            tracing::error!(%transaction, "an engine hangs with a frame of what has ended");
+            tracing::error!(
+                %transaction,
+                patience_ms = LET_GO_US / 1_000,
+                "the transaction has ended and the pipeline still holds its frame: the engine may \
+                 hang, or be too slow or starved for its batch; the frame is zeroed when it ends"
+            );
             return Turn::Ended(closing);
         }
         self.closing = Some((closing, until_us));

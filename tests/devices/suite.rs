@@ -8,6 +8,7 @@ use std::sync::{
 use bytemuck::{Zeroable, bytes_of};
 use portcullis::{
     backend::{Backend, BackendError, Tiles},
+    limits::CANDIDATES_MAX,
     ops::{
         program::{Feed, Shape},
         score::rest_norm,
@@ -17,7 +18,7 @@ use portcullis::{
     types::{Frame, Hash256, Score, Template, TemplateKind},
 };
 
-use super::{NAME, device, forsake};
+use super::{NAME, compiled, device, forsake, made};
 use crate::{dice::Dice, enlarging::enlarging};
 
 const KIND: TemplateKind = TemplateKind {
@@ -183,6 +184,30 @@ fn sets_of_many_windows_agree_with_the_oracle_from_source_and_pinned() {
             assert_eq!(held.certificate, expected.certificate);
         }
     }
+}
+
+#[test]
+fn a_search_that_somebody_waits_for_meets_no_compiler() {
+    let test = "a_search_that_somebody_waits_for_meets_no_compiler";
+    let Some(backend) = made(test) else { return };
+    let compiled_before = compiled(&backend);
+    let rows = Rows::drawn(&mut Dice::thrown_for(test), 9);
+    let template = rows.probe(3);
+    let source: Arc<dyn TileSource> = Arc::new(rows);
+    let pinned = backend.pin(&source).expect("it fits");
+    for tiles in [Tiles::Source(source), Tiles::Pinned(pinned)] {
+        // As many as one scan or another takes at a time, and as many again.
+        for many in (1..=9).chain([33, 64, 129]) {
+            for best in [1, 64, 65, CANDIDATES_MAX] {
+                let one = || Probe { threshold: Score(-1_000_000), best, ..probe(&template) };
+                let probes: Vec<Probe<'_>> = std::iter::repeat_with(one).take(many).collect();
+                let answers = backend.search(&probes, &tiles).expect("it is searched");
+                assert_eq!(answers.len(), many);
+                assert!(answers.iter().all(|answer| answer.hits.len() == best.min(9)), "{best}");
+            }
+        }
+    }
+    assert_eq!(compiled(&backend), compiled_before, "a live search met a compiler");
 }
 
 #[test]

@@ -398,7 +398,7 @@ fn under_load_gates_go_in_and_whoever_frees_or_watches_is_never_shut_out() {
 }
 
 #[test]
-fn one_connection_more_than_there_may_be_is_closed() {
+fn when_all_connections_are_taken_whoever_watches_still_comes_in_and_nobody_else() {
     let limits = config::Limits { connections: 2, ..config::Limits::default() };
     let server = Server::start(Setup { limits, ..Setup::default() });
     let (mut one, mut two) = (server.connect(), server.connect());
@@ -408,19 +408,35 @@ fn one_connection_more_than_there_may_be_is_closed() {
         std::io::Read::read_exact(stream, &mut first).expect("answered and kept open");
         assert_eq!(&first, b"HTTP/1.1 200");
     }
-    let mut three = server.connect();
-    let _sent = three.write_all(&head("GET", "/livez", ""));
-    let mut nothing = Vec::new();
-    let _read = std::io::Read::read_to_end(&mut three, &mut nothing);
-    assert!(nothing.is_empty(), "closed without an answer");
+    // Callers that would keep the connection: it is the server that ends it.
+    let ask = |verb: &str, path: &str| {
+        server.exchange(
+            format!("{verb} {path} HTTP/1.1\r\nHost: gate\r\nContent-Length: 0\r\n\r\n").as_bytes(),
+        )
+    };
+    // More of them than are kept, one after the other.
+    for path in ["/livez", "/readyz", "/startupz", "/metrics"].repeat(3) {
+        let answer = ask("GET", path);
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.head.contains("connection: close"), "{path}: {}", answer.head);
+    }
+    let paths = ["/v1/version", "/v1/verify", "/v1/lanes/gate-1/frames", "/v1/elsewhere"];
+    for (verb, path) in ["GET", "POST", "POST", "DELETE"].into_iter().zip(paths) {
+        let answer = ask(verb, path);
+        let detail = answer.problem(503, "BUSY");
+        assert!(detail.contains("connections") && detail.contains("/metrics"), "{detail}");
+        for header in ["connection: close", "retry-after: 1"] {
+            assert!(answer.head.contains(header), "{path}: {}", answer.head);
+        }
+    }
+    let told = String::from_utf8(ask("GET", "/metrics").body).expect("text");
+    for line in ["portcullis_frames_offered_total 1", "portcullis_sheds_total{reason=\"busy\"} 1"] {
+        assert!(told.contains(line), "{line} is not in {told}");
+    }
     drop(one);
     let answered = (0..100).any(|_| {
         thread::sleep(std::time::Duration::from_millis(20));
-        let mut stream = server.connect();
-        let _sent = stream.write_all(&head("GET", "/livez", ""));
-        let mut bytes = Vec::new();
-        let _read = std::io::Read::read_to_end(&mut stream, &mut bytes);
-        bytes.starts_with(b"HTTP/1.1 200")
+        server.get("/v1/version").status == 200
     });
     assert!(answered, "the place of a connection that ended is free again");
 }

@@ -227,6 +227,11 @@ impl Gpu {
         Ok(Arc::clone(locked(&self.functions).entry(kernel).or_insert(function)))
     }
 
+    /// Kernels that are compiled and loaded by now.
+    pub(super) fn compiled(&self) -> usize {
+        locked(&self.functions).len()
+    }
+
     /// Shared memory that a launch of `kernel` asks for at most.
     fn shared_bytes(&self, kernel: Kernel) -> u32 {
         match kernel {

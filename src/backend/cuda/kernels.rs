@@ -173,6 +173,12 @@ impl Kernel {
         all
     }
 
+    /// Those of the search.
+    pub(super) fn of_search() -> impl Iterator<Item = Self> {
+        let all = Self::all().into_iter();
+        all.filter(|kernel| matches!(kernel, Self::Matrix(_) | Self::Merge | Self::Scan(_)))
+    }
+
     /// The file that it stands in.
     pub(super) fn file(self) -> File {
         match self {

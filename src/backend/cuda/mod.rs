@@ -11,7 +11,8 @@
 //!
 //! Nothing of CUDA is needed to build or to start: the driver and NVRTC are looked for when the
 //! backend is made, and what is missing is an answer. Kernels are compiled for the GPU that is
-//! found and kept on disk (`cache.rs`). Networks are kept in half precision with sums in f32
+//! found and kept on disk (`cache.rs`): those of the search when the backend is made, those of a
+//! network when it is loaded, none while somebody waits for an answer. Networks are kept in half precision with sums in f32
 //! ([`super::Precision::Half`]); templates and scores are whole numbers, here as everywhere.
 //!
 //! Invariant: search results are the oracle's, bit for bit. Nothing here ends the process when a
@@ -73,16 +74,23 @@ impl fmt::Debug for Cuda {
 }
 
 impl Cuda {
-    /// Opens the GPU that is wished for.
+    /// Opens the GPU that is wished for, and makes every search ready, so that none that somebody
+    /// waits for meets a compiler.
     ///
     /// # Errors
-    /// [`Unavailable`] when the driver, NVRTC or a GPU that is new enough is missing.
+    /// [`Unavailable`] when the driver, NVRTC or a GPU that is new enough is missing, or the GPU
+    /// does not search.
     pub fn new(wish: &Wish<'_>) -> Result<Self, Unavailable> {
         let (adapter, kernels) = (wish.adapter.to_owned(), wish.kernels.map(PathBuf::from));
-        Self::with(&Options { adapter, kernels, tight: false })
+        let made = Self::with(&Options { adapter, kernels, tight: false })?;
+        made.searcher.warm_up().map_err(|error| Unavailable {
+            what: NAME,
+            why: format!("it cannot search: {error}"),
+        })?;
+        Ok(made)
     }
 
-    /// As `options` say, for tests and measurements.
+    /// As `options` say and not run yet, for tests and measurements.
     ///
     /// # Errors
     /// As [`Cuda::new`].
@@ -90,6 +98,12 @@ impl Cuda {
         let gpu = Gpu::open(options)?;
         let searcher = Searcher::new(&gpu);
         Ok(Self { gpu, searcher })
+    }
+
+    /// Kernels that are compiled and loaded by now, each variant for itself.
+    #[must_use]
+    pub fn compiled(&self) -> usize {
+        self.gpu.compiled()
     }
 
     /// Gives the GPU up, as a driver does that resets it: every verb answers

@@ -11,6 +11,7 @@
 pub(super) mod answers;
 pub(super) mod half;
 pub(super) mod lifetimes;
+pub(super) mod nobody;
 pub(super) mod opened;
 pub(super) mod pack;
 pub(super) mod shelf;

@@ -225,9 +225,10 @@ struct Embedder {
 impl Embedder {
     fn load(scene: &Scene<'_>) -> Result<Self, Failure> {
         let (finder, embedder) = models::uncalibrated(&scene.config.models, scene.environment)?;
-        let backend = appliance::backend(&scene.config)?;
-        let embed = backend.load(&embedder, 1)?;
-        Ok(Self { finder: Finder::new(&finder, &*backend)?, embed })
+        let (detect, embed) = appliance::on_engine(&scene.config, |backend| {
+            Ok((backend.load(&finder, 1)?, backend.load(&embedder, 1)?))
+        })?;
+        Ok(Self { finder: Finder::new(&finder, detect)?, embed })
     }
 
     fn embed(&mut self, path: &Path) -> Result<Vec<f32>, Failure> {

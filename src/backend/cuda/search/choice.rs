@@ -32,6 +32,11 @@ const LISTS_BYTES_MAX: usize = 256 << 20;
 /// Bytes of a key.
 pub(super) const KEY: usize = 8;
 
+/// Numbers of probes that lead to every scan that there is for templates of any usual length.
+pub(super) fn beforehand() -> impl Iterator<Item = usize> {
+    Few::ALL.map(Few::probes).into_iter().chain(Many::ALL.map(Many::probes))
+}
+
 /// A way to scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Choice {
@@ -150,6 +155,21 @@ mod tests {
                 for machine in [SMALL, LARGE] {
                     let choice = Choice::of(probes, shape(hot_dims), machine);
                     assert!(choice.shared_bytes <= machine.shared_bytes_max, "{choice:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_run_beforehand_is_what_a_search_will_take() {
+        for machine in [SMALL, LARGE] {
+            for hot_dims in [16, 128] {
+                let kernel = |probes| Choice::of(probes, shape(hot_dims), machine).kernel;
+                let ran: Vec<Kernel> = beforehand().map(kernel).collect();
+                for probes in 1..=300 {
+                    let kernel = kernel(probes);
+                    assert!(ran.contains(&kernel), "{kernel:?} of {probes} probes");
+                    assert!(Kernel::of_search().any(|one| one == kernel), "{kernel:?}");
                 }
             }
         }

@@ -26,21 +26,23 @@ use bytemuck::cast_slice;
 pub(super) use self::choice::MERGE_BYTES;
 use self::{
     board::{Board, piece, stow},
-    choice::{Choice, THREADS},
+    choice::{Choice, THREADS, beforehand},
     desk::{Desk, Places},
 };
-use super::{NAME, device::Gpu, driver::Event, layout::Piece, timing::between};
+use super::{NAME, device::Gpu, driver::Event, kernels::Kernel, layout::Piece, timing::between};
 use crate::{
     backend::{
         BackendError, Pinned, Tiles,
         gpu::{
             locked,
+            nobody::search_nobody,
             opened::{must_ask, window_tiles},
             pack::SlotShape,
             shelf::{Pin, Shelf},
             stock::Stock,
         },
     },
+    limits::CANDIDATES_MAX,
     ops::{
         search::{Probe, RowHits, admit},
         tile::{TileSet, TileSource},
@@ -69,6 +71,15 @@ impl Searcher {
     pub(super) fn new(gpu: &Arc<Gpu>) -> Self {
         let shelf = Arc::new(Shelf::new(&Arc::new(Board(Arc::clone(gpu)))));
         Self { gpu: Arc::clone(gpu), shelf, desks: Mutex::default() }
+    }
+
+    /// Compiles every kernel of the search, and runs those once that galleries of short templates
+    /// lead to.
+    pub(super) fn warm_up(&self) -> Result<(), BackendError> {
+        let ready = |kernel| self.gpu.function(kernel).map(drop);
+        self.gpu.guard(|| Kernel::of_search().try_for_each(ready))?;
+        let asked = beforehand().map(|probes| (probes, CANDIDATES_MAX));
+        search_nobody(asked, |probes, tiles| self.search(probes, tiles))
     }
 
     /// Makes a generation resident.

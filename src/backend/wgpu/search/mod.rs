@@ -19,7 +19,6 @@ mod ask;
 mod desk;
 mod load;
 mod slab;
-mod warm;
 
 use std::sync::{Arc, Mutex};
 
@@ -43,12 +42,14 @@ use crate::{
         BackendError, Pinned, Tiles,
         gpu::{
             locked,
+            nobody::search_nobody,
             opened::{must_ask, window_tiles},
             pack::SlotShape,
             shelf::{self, Shelf},
             stock::Stock,
         },
     },
+    limits::CANDIDATES_MAX,
     ops::{
         search::{Probe, RowHit, RowHits, admit},
         tile::{TileSet, TileSource},
@@ -63,6 +64,9 @@ const PASS_PIECES_MAX: usize = 2048;
 pub(super) const PASS_PIECES_SIMULATED: usize = 128;
 /// Pieces of one pass where everything is divided finely.
 const PASS_PIECES_TIGHT: usize = 2;
+
+/// Probes that one variant of the shaders or another takes at a time.
+const PROBES: [usize; 4] = [1, 2, 4, 8];
 
 /// A resident set.
 type Pin = shelf::Pin<Bench>;
@@ -92,6 +96,13 @@ impl Searcher {
     pub(super) fn new(gpu: &Arc<Gpu>) -> Self {
         let shelf = Arc::new(Shelf::new(&Arc::new(Bench(Arc::clone(gpu)))));
         Self { gpu: Arc::clone(gpu), shelf, desks: Mutex::default() }
+    }
+
+    /// Runs every variant of the search's shaders.
+    pub(super) fn warm_up(&self) -> Result<(), BackendError> {
+        let sizes = [1, CANDIDATES_MAX].into_iter();
+        let asked = sizes.flat_map(|best| PROBES.map(|probes| (probes, best)));
+        search_nobody(asked, |probes, tiles| self.search(probes, tiles))
     }
 
     /// Makes a generation resident.
