@@ -2,10 +2,10 @@
   // answer never finds the queue full. Assumed of the parser: a block takes room only where there
   // is some, passes once, and nothing passes between a finish and its end.
   initial assume (!rst_ni);
-  logic [ROOM_BITS-1:0] f_due;  // blocks begun that have not passed stage 9
+  logic [ROOM_BITS-1:0] f_due;  // blocks begun that have not passed stage 10
   logic f_finishing;  // a finish packet is under way
   logic f_ends;
-  assign f_ends = op_9_i == pc_pkg::OP_FLUSH || (is_row && tag_9_i.block_end);
+  assign f_ends = op_i == pc_pkg::OP_FLUSH || (is_row && tag_i.block_end);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -13,15 +13,15 @@
       f_finishing <= 1'b0;
     end else begin
       f_due <= f_due + ROOM_BITS'(room_take_i) - ROOM_BITS'(f_ends);
-      if (op_9_i == pc_pkg::OP_FINISH) f_finishing <= 1'b1;
+      if (op_i == pc_pkg::OP_FINISH) f_finishing <= 1'b1;
       else if (finished_o) f_finishing <= 1'b0;
     end
   end
   always_comb begin
     assume (!room_take_i || room_o);
     assume (!f_ends || f_due != '0);
-    assume (op_9_i != pc_pkg::OP_FINISH || (f_due == '0 && !room_take_i));
-    assume (!f_finishing || (!room_take_i && op_9_i == pc_pkg::OP_NONE));
+    assume (op_i != pc_pkg::OP_FINISH || (f_due == '0 && !room_take_i));
+    assume (!f_finishing || (!room_take_i && op_i == pc_pkg::OP_NONE));
   end
 
   always_ff @(posedge clk_i) begin

@@ -4,7 +4,7 @@
 //   packets ─► pc_stream_register ─► pc_parser ─┬─► pc_facts ──────────► eligible ─┐
 //                                    (stage 0)  ├─► pc_norms ──────► norm ─┐       │
 //                                               └─► pc_probe_memory ─► pc_dot_pair ─► pc_lane ×P
-//   AXI4-Lite ─► pc_axi_lite ─► pc_registers        (2)                (6)      (9) │   (11)
+//   AXI4-Lite ─► pc_axi_lite ─► pc_registers        (2)                (7)     (10) │   (12)
 //   answers ◄─────────────────────────────────────────────────── pc_results ◄───────┘
 //
 // Level 3. The pipeline takes a beat each clock and never stalls: a block is only begun when its
@@ -375,8 +375,8 @@ module pc_core #(
       .clear_i    (clear),
       .room_o     (room),
       .room_take_i(room_take),
-      .op_9_i     (op_verdict),
-      .tag_9_i    (tag_verdict),
+      .op_i       (op_verdict),
+      .tag_i      (tag_verdict),
       .survivors_i(survivors),
       .counters_i (counters),
       .errors_i   (errors),

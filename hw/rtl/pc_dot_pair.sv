@@ -2,7 +2,7 @@
 // row·b.
 //
 // Level 2 (pc_quad). Costs 64 multipliers packed, 128 single (see `pc_quad`), and two trees of 18
-// to 22 bit adders. Four clocks from operands to sums: products, sums of 4, of 16, of 64.
+// to 22 bit adders. Five clocks from operands to sums: factors, products, sums of 4, of 16, of 64.
 `default_nettype none
 
 module pc_dot_pair #(

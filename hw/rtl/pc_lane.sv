@@ -2,8 +2,8 @@
 // survivors of the block. Each line of the op in `src/ops/search.rs` stands here once.
 //
 // Level 2 (pc_top_k). Costs a 16 × 16 bit multiplier for the bound, about 400 flip-flops and the
-// list. Takes the beat's sum at stage 6; verdict at stage 9; block and counters at stage 10; list
-// at stage 11.
+// list. Takes the beat's sum at stage 7; verdict at stage 10; block and counters at stage 11; list
+// at stage 12.
 `default_nettype none
 
 module pc_lane #(
@@ -17,12 +17,12 @@ module pc_lane #(
     input  wire logic               active_i,
     input  wire logic signed [31:0] threshold_i,
     input  wire logic        [15:0] norm_i,
-    // Stage 5: the row's norm.
+    // Stage 6: the row's norm.
     input  wire logic        [15:0] row_norm_i,
-    // Stage 6: the beat.
+    // Stage 7: the beat.
     input  wire logic signed [21:0] sum_i,
     input  wire logic               first_i,       // of a row
-    // Stage 9: the row.
+    // Stage 10: the row.
     input  wire pc_pkg::op_t        op_i,
     input  wire pc_pkg::tag_t       tag_i,
     input  wire logic               eligible_i,    // hot: may be found; cold: is wanted
@@ -30,28 +30,28 @@ module pc_lane #(
     input  wire logic               rotate_i,
     input  wire logic [pc_pkg::BEAT_BITS-1:0] chain_i,
     output wire logic [pc_pkg::BEAT_BITS-1:0] head_o,
-    // Stage 10 and later.
+    // Stage 11 and later.
     output wire logic [       31:0] survivors_o,
     output wire logic [      127:0] counters_o     // ineligible, pruned, rescored, accepted
 );
-  // Stage 7: 64 beats of |2^20| are at most 2^26; the product of the norms is not yet added.
-  logic signed [27:0] score_7_q, score_8_q;
-  logic [31:0] product_6_q, product_7_q;
-  // Stage 8: what the whole score can be at most. Exact: below 2^32 + 2^26.
-  logic signed [33:0] most_8_q;
-  // Stage 9.
+  // Stage 8: 64 beats of |2^20| are at most 2^26; the product of the norms is not yet added.
+  logic signed [27:0] score_8_q, score_9_q;
+  logic [31:0] product_7_q, product_8_q;
+  // Stage 9: what the whole score can be at most. Exact: below 2^32 + 2^26.
+  logic signed [33:0] most_9_q;
+  // Stage 10.
   logic is_below_q, reaches_q;
-  logic signed [27:0] score_9_q;
+  logic signed [27:0] score_10_q;
 
   always_ff @(posedge clk_i) begin
-    product_6_q <= 32'(norm_i) * 32'(row_norm_i);
-    product_7_q <= product_6_q;
-    score_7_q   <= (first_i ? 28'sd0 : score_7_q) + 28'(sum_i);
-    most_8_q    <= 34'(score_7_q) + $signed({2'b00, product_7_q});
-    score_8_q   <= score_7_q;
-    is_below_q  <= most_8_q < 34'(threshold_i);
-    reaches_q   <= 32'(score_8_q) >= threshold_i;
+    product_7_q <= 32'(norm_i) * 32'(row_norm_i);
+    product_8_q <= product_7_q;
+    score_8_q   <= (first_i ? 28'sd0 : score_8_q) + 28'(sum_i);
+    most_9_q    <= 34'(score_8_q) + $signed({2'b00, product_8_q});
     score_9_q   <= score_8_q;
+    is_below_q  <= most_9_q < 34'(threshold_i);
+    reaches_q   <= 32'(score_9_q) >= threshold_i;
+    score_10_q  <= score_9_q;
   end
 
   logic is_seen_hot, is_seen_cold;
@@ -90,7 +90,7 @@ module pc_lane #(
       .rst_ni,
       .clear_i (clear_i || clear_list_i),
       .insert_i(is_accepted),
-      .score_i (32'(score_9_q)),
+      .score_i (32'(score_10_q)),
       .row_i   (tag_i.row),
       .rotate_i,
       .chain_i,

@@ -52,8 +52,8 @@ package pc_pkg;
   // output.
   localparam int unsigned STAGE_OPERANDS = 2; // probe and row values stand side by side
   localparam int unsigned STAGE_ELIGIBLE = 3; // eligibility is known
-  localparam int unsigned STAGE_SUM = 6; // the beat's 64 products are one sum
-  localparam int unsigned STAGE_VERDICT = 9; // the row's score was held against the threshold
+  localparam int unsigned STAGE_SUM = 7; // the beat's 64 products are one sum
+  localparam int unsigned STAGE_VERDICT = 10; // the row's score was held against the threshold
 endpackage
 
 `default_nettype wire

@@ -7,7 +7,10 @@
 // multiplier for each product, for parts with narrow ones (ECP5: 18 × 18 bits). 8 multipliers. Both
 // give the same numbers.
 //
-// Two clocks from operands to sums: products, then their sums.
+// Three clocks from operands to sums: factors, products, their sums. A factor's flip-flop stands
+// where its multiplier does: on UltraScale+ it can be the multiplier's own (A for the pair, B for
+// the row's value), and the pair's addition has a clock of its own; on ECP5 it takes the way across
+// the die out of the multiplication. No reset and no enable, as those registers want it.
 `default_nettype none
 
 module pc_quad #(
@@ -24,14 +27,16 @@ module pc_quad #(
     logic signed [35:0] sum_q;
 
     for (genvar v = 0; v < 4; v++) begin : gen_value
-      logic signed [26:0] pair;
+      logic signed [26:0] pair_q;
       logic signed [34:0] product_q;
-      logic signed [7:0] row, a, b;
-      assign row  = row_i[8*v+:8];
-      assign a    = a_i[8*v+:8];
-      assign b    = b_i[8*v+:8];
-      assign pair = 27'($signed({a, 18'd0})) + 27'(b);
-      always_ff @(posedge clk_i) product_q <= 35'(pair) * 35'(row);
+      logic signed [7:0] row_q, a, b;
+      assign a = a_i[8*v+:8];
+      assign b = b_i[8*v+:8];
+      always_ff @(posedge clk_i) begin
+        row_q     <= row_i[8*v+:8];
+        pair_q    <= 27'($signed({a, 18'd0})) + 27'(b);
+        product_q <= 35'(pair_q) * 35'(row_q);
+      end
     end
 
     always_ff @(posedge clk_i) begin
@@ -45,14 +50,14 @@ module pc_quad #(
     logic signed [17:0] sum_a_q, sum_b_q;
 
     for (genvar v = 0; v < 4; v++) begin : gen_value
-      logic signed [7:0] row, a, b;
+      logic signed [7:0] row_q, a_q, b_q;
       logic signed [15:0] product_a_q, product_b_q;
-      assign row = row_i[8*v+:8];
-      assign a   = a_i[8*v+:8];
-      assign b   = b_i[8*v+:8];
       always_ff @(posedge clk_i) begin
-        product_a_q <= 16'(a) * 16'(row);
-        product_b_q <= 16'(b) * 16'(row);
+        row_q       <= row_i[8*v+:8];
+        a_q         <= a_i[8*v+:8];
+        b_q         <= b_i[8*v+:8];
+        product_a_q <= 16'(a_q) * 16'(row_q);
+        product_b_q <= 16'(b_q) * 16'(row_q);
       end
     end
 

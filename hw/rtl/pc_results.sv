@@ -18,10 +18,10 @@ module pc_results #(
     // Room: one answer's is taken with a block's norms.
     output wire logic                              room_o,
     input  wire logic                              room_take_i,
-    // Stage 9, for the rows seen; stage 10 for blocks and finish.
-    input  wire pc_pkg::op_t                       op_9_i,
-    input  wire pc_pkg::tag_t                      tag_9_i,
-    input  wire logic [             32*PROBES-1:0] survivors_i,  // stage 10
+    // Stage 10, for the rows seen; stage 11 for blocks and finish.
+    input  wire pc_pkg::op_t                       op_i,
+    input  wire pc_pkg::tag_t                      tag_i,
+    input  wire logic [             32*PROBES-1:0] survivors_i,  // stage 11
     input  wire logic [            128*PROBES-1:0] counters_i,
     input  wire logic [pc_pkg::ERRORS_COUNT-1:0] errors_i,
     // The ring of lists.
@@ -51,23 +51,23 @@ module pc_results #(
   state_e state_q, state_n;
   logic [1:0] counter_beat_q, counter_beat_n;
   logic [LIST_BITS-1:0] list_beat_q, list_beat_n;
-  logic is_block_q, is_finish_q, is_packet_end_q;  // stage 10
+  logic is_block_q, is_finish_q, is_packet_end_q;  // stage 11
   logic [31:0] rows_hot_q, rows_cold_q;
   logic [ROOM_BITS-1:0] room_q;
 
   logic is_row;
-  assign is_row = op_9_i == pc_pkg::OP_VALUES && tag_9_i.last;
+  assign is_row = op_i == pc_pkg::OP_VALUES && tag_i.last;
 
   always_ff @(posedge clk_i) begin
-    is_block_q <= rst_ni && (op_9_i == pc_pkg::OP_FLUSH || (is_row && tag_9_i.block_end));
-    is_finish_q <= rst_ni && op_9_i == pc_pkg::OP_FINISH;
-    is_packet_end_q <= op_9_i == pc_pkg::OP_FLUSH || tag_9_i.packet_end;
+    is_block_q <= rst_ni && (op_i == pc_pkg::OP_FLUSH || (is_row && tag_i.block_end));
+    is_finish_q <= rst_ni && op_i == pc_pkg::OP_FINISH;
+    is_packet_end_q <= op_i == pc_pkg::OP_FLUSH || tag_i.packet_end;
     if (!rst_ni || clear_i) begin
       rows_hot_q  <= '0;
       rows_cold_q <= '0;
     end else begin
-      rows_hot_q  <= rows_hot_q + 32'(is_row && !tag_9_i.is_cold);
-      rows_cold_q <= rows_cold_q + 32'(is_row && tag_9_i.is_cold);
+      rows_hot_q  <= rows_hot_q + 32'(is_row && !tag_i.is_cold);
+      rows_cold_q <= rows_cold_q + 32'(is_row && tag_i.is_cold);
     end
   end
 
@@ -176,7 +176,7 @@ module pc_results #(
 
   // What only rows of the pipeline need.
   logic unused;
-  assign unused = &{1'b0, tag_9_i.first, tag_9_i.row, ready};
+  assign unused = &{1'b0, tag_i.first, tag_i.row, ready};
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin

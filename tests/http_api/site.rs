@@ -14,12 +14,13 @@ use portcullis::{
     capture::runner::LanePlan,
     config::PersonKeys,
     http::Access,
-    keys::secret::Tokens,
+    keys::{SigningKey, secret::Tokens},
     profile::{
         Profile,
         civil::date_s,
         text::{PlaceWord, RegionWord, StorageWord},
     },
+    random::SystemEntropy,
     types::{Hash256, Outcome, Role},
 };
 use serde_json::{Value, json};

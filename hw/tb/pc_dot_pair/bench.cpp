@@ -1,4 +1,4 @@
-// 64 products for two probes, a new beat each clock, four clocks later; extremes among random
+// 64 products for two probes, a new beat each clock, five clocks later; extremes among random
 // beats.
 #include "Vpc_dot_pair.h"
 #include "bench.hpp"
@@ -29,7 +29,7 @@ Beat some_beat(Random& random) {
 int main(int argc, char** argv) {
     Bench<Vpc_dot_pair> bench(argc, argv, 30'000);
     std::deque<Sums> line;
-    for (uint64_t i = 0; i < bench.rounds + 4; i++) {
+    for (uint64_t i = 0; i < bench.rounds + 5; i++) {
         const Beat row = some_beat(bench.random);
         const Beat a = some_beat(bench.random);
         const Beat b = some_beat(bench.random);
@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
         beat_into(bench.top.b_i, b);
         line.push_back({dot(row, a), dot(row, b)});
         bench.settle();
-        if (line.size() == 5) {
+        if (line.size() == 6) {
             bench.equal(signed22(bench.top.sum_a_o), line.front().a, "the first probe's sum");
             bench.equal(signed22(bench.top.sum_b_o), line.front().b, "the second probe's sum");
             line.pop_front();

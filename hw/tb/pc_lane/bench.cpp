@@ -1,4 +1,4 @@
-// Rows as the stages show them to one probe: sums at stage 6, the norm a clock before, the
+// Rows as the stages show them to one probe: sums at stage 7, the norm a clock before, the
 // verdict's operands three clocks after. Survivors of each block, counters and list against plain
 // loops; scores at the threshold, one below and one above; bounds at the end of what 34 bits hold.
 #include <algorithm>
@@ -10,7 +10,7 @@ namespace {
 const unsigned BEST = 16;
 enum Op { OP_NONE, OP_FACTS, OP_NORMS, OP_VALUES, OP_FLUSH, OP_FINISH };
 
-// What stages 5 to 9 show of one beat.
+// What stages 6 to 10 show of one beat.
 struct Step {
     Op op = OP_NONE;
     bool cold = false, first = false, last = false, eligible = false;
@@ -128,17 +128,17 @@ class LaneBench {
         }
     }
 
-    // One clock: the beat reaches stage 5 now, stage 6 in the next clock, stage 9 three later.
+    // One clock: the beat reaches stage 6 now, stage 7 in the next clock, stage 10 three later.
     void clock(const Step& step) {
         line.push_front(step);
         if (line.size() > 5) line.pop_back();
         const auto at = [&](unsigned stage) {
-            return stage - 5 < line.size() ? line[stage - 5] : Step{};
+            return stage - 6 < line.size() ? line[stage - 6] : Step{};
         };
-        top().row_norm_i = at(5).norm;
-        top().sum_i = static_cast<uint32_t>(at(6).sum) & 0x3FFFFF;
-        top().first_i = at(6).first;
-        const Step verdict = at(9);
+        top().row_norm_i = at(6).norm;
+        top().sum_i = static_cast<uint32_t>(at(7).sum) & 0x3FFFFF;
+        top().first_i = at(7).first;
+        const Step verdict = at(10);
         top().op_i = verdict.op;
         top().tag_i = uint64_t{verdict.cold} << 36 | uint64_t{verdict.first} << 35 |
                       uint64_t{verdict.last} << 34 | (bench.random.next() & 3) << 32 | verdict.row;

@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
     std::deque<Sums> line;
     const uint32_t extremes[] = {0x80808080, 0x7F7F7F7F, 0x81818181, 0, 0xFFFFFFFF, 0x80007F01};
     const uint64_t corners = 6 * 6 * 6;
-    for (uint64_t i = 0; i < bench.rounds + corners + 2; i++) {
+    for (uint64_t i = 0; i < bench.rounds + corners + 3; i++) {
         uint32_t row, a, b;
         if (i < bench.rounds) {
             const uint64_t triple = i * step + bench.random.below(step);
@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
         bench.top.b_i = b;
         line.push_back(sums_of(row, a, b));
         bench.settle();
-        if (line.size() == 3) {
+        if (line.size() == 4) {
             bench.equal(signed18(bench.top.sum_a_o), line.front().a, "the first probe's sum");
             bench.equal(signed18(bench.top.sum_b_o), line.front().b, "the second probe's sum");
             line.pop_front();

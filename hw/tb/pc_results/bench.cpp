@@ -1,11 +1,11 @@
-// Blocks and finishes as stage 9 shows them, each block with its room taken some clocks before,
+// Blocks and finishes as stage 10 shows them, each block with its room taken some clocks before,
 // under back-pressure: every answer in order, nothing lost, room never overdrawn.
 #include "Vpc_results.h"
 #include "bench.hpp"
 
 namespace {
 const unsigned PROBES = 16, BEST = 16;
-const unsigned PIPELINE = 10;  // clocks from the room's taking to stage 9, at the least
+const unsigned PIPELINE = 11;  // clocks from the room's taking to stage 10, at the least
 enum Op { OP_NONE, OP_FACTS, OP_NORMS, OP_VALUES, OP_FLUSH, OP_FINISH };
 
 struct Step {
@@ -25,7 +25,7 @@ class ResultsBench {
         : bench(argc, argv, 40'000), pressure(bench.random), line(PIPELINE) {}
 
     int run() {
-        top().clear_i = top().room_take_i = top().op_9_i = top().ready_i = 0;
+        top().clear_i = top().room_take_i = top().op_i = top().ready_i = 0;
         bench.reset();
         while (answered < bench.rounds) clock(plan());
         while (!answers.empty()) clock({});
@@ -73,10 +73,10 @@ class ResultsBench {
         const Step now = line.front();
         line.pop_front();
         top().room_take_i = step.takes;
-        top().op_9_i = now.op;
-        top().tag_9_i = uint64_t{now.cold} << 36 | uint64_t{now.last} << 34 |
+        top().op_i = now.op;
+        top().tag_i = uint64_t{now.cold} << 36 | uint64_t{now.last} << 34 |
                         uint64_t{now.block_end} << 33 | uint64_t{now.packet_end} << 32;
-        // Stage 10: the survivors of the block that stage 9 ended in the clock before.
+        // Stage 11: the survivors of the block that stage 10 ended in the clock before.
         Beat survivors = random_beat(bench.random);
         for (unsigned w = 0; w < PROBES; w++) top().survivors_i[w] = survivors[w];
         if (is_block) answers.push_back({survivors, is_end});
