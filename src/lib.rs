@@ -4,6 +4,7 @@
 pub mod limits;
 pub mod meter;
 pub mod random;
+pub mod share;
 mod sync;
 pub mod time;
 pub mod types;

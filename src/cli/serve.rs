@@ -15,6 +15,7 @@ use crate::{
     },
     keys::secret::Tokens,
     limits::LAST_MS_MAX,
+    share,
 };
 
 /// How often what has expired is erased.
@@ -58,6 +59,8 @@ impl Host {
         };
         let listener = server::bind(config.server.listen)?;
         let address = listener.local_addr()?;
+        // Before there are other threads: each shares the processor as the one that starts it.
+        share::answer();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let (meter, clock) = (Arc::clone(&world.meter), Arc::clone(&world.clock));
         let api = Api::new(access, &config.limits, meter, clock);

@@ -48,7 +48,7 @@ pub enum EngineName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ComputeClass {
-    /// They give way at once.
+    /// They give way at once, and starve for nobody.
     #[default]
     Background,
     /// They share the processor evenly.

@@ -7,7 +7,7 @@ use super::{
 
 /// The layers, lowest first, and the modules of each.
 pub(crate) const LAYERS: [&[&str]; 5] = [
-    &["types", "limits", "time", "random", "sync", "meter"],
+    &["types", "limits", "time", "random", "sync", "share", "meter"],
     &["ops", "model", "face", "document", "policy", "accuracy", "profile"],
     &["backend", "gallery", "keys", "audit", "register"],
     &["pipeline", "capture", "transaction", "duty", "webhook"],

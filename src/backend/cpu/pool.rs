@@ -5,10 +5,9 @@
 //! microsecond while all are awake) instead of a fork and a join. With one thread everything
 //! happens on the caller. Between runs the threads sleep.
 //!
-//! Threads that give way run in the system's idle class: a thread that wakes to read a request, to
-//! write the audit or to answer takes their core at once, instead of waiting for the end of a time
-//! slice of some milliseconds, several times per answer. A run loses the microseconds that these
-//! take, and no more.
+//! Threads that give way do so at once ([`share`]): a thread that wakes to read a request, to write
+//! the audit or to answer takes their core, instead of waiting for the end of a time slice of some
+//! milliseconds, several times per answer. A run loses the time that these take, and no more.
 
 use std::{
     hint,
@@ -22,7 +21,7 @@ use std::{
 use rayon::ThreadPool;
 
 use super::search::{Bell, Crew};
-use crate::{backend::Unavailable, limits::ENGINE_THREADS_MAX};
+use crate::{backend::Unavailable, limits::ENGINE_THREADS_MAX, share};
 
 /// Spins before a waiting thread offers its core to others.
 const SPINS: usize = 4_000;
@@ -51,9 +50,9 @@ impl Pool {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("compute-{index}"))
-            .start_handler(move |_| {
+            .start_handler(move |index| {
                 if gives_way {
-                    give_way();
+                    share::compute(index, threads);
                 }
             })
             .build()
@@ -78,25 +77,6 @@ impl Pool {
         }
     }
 }
-
-/// Puts the calling thread behind all others of the machine that want to run.
-#[cfg(target_os = "linux")]
-fn give_way() {
-    use thread_priority::{
-        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-        set_thread_priority_and_policy, thread_native_id,
-    };
-    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    if let Err(error) =
-        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
-    {
-        tracing::warn!(%error, "compute threads share the processor evenly with all others");
-    }
-}
-
-/// Only Linux has a class that gives way at once; elsewhere all threads share the processor alike.
-#[cfg(not(target_os = "linux"))]
-fn give_way() {}
 
 /// Counts a caller out, also when its work panicked.
 struct Leaving<'a>(&'a AtomicUsize);
@@ -263,26 +243,26 @@ mod tests {
         assert!(Pool::new(ENGINE_THREADS_MAX + 1, false).is_err());
     }
 
-    /// The number that the system knows the idle class by: `SCHED_IDLE` of sched(7).
-    #[cfg(target_os = "linux")]
-    const IDLE: &str = "5";
-
     #[cfg(target_os = "linux")]
     #[test]
-    fn threads_that_give_way_are_in_the_idle_class_and_no_others() {
-        // Field 41 of proc_pid_stat(5); the name before it, in parentheses, may hold blanks.
-        let class = || {
+    fn threads_that_give_way_are_nicer_than_others() {
+        // Field 19 of proc_pid_stat(5); the name before it, in parentheses, may hold blanks.
+        let nice = || {
             let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("a thread has one");
             let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
-            fields.split_whitespace().nth(38).expect("as many fields").to_owned()
+            let nice = fields.split_whitespace().nth(16).expect("as many fields").to_owned();
+            nice.parse::<i32>().expect("a number")
         };
+        let own = nice();
         for threads in [1, 2] {
-            let classes = Mutex::new(Vec::new());
-            let told = |_| classes.lock().expect("no panic").push(class());
+            let held = Mutex::new(Vec::new());
+            let told = |_| held.lock().expect("no panic").push(nice());
             Pool::new(threads, true).expect("threads").each(told);
-            assert_eq!(*classes.lock().expect("no panic"), vec![IDLE; threads]);
+            let held = held.into_inner().expect("no panic");
+            assert_eq!(held.len(), threads);
+            assert!(held.iter().all(|&held| held > own || held == 19));
         }
-        Pool::new(2, false).expect("threads").each(|_| assert_ne!(class(), IDLE));
-        assert_ne!(class(), IDLE, "nor the caller");
+        Pool::new(2, false).expect("threads").each(|_| assert_eq!(nice(), own));
+        assert_eq!(nice(), own, "nor the caller");
     }
 }

@@ -1,0 +1,185 @@
+//! How a thread shares the processor with all others.
+//!
+//! Two kinds of threads meet on the same cores. Those that read requests, decode, decide, write the
+//! audit and answer are awake for microseconds or a few milliseconds, several times per answer;
+//! those that compute are, for as long as there is work. Under the system's defaults an answer that
+//! is ready waits for the end of a network's time slice at each of its steps. So each kind tells
+//! the system how long its slices should be (`sched_runtime` of `sched_setattr(2)`, Linux 6.12 and
+//! newer): whoever asks for shorter slices takes the core at once from whoever asked for longer
+//! ones, while it has not had more than its share.
+//!
+//! Nobody starves, which is why this is not the idle class (`SCHED_IDLE`): there, networks stand
+//! still for as long as another program keeps the cores busy, and the system, which counts such a
+//! thread as next to nothing, leaves two of them on one core beside an idle one.
+//!
+//! Absent: everything but Linux, where all threads share alike. Older kernels ignore the slices;
+//! there the lesser share of those that compute is all that lets others in. A policy that the
+//! operator gave to the process (`CPUSchedulingPolicy` of systemd) is left as it is.
+
+/// Puts the calling thread, and all that it starts from now on, among those that answer.
+pub fn answer() {
+    system::shared(system::ANSWERS, 0);
+}
+
+/// Puts the calling thread among those that compute: the `index`th of `threads`. Where there are as
+/// many as the process has processors, each has its own, and none waits beside an idle one at the
+/// barriers between the stages of a network.
+pub(crate) fn compute(index: usize, threads: usize) {
+    system::shared(system::COMPUTES, system::COMPUTES_NICE);
+    system::own_processor(index, threads);
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "the system is asked through a call that no library of ours wraps")]
+mod system {
+    use std::io;
+
+    use libc::{SCHED_BATCH, SCHED_OTHER, sched_attr};
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    /// Slice of a thread that answers, in nanoseconds: the shortest that the system gives.
+    pub(super) const ANSWERS: u64 = 100_000;
+    /// Slice of a thread that computes, in nanoseconds: the longest that the system gives.
+    pub(super) const COMPUTES: u64 = 100_000_000;
+    /// How much nicer a thread that computes is than the process: a third of the share of one that
+    /// answers.
+    pub(super) const COMPUTES_NICE: i32 = 5;
+    /// The nicest.
+    const NICE_MAX: i32 = 19;
+
+    /// Bytes of what the system says and is told of a thread.
+    const ATTRIBUTES: u32 = size_of::<sched_attr>() as u32;
+
+    /// Sets the calling thread's slice, and makes it nicer.
+    pub(super) fn shared(slice_ns: u64, nicer: i32) {
+        let told = attributes().and_then(|now| {
+            let policy = i32::try_from(now.sched_policy).unwrap_or(i32::MAX);
+            if policy != SCHED_OTHER && policy != SCHED_BATCH {
+                return Ok(());
+            }
+            let sched_nice = now.sched_nice.saturating_add(nicer).min(NICE_MAX);
+            tell(&sched_attr { sched_nice, sched_runtime: slice_ns, ..now })
+        });
+        if let Err(error) = told {
+            tracing::warn!(%error, "a thread shares the processor evenly with all others");
+        }
+    }
+
+    /// Binds the calling thread to one of the process's processors, where it has `threads` of them.
+    pub(super) fn own_processor(index: usize, threads: usize) {
+        let Ok(all) = sched_getaffinity(None) else { return };
+        if all.count() as usize != threads {
+            return;
+        }
+        let mut own = CpuSet::new();
+        let mine = (0..CpuSet::MAX_CPU).filter(|&processor| all.is_set(processor)).nth(index);
+        let Some(processor) = mine else { return };
+        own.set(processor);
+        if let Err(error) = sched_setaffinity(None, &own) {
+            tracing::warn!(%error, processor, "a thread that computes has no processor of its own");
+        }
+    }
+
+    /// How the calling thread shares the processor.
+    pub(super) fn attributes() -> io::Result<sched_attr> {
+        let mut now = sched_attr {
+            size: ATTRIBUTES,
+            sched_policy: 0,
+            sched_flags: 0,
+            sched_nice: 0,
+            sched_priority: 0,
+            sched_runtime: 0,
+            sched_deadline: 0,
+            sched_period: 0,
+        };
+        // SAFETY: the system writes at most `ATTRIBUTES` bytes, the size of `now`, which holds
+        // integers alone and is borrowed for the length of the call; thread 0 is the caller.
+        let answered =
+            unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut now, ATTRIBUTES, 0) };
+        if answered == 0 { Ok(now) } else { Err(io::Error::last_os_error()) }
+    }
+
+    fn tell(attributes: &sched_attr) -> io::Result<()> {
+        let attributes = sched_attr { size: ATTRIBUTES, ..*attributes };
+        // SAFETY: the system reads `size` bytes, all of `attributes`, which outlives the call;
+        // thread 0 is the caller.
+        let answered =
+            unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+        if answered == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    pub(super) const ANSWERS: u64 = 0;
+    pub(super) const COMPUTES: u64 = 0;
+    pub(super) const COMPUTES_NICE: i32 = 0;
+
+    pub(super) fn shared(_slice_ns: u64, _nicer: i32) {}
+    pub(super) fn own_processor(_index: usize, _threads: usize) {}
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::thread;
+
+    use rustix::thread::sched_getaffinity;
+
+    use super::{
+        answer, compute,
+        system::{ANSWERS, COMPUTES, COMPUTES_NICE, attributes},
+    };
+
+    /// Nice value, slice and number of processors of a thread of its own after `claim`, and of one
+    /// that it starts.
+    fn after(claim: fn()) -> [(i32, u64, u32); 2] {
+        let held = || {
+            let held = attributes().expect("a thread has them");
+            let processors = sched_getaffinity(None).expect("a thread has some").count();
+            (held.sched_nice, held.sched_runtime, processors)
+        };
+        thread::scope(|threads| {
+            let claimed = threads.spawn(|| {
+                claim();
+                let child = thread::scope(|own| own.spawn(held).join().expect("no panic"));
+                [held(), child]
+            });
+            claimed.join().expect("no panic")
+        })
+    }
+
+    /// A kernel that knows no slices says zero, or the slice that all have.
+    fn knows_slices() -> bool {
+        after(|| {})[0].1 != after(answer)[0].1
+    }
+
+    #[test]
+    fn whoever_answers_hands_it_down_and_whoever_computes_is_nicer_and_slower() {
+        let [before, _] = after(|| {});
+        let [answers, child] = after(answer);
+        assert_eq!(answers, child, "what a thread starts shares as it does");
+        assert_eq!((answers.0, answers.2), (before.0, before.2));
+        let [computes, _] = after(|| compute(0, usize::MAX));
+        assert_eq!(computes.0, (before.0 + COMPUTES_NICE).min(19));
+        assert_eq!(computes.2, before.2, "more threads than processors: none has its own");
+        if knows_slices() {
+            assert_eq!((answers.1, computes.1), (ANSWERS, COMPUTES));
+        }
+    }
+
+    #[test]
+    fn as_many_threads_as_processors_have_one_each() {
+        let all = sched_getaffinity(None).expect("a thread has some").count() as usize;
+        let held: Vec<_> = (0..all)
+            .map(|index| {
+                let own = move || {
+                    compute(index, all);
+                    sched_getaffinity(None).expect("a thread has one")
+                };
+                thread::scope(|threads| threads.spawn(own).join().expect("no panic"))
+            })
+            .collect();
+        assert!(held.iter().all(|own| own.count() == 1));
+        assert!((1..all).all(|index| held[index] != held[index - 1]), "not the same one twice");
+    }
+}
