@@ -12,20 +12,28 @@
 //! still for as long as another program keeps the cores busy, and the system, which counts such a
 //! thread as next to nothing, leaves two of them on one core beside an idle one.
 //!
+//! An operator who owns the machine can do better: a process that is started at real-time priority
+//! (`CPUSchedulingPolicy=rr` of systemd, `chrt -r 1`) answers at that priority, and computes beneath
+//! it. Slices are granted at the clock's tick and by interrupts between cores; real time is not.
+//!
 //! Absent: everything but Linux, where all threads share alike. Older kernels ignore the slices;
-//! there the lesser share of those that compute is all that lets others in. A policy that the
-//! operator gave to the process (`CPUSchedulingPolicy` of systemd) is left as it is.
+//! there the lesser share of those that compute is all that lets others in.
 
 /// Puts the calling thread, and all that it starts from now on, among those that answer.
 pub fn answer() {
-    system::shared(system::ANSWERS, 0);
+    system::share(system::ANSWERS);
+}
+
+/// Puts the calling thread, and all that it starts from now on, among any other program's.
+pub(crate) fn as_others_do() {
+    system::share(system::OTHERS);
 }
 
 /// Puts the calling thread among those that compute: the `index`th of `threads`. Where there are as
 /// many as the process has processors, each has its own, and none waits beside an idle one at the
 /// barriers between the stages of a network.
 pub(crate) fn compute(index: usize, threads: usize) {
-    system::shared(system::COMPUTES, system::COMPUTES_NICE);
+    system::share(system::COMPUTES);
     system::own_processor(index, threads);
 }
 
@@ -34,31 +42,48 @@ pub(crate) fn compute(index: usize, threads: usize) {
 mod system {
     use std::io;
 
-    use libc::{SCHED_BATCH, SCHED_OTHER, sched_attr};
+    use libc::{SCHED_BATCH, SCHED_FIFO, SCHED_OTHER, SCHED_RR, sched_attr};
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-    /// Slice of a thread that answers, in nanoseconds: the shortest that the system gives.
-    pub(super) const ANSWERS: u64 = 100_000;
-    /// Slice of a thread that computes, in nanoseconds: the longest that the system gives.
-    pub(super) const COMPUTES: u64 = 100_000_000;
-    /// How much nicer a thread that computes is than the process: a third of the share of one that
-    /// answers.
-    pub(super) const COMPUTES_NICE: i32 = 5;
+    /// A kind of thread.
+    #[derive(Debug, Clone, Copy)]
+    pub(super) struct Kind {
+        /// Its slice in nanoseconds; 0 for the system's own.
+        pub(super) slice_ns: u64,
+        /// How much nicer it is than whoever starts it.
+        pub(super) nicer: i32,
+        /// Whether it keeps a real-time priority.
+        pub(super) in_real_time: bool,
+    }
+
+    /// The shortest slice that the system gives.
+    pub(super) const ANSWERS: Kind = Kind { slice_ns: 100_000, nicer: 0, in_real_time: true };
+    /// The longest one, and a third of the share of a thread that answers.
+    pub(super) const COMPUTES: Kind = Kind { slice_ns: 100_000_000, nicer: 5, in_real_time: false };
+    pub(super) const OTHERS: Kind = Kind { slice_ns: 0, nicer: 0, in_real_time: false };
     /// The nicest.
     const NICE_MAX: i32 = 19;
 
     /// Bytes of what the system says and is told of a thread.
     const ATTRIBUTES: u32 = size_of::<sched_attr>() as u32;
 
-    /// Sets the calling thread's slice, and makes it nicer.
-    pub(super) fn shared(slice_ns: u64, nicer: i32) {
+    /// Makes the calling thread one of `kind`. One of the idle class, or with deadlines of its own,
+    /// is left as the operator wants it.
+    pub(super) fn share(kind: Kind) {
         let told = attributes().and_then(|now| {
-            let policy = i32::try_from(now.sched_policy).unwrap_or(i32::MAX);
-            if policy != SCHED_OTHER && policy != SCHED_BATCH {
-                return Ok(());
+            let sched_nice = now.sched_nice.saturating_add(kind.nicer).min(NICE_MAX);
+            let sched_runtime = kind.slice_ns;
+            match i32::try_from(now.sched_policy) {
+                Ok(SCHED_OTHER | SCHED_BATCH) => {
+                    tell(&sched_attr { sched_nice, sched_runtime, ..now })
+                }
+                Ok(SCHED_FIFO | SCHED_RR) if !kind.in_real_time => {
+                    let sched_policy = SCHED_OTHER.cast_unsigned();
+                    let lower = sched_attr { sched_policy, sched_priority: 0, ..now };
+                    tell(&sched_attr { sched_nice, sched_runtime, ..lower })
+                }
+                _ => Ok(()),
             }
-            let sched_nice = now.sched_nice.saturating_add(nicer).min(NICE_MAX);
-            tell(&sched_attr { sched_nice, sched_runtime: slice_ns, ..now })
         });
         if let Err(error) = told {
             tracing::warn!(%error, "a thread shares the processor evenly with all others");
@@ -111,11 +136,11 @@ mod system {
 
 #[cfg(not(target_os = "linux"))]
 mod system {
-    pub(super) const ANSWERS: u64 = 0;
-    pub(super) const COMPUTES: u64 = 0;
-    pub(super) const COMPUTES_NICE: i32 = 0;
+    pub(super) const ANSWERS: () = ();
+    pub(super) const COMPUTES: () = ();
+    pub(super) const OTHERS: () = ();
 
-    pub(super) fn shared(_slice_ns: u64, _nicer: i32) {}
+    pub(super) fn share((): ()) {}
     pub(super) fn own_processor(_index: usize, _threads: usize) {}
 }
 
@@ -126,8 +151,8 @@ mod tests {
     use rustix::thread::sched_getaffinity;
 
     use super::{
-        answer, compute,
-        system::{ANSWERS, COMPUTES, COMPUTES_NICE, attributes},
+        answer, as_others_do, compute,
+        system::{ANSWERS, COMPUTES, attributes},
     };
 
     /// Nice value, slice and number of processors of a thread of its own after `claim`, and of one
@@ -160,10 +185,15 @@ mod tests {
         assert_eq!(answers, child, "what a thread starts shares as it does");
         assert_eq!((answers.0, answers.2), (before.0, before.2));
         let [computes, _] = after(|| compute(0, usize::MAX));
-        assert_eq!(computes.0, (before.0 + COMPUTES_NICE).min(19));
+        assert_eq!(computes.0, (before.0 + COMPUTES.nicer).min(19));
         assert_eq!(computes.2, before.2, "more threads than processors: none has its own");
+        let [others, _] = after(|| {
+            answer();
+            as_others_do();
+        });
         if knows_slices() {
-            assert_eq!((answers.1, computes.1), (ANSWERS, COMPUTES));
+            assert_eq!((answers.1, computes.1), (ANSWERS.slice_ns, COMPUTES.slice_ns));
+            assert_ne!(others.1, answers.1, "the system's own");
         }
     }
 

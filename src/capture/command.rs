@@ -30,7 +30,10 @@ use super::{
     Arrival, Encoded, Source, SourceFault,
     mjpeg::{Cut, Splitter},
 };
-use crate::limits::{IMAGE_BYTES_MAX, KILL_MS_MAX};
+use crate::{
+    limits::{IMAGE_BYTES_MAX, KILL_MS_MAX},
+    share,
+};
 
 /// Bytes read at once: what a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
@@ -97,6 +100,8 @@ impl Running {
     /// [`SourceFault::NotStarted`].
     pub fn start(invocation: &Invocation, now_us: u64) -> Result<Self, SourceFault> {
         let Invocation { program, arguments, format, silence_ms } = invocation;
+        // The program shares the processor as the thread that starts it, and it is no part of this one.
+        share::as_others_do();
         let started = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
