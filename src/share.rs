@@ -13,7 +13,7 @@
 //! thread as next to nothing, leaves two of them on one core beside an idle one.
 //!
 //! An operator who owns the machine can do better: a process that is started at real-time priority
-//! (`CPUSchedulingPolicy=rr` of systemd, `chrt -r 1`) answers at that priority, and computes beneath
+//! (`CPUSchedulingPolicy=rr` of systemd, `chrt -r 2`) answers at that priority, and computes beneath
 //! it. Slices are granted at the clock's tick and by interrupts between cores; real time is not.
 //!
 //! Absent: everything but Linux, where all threads share alike. Older kernels ignore the slices;
@@ -22,6 +22,12 @@
 /// Puts the calling thread, and all that it starts from now on, among those that answer.
 pub fn answer() {
     system::share(system::ANSWERS);
+}
+
+/// Does `work` of some milliseconds on a thread that answers, and lets others that answer go first.
+pub(crate) fn unhurried<T>(work: impl FnOnce() -> T) -> T {
+    let _hurries = system::unhurried();
+    work()
 }
 
 /// Puts the calling thread, and all that it starts from now on, among any other program's.
@@ -90,6 +96,35 @@ mod system {
         }
     }
 
+    /// What the calling thread was before it was put behind others of its kind; it is that again when
+    /// this is dropped.
+    pub(super) struct Unhurried(Option<sched_attr>);
+
+    /// Puts the calling thread behind others of its kind: with slices of the system's length, or one
+    /// real-time priority lower, where there is a lower one.
+    pub(super) fn unhurried() -> Unhurried {
+        let lowered = attributes().and_then(|before| {
+            let lower = match i32::try_from(before.sched_policy) {
+                Ok(SCHED_OTHER | SCHED_BATCH) => sched_attr { sched_runtime: 0, ..before },
+                Ok(SCHED_FIFO | SCHED_RR) if before.sched_priority > 1 => {
+                    sched_attr { sched_priority: before.sched_priority - 1, ..before }
+                }
+                _ => return Ok(None),
+            };
+            tell(&lower).map(|()| Some(before))
+        });
+        Unhurried(lowered.unwrap_or_default())
+    }
+
+    impl Drop for Unhurried {
+        fn drop(&mut self) {
+            // Whom the system does not let up again (`LimitRTPRIO` of systemd) stays behind others.
+            if let Some(Err(error)) = self.0.as_ref().map(tell) {
+                tracing::debug!(%error, "a thread that answers stays behind others");
+            }
+        }
+    }
+
     /// Binds the calling thread to one of the process's processors, where it has `threads` of them.
     pub(super) fn own_processor(index: usize, threads: usize) {
         let Ok(all) = sched_getaffinity(None) else { return };
@@ -141,6 +176,7 @@ mod system {
     pub(super) const OTHERS: () = ();
 
     pub(super) fn share((): ()) {}
+    pub(super) fn unhurried() {}
     pub(super) fn own_processor(_index: usize, _threads: usize) {}
 }
 
@@ -153,6 +189,7 @@ mod tests {
     use super::{
         answer, as_others_do, compute,
         system::{ANSWERS, COMPUTES, attributes},
+        unhurried,
     };
 
     /// Nice value, slice and number of processors of a thread of its own after `claim`, and of one
@@ -195,6 +232,21 @@ mod tests {
             assert_eq!((answers.1, computes.1), (ANSWERS.slice_ns, COMPUTES.slice_ns));
             assert_ne!(others.1, answers.1, "the system's own");
         }
+    }
+
+    #[test]
+    fn work_that_takes_its_time_is_not_in_a_hurry_and_the_thread_is_again() {
+        let slice = || attributes().expect("a thread has them").sched_runtime;
+        let held = thread::scope(|threads| {
+            let own = threads.spawn(|| {
+                answer();
+                let before = slice();
+                (before, unhurried(slice), slice())
+            });
+            own.join().expect("no panic")
+        });
+        assert_eq!(held.0, held.2);
+        assert!(!knows_slices() || held.1 > held.0, "{held:?}");
     }
 
     #[test]

@@ -31,6 +31,7 @@ use zeroize::Zeroizing;
 use crate::{
     document::image::{self, ImageError},
     pipeline::slot::{CaptureError, Captured, SlotPool},
+    share::unhurried,
     time::Clock,
 };
 
@@ -241,7 +242,7 @@ pub fn take(
     clock: &dyn Clock,
 ) -> Result<Captured, CaptureError<ImageError>> {
     let began_us = clock.monotonic_us();
-    let captured = slots.capture(|pixels| image::decode_into(bytes, pixels))?;
+    let captured = slots.capture(|pixels| unhurried(|| image::decode_into(bytes, pixels)))?;
     Ok(captured.timed(clock.monotonic_us().saturating_sub(began_us)))
 }
 

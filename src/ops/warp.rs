@@ -31,33 +31,61 @@ pub fn warp(
     out: &mut ItemMut<'_>,
 ) {
     let m = to_frame.0.map(f64::from);
-    out.fill_with(|y, x, c| {
+    out.fill_positions_with(|y, x, values| {
         let (x, y) = (x as f64, y as f64);
         let u = m[0] * x + m[1] * y + m[2];
         let v = m[3] * x + m[4] * y + m[5];
-        sample(frame, u, v, channels.rgb(c)) as f32
+        let sampled = Sample::at(frame, u, v);
+        for (c, value) in values.iter_mut().enumerate() {
+            *value = sampled.as_ref().map_or(0.0, |sampled| sampled.of(channels.rgb(c)) as f32);
+        }
     });
 }
 
-/// The frame's `colour` (0 red, 1 green, 2 blue) at column `u` and row `v`.
-fn sample(frame: FrameView<'_>, u: f64, v: f64, colour: usize) -> f64 {
-    let (width, height) = (f64::from(frame.width_px()), f64::from(frame.height_px()));
-    let near = u > -1.0 && u < width && v > -1.0 && v < height;
-    if !near {
-        return 0.0;
-    }
-    let (x0, y0) = (u.floor(), v.floor());
-    let (fx, fy) = (u - x0, v - y0);
-    let pixel = |y: f64, x: f64| {
-        if x < 0.0 || y < 0.0 || x >= width || y >= height {
-            return 0.0;
+/// A place in the frame between four pixels.
+struct Sample<'a> {
+    pixels: &'a [u8],
+    /// Where the red of each pixel stands, row by row; `None` outside the frame.
+    places: [[Option<usize>; 2]; 2],
+    fx: f64,
+    fy: f64,
+}
+
+impl<'a> Sample<'a> {
+    /// The one at column `u` and row `v`; `None` where all four pixels are outside.
+    fn at(frame: FrameView<'a>, u: f64, v: f64) -> Option<Self> {
+        let (width, height) = (frame.width_px(), frame.height_px());
+        let near = u > -1.0 && u < f64::from(width) && v > -1.0 && v < f64::from(height);
+        if !near {
+            return None;
         }
-        let at = (y as usize * frame.width_px() as usize + x as usize) * 3 + colour;
-        f64::from(frame.pixels()[at])
-    };
-    let above = (1.0 - fx) * pixel(y0, x0) + fx * pixel(y0, x0 + 1.0);
-    let below = (1.0 - fx) * pixel(y0 + 1.0, x0) + fx * pixel(y0 + 1.0, x0 + 1.0);
-    (1.0 - fy) * above + fy * below
+        let (x0, y0) = (below(u), below(v));
+        let inside =
+            |at: i64, count: u32| usize::try_from(at).ok().filter(|&at| at < count as usize);
+        let columns = [inside(x0, width), inside(x0 + 1, width)];
+        let rows = [inside(y0, height), inside(y0 + 1, height)];
+        let place =
+            |row: Option<usize>, column: Option<usize>| Some((row? * width as usize + column?) * 3);
+        let places = rows.map(|row| columns.map(|column| place(row, column)));
+        Some(Self { pixels: frame.pixels(), places, fx: u - x0 as f64, fy: v - y0 as f64 })
+    }
+
+    /// Its `colour`: 0 red, 1 green, 2 blue.
+    fn of(&self, colour: usize) -> f64 {
+        let Self { pixels, places, fx, fy } = self;
+        let [above, below] = places.map(|row| {
+            let [left, right] =
+                row.map(|place| place.map_or(0.0, |place| f64::from(pixels[place + colour])));
+            (1.0 - fx) * left + fx * right
+        });
+        (1.0 - fy) * above + fy * below
+    }
+}
+
+/// The whole number at or below `value`, which is above -1 and no larger than a frame; a cast,
+/// where `floor` would be a call.
+fn below(value: f64) -> i64 {
+    if value < 0.0 { -1 } else { value as i64 }
 }
 
 #[cfg(test)]

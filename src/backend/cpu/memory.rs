@@ -165,10 +165,11 @@ impl Store {
         lock.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Zeroes everything.
-    pub(super) fn wipe(&mut self) {
-        for lock in self.slots.iter_mut().flatten() {
-            lock.get_mut().unwrap_or_else(PoisonError::into_inner).wipe();
+    /// Zeroes the share of `thread` among `threads`, mostly what it wrote itself; all of them
+    /// together zero everything.
+    pub(super) fn wipe(&self, thread: usize, threads: usize) {
+        for lock in self.slots.iter().flatten().skip(thread).step_by(threads) {
+            lock.write().unwrap_or_else(PoisonError::into_inner).wipe();
         }
     }
 }

@@ -279,7 +279,8 @@ impl<S: Simd> Network for Loaded<S> {
     }
 
     fn wipe(&mut self) {
-        self.store.wipe();
+        let threads = self.pool.threads();
+        self.pool.each(|thread| self.store.wipe(thread, threads));
         for scratch in &mut self.scratch {
             let scratch = scratch.get_mut().unwrap_or_else(PoisonError::into_inner);
             scratch.rings.iter_mut().for_each(Lines::wipe);
