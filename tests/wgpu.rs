@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use portcullis::{
     backend::{
-        Backend, BackendError, FACTORIES, Network, Wish,
+        Backend, BackendError, FACTORIES, Wish,
         wgpu::{Options, Wgpu},
     },
     ops::program::{
@@ -53,58 +53,6 @@ fn nobody_is_given_a_simulated_device_unasked() {
     }
     let asked = (factory.make)(&Wish::named(1));
     assert!(asked.is_ok());
-}
-
-/// A network that doubles what it is fed, with as many channels as a batch shall be large.
-fn doubling() -> Program {
-    let shape = Shape { h: 8, w: 8, c: 4 };
-    Program {
-        name: "doubling".to_owned(),
-        input: BufferId(0),
-        channels: ChannelOrder::Rgb,
-        buffers: vec![shape; 2],
-        weights: vec![Arc::from([2.0; 4]), Arc::from([0.0; 4])],
-        steps: vec![Step {
-            op: Op::Affine {
-                scale: WeightId(0),
-                shift: WeightId(1),
-                activation: Activation::Identity,
-            },
-            inputs: vec![BufferId(0)],
-            output: BufferId(1),
-        }],
-        outputs: vec![Output { name: "out".to_owned(), buffer: BufferId(1) }],
-    }
-}
-
-#[test]
-fn the_next_batch_goes_up_before_the_one_before_is_read() {
-    let test = "the_next_batch_goes_up_before_the_one_before_is_read";
-    // Divided finely a batch goes in several flights, and all the same.
-    for tight in [false, true] {
-        let Some(backend) = device(test, &Options { tight, ..Options::default() }) else { return };
-        let mut network = backend.load(&doubling(), 3).expect("it runs here");
-        assert_eq!(network.depth(), 2);
-        let values = |batch: usize, item: usize| vec![(10 * batch + item) as f32; 8 * 8 * 4];
-        let begin = |network: &mut dyn Network, batch: usize| {
-            let items: Vec<Vec<f32>> = (0..1 + batch % 3).map(|item| values(batch, item)).collect();
-            let feeds: Vec<Feed<'_>> = items.iter().map(|item| Feed::Tensor(item)).collect();
-            // What was fed is gone when the batch is read.
-            network.begin(&feeds).expect("it is handed over");
-        };
-        begin(network.as_mut(), 0);
-        for batch in 0..7 {
-            begin(network.as_mut(), batch + 1);
-            network.finish().expect("the older one");
-            for item in 0..1 + batch % 3 {
-                let expected = values(batch, item).into_iter().map(|value| 2.0 * value);
-                assert!(network.output(0, item).iter().copied().eq(expected), "{batch}, {item}");
-            }
-        }
-        network.wipe();
-        network.run(&[Feed::Tensor(&values(9, 0))]).expect("what was under way is given up");
-        assert_eq!(network.output(0, 0)[0], 180.0);
-    }
 }
 
 #[test]

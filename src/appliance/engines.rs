@@ -117,9 +117,11 @@ pub fn on_engine<T>(
 /// Who searches galleries beside the backend that runs the networks, which takes what is beyond a
 /// card.
 ///
-/// Galleries are read from their source, tile by tile, and a device with memory of its own would
-/// have to be sent all of it for every search: they are left to the host's own memory, unless the
-/// device was asked for by name.
+/// Under `auto` a device with memory of its own runs the networks, and searches are the host's,
+/// whatever the residency. A sealed gallery is read from its source, tile by tile, and all of it
+/// would have to be sent to the device for every search; so would a locked one that does not fit
+/// the device's memory, which nobody knows before it is pinned. And a locked one that does fit lies
+/// there as a copy in plaintext: that is for whoever runs the site to say, by naming the device.
 ///
 /// # Errors
 /// [`StartError::SearchEngine`]; [`StartError::Engine`] when the host's own backend is not at hand.

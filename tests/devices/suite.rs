@@ -7,10 +7,12 @@ use std::sync::{
 
 use bytemuck::{Zeroable, bytes_of};
 use portcullis::{
-    backend::{Backend, BackendError, Tiles},
+    backend::{Backend, BackendError, Network, Tiles},
     limits::CANDIDATES_MAX,
     ops::{
-        program::{Feed, Shape},
+        program::{
+            Activation, BufferId, ChannelOrder, Feed, Op, Output, Program, Shape, Step, WeightId,
+        },
         score::rest_norm,
         search::{Probe, RowHits, scan},
         tile::{Common, Row, TileError, TileLayout, TilePart, TileRef, TileSet, TileSource},
@@ -338,6 +340,90 @@ fn a_pin_that_fails_after_some_windows_leaves_its_slots_to_the_next() {
             let pinned = backend.pin(&source).expect("it opens");
             let answers = backend.search(&[probe(&template)], &Tiles::Pinned(pinned));
             assert_eq!(hits(&answers.expect("it is searched")), hits(&oracle));
+        }
+    }
+}
+
+/// A network that doubles what it is fed.
+fn doubling() -> Program {
+    let shape = Shape { h: 8, w: 8, c: 4 };
+    Program {
+        name: "doubling".to_owned(),
+        input: BufferId(0),
+        channels: ChannelOrder::Rgb,
+        buffers: vec![shape; 2],
+        weights: vec![Arc::from([2.0; 4]), Arc::from([0.0; 4])],
+        steps: vec![Step {
+            op: Op::Affine {
+                scale: WeightId(0),
+                shift: WeightId(1),
+                activation: Activation::Identity,
+            },
+            inputs: vec![BufferId(0)],
+            output: BufferId(1),
+        }],
+        outputs: vec![Output { name: "out".to_owned(), buffer: BufferId(1) }],
+    }
+}
+
+/// What item `item` of batch `batch` is fed.
+fn fed(batch: usize, item: usize) -> Vec<f32> {
+    vec![(10 * batch + item) as f32; 8 * 8 * 4]
+}
+
+/// Hands batch `batch` over: one to three items, which are gone when it is read.
+fn begin(network: &mut dyn Network, batch: usize) -> Result<(), BackendError> {
+    let items: Vec<Vec<f32>> = (0..1 + batch % 3).map(|item| fed(batch, item)).collect();
+    let feeds: Vec<Feed<'_>> = items.iter().map(|item| Feed::Tensor(item)).collect();
+    network.begin(&feeds)
+}
+
+fn assert_doubled(network: &dyn Network, batch: usize) {
+    for item in 0..1 + batch % 3 {
+        let expected = fed(batch, item).into_iter().map(|value| 2.0 * value);
+        assert!(network.output(0, item).iter().copied().eq(expected), "{batch}, {item}");
+    }
+}
+
+#[test]
+fn the_next_batch_goes_up_before_the_one_before_is_read() {
+    let test = "the_next_batch_goes_up_before_the_one_before_is_read";
+    // Divided finely a batch goes in several flights, and all the same.
+    for is_tight in [false, true] {
+        let Some(backend) = device(test, is_tight) else { return };
+        let mut network = backend.load(&doubling(), 3).expect("it runs here");
+        assert_eq!(network.depth(), 2);
+        begin(network.as_mut(), 0).expect("it is handed over");
+        for batch in 0..7 {
+            begin(network.as_mut(), batch + 1).expect("it is handed over");
+            network.finish().expect("the older one");
+            assert_doubled(network.as_ref(), batch);
+        }
+        network.wipe();
+        network.run(&[Feed::Tensor(&fed(9, 0))]).expect("what was under way is given up");
+        assert_eq!(network.output(0, 0)[0], 180.0);
+    }
+}
+
+#[test]
+fn a_batch_that_is_refused_or_lost_takes_no_other_along_and_nobody_down() {
+    let test = "a_batch_that_is_refused_or_lost_takes_no_other_along_and_nobody_down";
+    for is_tight in [false, true] {
+        let Some(backend) = device(test, is_tight) else { return };
+        let mut network = backend.load(&doubling(), 3).expect("it runs here");
+        begin(network.as_mut(), 5).expect("it is handed over");
+        let one = fed(6, 0);
+        let refused = network.begin(&[Feed::Tensor(&one); 4]);
+        assert_eq!(refused, Err(BackendError::Batch { held: 4, most: 3 }));
+        network.finish().expect("the one that is under way");
+        assert_doubled(network.as_ref(), 5);
+        begin(network.as_mut(), 1).expect("it is handed over");
+        begin(network.as_mut(), 2).expect("it is handed over");
+        forsake(&backend);
+        assert!(is_lost(&network.finish()) && is_lost(&network.finish()), "both went with it");
+        network.wipe();
+        for _ in 0..3 {
+            assert!(is_lost(&begin(network.as_mut(), 3)));
         }
     }
 }

@@ -141,6 +141,28 @@ fn tokens_open_and_nothing_else_does() {
 }
 
 #[test]
+fn a_strangers_frame_is_no_lanes() {
+    let world = world();
+    let server = Server::with_service(tokens(), &config::Limits::default(), &world, None);
+    let picture = face(1);
+    let push = |authorization: &str| {
+        let headers = format!(
+            "Content-Type: image/png\r\nContent-Length: {}\r\n{authorization}",
+            picture.len()
+        );
+        let head = head("POST", "/v1/lanes/gate-1/frames?purpose=boarding", &headers);
+        server.exchange(&[head, picture.clone()].concat())
+    };
+    push("").problem(401, "TOKEN_MISSING");
+    push(&format!("Authorization: Bearer {}\r\n", TOKEN.replace('0', "2")))
+        .problem(401, "TOKEN_UNKNOWN");
+    assert_eq!(world.meter.account().offered, 0, "no stranger moves the account");
+    push(&format!("Authorization: Bearer {TOKEN}\r\n")).problem(503, "NOT_READY");
+    let account = world.meter.account();
+    assert_eq!((account.offered, account.shed(Shed::Refused)), (1, 1));
+}
+
+#[test]
 fn se_3_strangers_are_in_the_audit_once_and_counted() {
     let server = Server::start(Setup { access: tokens(), ..Setup::default() });
     let ask = |digit: &str| {

@@ -188,7 +188,7 @@ struct GalleryArguments {
     #[arg(long, default_value = "load")]
     gallery: String,
     /// People in it, 1,000 to 10,000,000.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = own::people())]
     rows: u64,
     /// What they are drawn from.
     #[arg(long, default_value_t = 1)]

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use clap::Args;
+use clap::{Args, builder::RangedU64ValueParser, value_parser};
 use portcullis::{
     appliance::{World, models, offline::Offline},
     config::{Config, Environment},
@@ -30,6 +30,12 @@ use crate::{
     finder::Finder,
     served::{Served, release_binary},
 };
+
+/// How many people a synthetic gallery may have: fewer are no work for a search, and a gallery has
+/// room for more, but nobody waits until they are drawn.
+pub(crate) fn people() -> RangedU64ValueParser<u64> {
+    value_parser!(u64).range(1_000..=10_000_000)
+}
 
 /// Which appliance, and what it is sent.
 #[derive(Debug, Clone, Args)]
@@ -62,8 +68,8 @@ pub(crate) struct Where {
     /// The gallery that is searched, enrolled into and erased from.
     #[arg(long, default_value = "load", value_name = "NAME")]
     gallery: String,
-    /// Synthetic people in the gallery of our own appliance.
-    #[arg(long, default_value_t = 10_000, value_name = "COUNT")]
+    /// Synthetic people in the gallery of our own appliance, 1,000 to 10,000,000.
+    #[arg(long, default_value_t = 10_000, value_name = "COUNT", value_parser = people())]
     pub(crate) rows: u64,
     /// What everything random is drawn from.
     #[arg(long, default_value_t = 1)]
@@ -327,6 +333,11 @@ mod tests {
         assert_eq!((config.lane.len(), place.deadline_ms), (2, DEADLINE_MS_DEFAULT));
         for wrong in [&["load", "--ca", "x"][..], &["load", "--server-name", "x"]] {
             assert!(Line::try_parse_from(wrong).is_err(), "{wrong:?}: of which server?");
+        }
+        for (rows, takes) in
+            [("999", false), ("1000", true), ("10000000", true), ("10000001", false)]
+        {
+            assert_eq!(Line::try_parse_from(["load", "--rows", rows]).is_ok(), takes, "{rows}");
         }
     }
 

@@ -5,6 +5,12 @@
 //! microsecond while all are awake) instead of a fork and a join. With one thread everything
 //! happens on the caller. Between runs the threads sleep.
 //!
+//! A thread that waits at the barrier looks for the others for some ten or hundred microseconds, and
+//! then sleeps until the last one wakes it: that one has lost its core to somebody, and nothing is
+//! gained by looking on. It never yields. A yield gives up what is left of a thread's slice, which
+//! is long where threads give way, and a system that holds it to that (Linux 6.17 and newer) lets it
+//! run again only when the others have had as much.
+//!
 //! Threads that give way do so at once ([`share`]): a thread that wakes to read a request, to write
 //! the audit or to answer takes their core, instead of waiting for the end of a time slice of some
 //! milliseconds, several times per answer. A run loses the time that these take, and no more.
@@ -23,7 +29,7 @@ use rayon::ThreadPool;
 use super::search::{Bell, Crew};
 use crate::{backend::Unavailable, limits::ENGINE_THREADS_MAX, share};
 
-/// Spins before a waiting thread offers its core to others.
+/// Looks at the stage before a waiting thread sleeps.
 const SPINS: usize = 4_000;
 
 /// The compute threads of one backend.
@@ -133,6 +139,13 @@ pub(super) struct Barrier {
     stage: AtomicUsize,
     next_task: AtomicUsize,
     broken: AtomicBool,
+    /// Threads that sleep, or are about to. Each counts itself in before it looks at the stage for
+    /// the last time; whoever changes the stage looks here afterwards. Both are of one total order
+    /// (`SeqCst`), so that one of the two sees the other.
+    sleepers: AtomicUsize,
+    /// Held from counting in to falling asleep.
+    bed: Mutex<()>,
+    woken: Condvar,
 }
 
 impl Barrier {
@@ -144,6 +157,9 @@ impl Barrier {
             stage: AtomicUsize::new(0),
             next_task: AtomicUsize::new(threads),
             broken: AtomicBool::new(false),
+            sleepers: AtomicUsize::new(0),
+            bed: Mutex::new(()),
+            woken: Condvar::new(),
         }
     }
 
@@ -164,22 +180,42 @@ impl Barrier {
         if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.threads {
             self.arrived.store(0, Ordering::Relaxed);
             self.next_task.store(self.threads, Ordering::Relaxed);
-            self.stage.store(stage.wrapping_add(1), Ordering::Release);
+            self.stage.store(stage.wrapping_add(1), Ordering::SeqCst);
+            self.wake();
             return !self.broken.load(Ordering::Acquire);
         }
-        let mut spins = 0;
-        while self.stage.load(Ordering::Acquire) == stage {
+        for _ in 0..SPINS {
+            if self.stage.load(Ordering::Acquire) != stage {
+                return true;
+            }
             if self.broken.load(Ordering::Acquire) {
                 return false;
             }
-            if spins < SPINS {
-                spins += 1;
-                hint::spin_loop();
-            } else {
-                thread::yield_now();
-            }
+            hint::spin_loop();
         }
-        true
+        self.sleep(stage)
+    }
+
+    /// Sleeps until the stage is another; `false` when it never will be.
+    #[cold]
+    fn sleep(&self, stage: usize) -> bool {
+        let is_over = || self.stage.load(Ordering::SeqCst) != stage;
+        let is_awaited = |(): &mut ()| !is_over() && !self.broken.load(Ordering::SeqCst);
+        let bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        let bed = self.woken.wait_while(bed, is_awaited);
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+        drop(bed);
+        is_over()
+    }
+
+    /// Wakes who sleeps, after the stage has changed or will not; costs one load where nobody does.
+    fn wake(&self) {
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            // Who counted itself in before the change has fallen asleep when this lock is free.
+            drop(self.bed.lock().unwrap_or_else(PoisonError::into_inner));
+            self.woken.notify_all();
+        }
     }
 
     /// A guard that, dropped by a panic, frees the threads that wait.
@@ -194,7 +230,8 @@ pub(super) struct Hold<'a>(&'a Barrier);
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.broken.store(true, Ordering::Release);
+            self.0.broken.store(true, Ordering::SeqCst);
+            self.0.wake();
         }
     }
 }
@@ -235,6 +272,54 @@ mod tests {
             });
         }));
         assert!(outcome.is_err());
+    }
+
+    /// Looks on until `count` threads sleep at `barrier`.
+    fn see_asleep(barrier: &Barrier, count: usize) {
+        while barrier.sleepers.load(Ordering::SeqCst) < count {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn whoever_comes_late_wakes_those_that_sleep() {
+        let pool = Pool::new(3, false).expect("three threads");
+        let barrier = Barrier::new(pool.threads());
+        let stages = 60;
+        let passed = AtomicUsize::new(0);
+        pool.each(|thread| {
+            let _hold = barrier.hold();
+            for stage in 0..stages {
+                // Each is late in its turn; in every fourth stage nobody is.
+                if stage % 4 == thread {
+                    see_asleep(&barrier, 2);
+                }
+                assert!(barrier.wait());
+                passed.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        assert_eq!(passed.into_inner(), 3 * stages);
+        assert_eq!(barrier.sleepers.into_inner(), 0);
+    }
+
+    #[test]
+    fn a_panic_wakes_those_that_sleep() {
+        let pool = Pool::new(3, false).expect("three threads");
+        let barrier = Barrier::new(pool.threads());
+        let freed = AtomicUsize::new(0);
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            pool.each(|thread| {
+                let _hold = barrier.hold();
+                if thread == 0 {
+                    see_asleep(&barrier, 2);
+                    panic!("thread 0 fails");
+                }
+                assert!(!barrier.wait(), "the barrier must not pass");
+                freed.fetch_add(1, Ordering::SeqCst);
+            });
+        }));
+        assert!(outcome.is_err());
+        assert_eq!(freed.into_inner(), 2);
     }
 
     #[test]

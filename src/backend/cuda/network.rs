@@ -5,16 +5,25 @@
 //!          └ stream of copies ┘    └──────────────── stream of launches ───────────────────┘
 //! ```
 //!
-//! A batch that the device's memory does not hold at once goes in several flights. There are two of
-//! everything that host and device share: while the device computes one flight, the host fills the
-//! next and the copies of it go up.
+//! There are two of everything that host and device share: while the device computes one batch, the
+//! host fills the next, and hands it over ([`Network::begin`]); the copies of it go up beside the
+//! launches. A batch that the device's memory does not hold at once goes in several flights, which
+//! follow each other in the same way. Launches of different flights never overlap: they share the
+//! program's memory, in the order of one stream.
+//!
+//! The last work of every flight zeroes what it left in the device's memory; what host and device
+//! share is zeroed when it has landed. What a flight that failed midway left is zeroed behind the
+//! next one, or by `wipe`.
 //!
 //! Invariant: everything but the room for pixels is made when the network is loaded; that room
 //! grows to the largest batch of frames. `load` compiles and loads every kernel of every batch
 //! size, and runs those of one item and of the largest batch once, so that the first batch is not
 //! the one that waits. What is absent: results of a batch that failed; they are not to be read.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use bytemuck::{bytes_of, cast_slice_mut};
 use zeroize::Zeroize;
@@ -59,12 +68,27 @@ struct Flight {
     up: HostMemory,
     /// Pixels and tensors.
     cargo: Memory,
+    /// Bytes of cargo, from the beginning, that may still hold something.
+    used_cargo: usize,
     /// Cargo has come up, and has been taken out.
     came: Event,
     taken: Event,
     /// Results of all items, one result after the other.
     down: HostMemory,
 }
+
+/// A flight under way.
+struct Underway {
+    /// Which of the two it is.
+    flight: usize,
+    /// Which outputs it fills, from which item on, and of how many.
+    into: usize,
+    first: usize,
+    items: usize,
+}
+
+/// Batches that may be under way at once: as many as there are flights.
+const DEPTH: usize = 2;
 
 /// A program with its buffers.
 pub(super) struct Loaded {
@@ -83,12 +107,17 @@ pub(super) struct Loaded {
     recordings: HashMap<usize, Recording>,
     copies: Arc<Stream>,
     launches: Arc<Stream>,
-    flights: [Flight; 2],
-    /// Every item's outputs: item by item, in the order of the program's.
-    outputs: Vec<Vec<f32>>,
-    /// Items, and bytes of cargo, that may still hold something of a batch.
+    flights: [Flight; DEPTH],
+    /// The last flight of every batch under way, the oldest first.
+    under_way: VecDeque<Underway>,
+    /// Every item's outputs, of two batches: item by item, in the order of the program's.
+    outputs: [Vec<Vec<f32>>; DEPTH],
+    /// Which of them are to be read.
+    shown: usize,
+    /// Items whose memory on the device may still hold something.
     used_items: usize,
-    used_cargo: usize,
+    /// Whether something of a batch may still be anywhere.
+    used: bool,
 }
 
 impl Rooms {
@@ -121,6 +150,7 @@ impl Flight {
         Ok(Self {
             up: HostMemory::new(copies, 0)?,
             cargo: Memory::zeroed(&gpu.context, 0)?,
+            used_cargo: 0,
             came: Event::plain(&gpu.context)?,
             taken: Event::plain(&gpu.context)?,
             down: HostMemory::new(launches, down)?,
@@ -158,7 +188,8 @@ impl Loaded {
         let places = program.outputs.iter().map(|output| place(output.buffer));
         let places: Vec<usize> = places.map(|at| at.expect("every output is a result")).collect();
         let blank = || places.iter().map(|&at| vec![0.0; plan.results[at].values]);
-        let outputs = (0..batch_max).flat_map(|_| blank()).collect();
+        let outputs = || (0..batch_max).flat_map(|_| blank()).collect();
+        let outputs = [outputs(), outputs()];
         let flights = [flight()?, flight()?];
         let mut loaded = Self {
             gpu: Arc::clone(gpu),
@@ -175,9 +206,11 @@ impl Loaded {
             copies,
             launches,
             flights,
+            under_way: VecDeque::with_capacity(DEPTH),
             outputs,
+            shown: 0,
             used_items: 0,
-            used_cargo: 0,
+            used: false,
         };
         loaded.warm_up()?;
         Ok(loaded)
@@ -190,10 +223,14 @@ impl Loaded {
         let to_frame = ToFrame([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
         let zeros = vec![0.0; self.input.len()];
         if self.input.c == 3 {
-            self.fly(&[Feed::Fit { frame }])?;
-            self.fly(&[Feed::Warp { frame, to_frame }])?;
+            for feed in [Feed::Fit { frame }, Feed::Warp { frame, to_frame }] {
+                self.take_off(&[feed])?;
+                self.land_oldest()?;
+            }
         }
-        self.fly(&[Feed::Tensor(&zeros)])?;
+        self.take_off(&[Feed::Tensor(&zeros)])?;
+        self.land_oldest()?;
+        self.batch = 0;
         for items in 1..=self.rooms.items.min(RECORDED_MAX) {
             self.record(items)?;
         }
@@ -263,28 +300,54 @@ impl Loaded {
         }
     }
 
-    /// Runs all feeds, flight after flight, two under way at most.
-    fn fly(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
-        let mut before: Option<(usize, usize, usize)> = None;
+    /// Hands all feeds over, flight after flight; the last one is then under way. Where another
+    /// batch is, its flight is left alone, and those of this one take turns in the other.
+    fn take_off(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
+        let other = self.under_way.front().map(|other| (other.flight, other.into));
+        let into = other.map_or(self.shown, |(_, into)| 1 - into);
+        let mut before: Option<Underway> = None;
         let mut first = 0;
-        for (number, some) in feeds.chunks(self.rooms.items).enumerate() {
+        for some in feeds.chunks(self.rooms.items) {
+            let flight = match (other, &before) {
+                (Some((taken, _)), _) => 1 - taken,
+                (None, before) => before.as_ref().map_or(0, |before| 1 - before.flight),
+            };
+            // The one flight that is left must have landed.
+            if other.is_some()
+                && let Some(before) = before.take()
+            {
+                self.land(&before)?;
+            }
             let shown: Vec<_> = some.iter().map(|feed| Shown::new(feed, self.input)).collect();
-            self.launch(number % 2, &shown)?;
-            if let Some(before) = before.replace((number % 2, first, some.len())) {
-                self.land(before)?;
+            self.launch(flight, &shown)?;
+            self.scrub()?;
+            let next = Underway { flight, into, first, items: some.len() };
+            if let Some(before) = before.replace(next) {
+                self.land(&before)?;
             }
             first += some.len();
         }
-        Ok(before.map_or(Ok(()), |last| self.land(last))?)
+        self.under_way.extend(before);
+        Ok(())
+    }
+
+    /// Waits for the oldest batch, and shows its outputs.
+    fn land_oldest(&mut self) -> Driven<()> {
+        let Some(oldest) = self.under_way.pop_front() else { return Ok(()) };
+        self.land(&oldest)?;
+        self.shown = oldest.into;
+        self.batch = oldest.first + oldest.items;
+        Ok(())
     }
 
     /// Fills the host's memory of `flight`, and hands everything over.
     fn launch(&mut self, number: usize, shown: &[Shown<'_>]) -> Result<(), BackendError> {
         let (places, bytes) = stowed(shown);
-        self.used_items = self.used_items.max(shown.len());
-        self.used_cargo = self.used_cargo.max(bytes);
         self.make_room(number, bytes)?;
+        self.used = true;
+        self.used_items = self.used_items.max(shown.len());
         let flight = &mut self.flights[number];
+        flight.used_cargo = flight.used_cargo.max(bytes);
         let held = flight.up.write(bytes)?;
         for (shown, &at) in shown.iter().zip(&places) {
             held[at..at + shown.bytes.len()].copy_from_slice(shown.bytes);
@@ -311,7 +374,8 @@ impl Loaded {
     fn make_room(&mut self, number: usize, bytes: usize) -> Driven<()> {
         let flight = &mut self.flights[number];
         if flight.cargo.bytes() < bytes || flight.up.bytes() < bytes {
-            // What goes was taken out; both are zeroed when they are given back.
+            // What goes has come and was taken out; both are zeroed when they are given back.
+            flight.came.wait()?;
             flight.taken.wait()?;
             let room = bytes.next_power_of_two();
             flight.cargo = Memory::zeroed(&self.gpu.context, room)?;
@@ -357,24 +421,27 @@ impl Loaded {
         Ok(())
     }
 
-    /// Runs `feeds`, which must be one flight, so that [`Loaded::replay_ms`] has their inputs.
-    pub(super) fn take_off(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
+    /// Runs `feeds`, which must be one flight, and leaves their inputs to [`Loaded::replay_ms`].
+    pub(super) fn prepare(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
         admit(feeds, self.rooms.items, self.input)?;
-        self.fly(feeds)
+        let shown: Vec<_> = feeds.iter().map(|feed| Shown::new(feed, self.input)).collect();
+        self.launch(0, &shown)?;
+        Ok(self.land(&Underway { flight: 0, into: self.shown, first: 0, items: feeds.len() })?)
     }
 
-    /// Milliseconds of one replay over the `items` items of the last flight.
+    /// Milliseconds of one replay over the `items` items that were prepared.
     pub(super) fn replay_ms(
         &mut self,
         items: usize,
         marks: &[Event; 2],
     ) -> Result<f32, BackendError> {
-        let recording = self.recordings.get_mut(&items).expect("it took off with so many");
+        let recording = self.recordings.get_mut(&items).expect("it was prepared with so many");
         between(&self.launches, marks, || Ok(recording.replay()?))
     }
 
-    /// Waits for a flight and takes its results.
-    fn land(&mut self, (number, first, items): (usize, usize, usize)) -> Driven<()> {
+    /// Waits for a flight, takes its results, and zeroes what host and device share.
+    fn land(&mut self, underway: &Underway) -> Driven<()> {
+        let items = underway.items;
         let values = |place: usize| self.plan.results[place].values;
         let starts: Vec<usize> = (0..self.plan.results.len())
             .scan(0, |at, place| {
@@ -384,44 +451,71 @@ impl Loaded {
             })
             .collect();
         let bytes = (0..self.plan.results.len()).map(|place| values(place) * VALUE * items).sum();
-        let held = self.flights[number].down.read(bytes)?;
-        let outputs = self.outputs.chunks_mut(self.places.len()).skip(first).take(items);
-        for (item, outputs) in outputs.enumerate() {
+        let flight = &mut self.flights[underway.flight];
+        let held = flight.down.read(bytes)?;
+        let outputs = self.outputs[underway.into].chunks_mut(self.places.len());
+        for (item, outputs) in outputs.skip(underway.first).take(items).enumerate() {
             for (&place, output) in self.places.iter().zip(outputs) {
                 let output = cast_slice_mut::<f32, u8>(output);
                 let at = starts[place] + item * output.len();
                 output.copy_from_slice(&held[at..at + output.len()]);
             }
         }
-        Ok(())
+        flight.up.wipe()?;
+        flight.down.wipe()
     }
 
-    /// Zeroes the device's memory and what host and device share, as far as it was used.
-    fn clear(&mut self) -> Result<(), BackendError> {
-        self.outputs.iter_mut().for_each(|values| values.as_mut_slice().zeroize());
-        let items = std::mem::take(&mut self.used_items);
-        let cargo = std::mem::take(&mut self.used_cargo);
-        if items == 0 {
-            return Ok(());
-        }
+    /// Zeroes what flights left in the device's memory, behind all that was handed over. Results
+    /// that are on their way to the host are copied before, in the order of the stream.
+    fn scrub(&mut self) -> Driven<()> {
+        let items = self.used_items;
         for (slot, bytes) in self.rooms.slots.iter().zip(&self.plan.slots.sizes) {
             self.launches.clear(slot, 0..bytes * items)?;
         }
         for (held, result) in self.rooms.results.iter().zip(&self.plan.results) {
             self.launches.clear(held, 0..result.values * VALUE * items)?;
         }
-        if let Some(sums) = &self.rooms.sums {
+        if let Some(sums) = &self.rooms.sums
+            && items > 0
+        {
             self.launches.clear(sums, 0..sums.bytes())?;
         }
-        for flight in &self.flights {
-            self.launches.clear(&flight.cargo, 0..cargo.min(flight.cargo.bytes()))?;
+        self.used_items = 0;
+        for flight in &mut self.flights {
+            if flight.used_cargo == 0 {
+                continue;
+            }
+            // Cargo of a flight that failed midway may still be coming up.
+            self.launches.after(&flight.came)?;
+            let bytes = flight.used_cargo.min(flight.cargo.bytes());
+            self.launches.clear(&flight.cargo, 0..bytes)?;
+            // The next cargo comes up behind the zeros.
+            self.launches.mark(&flight.taken)?;
+            flight.used_cargo = 0;
         }
+        Ok(())
+    }
+
+    /// Zeroes the device's memory and what host and device share, as far as it was used.
+    fn clear(&mut self) -> Result<(), BackendError> {
+        self.forget();
+        if !self.used {
+            return Ok(());
+        }
+        self.scrub()?;
         self.launches.wait()?;
         for flight in &mut self.flights {
             flight.up.wipe()?;
             flight.down.wipe()?;
         }
+        self.used = false;
         Ok(())
+    }
+
+    /// Gives up what is under way, and zeroes what came back.
+    fn forget(&mut self) {
+        self.under_way.clear();
+        self.outputs.iter_mut().flatten().for_each(|values| values.as_mut_slice().zeroize());
     }
 }
 
@@ -516,26 +610,42 @@ impl Network for Loaded {
     }
 
     fn run(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
+        assert!(self.under_way.is_empty(), "a batch is under way");
+        self.begin(feeds)?;
+        self.finish()
+    }
+
+    fn depth(&self) -> usize {
+        DEPTH
+    }
+
+    fn begin(&mut self, feeds: &[Feed<'_>]) -> Result<(), BackendError> {
+        assert!(self.under_way.len() < DEPTH, "{DEPTH} batches are under way");
         self.batch = 0;
         admit(feeds, self.batch_max, self.input)?;
         let gpu = Arc::clone(&self.gpu);
-        gpu.guard(|| self.fly(feeds))?;
-        self.batch = feeds.len();
-        Ok(())
+        gpu.guard(|| self.take_off(feeds))
+    }
+
+    fn finish(&mut self) -> Result<(), BackendError> {
+        self.batch = 0;
+        let gpu = Arc::clone(&self.gpu);
+        // Only a lost device lets nothing land, and then all that is under way is lost.
+        gpu.guard(|| Ok(self.land_oldest()?)).inspect_err(|_| self.under_way.clear())
     }
 
     fn output(&self, index: usize, item: usize) -> &[f32] {
         let outputs = self.places.len();
         assert!(index < outputs, "this network has {outputs} outputs, not {}", index + 1);
         assert!(item < self.batch, "the last run had {} items, not {}", self.batch, item + 1);
-        &self.outputs[item * outputs + index]
+        &self.outputs[self.shown][item * outputs + index]
     }
 
     fn wipe(&mut self) {
         let gpu = Arc::clone(&self.gpu);
         // A lost device has no memory left to be wiped; what is the host's is wiped in any case.
         let _ = gpu.guard(|| self.clear());
-        self.outputs.iter_mut().for_each(|values| values.as_mut_slice().zeroize());
+        self.forget();
     }
 }
 

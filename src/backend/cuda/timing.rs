@@ -90,7 +90,7 @@ impl Cuda {
             let mut networks = Vec::with_capacity(NETWORKS);
             for _ in 0..NETWORKS {
                 let mut network = Loaded::new(&self.gpu, program, inputs.len())?;
-                network.take_off(&feeds)?;
+                network.prepare(&feeds)?;
                 networks.push(network);
             }
             (0..rounds)
