@@ -297,7 +297,9 @@ pub(super) fn erased(line: &[u8], since: u64, found: &mut Erased) {
             found.galleries.insert(gallery);
         }
         (None, Some(Without { generation }), _) => {
-            found.several.insert(gallery, *generation);
+            // One that found nobody has no generation: what it stands for is in the larger one.
+            let without = found.several.entry(gallery).or_default();
+            *without = (*without).max(*generation);
         }
     }
 }
