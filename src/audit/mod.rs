@@ -217,6 +217,10 @@ pub struct Gone {
     pub is_back: bool,
 }
 
+/// The code of an entry about an erasure that is in the audit already: the key that was left over
+/// then is destroyed.
+pub const SETTLED: &str = "KEY_DESTROYED_LATER";
+
 /// What the audit knows to be erased.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Erased {

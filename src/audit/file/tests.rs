@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     audit::{
-        AuditComparison, AuditEnd, AuditErasure, AuditStrangers, AuditUse, Erased,
+        AuditComparison, AuditEnd, AuditErasure, AuditStrangers, AuditUse, Erased, SETTLED,
         verify::{NotWhole, verify},
     },
     keys::SigningKey,
@@ -105,12 +105,14 @@ fn an_attack_score_is_told_apart_from_none_at_all() {
     assert_eq!(told(Attack::NotPerformed), "\"not_performed\"");
 }
 
-#[test]
-fn gdpr_17_who_is_erased_is_known_by_name_or_by_the_gallerys_generation() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let audit = FileAudit::open(&folder.path().join("audit.jsonl"), signer()).expect("new");
-    let audit = audit.with_segment_bytes(1); // a file for each
-    let says = |action, subject: Option<u8>, reason, erasure: Option<u64>| AuditEntry {
+/// That somebody, or a group, was erased or entered.
+fn says(
+    action: Action,
+    subject: Option<u8>,
+    reason: &'static str,
+    erasure: Option<u64>,
+) -> AuditEntry {
+    AuditEntry {
         action,
         subject: subject.map(|number| SubjectId::from_bytes([number; 16])),
         selection: subject.is_none().then_some(Selection::Group(7)),
@@ -120,7 +122,46 @@ fn gdpr_17_who_is_erased_is_known_by_name_or_by_the_gallerys_generation() {
             .zip(erasure)
             .map(|(held, generation)| AuditErasure { generation, ..held }),
         ..entry()
+    }
+}
+
+#[test]
+fn gdpr_17_whoever_comes_back_before_the_key_is_destroyed_stays() {
+    let subject = SubjectId::from_bytes([1; 16]);
+    let settled = |generation| AuditEntry {
+        reasons: vec!["ERASED", SETTLED],
+        ..says(Action::Erase, Some(1), "ERASED", Some(generation))
     };
+    let entered = || says(Action::Enrol, Some(1), "ENROLLED", None);
+    let pending = |action| says(action, Some(1), "NOT_ERASED", Some(5));
+    let erased = |generation| says(Action::Erase, Some(1), "ERASED", Some(generation));
+    let none_found = || says(Action::WithdrawConsent, Some(1), "ERASED", Some(0));
+    let kept = || says(Action::Enrol, Some(1), "HOLDER_RECORD_KEPT", None);
+    let group = says(Action::EraseMany, None, "NOT_ERASED", Some(5));
+    for (order, said, expected) in [
+        ("replaced", vec![pending(Action::Replace), settled(5)], (5, true)),
+        ("entered anew", vec![pending(Action::Erase), entered(), settled(5)], (5, true)),
+        ("one of a group of one", vec![group, entered(), settled(5)], (5, true)),
+        ("withdrawn twice", vec![erased(5), none_found(), entered()], (5, true)),
+        ("found by nobody", vec![erased(5), entered(), none_found()], (5, false)),
+        ("twice", vec![erased(5), entered(), erased(7), settled(5)], (7, false)),
+        // Holders' records have no generations.
+        ("a record", vec![none_found(), kept(), none_found()], (0, false)),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let audit = FileAudit::open(&folder.path().join("audit.jsonl"), signer()).expect("new");
+        audit.record(&said).expect("room");
+        let told = audit.erased(0).expect("it reads");
+        let gone = told.subjects.values().find_map(|held| held.get(&subject)).expect("known");
+        assert_eq!((gone.generation, gone.is_back), expected, "{order}");
+    }
+}
+
+#[test]
+fn gdpr_17_who_is_erased_is_known_by_name_or_by_the_gallerys_generation() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let audit = FileAudit::open(&folder.path().join("audit.jsonl"), signer()).expect("new");
+    let audit = audit.with_segment_bytes(1); // a file for each
     for said in [
         says(Action::Erase, Some(1), "ERASED", Some(4)),
         says(Action::WithdrawConsent, Some(2), "ERASED", Some(5)),
