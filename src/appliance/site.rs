@@ -17,7 +17,7 @@ use super::{
     Appliance, World,
     execute::Errand,
     galleries::Kept,
-    lawful::{has_second, is_one_claim, is_third_country},
+    lawful::{has_second, is_card, is_carried, is_one_claim, is_third_country},
 };
 use crate::{
     audit::{AuditEntry, AuditSink},
@@ -555,15 +555,6 @@ impl Appliance {
         if references.is_none() && !is_entered {
             return None;
         }
-        let presented = references.is_none_or(|references| {
-            references.iter().any(|held| match held {
-                ReferenceSource::Image(_) | ReferenceSource::Template(_) => false,
-                ReferenceSource::Dg2 { .. }
-                | ReferenceSource::Holder { .. }
-                | ReferenceSource::HolderToken(_)
-                | ReferenceSource::Subject { .. } => true,
-            })
-        });
         let (age, relation) = consent
             .person
             .unwrap_or((crate::types::Age::Unknown, crate::types::Relation::Independent));
@@ -574,7 +565,8 @@ impl Appliance {
             relation,
             informed: consented || site.facts(now_s).notices.signage_attested,
             alternative_live: !others.routes.is_empty() && others.same_rights,
-            presented,
+            card: references.is_some_and(is_card),
+            carried: references.is_some_and(is_carried),
             // Whether several pictures show one person is seen when they are compared.
             one_person: true,
             third_country: is_third_country(command),
