@@ -10,7 +10,7 @@ mod record;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use super::{
@@ -156,6 +156,8 @@ pub(super) struct Site {
     told: Mutex<Option<SiteFacts>>,
     /// Held while somebody is enrolled or erased, from the register to the gallery.
     pub(super) keeping: Mutex<()>,
+    /// Why it cannot be told that nobody who was erased is back, where it cannot.
+    pub(super) audit_gap: OnceLock<String>,
 }
 
 impl Site {
@@ -188,6 +190,7 @@ impl Site {
             doubt_from: doubt_from.map(|threshold| threshold.score),
             told: Mutex::default(),
             keeping: Mutex::default(),
+            audit_gap: OnceLock::new(),
         })
     }
 

@@ -183,7 +183,7 @@ fn gdpr_17_who_is_erased_is_known_by_name_or_by_the_gallerys_generation() {
     let all = [(somebody(1), 4, false), (somebody(2), 5, true), (somebody(4), 7, true)];
     assert_eq!(subjects(&told), all);
     assert_eq!(told.several.get(&name), Some(&6));
-    assert_eq!(audit.entries(), 7);
+    assert_eq!(audit.stand().entries, 7);
     let since = audit.erased(1).expect("it reads");
     assert_eq!((subjects(&since), since.several.len()), (all[1..].to_vec(), 1));
     assert_eq!(audit.erased(7).expect("it reads"), Erased::default());
@@ -324,6 +324,36 @@ fn entries_follow_each_other_over_files_and_old_ones_go_when_their_time_has_come
     audit.record(&[entry()]).expect("it goes on after that");
     drop(audit);
     reopened(&path).expect("and is taken up again");
+}
+
+#[test]
+fn gdpr_17_an_audit_knows_where_it_stood_and_another_does_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let begun = |name: &str, days: std::ops::Range<i64>| {
+        let audit = reopened(&folder.path().join(name)).expect("a plain file");
+        for day in days {
+            audit.record(&[AuditEntry { at_s: day * DAY_S, ..entry() }]).expect("room");
+        }
+        audit
+    };
+    let goes_on =
+        |audit: &FileAudit, stand: &AuditStand| audit.goes_on_from(stand).expect("it reads");
+    let audit = begun("audit.jsonl", 0..0);
+    assert!(goes_on(&audit, &audit.stand()), "nothing was there, and nothing is missing");
+    drop(audit);
+    let audit = begun("audit.jsonl", 0..3);
+    let stand = audit.stand();
+    assert!(stand.entries == 3 && goes_on(&audit, &stand));
+    drop(audit);
+    let audit = begun("audit.jsonl", 3..5); // a file for each day
+    assert!(goes_on(&audit, &stand) && goes_on(&audit, &AuditStand::default()));
+    for (why, days) in [("shorter", 1..3), ("as long", 1..4), ("longer", 1..9)] {
+        assert!(!goes_on(&begun(why, days), &stand), "{why}");
+    }
+    audit.prune(3 * DAY_S, 3 * DAY_S + KEPT_S).expect("a folder");
+    assert!(goes_on(&audit, &stand), "what came after is all there");
+    audit.prune(4 * DAY_S, 4 * DAY_S + KEPT_S).expect("a folder");
+    assert!(!goes_on(&audit, &stand), "what came after has had its time");
 }
 
 /// Shortest time that entries are kept.
