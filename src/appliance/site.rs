@@ -321,6 +321,7 @@ impl Site {
             minor_kept_hours: held.retention.minor_kept_hours,
             audit_days: held.retention.audit_days,
             consent_days: held.retention.proof_days(),
+            proofs_last: self.register.lasts(),
             fnir_ppm: held.retention.fnir_ppm_measured,
             languages: held.notices.languages.clone(),
             handout: held.notices.handout.clone(),
