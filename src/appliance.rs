@@ -595,6 +595,7 @@ impl Service for Appliance {
         let mut why = self.galleries.unavailable();
         why.extend(failures(self.lanes.set()));
         why.extend(self.stood_in_for());
+        why.extend(self.site.as_ref().and_then(|site| site.audit_gap.get().cloned()));
         why.extend(self.sender().and_then(Sender::trouble));
         if why.is_empty() { Readiness::Ready } else { Readiness::Degraded(why) }
     }

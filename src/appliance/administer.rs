@@ -18,7 +18,7 @@ use super::{
     site::IN_MEMORY,
 };
 use crate::{
-    audit::{AuditEntry, AuditErasure},
+    audit::{AuditEntry, AuditErasure, SETTLED},
     command::{
         Answer, EncodedImage, Enrolment, Erased, FaceReport, GalleryDescription, KeptBy, Papers,
         Part, Refusal,
@@ -442,7 +442,8 @@ impl Appliance {
                 let meant = Meant { subject, selection: None, frames: None };
                 let transaction = self.world.new_transaction();
                 let erased = receipted(transaction, &name, meant, &receipt);
-                self.audit.must_hold(self.erasure_entry(None, meant, &erased));
+                let entry = self.erasure_entry(None, meant, &erased);
+                self.audit.must_hold(AuditEntry { reasons: vec!["ERASED", SETTLED], ..entry });
             }
         }
     }

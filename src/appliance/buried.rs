@@ -5,7 +5,8 @@
 //!
 //! The register can be put back as well, with the galleries and every key, and lacks tombstones
 //! then. The audit knows of them: the register remembers up to which entry it bears the audit out,
-//! and what is erased after that is held against it at each start. Of persons who were erased
+//! and what is erased after that is held against it at each start. An audit that does not go on from
+//! there is told of: in the log, in the audit and at `/readyz`. Of persons who were erased
 //! together the audit knows the gallery and its generation alone: one that stands before that is
 //! not served.
 
@@ -15,15 +16,17 @@ use super::{
     site::{IN_MEMORY, Site},
 };
 use crate::{
-    audit::{AuditEntry, AuditErasure, AuditSink, Erased},
+    audit::{AuditEntry, AuditErasure, AuditSink, AuditStand, Erased},
     command::Refusal,
     keys::holder::record::RecordId,
     register::Ending,
     types::{Action, GalleryId, SubjectId},
 };
 
-/// What the register calls the number of entries up to which it bears the audit out.
-const BORNE_OUT: &str = "audit";
+/// What the register calls the stand up to which it bears the audit out.
+const BORNE_OUT: &str = "audit stand";
+/// The code of the entry that says that the audit is not the one that the register knows.
+const DOES_NOT_GO_ON: &str = "AUDIT_DOES_NOT_GO_ON";
 const OLDER: &str = "it is an older copy: the audit holds that persons were erased since who may be \
                      in it, and not who they are. Put the newest copy back, or delete the gallery";
 
@@ -35,15 +38,34 @@ impl Appliance {
         let Some(site) = self.site.as_ref().filter(|_| self.custodian() != IN_MEMORY) else {
             return Ok(());
         };
-        let (seen, held) = (site.register.record::<u64>(BORNE_OUT)?, self.audit.entries());
-        // An audit that was begun anew is not followed from the number of another.
-        if let Some(seen) = seen.filter(|&seen| seen <= held) {
-            let erased = self.audit.erased(seen).map_err(|_| Refusal::Audit)?;
-            self.bury_missing(site, &erased)?;
-            self.shut_older(&erased);
+        if let Some(seen) = site.register.record::<AuditStand>(BORNE_OUT)? {
+            if self.audit.goes_on_from(&seen).map_err(|_| Refusal::Audit)? {
+                let erased = self.audit.erased(seen.entries).map_err(|_| Refusal::Audit)?;
+                self.bury_missing(site, &erased)?;
+                self.shut_older(&erased);
+            } else {
+                self.tell_of_gap(site, &seen);
+            }
         }
         self.bear_out_the_audit(site);
         Ok(())
+    }
+
+    /// Says that the audit is another one, or lacks what came after `seen`: that nobody who was
+    /// erased is back cannot be told. The erasures of another audit are not carried out: its
+    /// galleries are not these.
+    fn tell_of_gap(&self, site: &Site, seen: &AuditStand) {
+        let why = format!(
+            "the audit does not go on from entry {}, up to which the register knows it: it is \
+             another one, or lacks what came after. Whoever was erased since may be back where \
+             galleries, keys and register were put back; name the audit in audit.path that was \
+             written here",
+            seen.entries
+        );
+        tracing::error!("{why}");
+        let transaction = self.world.new_transaction();
+        self.audit.must_hold(self.of_itself(transaction, Action::ReadAudit, DOES_NOT_GO_ON));
+        site.audit_gap.get_or_init(|| why);
     }
 
     /// Whoever was entered anew is missing, too, where the gallery stands before the erasure: what
@@ -90,7 +112,7 @@ impl Appliance {
         if !self.galleries.unavailable().is_empty() {
             return;
         }
-        if let Err(error) = site.register.keep_record(BORNE_OUT, &self.audit.entries()) {
+        if let Err(error) = site.register.keep_record(BORNE_OUT, &self.audit.stand()) {
             tracing::error!(%error, "the next start reads more of the audit than it has to");
         }
     }

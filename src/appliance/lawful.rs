@@ -232,28 +232,24 @@ impl Appliance {
 /// The code of the rule that records under the holders' keys are not searched.
 const IDENTIFY_NOT_POSSIBLE: &str = "IDENTIFY_NOT_POSSIBLE";
 
-/// Somebody of whom nothing is known but that something was presented.
-const SOMEBODY_WITH_A_CARD: PersonFact = PersonFact {
-    age: Age::Unknown,
-    relation: Relation::Independent,
-    informed: false,
-    alternative_live: false,
-    presented: true,
-    one_person: true,
-    third_country: false,
-    second_reference: false,
-    one_claim: true,
-};
-
 /// What a request alone tells of whom it is about.
 fn somebody(command: &Command) -> Option<PersonFact> {
-    let (third_country, presented) = (is_third_country(command), presented(command));
-    (presented || third_country).then(|| PersonFact {
-        presented,
+    let (references, third_country) = (references_of(command), is_third_country(command));
+    if references.is_none() && !third_country {
+        return None;
+    }
+    let references = references.unwrap_or_default();
+    Some(PersonFact {
+        age: Age::Unknown,
+        relation: Relation::Independent,
+        informed: false,
+        alternative_live: false,
+        card: is_card(references),
+        carried: is_carried(references),
+        one_person: true,
         third_country,
-        second_reference: references_of(command).is_some_and(has_second),
-        one_claim: references_of(command).is_none_or(is_one_claim),
-        ..SOMEBODY_WITH_A_CARD
+        second_reference: has_second(references),
+        one_claim: is_one_claim(references),
     })
 }
 
@@ -288,14 +284,15 @@ pub(super) fn is_one_claim(references: &[ReferenceSource]) -> bool {
     enrolled.all(|other| other == first)
 }
 
-/// Whether the traveller presented what names the reference: a document, a card, a token, a key.
-fn presented(command: &Command) -> bool {
-    references_of(command).into_iter().flatten().any(|reference| match reference {
-        ReferenceSource::Dg2 { .. }
-        | ReferenceSource::Holder { .. }
-        | ReferenceSource::HolderToken(_)
-        | ReferenceSource::Subject { .. } => true,
-        ReferenceSource::Image(_) | ReferenceSource::Template(_) => false,
+/// Whether a reference is one that is enrolled here, by its name: what a card says.
+pub(super) fn is_card(references: &[ReferenceSource]) -> bool {
+    references.iter().any(|held| matches!(held, ReferenceSource::Subject { .. }))
+}
+
+/// Whether a reference is in the traveller's own hands: a token, or a record by its secret.
+pub(super) fn is_carried(references: &[ReferenceSource]) -> bool {
+    references.iter().any(|held| {
+        matches!(held, ReferenceSource::Holder { .. } | ReferenceSource::HolderToken(_))
     })
 }
 

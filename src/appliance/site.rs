@@ -10,14 +10,14 @@ mod record;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use super::{
     Appliance, World,
     execute::Errand,
     galleries::Kept,
-    lawful::{has_second, is_one_claim, is_third_country},
+    lawful::{has_second, is_card, is_carried, is_one_claim, is_third_country},
 };
 use crate::{
     audit::{AuditEntry, AuditSink},
@@ -156,6 +156,8 @@ pub(super) struct Site {
     told: Mutex<Option<SiteFacts>>,
     /// Held while somebody is enrolled or erased, from the register to the gallery.
     pub(super) keeping: Mutex<()>,
+    /// Why it cannot be told that nobody who was erased is back, where it cannot.
+    pub(super) audit_gap: OnceLock<String>,
 }
 
 impl Site {
@@ -188,6 +190,7 @@ impl Site {
             doubt_from: doubt_from.map(|threshold| threshold.score),
             told: Mutex::default(),
             keeping: Mutex::default(),
+            audit_gap: OnceLock::new(),
         })
     }
 
@@ -318,6 +321,7 @@ impl Site {
             minor_kept_hours: held.retention.minor_kept_hours,
             audit_days: held.retention.audit_days,
             consent_days: held.retention.proof_days(),
+            proofs_last: self.register.lasts(),
             fnir_ppm: held.retention.fnir_ppm_measured,
             languages: held.notices.languages.clone(),
             handout: held.notices.handout.clone(),
@@ -555,15 +559,6 @@ impl Appliance {
         if references.is_none() && !is_entered {
             return None;
         }
-        let presented = references.is_none_or(|references| {
-            references.iter().any(|held| match held {
-                ReferenceSource::Image(_) | ReferenceSource::Template(_) => false,
-                ReferenceSource::Dg2 { .. }
-                | ReferenceSource::Holder { .. }
-                | ReferenceSource::HolderToken(_)
-                | ReferenceSource::Subject { .. } => true,
-            })
-        });
         let (age, relation) = consent
             .person
             .unwrap_or((crate::types::Age::Unknown, crate::types::Relation::Independent));
@@ -574,7 +569,8 @@ impl Appliance {
             relation,
             informed: consented || site.facts(now_s).notices.signage_attested,
             alternative_live: !others.routes.is_empty() && others.same_rights,
-            presented,
+            card: references.is_some_and(is_card),
+            carried: references.is_some_and(is_carried),
             // Whether several pictures show one person is seen when they are compared.
             one_person: true,
             third_country: is_third_country(command),

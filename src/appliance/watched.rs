@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    audit::{AuditEntry, AuditError, AuditEvent, AuditSink, Entered, Erased},
+    audit::{AuditEntry, AuditError, AuditEvent, AuditSink, AuditStand, Entered, Erased},
     limits::AUDIT_OWED_MAX,
     types::{GalleryId, SubjectId},
 };
@@ -99,8 +99,12 @@ impl AuditSink for Watched {
         self.sink.about(gallery, subject)
     }
 
-    fn entries(&self) -> u64 {
-        self.sink.entries()
+    fn stand(&self) -> AuditStand {
+        self.sink.stand()
+    }
+
+    fn goes_on_from(&self, stand: &AuditStand) -> Result<bool, AuditError> {
+        self.sink.goes_on_from(stand)
     }
 
     fn erased(&self, since: u64) -> Result<Erased, AuditError> {

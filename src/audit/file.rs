@@ -36,12 +36,12 @@ use std::{
 };
 
 use super::{
-    AuditEntry, AuditError, AuditEvent, AuditSink, Entered, Erased,
+    AuditEntry, AuditError, AuditEvent, AuditSink, AuditStand, Entered, Erased,
     checkpoint::{Checkpoint, Signer, VerifierKey},
     line::Line,
     segment::{
-        Break, Pruned, PrunedLine, SEGMENT_BYTES_MAX, State, checkpoint_path, next_path, old_files,
-        old_path, walk, walk_on,
+        Break, Pruned, PrunedLine, SEGMENT_BYTES_MAX, State, checkpoint_path, followed_by,
+        next_path, old_files, old_path, walk, walk_on,
     },
     tree::hex,
 };
@@ -347,8 +347,29 @@ impl AuditSink for FileAudit {
         Ok(found)
     }
 
-    fn entries(&self) -> u64 {
-        self.writer().state.tree.size()
+    fn stand(&self) -> AuditStand {
+        let writer = self.writer();
+        let entries = writer.state.tree.size();
+        let newest = if entries == 0 { String::new() } else { hex(&writer.state.previous) };
+        AuditStand { entries, newest }
+    }
+
+    fn goes_on_from(&self, stand: &AuditStand) -> Result<bool, AuditError> {
+        let now = self.stand();
+        if stand.entries == 0 || *stand == now {
+            return Ok(true);
+        }
+        if stand.entries >= now.entries {
+            return Ok(false);
+        }
+        let mut followed = None;
+        let read = self.read_since(stand.entries, |line| {
+            if followed.is_none() {
+                followed = followed_by(line, stand.entries);
+            }
+        });
+        read.map_err(|error| self.refuse(&error))?;
+        Ok(followed.is_some_and(|followed| followed == stand.newest))
     }
 
     fn erased(&self, since: u64) -> Result<Erased, AuditError> {

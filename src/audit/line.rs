@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditEntry, AuditEvent, AuditStrangers, Entered, Erased, Gone,
+    AuditEntry, AuditEvent, AuditStrangers, Entered, Erased, Gone, SETTLED,
     tree::{Hash, hex},
 };
 use crate::types::{
@@ -214,6 +214,19 @@ const ENTERED: [&str; 3] = ["ENROLLED", "HOLDER_RECORD_KEPT", "TOKEN_ISSUED"];
 /// The code of an entry that says that a gallery is made.
 const CREATED: &str = "GALLERY_CREATED";
 
+impl Gone {
+    /// Takes in a later entry about the same person.
+    fn follow(&mut self, later: Self) {
+        if later.generation > self.generation {
+            *self = later;
+        } else if later.generation == 0 {
+            // Nobody was found, or what was there has no generations: nobody is there now.
+            self.is_back = later.is_back;
+        }
+        // Otherwise it is the rest of an erasure that is known: whoever came back since stays.
+    }
+}
+
 /// What [`erased`] reads of a line.
 #[derive(Deserialize)]
 struct Change<'a> {
@@ -288,8 +301,12 @@ pub(super) fn erased(line: &[u8], since: u64, found: &mut Erased) {
             }
         }
         (Some(subject), Some(Without { generation }), _) => {
-            let gone = Gone { generation: *generation, is_back: is(Action::Replace) };
-            found.subjects.entry(gallery).or_default().insert(subject, gone);
+            // Who was erased before the key was destroyed may have been entered anew in between:
+            // only the generation tells.
+            let is_back = is(Action::Replace) || held.reasons.contains(&SETTLED);
+            let gone = Gone { generation: *generation, is_back };
+            let subjects = found.subjects.entry(gallery).or_default();
+            subjects.entry(subject).and_modify(|was| was.follow(gone)).or_insert(gone);
         }
         // What has expired has expired in a copy as well.
         (None, Some(_), Some(LineSelection::Expired)) | (_, None, _) => {}
@@ -297,7 +314,9 @@ pub(super) fn erased(line: &[u8], since: u64, found: &mut Erased) {
             found.galleries.insert(gallery);
         }
         (None, Some(Without { generation }), _) => {
-            found.several.insert(gallery, *generation);
+            // One that found nobody has no generation: what it stands for is in the larger one.
+            let without = found.several.entry(gallery).or_default();
+            *without = (*without).max(*generation);
         }
     }
 }

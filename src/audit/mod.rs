@@ -18,6 +18,8 @@ pub use file::FileAudit;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::types::{
     Action, AtLane, Attack, Authenticity, Caller, ClientId, GalleryId, Hash256, Outcome, Purpose,
     Score, Selection, SubjectId, TransactionId,
@@ -217,6 +219,10 @@ pub struct Gone {
     pub is_back: bool,
 }
 
+/// The code of an entry about an erasure that is in the audit already: the key that was left over
+/// then is destroyed.
+pub const SETTLED: &str = "KEY_DESTROYED_LATER";
+
 /// What the audit knows to be erased.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Erased {
@@ -227,6 +233,15 @@ pub struct Erased {
     pub several: BTreeMap<GalleryId, u64>,
     /// Galleries that were erased as a whole.
     pub galleries: BTreeSet<GalleryId>,
+}
+
+/// How far an audit has come, and which one it is: another that was begun anew comes as far.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AuditStand {
+    /// How many entries there are.
+    pub entries: u64,
+    /// Hash of the newest, as the chain has it; empty where there is none.
+    pub newest: String,
 }
 
 /// Why an entry was not written.
@@ -281,9 +296,18 @@ pub trait AuditSink: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// How many entries there are. A sink that keeps nothing has none.
-    fn entries(&self) -> u64 {
-        0
+    /// How far it has come. A sink that keeps nothing stands at its beginning.
+    fn stand(&self) -> AuditStand {
+        AuditStand::default()
+    }
+
+    /// Whether it went on from `stand` and still holds what it went on with. A sink that keeps
+    /// nothing never went on.
+    ///
+    /// # Errors
+    /// [`AuditError`]: what was written cannot be read.
+    fn goes_on_from(&self, stand: &AuditStand) -> Result<bool, AuditError> {
+        Ok(stand.entries == 0)
     }
 
     /// What the audit knows to be erased since its entry of number `since`. A sink that keeps

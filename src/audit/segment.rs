@@ -87,6 +87,12 @@ struct Link {
     at_s: i64,
 }
 
+/// Hash of the entry that the one of number `n` follows, if that is the one on `line`.
+pub(super) fn followed_by(line: &[u8], n: u64) -> Option<String> {
+    let link: Link = serde_json::from_slice(line).ok()?;
+    (link.n == n).then_some(link.previous)
+}
+
 /// What is wrong with a line of the audit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Break {

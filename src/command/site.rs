@@ -75,6 +75,8 @@ pub struct SiteDescription {
     pub audit_days: u32,
     /// Days for which the proof of a consent is kept that is over.
     pub consent_days: u32,
+    /// Whether proofs outlast the process; where keys are in memory alone, they do not.
+    pub proofs_last: bool,
     /// FNIR measured at the gallery's size, per million, where anybody is searched for.
     pub fnir_ppm: Option<u32>,
     /// Languages of the notices.

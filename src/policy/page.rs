@@ -93,6 +93,8 @@ tests are tests of the text alone:
   (ATTRIBUTE_ESTIMATION): no command, no model and no key of the configuration does any of it.
 - UNNOTICED_COLLECTION: a site is put into use after its signs were attested, and whoever passes them
   counts as informed.
+- `holder-template` as a gallery's storage: a token is in no gallery, so that nobody could search it
+  (IDENTIFY_NOT_POSSIBLE).
 
 ## Rules of your own
 

@@ -195,7 +195,7 @@ pub(super) fn gallery(held: GalleryFact) -> [Field; 6] {
     ]
 }
 
-pub(super) fn person(who: PersonFact) -> [Field; 9] {
+pub(super) fn person(who: PersonFact) -> [Field; 10] {
     let age = match who.age {
         Age::Unknown => "unknown",
         Age::Adult => "adult",
@@ -211,7 +211,8 @@ pub(super) fn person(who: PersonFact) -> [Field; 9] {
         named("relation", "Relation", relation),
         truth("informed", who.informed),
         truth("alternative_live", who.alternative_live),
-        truth("presented", who.presented),
+        truth("card", who.card),
+        truth("carried", who.carried),
         truth("one_person", who.one_person),
         truth("third_country", who.third_country),
         truth("second_reference", who.second_reference),

@@ -144,6 +144,9 @@ pub enum RegisterError {
     OutboxFull,
 }
 
+/// What a register that is in no file is called.
+const IN_MEMORY: &str = "in memory";
+
 /// The register, open.
 pub struct Register {
     path: String,
@@ -182,7 +185,7 @@ impl Register {
         custodian: Arc<dyn Custodian>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, RegisterError> {
-        let shown = "in memory".to_owned();
+        let shown = IN_MEMORY.to_owned();
         let backend = redb::backends::InMemoryBackend::new();
         let made = Database::builder().create_with_backend(backend);
         let database = made.map_err(|error| storage(&shown, error))?;
@@ -200,6 +203,12 @@ impl Register {
             None => begin(&path, &database, custodian.as_ref(), entropy.as_ref())?,
         };
         Ok(Self { path, database, custodian, entropy, held: Mutex::new(held) })
+    }
+
+    /// Whether it outlasts the process: what it proves is otherwise proved until the next start.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        self.path != IN_MEMORY
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -301,8 +301,10 @@ pub struct PersonFact {
     pub informed: bool,
     /// A way in without a face is live for this person, with the same rights.
     pub alternative_live: bool,
-    /// Presented something: a card, a token, a record's key.
-    pub presented: bool,
+    /// Named whoever is enrolled here to be compared with, as a card does.
+    pub card: bool,
+    /// Brought what is in the holder's own hands: a token, or the secret of a record.
+    pub carried: bool,
     /// All frames of the series show one person.
     pub one_person: bool,
     /// A third-country national at a border: a second reference is to be compared.

@@ -38,9 +38,14 @@ fn verify(server: &Server) -> Answer {
     server.post_json("/v1/verify", &verify_body(&face(1), &[image(&face(1))]))
 }
 
+/// The same against a token, which nobody looks at where the law refuses.
+fn with_token(server: &Server) -> Answer {
+    server.post_json("/v1/verify", &verify_body(&face(1), &[json!({ "holderToken": "AAAA" })]))
+}
+
 #[test]
 fn a_refusal_names_code_source_article_and_a_sentence_in_five_languages() {
-    let answer = verify(&at(SiteFacts { basis: Basis::None, ..airport() }));
+    let answer = with_token(&at(SiteFacts { basis: Basis::None, ..airport() }));
     assert_eq!(refused(&answer), ["NO_LEGAL_BASIS"]);
     let document = answer.json();
     let why = &document["reasons"][0];
@@ -57,13 +62,15 @@ fn a_refusal_names_code_source_article_and_a_sentence_in_five_languages() {
 fn a_site_that_is_not_active_judges_nobody() {
     for stage in [Stage::Draft, Stage::Assessed] {
         let server = at(SiteFacts { stage, ..airport() });
-        assert_eq!(refused(&verify(&server)), ["SITE_NOT_ACTIVE"], "{stage:?}");
+        assert_eq!(refused(&with_token(&server)), ["SITE_NOT_ACTIVE"], "{stage:?}");
         let audit = server.audit.as_ref().expect("an audit");
         let entries = audit.entries.lock().expect("no panic while recording");
         let last = entries.last().expect("the refusal is recorded");
         assert_eq!(last.reasons, ["SITE_NOT_ACTIVE"]);
     }
-    assert_eq!(verify(&at(airport())).ok(200)["outcome"], "admit");
+    let venue = SiteFacts { place: Place::Venue, ..airport() };
+    assert_eq!(verify(&at(venue)).ok(200)["outcome"], "admit");
+    assert_eq!(refused(&verify(&at(airport()))), ["NOTHING_PRESENTED"]);
 }
 
 #[test]
@@ -83,7 +90,7 @@ fn ed_1_and_ed_3_a_list_under_the_operators_key_is_refused_by_name_and_holders_a
 #[test]
 fn ed_5_without_an_identity_check_there_is_no_biometric_check() {
     let server = at(SiteFacts { identity_check_required: false, ..airport() });
-    assert_eq!(refused(&verify(&server)), ["NO_IDENTITY_CHECK_REQUIRED"]);
+    assert_eq!(refused(&with_token(&server)), ["NO_IDENTITY_CHECK_REQUIRED"]);
 }
 
 #[test]

@@ -111,6 +111,10 @@ fn ed_4_egate_holder_token_keeps_the_template_in_the_travellers_hands_alone() {
     };
     assert_eq!(outcome(&passes(4, &token)), "admit");
     assert_eq!(outcome(&passes(5, &token)), "refer");
+    // Nobody passes by a picture or a passport alone: neither consent nor token is behind it.
+    for brought in [image(&face(4)), reference(&mut state(4))] {
+        refused(&verify(&server, "boarding", 4, &[brought]), "NOTHING_PRESENTED");
+    }
     let mut bytes = STANDARD.decode(&token).expect("base64");
     bytes[40] ^= 1;
     passes(4, &STANDARD.encode(&bytes)).problem(422, "HOLDER_TOKEN_REFUSED");
@@ -146,6 +150,10 @@ fn ed_2_ed_3_ed_7_egate_holder_key_opens_with_the_travellers_key_until_it_ends()
     let passes = |person: u8, secret: &Value| verify(&server, "boarding", person, &[held(secret)]);
     assert_eq!(outcome(&passes(1, &kept["secret"])), "admit");
     assert_eq!(outcome(&passes(2, &kept["secret"])), "refer");
+    let named = json!({ "gallery": "carried", "subject": subject });
+    for brought in [image(&face(1)), reference(&mut state(1)), named] {
+        refused(&verify(&server, "boarding", 1, &[brought]), "NOTHING_PRESENTED");
+    }
     let wrong = json!(STANDARD.encode([7; 32]));
     passes(1, &wrong).problem(404, "HOLDER_UNOPENED");
     let probe = json!({ "probe": image(&face(1)), "purpose": "boarding" });
@@ -277,7 +285,11 @@ fn ra_1_ra_5_ra_7_residence_takes_card_and_face_of_whoever_consented() {
     };
     assert_eq!(outcome(&enters(1, &card)), "admit");
     assert_eq!(outcome(&enters(2, &card)), "refer", "a card that was handed on");
-    refused(&enters(1, &image(&face(1))), "CARD_MISSING");
+    // Whoever brings a picture, a passport or a token is no resident who consented here.
+    let chip = reference(&mut state(1));
+    for brought in [image(&face(1)), chip, json!({ "holderToken": "AAAA" })] {
+        refused(&enters(1, &brought), "CARD_MISSING");
+    }
     // Several cards would be a search, in which somebody looks for whom the face fits.
     let other = json!({ "gallery": "homes", "subject": id(2) });
     refused(&verify(&server, ACCESS, 1, &[card.clone(), other]), "SEVERAL_PERSONS_CLAIMED");

@@ -3,7 +3,13 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use portcullis::{http::Access, keys::secret::Tokens, types::Outcome};
+use portcullis::{
+    audit::{AuditSink, FileAudit, Signer},
+    http::Access,
+    keys::{SigningKey, secret::Tokens},
+    random::SystemEntropy,
+    types::Outcome,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -179,6 +185,42 @@ fn gdpr_17_ed_8_holders_records_that_are_put_back_open_for_nobody_who_was_erased
     drop(server);
     let server = kept(folder.path(), "egate-holder-key");
     assert_eq!(erased_again(&server), [""; 0], "they are gone from the file");
+}
+
+#[test]
+fn gdpr_17_an_audit_that_is_another_one_is_told_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(folder.path().join("site")).expect("a folder");
+    let audit = |name: &str| -> Arc<dyn AuditSink> {
+        let key = SigningKey::random(&SystemEntropy).expect("locked memory");
+        let opened = FileAudit::open(&elsewhere.path().join(name), Signer::new("test/audit", key));
+        Arc::new(opened.expect("an audit"))
+    };
+    let start = |audit: &Arc<dyn AuditSink>| {
+        let site = folder.path().join("site");
+        Server::start(Setup {
+            access: everybody(),
+            used_as: Some(UsedAs { folder: Some(site), ..used_as("residence") }),
+            clock: Some(WallClock::at(at(12))),
+            audit: Some(Arc::clone(audit)),
+            ..Setup::on_disk(folder.path())
+        })
+    };
+    let is_told = |server: &Server| {
+        let told = String::from_utf8(server.get("/readyz").body).expect("text");
+        told.contains("the audit does not go on from entry")
+    };
+    let (first, second) = (audit("first"), audit("second"));
+    let server = start(&first);
+    put_into_use(&server, "access-control");
+    assert!(!is_told(&server), "the first start");
+    drop(server);
+    assert!(!is_told(&start(&first)), "the same audit");
+    assert!(is_told(&start(&second)), "another one");
+    let written = fs::read_to_string(elsewhere.path().join("second")).expect("the audit");
+    assert!(written.contains("AUDIT_DOES_NOT_GO_ON"));
+    assert!(!is_told(&start(&second)), "the audit holds it from now on");
 }
 
 #[test]

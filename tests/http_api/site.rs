@@ -148,6 +148,7 @@ fn se_1_nl_5_nobody_is_searched_for_before_the_site_is_assessed_and_in_use() {
     assert_eq!((&told["profile"], &told["stage"]), (&json!("reentry-daily"), &json!("active")));
     assert_eq!((&told["missing"], &told["sealed"]), (&json!([]), &json!(false)));
     assert_eq!((&told["closes"], &told["fnirPpm"]), (&json!(at(23)), &json!(1000)));
+    assert_eq!(told["consentsEndWithProcess"], true, "and every proof with them");
 }
 
 #[test]
@@ -624,6 +625,7 @@ fn se_5_steps_outlive_the_appliance_and_another_profile_opens_the_assessment_ane
     drop(server);
     let server = start(|_| {});
     assert_eq!(stage(&server), "active");
+    assert_eq!(server.get("/v1/site").ok(200)["consentsEndWithProcess"], false);
     drop(server);
     let server = start(|profile| profile.text_hash = Hash256::from_bytes([7; 32]));
     assert_eq!(
@@ -711,6 +713,10 @@ fn gdpr_17_a_register_that_is_put_back_with_everything_else_brings_nobody_back()
     assert_eq!(server.get(&path(1, "")).ok(200)["consent"]["ended"], at(12));
     let group = json!({ "purpose": "access-control", "group": 3 });
     assert_eq!(server.post_json(&format!("{TIVOLI}/erase"), &group).ok(200)["rows"], 1);
+    // What found nobody afterwards does not make that undone.
+    let entered = json!({ "by": "desk", "from": at(9), "until": at(20) });
+    let entered = json!({ "purpose": "access-control", "entered": entered });
+    assert_eq!(server.post_json(&format!("{TIVOLI}/erase"), &entered).ok(200)["rows"], 0);
     drop(server);
     // Of persons who were erased together, the audit does not tell who they were.
     put_back(backup.path(), folder.path());

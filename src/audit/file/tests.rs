@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     audit::{
-        AuditComparison, AuditEnd, AuditErasure, AuditStrangers, AuditUse, Erased,
+        AuditComparison, AuditEnd, AuditErasure, AuditStrangers, AuditUse, Erased, SETTLED,
         verify::{NotWhole, verify},
     },
     keys::SigningKey,
@@ -105,12 +105,14 @@ fn an_attack_score_is_told_apart_from_none_at_all() {
     assert_eq!(told(Attack::NotPerformed), "\"not_performed\"");
 }
 
-#[test]
-fn gdpr_17_who_is_erased_is_known_by_name_or_by_the_gallerys_generation() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let audit = FileAudit::open(&folder.path().join("audit.jsonl"), signer()).expect("new");
-    let audit = audit.with_segment_bytes(1); // a file for each
-    let says = |action, subject: Option<u8>, reason, erasure: Option<u64>| AuditEntry {
+/// That somebody, or a group, was erased or entered.
+fn says(
+    action: Action,
+    subject: Option<u8>,
+    reason: &'static str,
+    erasure: Option<u64>,
+) -> AuditEntry {
+    AuditEntry {
         action,
         subject: subject.map(|number| SubjectId::from_bytes([number; 16])),
         selection: subject.is_none().then_some(Selection::Group(7)),
@@ -120,13 +122,53 @@ fn gdpr_17_who_is_erased_is_known_by_name_or_by_the_gallerys_generation() {
             .zip(erasure)
             .map(|(held, generation)| AuditErasure { generation, ..held }),
         ..entry()
+    }
+}
+
+#[test]
+fn gdpr_17_whoever_comes_back_before_the_key_is_destroyed_stays() {
+    let subject = SubjectId::from_bytes([1; 16]);
+    let settled = |generation| AuditEntry {
+        reasons: vec!["ERASED", SETTLED],
+        ..says(Action::Erase, Some(1), "ERASED", Some(generation))
     };
+    let entered = || says(Action::Enrol, Some(1), "ENROLLED", None);
+    let pending = |action| says(action, Some(1), "NOT_ERASED", Some(5));
+    let erased = |generation| says(Action::Erase, Some(1), "ERASED", Some(generation));
+    let none_found = || says(Action::WithdrawConsent, Some(1), "ERASED", Some(0));
+    let kept = || says(Action::Enrol, Some(1), "HOLDER_RECORD_KEPT", None);
+    let group = says(Action::EraseMany, None, "NOT_ERASED", Some(5));
+    for (order, said, expected) in [
+        ("replaced", vec![pending(Action::Replace), settled(5)], (5, true)),
+        ("entered anew", vec![pending(Action::Erase), entered(), settled(5)], (5, true)),
+        ("one of a group of one", vec![group, entered(), settled(5)], (5, true)),
+        ("withdrawn twice", vec![erased(5), none_found(), entered()], (5, true)),
+        ("found by nobody", vec![erased(5), entered(), none_found()], (5, false)),
+        ("twice", vec![erased(5), entered(), erased(7), settled(5)], (7, false)),
+        // Holders' records have no generations.
+        ("a record", vec![none_found(), kept(), none_found()], (0, false)),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let audit = FileAudit::open(&folder.path().join("audit.jsonl"), signer()).expect("new");
+        audit.record(&said).expect("room");
+        let told = audit.erased(0).expect("it reads");
+        let gone = told.subjects.values().find_map(|held| held.get(&subject)).expect("known");
+        assert_eq!((gone.generation, gone.is_back), expected, "{order}");
+    }
+}
+
+#[test]
+fn gdpr_17_who_is_erased_is_known_by_name_or_by_the_gallerys_generation() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let audit = FileAudit::open(&folder.path().join("audit.jsonl"), signer()).expect("new");
+    let audit = audit.with_segment_bytes(1); // a file for each
     for said in [
         says(Action::Erase, Some(1), "ERASED", Some(4)),
         says(Action::WithdrawConsent, Some(2), "ERASED", Some(5)),
         says(Action::Enrol, Some(2), "ENROLLED", None),
         says(Action::Erase, Some(3), "ERASURE_ORDERED", None),
         says(Action::Erase, None, "ERASED", Some(6)),
+        says(Action::EraseMany, None, "ERASED", Some(0)), // which found nobody
         says(Action::Replace, Some(4), "ERASED", Some(7)),
     ] {
         audit.record(&[said]).expect("room");
@@ -141,16 +183,16 @@ fn gdpr_17_who_is_erased_is_known_by_name_or_by_the_gallerys_generation() {
     let all = [(somebody(1), 4, false), (somebody(2), 5, true), (somebody(4), 7, true)];
     assert_eq!(subjects(&told), all);
     assert_eq!(told.several.get(&name), Some(&6));
-    assert_eq!(audit.entries(), 6);
+    assert_eq!(audit.stand().entries, 7);
     let since = audit.erased(1).expect("it reads");
     assert_eq!((subjects(&since), since.several.len()), (all[1..].to_vec(), 1));
-    assert_eq!(audit.erased(6).expect("it reads"), Erased::default());
+    assert_eq!(audit.erased(7).expect("it reads"), Erased::default());
     let whole = says(Action::DeleteGallery, None, "ERASED", Some(9));
     let whole = AuditEntry { selection: Some(Selection::Everybody), ..whole };
     audit.record(&[whole]).expect("room");
-    assert!(audit.erased(6).expect("it reads").galleries.contains(&name));
+    assert!(audit.erased(7).expect("it reads").galleries.contains(&name));
     audit.record(&[says(Action::CreateGallery, None, "GALLERY_CREATED", None)]).expect("room");
-    assert_eq!(audit.erased(6).expect("it reads"), Erased::default());
+    assert_eq!(audit.erased(7).expect("it reads"), Erased::default());
 }
 
 #[test]
@@ -282,6 +324,36 @@ fn entries_follow_each_other_over_files_and_old_ones_go_when_their_time_has_come
     audit.record(&[entry()]).expect("it goes on after that");
     drop(audit);
     reopened(&path).expect("and is taken up again");
+}
+
+#[test]
+fn gdpr_17_an_audit_knows_where_it_stood_and_another_does_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let begun = |name: &str, days: std::ops::Range<i64>| {
+        let audit = reopened(&folder.path().join(name)).expect("a plain file");
+        for day in days {
+            audit.record(&[AuditEntry { at_s: day * DAY_S, ..entry() }]).expect("room");
+        }
+        audit
+    };
+    let goes_on =
+        |audit: &FileAudit, stand: &AuditStand| audit.goes_on_from(stand).expect("it reads");
+    let audit = begun("audit.jsonl", 0..0);
+    assert!(goes_on(&audit, &audit.stand()), "nothing was there, and nothing is missing");
+    drop(audit);
+    let audit = begun("audit.jsonl", 0..3);
+    let stand = audit.stand();
+    assert!(stand.entries == 3 && goes_on(&audit, &stand));
+    drop(audit);
+    let audit = begun("audit.jsonl", 3..5); // a file for each day
+    assert!(goes_on(&audit, &stand) && goes_on(&audit, &AuditStand::default()));
+    for (why, days) in [("shorter", 1..3), ("as long", 1..4), ("longer", 1..9)] {
+        assert!(!goes_on(&begun(why, days), &stand), "{why}");
+    }
+    audit.prune(3 * DAY_S, 3 * DAY_S + KEPT_S).expect("a folder");
+    assert!(goes_on(&audit, &stand), "what came after is all there");
+    audit.prune(4 * DAY_S, 4 * DAY_S + KEPT_S).expect("a folder");
+    assert!(!goes_on(&audit, &stand), "what came after has had its time");
 }
 
 /// Shortest time that entries are kept.

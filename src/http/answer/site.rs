@@ -53,6 +53,9 @@ pub struct SiteAnswer {
     pub audit_days: u32,
     /// Days for which the proof of a consent is kept that is over.
     pub consent_days: u32,
+    /// The register is in memory, with its keys: every proof ends with the process, before those
+    /// days are over.
+    pub consents_end_with_process: bool,
     /// False negative identification rate, measured at the gallery's size, per million; null where
     /// nobody is searched for.
     pub fnir_ppm: Option<u32>,
@@ -129,6 +132,7 @@ impl From<&SiteDescription> for SiteAnswer {
             minor_kept_hours: held.minor_kept_hours,
             audit_days: held.audit_days,
             consent_days: held.consent_days,
+            consents_end_with_process: !held.proofs_last,
             fnir_ppm: held.fnir_ppm,
             languages: held.languages.clone(),
             handout: held.handout.clone(),
