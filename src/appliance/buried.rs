@@ -5,8 +5,8 @@
 //!
 //! The register can be put back as well, with the galleries and every key, and lacks tombstones
 //! then. The audit knows of them: the register remembers up to which entry it bears the audit out,
-//! and what is erased after that is held against it at each start. An audit that does not go on from
-//! there is told of: in the log, in the audit and at `/readyz`. Of persons who were erased
+//! and what is erased after that is held against it at each start. An audit that does not go on
+//! from there is told of: in the log, in the audit and at `/readyz`. Of persons who were erased
 //! together the audit knows the gallery and its generation alone: one that stands before that is
 //! not served.
 
