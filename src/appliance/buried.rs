@@ -5,8 +5,8 @@
 //!
 //! The register can be put back as well, with the galleries and every key, and lacks tombstones
 //! then. The audit knows of them: the register remembers up to which entry it bears the audit out,
-//! and what is erased after that is held against it at each start. An audit that does not go on from
-//! there is told of: in the log, in the audit and at `/readyz`. Of persons who were erased
+//! and what is erased after that is held against it at each start. An audit that does not go on
+//! from there is told of: in the log, in the audit and at `/readyz`. Of persons who were erased
 //! together the audit knows the gallery and its generation alone: one that stands before that is
 //! not served.
 
@@ -16,7 +16,7 @@ use super::{
     site::{IN_MEMORY, Site},
 };
 use crate::{
-    audit::{AuditEntry, AuditErasure, AuditSink, AuditStand, Erased},
+    audit::{AuditEntry, AuditErasure, AuditSink, AuditStand, Erased, Gone},
     command::Refusal,
     keys::holder::record::RecordId,
     register::Ending,
@@ -69,7 +69,8 @@ impl Appliance {
     }
 
     /// Whoever was entered anew is missing, too, where the gallery stands before the erasure: what
-    /// is in it was erased, and what was entered instead is not there.
+    /// is in it was erased, and what was entered instead is not there. So is whoever was ordered to
+    /// be erased when the process ended: the order counts.
     fn bury_missing(&self, site: &Site, erased: &Erased) -> Result<(), Refusal> {
         let now_s = self.world.clock.civil_s();
         for (gallery, subjects) in &erased.subjects {
@@ -77,18 +78,12 @@ impl Appliance {
                 Ok(Kept::Searchable(held)) => held.stats().generation,
                 _ => u64::MAX,
             };
-            let mut missing = Vec::new();
-            for (&subject, gone) in subjects {
-                let is_gone = !gone.is_back || gone.generation > stands_at;
-                if is_gone && site.register.tombstone(gallery, subject)?.is_none() {
-                    missing.push(subject);
-                }
-            }
-            if !missing.is_empty() {
-                let subjects = missing.len();
-                tracing::warn!(%gallery, subjects, "the audit tells of erasures, the register not");
-                site.register.end(gallery, &missing, Ending::Erased, now_s)?;
-            }
+            let is_gone = |gone: &Gone| !gone.is_back || gone.generation > stands_at;
+            let gone = subjects.iter().filter(|(_, gone)| is_gone(gone));
+            bury_unburied(site, gallery, gone.map(|(&subject, _)| subject), now_s)?;
+        }
+        for (gallery, subjects) in &erased.ordered {
+            bury_unburied(site, gallery, subjects.iter().copied(), now_s)?;
         }
         Ok(())
     }
@@ -154,6 +149,27 @@ impl Appliance {
         }
         Ok(())
     }
+}
+
+/// Puts up the tombstones of those of `gone` whose the register lacks.
+fn bury_unburied(
+    site: &Site,
+    gallery: &GalleryId,
+    gone: impl Iterator<Item = SubjectId>,
+    now_s: i64,
+) -> Result<(), Refusal> {
+    let mut missing = Vec::new();
+    for subject in gone {
+        if site.register.tombstone(gallery, subject)?.is_none() {
+            missing.push(subject);
+        }
+    }
+    if !missing.is_empty() {
+        let subjects = missing.len();
+        tracing::warn!(%gallery, subjects, "the audit tells of erasures, the register not");
+        site.register.end(gallery, &missing, Ending::Erased, now_s)?;
+    }
+    Ok(())
 }
 
 /// Everybody who is in a gallery, restricted and expired ones included; nobody of one that does not

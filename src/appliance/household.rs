@@ -5,7 +5,9 @@
 use super::site::SiteError;
 use crate::{
     config::{Config, RoleName},
+    keys::secret::Tokens,
     profile::{Profile, text::PlaceWord},
+    types::Role,
 };
 
 /// Refuses the configuration of a site for a household's profile.
@@ -31,6 +33,17 @@ pub(super) fn check(profile: &Profile, config: &Config) -> Result<(), SiteError>
         let why = "a household has no staff; the holder is [\"administrator\", \"gate\"]";
         return refuse("server.local_roles", why);
     }
+    if config.server.tokens.as_os_str().is_empty() {
+        return Ok(());
+    }
+    // Who calls a chosen site says so by a token, on loopback as well.
+    let Ok(tokens) = Tokens::read(&config.server.tokens) else {
+        return refuse("server.tokens", "the file does not tell who calls; mend it");
+    };
+    if !tokens.roles().all(|role| matches!(role, Role::Administrator | Role::Gate)) {
+        let why = "a household has no staff; the holder is administrator and gate";
+        return refuse("server.tokens", why);
+    }
     Ok(())
 }
 
@@ -46,6 +59,16 @@ mod tests {
             Config::parse(&text, "portcullis.toml").expect("a configuration")
         };
         assert!(check(&profile, &of("")).is_ok());
+        let folder = tempfile::tempdir().expect("a folder");
+        let tokens = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            of(&format!("tokens = {:?}", path.display().to_string()))
+        };
+        let line =
+            |hash: &str, role: &str| format!("{} {role} {role} 9999999999\n", hash.repeat(64));
+        let holder = line("a", "administrator") + &line("b", "gate");
+        assert!(check(&profile, &tokens("holder", &holder)).is_ok());
         let person = "[[person]]\nclient = \"desk\"\nperson = \"badge-1\"\ntraining = \"TR-1\"\n\
                       trained_until = \"2027-01-01\"";
         for (key, config) in [
@@ -53,6 +76,8 @@ mod tests {
             ("server.listen", of("listen = \"192.0.2.1:8460\"")),
             ("[[lane]]", of("[[lane]]\nname = \"gate-1\"\nsource = \"http\"")),
             ("[[person]]", of(person)),
+            ("server.tokens", tokens("staff", &(holder + &line("c", "operator")))),
+            ("server.tokens", tokens("empty", "")),
         ] {
             let told = check(&profile, &config).expect_err(key).to_string();
             assert!(told.contains(key), "{key}: {told}");

@@ -211,6 +211,10 @@ struct Looked<'a> {
 
 /// Codes of entries that say that somebody is kept, or carries a token, from now on.
 const ENTERED: [&str; 3] = ["ENROLLED", "HOLDER_RECORD_KEPT", "TOKEN_ISSUED"];
+/// The code of an entry that says that somebody is to be erased, and codes of one that says what
+/// became of that.
+const ORDERED: &str = "ERASURE_ORDERED";
+const ENDED: [&str; 3] = ["ERASED", "ERASED_AGAIN", "NOT_ERASED"];
 /// The code of an entry that says that a gallery is made.
 const CREATED: &str = "GALLERY_CREATED";
 
@@ -293,6 +297,17 @@ pub(super) fn erased(line: &[u8], since: u64, found: &mut Erased) {
     }
     let subject = held.subject.and_then(|subject| subject.parse::<SubjectId>().ok());
     let is = |action: Action| held.action == action.name();
+    if let Some(subject) = subject {
+        let codes = &held.reasons;
+        // Whoever was to be replaced is there either way.
+        if codes.contains(&ORDERED) && !is(Action::Replace) {
+            found.ordered.entry(gallery.clone()).or_default().insert(subject);
+        } else if codes.iter().any(|code| ENTERED.contains(code) || ENDED.contains(code))
+            && let Some(ordered) = found.ordered.get_mut(&gallery)
+        {
+            ordered.remove(&subject);
+        }
+    }
     match (subject, &held.erasure, &held.selection) {
         (Some(subject), None, _) if held.reasons.iter().any(|code| ENTERED.contains(code)) => {
             let subjects = found.subjects.get_mut(&gallery);

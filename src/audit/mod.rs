@@ -228,6 +228,9 @@ pub const SETTLED: &str = "KEY_DESTROYED_LATER";
 pub struct Erased {
     /// Who, and from which gallery.
     pub subjects: BTreeMap<GalleryId, BTreeMap<SubjectId, Gone>>,
+    /// Who was ordered to be erased by name, where no entry says what became of it: the process
+    /// ended in between, and what it had done by then nobody wrote down.
+    pub ordered: BTreeMap<GalleryId, BTreeSet<SubjectId>>,
     /// Galleries from which several were erased together, with the first generation without them.
     /// Who they were the audit does not know.
     pub several: BTreeMap<GalleryId, u64>,

@@ -147,6 +147,11 @@ impl Tokens {
         Ok(entry.caller.clone())
     }
 
+    /// The role of each caller, those included whose credential has expired.
+    pub fn roles(&self) -> impl Iterator<Item = Role> {
+        self.0.iter().map(|entry| entry.caller.role)
+    }
+
     /// How many callers there are.
     #[must_use]
     pub fn count(&self) -> usize {

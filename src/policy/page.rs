@@ -62,6 +62,9 @@ pub fn test_of(row: &str) -> String {
     row.to_ascii_lowercase().replace('-', "_")
 }
 
+/// How many duties `tests/http_api/struck.rs` strikes out; it holds the page against that.
+const STRUCK: usize = 8;
+
 const HEAD: &str = "\
 # The law, row by row
 
@@ -173,8 +176,10 @@ fn carried(page: &mut String, duties: &BTreeMap<String, Carried>) {
     line!(
         page,
         "What carries each duty out, and the tests that see it. `tests/http_api/struck.rs` strikes \
-         out, one after the other, the duties that a running appliance asks about, and sees the \
-         test that is named for each fail.\n\n| duty | carried out by | tests |\n|--|--|--|"
+         {STRUCK} of these {} duties out of a running appliance, one after the other, and sees the \
+         test that is named for each fail; it says why not the others, of which some are carried \
+         out whatever is owed.\n\n| duty | carried out by | tests |\n|--|--|--|",
+        duties.len()
     );
     for (duty, Carried { by, tests }) in duties {
         let tests: Vec<String> = tests.iter().map(|test| format!("`{test}`")).collect();

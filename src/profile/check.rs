@@ -237,18 +237,28 @@ impl Profile {
     }
 
     /// Why the register would be full before the first proof of a consent has been kept for long
-    /// enough: whoever is kept for `kept_hours` makes room for another, whose consent comes on top.
+    /// enough: whoever is kept for `kept_hours`, or carries a token for `token_hours`, makes room for
+    /// another, whose consent comes on top.
     fn unprovable(&self) -> Option<Fault> {
         let (kept, key) = (&self.retention, "retention.consent_days");
         let days = kept.proof_days();
         if days == 0 {
             return number(key, days, "at least 1: a consent is proved to whoever doubts it");
         }
+        let carried = kept.storage == Some(StorageWord::HolderTemplate);
+        if self.asks_consent() && carried && kept.subjects_max == 0 {
+            let why = "as many as carry a token at once: the register keeps the consent to each";
+            return number("retention.subjects_max", 0, why);
+        }
         if !self.asks_consent() || kept.subjects_max == 0 {
             return None;
         }
-        let daily = kept.storage == Some(StorageWord::MemoryKeyDaily);
-        let turn_hours = if daily { 24 } else { u64::from(kept.kept_hours.max(24)) };
+        let hours = match kept.storage {
+            Some(StorageWord::MemoryKeyDaily) => 24,
+            Some(StorageWord::HolderTemplate) => kept.token_hours.unwrap_or(kept.kept_hours),
+            _ => kept.kept_hours,
+        };
+        let turn_hours = u64::from(hours.max(24));
         let turns = (u64::from(days) * 24).div_ceil(turn_hours);
         let turns_most = (CONSENTS_MAX / u64::from(kept.subjects_max)).saturating_sub(1);
         if turns <= turns_most {
@@ -256,9 +266,9 @@ impl Profile {
         }
         let most = turns_most * turn_hours / 24;
         let why = format!(
-            "at most {most}: subjects_max = {} persons for kept_hours = {} each would give more \
+            "at most {most}: subjects_max = {} persons for {hours} hours each would give more \
              consents than the {CONSENTS_MAX} that the register takes",
-            kept.subjects_max, kept.kept_hours
+            kept.subjects_max
         );
         number(key, days, why)
     }
@@ -576,6 +586,12 @@ mod tests {
         assert_eq!(told(&held), None);
         held.retention.consent_days = Some(93);
         assert!(told(&held).is_some());
+        // A token for a year, and a proof for another: two consents for each who carries one.
+        let mut held = complete("egate-holder-token");
+        for (persons, is_enough) in [(1_000_000, true), (1_000_001, false), (0, false)] {
+            held.retention.subjects_max = persons;
+            assert_eq!(told(&held).is_none(), is_enough, "{persons}");
+        }
     }
 
     #[test]

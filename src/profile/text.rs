@@ -304,7 +304,7 @@ pub struct Retention {
     /// How long the proof of a consent is kept that is over, in days; left out for as long as the
     /// audit (GDPR Art. 7(1) and 17(3)(e)).
     pub consent_days: Option<u32>,
-    /// Most persons at once; 0 where nobody is stored.
+    /// Most persons at once, those included who carry a token; 0 where nobody is stored.
     pub subjects_max: u32,
     /// Most that FNIR may be at that size, per million; 0 where nobody is searched for.
     #[serde(default)]

@@ -4,11 +4,11 @@
 use std::{fs, path::Path, sync::Arc};
 
 use portcullis::{
-    audit::{AuditSink, FileAudit, Signer},
+    audit::{AuditEntry, AuditSink, FileAudit, Signer},
     http::Access,
     keys::{SigningKey, secret::Tokens},
     random::SystemEntropy,
-    types::Outcome,
+    types::{Action, Outcome, TransactionId},
 };
 use serde_json::{Value, json};
 
@@ -187,31 +187,67 @@ fn gdpr_17_ed_8_holders_records_that_are_put_back_open_for_nobody_who_was_erased
     assert_eq!(erased_again(&server), [""; 0], "they are gone from the file");
 }
 
+/// An audit in a file.
+fn audit_at(path: &Path) -> Arc<dyn AuditSink> {
+    let key = SigningKey::random(&SystemEntropy).expect("locked memory");
+    Arc::new(FileAudit::open(path, Signer::new("test/audit", key)).expect("an audit"))
+}
+
+/// A residence whose files lie in `folder`.
+fn audited(folder: &Path, audit: &Arc<dyn AuditSink>) -> Server {
+    let site = folder.join("site");
+    fs::create_dir_all(&site).expect("a folder");
+    Server::start(Setup {
+        access: everybody(),
+        used_as: Some(UsedAs { folder: Some(site), ..used_as("residence") }),
+        clock: Some(WallClock::at(at(12))),
+        audit: Some(Arc::clone(audit)),
+        ..Setup::on_disk(folder)
+    })
+}
+
+#[test]
+fn gdpr_17_whoever_was_ordered_to_be_erased_when_the_process_ended_is_erased() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let audit = audit_at(&elsewhere.path().join("audit.jsonl"));
+    let server = audited(folder.path(), &audit);
+    put_into_use(&server, "access-control");
+    let body = json!({ "gallery": "homes", "purpose": "access-control" });
+    server.post_json("/v1/galleries", &body).ok(201);
+    for person in 1..=2 {
+        let enrol = json!({
+            "images": [image(&face(person))], "purpose": "access-control", "subject": id(person),
+            "consent": consent(),
+        });
+        server.post_json("/v1/galleries/homes/subjects", &enrol).ok(201);
+    }
+    drop(server);
+    let (transaction, ordered) = (TransactionId::from_bytes([9; 16]), vec!["ERASURE_ORDERED"]);
+    let order = AuditEntry {
+        gallery: Some("homes".parse().expect("a name")),
+        subject: Some(id(1).parse().expect("an id")),
+        ..AuditEntry::of(transaction, at(12), Action::Erase, ordered)
+    };
+    audit.record(&[order]).expect("room");
+    let server = audited(folder.path(), &audit);
+    let held = [1, 2].map(|person| {
+        let path = format!("/v1/galleries/homes/subjects/{}?purpose=access-control", id(person));
+        server.get(&path).ok(200)["references"].as_array().map(Vec::len)
+    });
+    assert_eq!(held, [Some(0), Some(1)]);
+}
+
 #[test]
 fn gdpr_17_an_audit_that_is_another_one_is_told_of() {
     let folder = tempfile::tempdir().expect("a folder");
     let elsewhere = tempfile::tempdir().expect("a folder");
-    fs::create_dir_all(folder.path().join("site")).expect("a folder");
-    let audit = |name: &str| -> Arc<dyn AuditSink> {
-        let key = SigningKey::random(&SystemEntropy).expect("locked memory");
-        let opened = FileAudit::open(&elsewhere.path().join(name), Signer::new("test/audit", key));
-        Arc::new(opened.expect("an audit"))
-    };
-    let start = |audit: &Arc<dyn AuditSink>| {
-        let site = folder.path().join("site");
-        Server::start(Setup {
-            access: everybody(),
-            used_as: Some(UsedAs { folder: Some(site), ..used_as("residence") }),
-            clock: Some(WallClock::at(at(12))),
-            audit: Some(Arc::clone(audit)),
-            ..Setup::on_disk(folder.path())
-        })
-    };
+    let start = |audit: &Arc<dyn AuditSink>| audited(folder.path(), audit);
     let is_told = |server: &Server| {
         let told = String::from_utf8(server.get("/readyz").body).expect("text");
         told.contains("the audit does not go on from entry")
     };
-    let (first, second) = (audit("first"), audit("second"));
+    let [first, second] = ["first", "second"].map(|name| audit_at(&elsewhere.path().join(name)));
     let server = start(&first);
     put_into_use(&server, "access-control");
     assert!(!is_told(&server), "the first start");

@@ -6,7 +6,7 @@
 //! that of the filing, which needs a hundred thousand persons; and entry events, whose test would
 //! wait for one that never comes.
 
-use std::{env, process::Command};
+use std::{env, fs, path::Path, process::Command};
 
 use portcullis::policy::duties;
 
@@ -41,6 +41,10 @@ const NOTICED: [(&str, &str, &str); 8] = [
 #[test]
 fn a_duty_that_is_not_carried_out_fails_the_test_that_is_named_for_it() {
     let duties = duties().expect("the table is well-formed");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/law.md");
+    let page = fs::read_to_string(path).expect("the page");
+    let told = format!("strikes {} of these {} duties out", NOTICED.len(), duties.len());
+    assert!(page.contains(&told), "docs/law.md does not say: {told}");
     let this = env::current_exe().expect("this very program");
     for (duty, module, function) in NOTICED {
         let named = format!("tests/http_api/{module}.rs::{function}");

@@ -158,6 +158,27 @@ fn gdpr_17_whoever_comes_back_before_the_key_is_destroyed_stays() {
 }
 
 #[test]
+fn gdpr_17_an_order_of_which_nothing_came_is_told_until_something_does() {
+    let ordered = |action| says(action, Some(1), "ERASURE_ORDERED", None);
+    let after = |what| says(Action::Erase, Some(1), what, None);
+    for (order, said, is_open) in [
+        ("ordered", vec![ordered(Action::Erase)], true),
+        ("withdrawn", vec![ordered(Action::WithdrawConsent)], true),
+        ("replaced", vec![ordered(Action::Replace)], false),
+        ("erased", vec![ordered(Action::Erase), after("ERASED")], false),
+        ("in vain", vec![ordered(Action::Erase), after("NOT_ERASED")], false),
+        ("entered anew", vec![ordered(Action::Erase), after("ENROLLED")], false),
+        ("again", vec![after("ERASED"), ordered(Action::Erase)], true),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let audit = FileAudit::open(&folder.path().join("audit.jsonl"), signer()).expect("new");
+        audit.record(&said).expect("room");
+        let told = audit.erased(0).expect("it reads");
+        assert_eq!(told.ordered.values().any(|held| !held.is_empty()), is_open, "{order}");
+    }
+}
+
+#[test]
 fn gdpr_17_who_is_erased_is_known_by_name_or_by_the_gallerys_generation() {
     let folder = tempfile::tempdir().expect("a folder");
     let audit = FileAudit::open(&folder.path().join("audit.jsonl"), signer()).expect("new");
@@ -183,6 +204,7 @@ fn gdpr_17_who_is_erased_is_known_by_name_or_by_the_gallerys_generation() {
     let all = [(somebody(1), 4, false), (somebody(2), 5, true), (somebody(4), 7, true)];
     assert_eq!(subjects(&told), all);
     assert_eq!(told.several.get(&name), Some(&6));
+    assert!(told.ordered.get(&name).is_some_and(|held| held.iter().eq([&somebody(3)])));
     assert_eq!(audit.stand().entries, 7);
     let since = audit.erased(1).expect("it reads");
     assert_eq!((subjects(&since), since.several.len()), (all[1..].to_vec(), 1));
