@@ -14,6 +14,7 @@
 //! instruction set, within the tolerance of the networks.
 
 mod ceiling;
+mod barrier;
 mod chain;
 mod conv;
 mod curve;

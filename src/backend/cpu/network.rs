@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
+    barrier::Barrier,
     chain::{Scratch, walk},
     curve::Sigmoid,
     dense::Dense,
     image::FeedRows,
     memory::{self, Lines, Place, Store},
     plan::{Plan, Stage},
-    pool::{Barrier, Pool},
+    pool::Pool,
     rows::OutRows,
     siblings::View,
     vector::Simd,

@@ -1,36 +1,22 @@
-//! A bounded set of compute threads, and the barrier between the stages of one run.
+//! A bounded set of compute threads.
 //!
 //! A run wakes the threads once; each then walks through all stages, taking tasks off a counter,
-//! and meets the others at a [`Barrier`] between stages. So a stage costs one barrier (about a
-//! microsecond while all are awake) instead of a fork and a join. With one thread everything
-//! happens on the caller. Between runs the threads sleep.
-//!
-//! A thread that waits at the barrier looks for the others for some ten or hundred microseconds, and
-//! then sleeps until the last one wakes it: that one has lost its core to somebody, and nothing is
-//! gained by looking on. It never yields. A yield gives up what is left of a thread's slice, which
-//! is long where threads give way, and a system that holds it to that (Linux 6.17 and newer) lets it
-//! run again only when the others have had as much.
+//! and meets the others at a [`Barrier`](super::barrier::Barrier) between stages. With one thread
+//! everything happens on the caller. Between runs the threads sleep.
 //!
 //! Threads that give way do so at once ([`share`]): a thread that wakes to read a request, to write
 //! the audit or to answer takes their core, instead of waiting for the end of a time slice of some
 //! milliseconds, several times per answer. A run loses the time that these take, and no more.
 
-use std::{
-    hint,
-    sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    thread,
+use std::sync::{
+    Arc, Condvar, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use rayon::ThreadPool;
 
 use super::search::{Bell, Crew};
 use crate::{backend::Unavailable, limits::ENGINE_THREADS_MAX, share};
-
-/// Looks at the stage before a waiting thread sleeps.
-const SPINS: usize = 4_000;
 
 /// The compute threads of one backend.
 #[derive(Debug)]
@@ -131,114 +117,11 @@ impl Bell for Chime {
     }
 }
 
-/// Keeps the threads of one run in step, and deals out the tasks of each stage.
-#[derive(Debug)]
-pub(super) struct Barrier {
-    threads: usize,
-    arrived: AtomicUsize,
-    stage: AtomicUsize,
-    next_task: AtomicUsize,
-    broken: AtomicBool,
-    /// Threads that sleep, or are about to. Each counts itself in before it looks at the stage for
-    /// the last time; whoever changes the stage looks here afterwards. Both are of one total order
-    /// (`SeqCst`), so that one of the two sees the other.
-    sleepers: AtomicUsize,
-    /// Held from counting in to falling asleep.
-    bed: Mutex<()>,
-    woken: Condvar,
-}
-
-impl Barrier {
-    /// For `threads` threads.
-    pub(super) fn new(threads: usize) -> Self {
-        Self {
-            threads,
-            arrived: AtomicUsize::new(0),
-            stage: AtomicUsize::new(0),
-            next_task: AtomicUsize::new(threads),
-            broken: AtomicBool::new(false),
-            sleepers: AtomicUsize::new(0),
-            bed: Mutex::new(()),
-            woken: Condvar::new(),
-        }
-    }
-
-    /// Calls `work` with tasks of this stage as long as there are any of its `tasks`. A thread
-    /// begins with the task of its own number, so that a band of rows stays in one core's cache
-    /// from stage to stage, and then takes what nobody has begun.
-    pub(super) fn tasks(&self, thread: usize, tasks: usize, mut work: impl FnMut(usize)) {
-        let mut task = thread;
-        while task < tasks {
-            work(task);
-            task = self.next_task.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Returns when every thread has come here; `false` when one of them never will.
-    pub(super) fn wait(&self) -> bool {
-        let stage = self.stage.load(Ordering::Acquire);
-        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.threads {
-            self.arrived.store(0, Ordering::Relaxed);
-            self.next_task.store(self.threads, Ordering::Relaxed);
-            self.stage.store(stage.wrapping_add(1), Ordering::SeqCst);
-            self.wake();
-            return !self.broken.load(Ordering::Acquire);
-        }
-        for _ in 0..SPINS {
-            if self.stage.load(Ordering::Acquire) != stage {
-                return true;
-            }
-            if self.broken.load(Ordering::Acquire) {
-                return false;
-            }
-            hint::spin_loop();
-        }
-        self.sleep(stage)
-    }
-
-    /// Sleeps until the stage is another; `false` when it never will be.
-    #[cold]
-    fn sleep(&self, stage: usize) -> bool {
-        let is_over = || self.stage.load(Ordering::SeqCst) != stage;
-        let is_awaited = |(): &mut ()| !is_over() && !self.broken.load(Ordering::SeqCst);
-        let bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
-        self.sleepers.fetch_add(1, Ordering::SeqCst);
-        let bed = self.woken.wait_while(bed, is_awaited);
-        self.sleepers.fetch_sub(1, Ordering::SeqCst);
-        drop(bed);
-        is_over()
-    }
-
-    /// Wakes who sleeps, after the stage has changed or will not; costs one load where nobody does.
-    fn wake(&self) {
-        if self.sleepers.load(Ordering::SeqCst) > 0 {
-            // Who counted itself in before the change has fallen asleep when this lock is free.
-            drop(self.bed.lock().unwrap_or_else(PoisonError::into_inner));
-            self.woken.notify_all();
-        }
-    }
-
-    /// A guard that, dropped by a panic, frees the threads that wait.
-    pub(super) fn hold(&self) -> Hold<'_> {
-        Hold(self)
-    }
-}
-
-/// See [`Barrier::hold`].
-pub(super) struct Hold<'a>(&'a Barrier);
-
-impl Drop for Hold<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.broken.store(true, Ordering::SeqCst);
-            self.0.wake();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::thread;
+
+    use super::{super::barrier::Barrier, *};
 
     #[test]
     fn every_task_of_every_stage_is_done_once_and_in_order() {
@@ -276,7 +159,7 @@ mod tests {
 
     /// Looks on until `count` threads sleep at `barrier`.
     fn see_asleep(barrier: &Barrier, count: usize) {
-        while barrier.sleepers.load(Ordering::SeqCst) < count {
+        while barrier.asleep() < count {
             thread::yield_now();
         }
     }
@@ -299,7 +182,7 @@ mod tests {
             }
         });
         assert_eq!(passed.into_inner(), 3 * stages);
-        assert_eq!(barrier.sleepers.into_inner(), 0);
+        assert_eq!(barrier.asleep(), 0);
     }
 
     #[test]

@@ -502,6 +502,10 @@ impl Loaded {
         if !self.used {
             return Ok(());
         }
+        if self.flights.iter().any(|flight| flight.used_cargo > 0) {
+            // One failed midway: whatever still comes up comes before the zeros.
+            self.copies.wait()?;
+        }
         self.scrub()?;
         self.launches.wait()?;
         for flight in &mut self.flights {
