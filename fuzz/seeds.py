@@ -11,6 +11,7 @@ import pathlib
 import struct
 import sys
 import zipfile
+import zlib
 
 # Two pictures of 9 x 7 by the small JPEG 2000 encoder of the tests: bare codestreams.
 COLOUR = bytes.fromhex(
@@ -213,9 +214,71 @@ def documents():
     }
 
 
+def jpeg(progressive):
+    """9 x 7 in three colours, of two blocks; codes are of one length each, as the tests' are."""
+    blocks = (((40, -3, 2, 0, 5), (-10, 1), (12, 0, -4)), ((-20, 7), (3,), (0, 0, 0, 1)))
+
+    def segment(marker, body):
+        return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+    def table(name, length, symbols):
+        counts = [len(symbols) if bits == length else 0 for bits in range(1, 17)]
+        return segment(0xC4, bytes([name, *counts, *symbols]))
+
+    def coded(number):
+        """The size of a number, and its bits: negative ones are written minus one."""
+        size = abs(number).bit_length()
+        low = number if number >= 0 else number + (1 << size) - 1
+        return size, f"{low:0{size}b}" if size else ""
+
+    def scan(components, first, last):
+        bits, before = "", [0, 0, 0]
+        for block in blocks:
+            for component in components:
+                values = block[component]
+                if first == 0:
+                    size, low = coded(values[0] - before[component])
+                    bits += f"{size:04b}{low}"
+                    before[component] = values[0]
+                if last > 0:
+                    run = 0
+                    for number in values[1:]:
+                        if number:
+                            size, low = coded(number)
+                            bits += f"{run * 11 + size:08b}{low}"
+                        run = 0 if number else run + 1
+                    bits += "00000000"  # the rest of the block is zero
+        bits += "1" * (-len(bits) % 8)
+        stuffed = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+        selectors = [byte for component in components for byte in (component + 1, 0)]
+        return segment(0xDA, bytes([len(components), *selectors, first, last, 0])) + stuffed
+
+    frame = struct.pack(">BHHB", 8, 7, 9, 3) + bytes.fromhex("011100 021100 031100")
+    head = b"\xff\xd8" + segment(0xDB, bytes([0] + [16] * 64))
+    head += segment(0xC2 if progressive else 0xC0, frame) + table(0x00, 4, range(12))
+    head += table(0x10, 8, [run << 4 | size for run in range(16) for size in range(11)])
+    if progressive:
+        scans = scan((0, 1, 2), 0, 0) + b"".join(scan((one,), 1, 63) for one in range(3))
+    else:
+        scans = scan((0, 1, 2), 0, 63)
+    return head + scans + b"\xff\xd9"
+
+
+def png():
+    """9 x 7 in three colours, with every kind of filter; stored, which every zlib does alike."""
+    def chunk(name, body):
+        check = struct.pack(">I", zlib.crc32(name + body))
+        return struct.pack(">I", len(body)) + name + body + check
+
+    rows = b"".join(bytes([y % 5, *(27 * y + x for x in range(27))]) for y in range(7))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">II5B", 9, 7, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows, 0)) + chunk(b"IEND", b""))
+
+
 def images():
     return {"colour.j2k": COLOUR, "grey.j2k": GREY, "srgb.jp2": jp2(COLOUR, 16),
-            "sycc.jp2": jp2(COLOUR, 18)}
+            "sycc.jp2": jp2(COLOUR, 18), "baseline.jpg": jpeg(progressive=False),
+            "progressive.jpg": jpeg(progressive=True), "rgb.png": png()}
 
 
 def archive(method, moment=(0.5, 0.3, 0.3, 0.5), dtype="<f8"):

@@ -9,7 +9,7 @@ mod places;
 #[path = "common/png.rs"]
 mod png;
 
-use std::fs;
+use std::{fs, path::Path};
 
 use jpeg::Jpeg;
 use png::Png;
@@ -334,6 +334,24 @@ fn a_slot_is_filled_from_its_start_and_wiped_when_decoding_fails() {
         image::decode_into(&png_of(4, 4), &mut small),
         Err(ImageError::SlotTooSmall { needed: 48, held: 47 })
     );
+}
+
+/// The fuzzer's seeds are whole pictures: what it changes in them is past the headers, too.
+#[test]
+fn the_seeds_of_the_fuzzer_decode() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/image");
+    let read = |name: &str| fs::read(folder.join(name)).expect("a seed");
+    for name in ["baseline.jpg", "progressive.jpg", "rgb.png"] {
+        let frame = image::decode(&read(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let view = frame.view();
+        assert_eq!((view.width_px(), view.height_px()), (9, 7), "{name}");
+    }
+    // One set of coefficients in two codings.
+    let decode = |name: &str| image::decode(&read(name)).expect("it decodes");
+    let (baseline, progressive) = (decode("baseline.jpg"), decode("progressive.jpg"));
+    for (one, other) in baseline.view().pixels().iter().zip(progressive.view().pixels()) {
+        assert!(one.abs_diff(*other) <= 2, "{one} and {other}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@
 //! defence.
 
 use std::{
-    fmt::Write as _,
+    fmt::{Display, Write as _},
     path::{Path, PathBuf},
     slice,
     sync::Arc,
@@ -315,6 +315,15 @@ impl Offline {
             GalleryError::NotDestroyed { generation, .. } => Some(*generation),
             _ => None,
         };
+        self.tell_not_done(ordered, error, pending);
+    }
+
+    /// The same of an act that erases nothing; `why` is for the log alone.
+    pub fn stopped(&self, ordered: Ordered, why: &str) {
+        self.tell_not_done(ordered, &why, None);
+    }
+
+    fn tell_not_done(&self, ordered: Ordered, error: &dyn Display, pending: Option<u64>) {
         let entry = AuditEntry {
             at_s: self.now_s(),
             reasons: match pending {

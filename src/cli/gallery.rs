@@ -112,6 +112,26 @@ impl<'a> Bench<'a> {
         }
     }
 
+    /// Does one act that erases nothing and is more than a call of a gallery (files are made or
+    /// read as well) between its order and its result in the audit.
+    fn carried_out<T>(
+        &self,
+        action: Action,
+        act: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let ordered = self.offline.ordered(&self.located, action, (None, None))?;
+        match act() {
+            Ok(done) => {
+                self.offline.done(ordered, None)?;
+                Ok(done)
+            }
+            Err(failure) => {
+                self.offline.stopped(ordered, &failure.0);
+                Err(failure)
+            }
+        }
+    }
+
     /// Runs `work` under a progress bar on standard error.
     fn shown<T>(&self, what: &'static str, work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) -> T {
         let bar = self.scene.tell.progress(what, 0);
@@ -216,10 +236,8 @@ pub(super) fn run(verb: &Verb, scene: &Scene<'_>) -> Outcome {
 }
 
 fn create(bench: &Bench<'_>) -> Outcome {
-    let none = (None, None);
-    let ordered = bench.offline.ordered(&bench.located, Action::CreateGallery, none)?;
-    let gallery = bench.offline.create(&bench.located)?;
-    bench.offline.done(ordered, None)?;
+    let make = || bench.offline.create(&bench.located).map_err(Failure::from);
+    let gallery = bench.carried_out(Action::CreateGallery, make)?;
     let tell = bench.scene.tell;
     let path = bench.located.path.display();
     if tell.json {

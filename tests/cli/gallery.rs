@@ -50,6 +50,25 @@ fn audit(home: &Home) -> Vec<Value> {
     text.lines().map(json).collect()
 }
 
+/// What the audit says last about work on a gallery's file: an order, and how it ended.
+fn last_act(home: &Home) -> (String, String) {
+    let mut acts = audit(home);
+    acts.retain(|entry| {
+        entry["reasons"][0].as_str().is_some_and(|reason| reason.starts_with("OFFLINE"))
+    });
+    let [.., ordered, ended] = &acts[..] else { panic!("an order and its end: {acts:?}") };
+    assert_eq!(ordered["transaction"], ended["transaction"], "two halves of one act");
+    assert_eq!(ordered["reasons"][0], "OFFLINE_ORDERED");
+    (ended["action"].to_string(), ended["reasons"].to_string())
+}
+
+/// Like [`last_act`], of an act that failed after it was ordered.
+fn was_not_done(home: &Home, action: &str) {
+    let (named, reasons) = last_act(home);
+    assert!(named.to_lowercase().contains(action), "{named}");
+    assert_eq!(reasons, "[\"OFFLINE_NOT_DONE\"]");
+}
+
 /// A gallery `staff` of ten subjects, evens in group 7.
 fn filled() -> Home {
     let home = Home::new();
@@ -167,6 +186,7 @@ fn a_sites_galleries_are_changed_in_its_appliance_alone() {
 fn mistakes_are_told_with_what_to_do_next() {
     let home = filled();
     home.run(&["gallery", "create", "staff"]).fails_with(&["staff.gallery", "exists already"]);
+    was_not_done(&home, "create");
     home.run(&["gallery", "stats", "crew"])
         .fails_with(&["crew.gallery", "create the gallery first"]);
     home.run(&["gallery", "stats", "No!"]).fails_with(&["No!", "a-z, 0-9"]);
@@ -238,6 +258,7 @@ fn an_enrolment_that_stopped_goes_on_where_it_stopped() {
     let enrol = ["gallery", "enrol", "staff", "--templates", shown(&wrong)];
     home.run(&enrol).fails_with(&["many.jsonl:8301", "8192 subjects", "--from-line 8193"]);
     assert_eq!(stats(&home)["subjects"], 8_202);
+    was_not_done(&home, "enrol"); // not to its end
     home.write("many.jsonl", text);
     let ran = home.run(&[&enrol[..], &["--from-line", "8193"]].concat());
     assert!(ran.ends(0).contains("108 subjects with 108 references"), "{}", ran.out);
@@ -286,6 +307,7 @@ fn a_gallery_moves_to_another_appliance() {
     let nobody = ["gallery", "export", "staff", "--to", "anna", "--out", shown(&part)];
     home.run(&nobody).fails_with(&["age1"]);
     assert!(!part.exists(), "a part of an export stayed behind");
+    was_not_done(&home, "export");
     let import = |key: &PathBuf, name: &str| {
         let from = shown(&out).to_owned();
         there.run(&["gallery", "import", name, "--from", &from, "--identity", shown(key)])
@@ -294,10 +316,12 @@ fn a_gallery_moves_to_another_appliance() {
     assert_eq!(stats(&there)["subjects"], 10);
     there.run(&["gallery", "verify", "staff"]).ends(0);
     import(&key, "staff").fails_with(&["exists already"]);
+    was_not_done(&there, "create");
     let other = age::x25519::Identity::generate().to_string();
     let other = age::secrecy::ExposeSecret::expose_secret(&other).to_owned();
     let wrong = there.write("wrong.key", other);
     assert_eq!(import(&wrong, "crew").code, 2);
+    was_not_done(&there, "create");
     there.run(&["gallery", "stats", "crew"]).fails_with(&["does not exist"]);
 }
 

@@ -352,6 +352,28 @@ fn a_failing_disk_while_it_is_created_leaves_none_or_an_empty_one() {
     }
 }
 
+/// What `portcullis-bench gallery` holds against the disk's own syncs.
+#[test]
+fn an_enrolment_waits_for_two_syncs_and_an_erasure_for_six_at_most() {
+    let recorded = record();
+    let mut syncs = vec![0_u32; recorded.acts.len() + 1];
+    let mut at = 0;
+    for call in &recorded.log {
+        match call {
+            Call::Mark(number, _) => at = *number,
+            Call::MediaSync | Call::VaultSync(_) | Call::FolderSync => syncs[at] += 1,
+            _ => {}
+        }
+    }
+    for (act, syncs) in recorded.acts.iter().zip(&syncs[1..]) {
+        match act {
+            Act::Enrol(_) => assert_eq!(*syncs, 2, "the medium's and the standing's"),
+            Act::Erase(_) => assert!(*syncs <= 6, "{syncs} syncs"),
+            _ => {}
+        }
+    }
+}
+
 /// Whoever kept earlier copies of the file has noise: after an erasure none of them opens with
 /// what the custodian still holds, whatever else of the vault was copied.
 #[test]

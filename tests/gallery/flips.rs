@@ -10,7 +10,7 @@ use std::{
 
 use portcullis::{
     gallery::{Enrolment, Gallery, GalleryError, NodeError, survey},
-    keys::custodian::MemoryCustodian,
+    keys::{CustodyError, custodian::MemoryCustodian},
     random::SeededEntropy,
 };
 use rand_chacha::{
@@ -334,8 +334,29 @@ fn wrong_and_missing_keys_and_custodians_are_told_apart() {
     for ((variant, message), name) in all.iter().zip(names) {
         println!("{name}: {message}");
         assert!(variant.contains(name), "{variant} should be {name}");
-        assert!(message.contains(": "), "says what to do: {message}");
+        assert!(says_what_to_do(message), "no next step: {message}");
     }
+    let shapeless = CustodyError::NotWrapped { bytes: 3 }.to_string();
+    assert!(says_what_to_do(&shapeless), "no next step: {shapeless}");
+}
+
+/// What an operator is told to do, in the words of the errors.
+const STEPS: [&str; 5] = ["ask ", "name ", "put ", "restore", "use "];
+
+/// Whether a message has a next step: a part of it, after a colon, a semicolon or a comma, begins
+/// with one of [`STEPS`]. The marks alone say nothing; causes and places are told with them, too.
+fn says_what_to_do(message: &str) -> bool {
+    let parts = message.split([':', ';', ',']).skip(1).map(str::trim_start);
+    parts
+        .map(|part| part.strip_prefix("or ").unwrap_or(part))
+        .any(|part| STEPS.iter().any(|step| part.starts_with(step)))
+}
+
+#[test]
+fn a_message_without_a_next_step_is_told_from_one_with_it() {
+    let without = ["3 bytes are no key: too short", "no key of epoch 3: it was used; or destroyed"];
+    assert!(without.iter().all(|message| !says_what_to_do(message)));
+    assert!(says_what_to_do("3 bytes are no key: the file is damaged; restore it"));
 }
 
 /// The fuzzer's seeds reach what they are meant to reach.

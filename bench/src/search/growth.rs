@@ -22,6 +22,13 @@ pub(super) struct Point {
     pub(super) flat_ms: Option<f64>,
 }
 
+impl Point {
+    /// Nanoseconds of one row and one probe.
+    pub(super) fn row_ns(&self) -> f64 {
+        self.ours_ms * 1e6 / self.rows as f64 / self.batch as f64
+    }
+}
+
 /// Measures every size, with the most threads; `galleries` has the size of the comparison.
 pub(super) fn measure(
     scene: &Scene<'_>,
@@ -47,6 +54,7 @@ pub(super) fn measure(
             report.growth(Point { dims: layout.dims, rows, batch, threads, ours_ms, flat_ms });
         }
     }
+    report.grown(layout.dims);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::{Bench, Ended, Failure, Outcome, Scene, Target};
-use crate::types::Action;
+use crate::{gallery::Gallery, types::Action};
 
 /// What to write, for whom, where.
 #[derive(Args)]
@@ -42,30 +42,24 @@ pub(super) fn export(arguments: &ExportArguments, scene: &Scene<'_>) -> Outcome 
     let bench = Bench::new(&arguments.target, scene)?;
     let gallery = bench.gallery(None)?;
     let shown = arguments.out.display();
-    let refused = |error| Failure::new(format!("{shown} cannot be written: {error}"));
+    let refused = |error: io::Error| unwritten(arguments, &error);
     if arguments.out.exists() {
         return Err(refused(io::ErrorKind::AlreadyExists.into()));
     }
-    // Before the file is made: where the audit refuses, none is left to stand in the way later.
-    let ordered = bench.offline.ordered(&bench.located, Action::ExportGallery, (None, None))?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&arguments.out).map_err(refused)?;
-    let mut out = BufWriter::new(file);
-    let written =
-        bench.shown("exporting", |progress| gallery.export(&arguments.to, &mut out, progress));
-    let rows = match bench.told(written) {
-        Ok(rows) => rows,
-        Err(failure) => {
-            // A part of an export is worth nothing, and must not be taken for a whole one.
+    // The file is made after the order: where the audit refuses, none is left to stand in the way
+    // later.
+    let write = || {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&arguments.out).map_err(refused)?;
+        // A part of an export is worth nothing, and must not be taken for a whole one.
+        export_to(&bench, &gallery, arguments, file).inspect_err(|_| {
             let _left = fs::remove_file(&arguments.out);
-            return Err(failure);
-        }
+        })
     };
-    out.flush().and_then(|()| out.get_ref().sync_all()).map_err(refused)?;
-    bench.offline.done(ordered, None)?;
+    let rows = bench.carried_out(Action::ExportGallery, write)?;
     let tell = scene.tell;
     if tell.json {
         let path = shown.to_string();
@@ -79,19 +73,43 @@ pub(super) fn export(arguments: &ExportArguments, scene: &Scene<'_>) -> Outcome 
     Ok(Ended::Done)
 }
 
+/// Writes all of it, durably; how many references.
+fn export_to(
+    bench: &Bench<'_>,
+    gallery: &Gallery,
+    arguments: &ExportArguments,
+    file: File,
+) -> Result<u64, Failure> {
+    let mut out = BufWriter::new(file);
+    let written =
+        bench.shown("exporting", |progress| gallery.export(&arguments.to, &mut out, progress));
+    let rows = bench.told(written)?;
+    let synced = out.flush().and_then(|()| out.get_ref().sync_all());
+    synced.map_err(|error| unwritten(arguments, &error))?;
+    Ok(rows)
+}
+
+fn unwritten(arguments: &ExportArguments, error: &io::Error) -> Failure {
+    let shown = arguments.out.display();
+    Failure::new(format!(
+        "{shown} cannot be written: {error}; name a new file in a folder that has room"
+    ))
+}
+
 pub(super) fn import(arguments: &ImportArguments, scene: &Scene<'_>) -> Outcome {
     let bench = Bench::new(&arguments.target, scene)?;
     let identity = identity(&arguments.identity)?;
     let shown = arguments.from.display();
     let file = File::open(&arguments.from)
         .map_err(|error| Failure::new(format!("{shown} cannot be read: {error}")))?;
-    let none = (None, None);
-    let ordered = bench.offline.ordered(&bench.located, Action::CreateGallery, none)?;
     let mut from = BufReader::new(file);
-    let gallery = bench.shown("importing", |progress| {
-        bench.offline.import(&bench.located, &mut from, &identity, progress)
-    })?;
-    bench.offline.done(ordered, None)?;
+    let import = || {
+        let taken = bench.shown("importing", |progress| {
+            bench.offline.import(&bench.located, &mut from, &identity, progress)
+        });
+        taken.map_err(Failure::from)
+    };
+    let gallery = bench.carried_out(Action::CreateGallery, import)?;
     let stats = gallery.stats();
     let (rows, path) = (stats.rows - stats.vacant, bench.located.path.display());
     let tell = scene.tell;

@@ -68,10 +68,8 @@ impl Arguments {
 pub(super) fn run(arguments: &Arguments, scene: &Scene<'_>) -> Outcome {
     let bench = Bench::new(&arguments.target, scene)?;
     if arguments.create && !bench.located.path.exists() {
-        let none = (None, None);
-        let ordered = bench.offline.ordered(&bench.located, Action::CreateGallery, none)?;
-        drop(bench.offline.create(&bench.located)?);
-        bench.offline.done(ordered, None)?;
+        let create = || bench.offline.create(&bench.located).map_err(Failure::from);
+        drop(bench.carried_out(Action::CreateGallery, create)?);
     }
     match (&arguments.images, &arguments.templates) {
         (Some(folder), _) => from_images(arguments, folder, bench),

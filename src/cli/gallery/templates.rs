@@ -162,35 +162,36 @@ pub(super) fn enrol(
     let file = File::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
     let bar = bench.scene.tell.progress("enrolling (bytes read)", bytes);
-    let ordered = bench.offline.ordered(&bench.located, Action::Enrol, (None, None))?;
-    let (reader, line) = (BufReader::new(file), Vec::with_capacity(LINE_BYTES_MAX));
-    let mut lines = Lines { reader, shown: path.display(), line, number: 0 };
-    let (mut batch, mut enrolled) = (Batch::default(), Enrolled::default());
-    loop {
-        let held = lines.read()?;
-        bar.inc(held as u64);
-        let is_end = held == 0;
-        let taken = if is_end || lines.number >= from_line {
-            take(&lines, terms, gallery, &mut batch, bench)
-        } else {
-            Ok(())
-        };
-        let resume = batch.lines.first().copied().unwrap_or(lines.number);
-        // Not in the middle of a subject: its references belong into one generation.
-        let done = taken.and_then(|()| match is_end || batch.newcomers.len() > BATCH_SUBJECTS {
-            true => {
-                let next = if is_end { Batch::default() } else { batch.split_last() };
-                std::mem::replace(&mut batch, next).enrol(gallery, &mut enrolled)
+    let enrolled = bench.carried_out(Action::Enrol, || {
+        let (reader, line) = (BufReader::new(file), Vec::with_capacity(LINE_BYTES_MAX));
+        let mut lines = Lines { reader, shown: path.display(), line, number: 0 };
+        let (mut batch, mut enrolled) = (Batch::default(), Enrolled::default());
+        loop {
+            let held = lines.read()?;
+            bar.inc(held as u64);
+            let is_end = held == 0;
+            let taken = if is_end || lines.number >= from_line {
+                take(&lines, terms, gallery, &mut batch, bench)
+            } else {
+                Ok(())
+            };
+            let resume = batch.lines.first().copied().unwrap_or(lines.number);
+            // Not in the middle of a subject: its references belong into one generation.
+            let done =
+                taken.and_then(|()| match is_end || batch.newcomers.len() > BATCH_SUBJECTS {
+                    true => {
+                        let next = if is_end { Batch::default() } else { batch.split_last() };
+                        std::mem::replace(&mut batch, next).enrol(gallery, &mut enrolled)
+                    }
+                    false => Ok(()),
+                });
+            done.map_err(|mistake| stopped(path, &mistake, resume, &enrolled))?;
+            if is_end {
+                return Ok(enrolled);
             }
-            false => Ok(()),
-        });
-        done.map_err(|mistake| stopped(path, &mistake, resume, &enrolled))?;
-        if is_end {
-            break;
         }
-    }
+    })?;
     bar.finish_and_clear();
-    bench.offline.done(ordered, None)?;
     if enrolled.subjects == 0 {
         return Err(Failure::new(format!("{shown} holds no template; nobody was enrolled")));
     }

@@ -79,7 +79,8 @@ pub enum CustodyError {
     /// This custodian has never heard of the gallery.
     #[error(
         "the {custodian} custodian knows no gallery {file}: it was created with another custodian, \
-         another key folder or another token, or it was deleted here"
+         another key folder or another token, or it was deleted here; name what it was created \
+         with in the configuration"
     )]
     UnknownGallery {
         /// Who was asked.
@@ -138,7 +139,11 @@ pub enum CustodyError {
         held: &'static str,
     },
     /// What should be a wrapped key has another shape.
-    #[error("{bytes} bytes are not a wrapped key of a version that is known here")]
+    #[error(
+        "{bytes} bytes where the gallery's wrapped key should be are not one of a version that is \
+         known here: the gallery is damaged, or a newer program wrote it; restore the gallery, or \
+         use the program that wrote it"
+    )]
     NotWrapped {
         /// Bytes presented.
         bytes: usize,

@@ -188,7 +188,10 @@ impl HolderSecret {
 pub enum RecordRefused {
     /// There is no such record, or the secret is another one, or the record was altered: which of
     /// them is not known here.
-    #[error("no record opens with this id and this secret")]
+    #[error(
+        "no record opens with this id and this secret: present both as they were handed out, or \
+         enrol the traveller again"
+    )]
     NotOpened,
     /// It opened, and its time has not come.
     #[error("the record counts from second {not_before_s} (UTC)")]

@@ -283,7 +283,9 @@ fn unknown_ids_and_wrong_secrets_are_one_answer_after_the_same_work() {
         let (answer, this_work) = work(id, secret, 15);
         let error = answer.expect_err("refused");
         assert!(matches!(error, RecordRefused::NotOpened));
-        assert_eq!(error.to_string(), "no record opens with this id and this secret");
+        let told = "no record opens with this id and this secret: present both as they were handed \
+                    out, or enrol the traveller again";
+        assert_eq!(error.to_string(), told);
         assert_eq!(this_work, right_work);
     }
     let (early, early_work) = work(*id, secret, 9);
