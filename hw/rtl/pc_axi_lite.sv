@@ -111,6 +111,23 @@ module pc_axi_lite #(
     if (arvalid_i && arready_o) ar_address_q <= araddr_i;
   end
 
+`ifndef SYNTHESIS
+  // Answers that were offered in the clock before and not taken.
+  logic b_waits_q, r_waits_q;
+  logic [1:0] b_shown_q;
+  logic [33:0] r_shown_q;
+  always_ff @(posedge clk_i) begin
+    b_waits_q <= rst_ni && bvalid_o && !bready_i;
+    r_waits_q <= rst_ni && rvalid_o && !rready_i;
+    b_shown_q <= bresp_o;
+    r_shown_q <= {rresp_o, rdata_o};
+    if (rst_ni) begin
+      an_answer_to_a_write_stays : assert (!b_waits_q || (bvalid_o && bresp_o == b_shown_q));
+      an_answer_to_a_read_stays :
+      assert (!r_waits_q || (rvalid_o && {rresp_o, rdata_o} == r_shown_q));
+    end
+  end
+`endif
 `ifdef FORMAL
 `include "pc_axi_lite_proof.svh"
 `endif

@@ -398,6 +398,34 @@ module pc_core #(
         || under_way_q != '0 || results_busy);
   end
   assign busy = busy_q;
+
+`ifndef SYNTHESIS
+  // The newest cold row that came to its verdict since CLEAR. A packet that comes in the very clock
+  // of a CLEAR is neither before it nor after: its order is not looked at.
+  bit cold_seen_q, is_apart_q;
+  logic [31:0] cold_row_q;
+  logic is_cold_row, is_at_rest;
+  assign is_cold_row = op_verdict == pc_pkg::OP_VALUES && tag_verdict.last && tag_verdict.is_cold;
+  assign is_at_rest  = op == pc_pkg::OP_NONE && under_way_q == '0;
+  always_ff @(posedge clk_i) begin
+    if (is_cold_row) cold_row_q <= tag_verdict.row;
+    if (!rst_way_n || clear) begin
+      cold_seen_q <= 1'b0;
+      is_apart_q  <= !rst_way_n || !packet_valid;
+    end else if (is_cold_row) begin
+      cold_seen_q <= 1'b1;
+    end
+    if (rst_way_n) begin
+      busy_never_rises_late :
+      assert (busy || (is_at_rest && !packet_valid && !parser_busy && !results_busy));
+      nothing_changes_under_a_beat : assert (is_at_rest || (store == '0 && !clear));
+      values_meet_a_beat_of_the_probe :
+      assert (op != pc_pkg::OP_VALUES || 32'(probe_beat) < PROBE_BEATS);
+      cold_rows_ascend :
+      assert (!is_cold_row || !cold_seen_q || !is_apart_q || tag_verdict.row > cold_row_q);
+    end
+  end
+`endif
 endmodule
 
 `default_nettype wire

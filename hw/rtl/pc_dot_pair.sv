@@ -51,6 +51,18 @@ module pc_dot_pair #(
 
   assign sum_a_o = sum_a_q;
   assign sum_b_o = sum_b_q;
+
+`ifndef SYNTHESIS
+  // By clocks since: the row's values were zeros; both probes' values were the same.
+  bit [4:0] silent_q, alike_q;
+  always_ff @(posedge clk_i) begin
+    silent_q <= {silent_q[3:0], row_i == '0};
+    alike_q  <= {alike_q[3:0], a_i == b_i};
+    zeros_leave_nothing_behind :
+    assert (!silent_q[4] || (sum_a_o == '0 && sum_b_o == '0));
+    equal_probes_have_equal_sums : assert (!alike_q[4] || sum_a_o == sum_b_o);
+  end
+`endif
 endmodule
 
 `default_nettype wire

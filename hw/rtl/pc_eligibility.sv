@@ -36,6 +36,17 @@ module pc_eligibility (
   // Flags beyond restricted and vacant are not this engine's business (`ops::tile::Row`).
   logic unused;
   assign unused = &{1'b0, row_flags[31:2]};
+
+`ifndef SYNTHESIS
+  // What shuts a row off whatever the other side asks: its flags, no class, no time that is valid.
+  bit shut_1_q, shut_2_q;
+  always_ff @(posedge clk_i) begin
+    shut_1_q <= row_flags[0] || row_flags[1] || row_class == '0 || class_i == '0
+        || row_expiry <= row_not_before;
+    shut_2_q <= shut_1_q;
+    a_row_that_is_shut_is_never_eligible : assert (!(shut_2_q && eligible_q));
+  end
+`endif
 endmodule
 
 `default_nettype wire

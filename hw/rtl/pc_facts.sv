@@ -82,6 +82,16 @@ module pc_facts #(
   // A tile has few rows.
   logic unused;
   assign unused = &{1'b0, row_i[31:PAIR_BITS+1]};
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) begin
+      facts_are_of_two_rows_of_the_tile :
+      assert (op_i != pc_pkg::OP_FACTS || (row_i < 32'(TILE_ROWS) && !row_i[0]));
+      a_probe_that_did_not_ask_finds_nothing : assert ((eligible_o & ~(all | each)) == '0);
+    end
+  end
+`endif
 endmodule
 
 `default_nettype wire

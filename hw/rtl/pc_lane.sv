@@ -103,6 +103,20 @@ module pc_lane #(
   // The rest of a row's tag is the results' business.
   logic unused;
   assign unused = &{1'b0, tag_i.first, tag_i.block_end, tag_i.packet_end};
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) begin
+      a_hot_row_has_one_verdict :
+      assert (2'(is_ineligible) + 2'(is_pruned) + 2'(is_survivor) == 2'(is_seen_hot));
+      no_bound_is_below_the_score : assert (!(is_below_q && reaches_q));
+      a_score_is_that_of_64_beats_at_most :
+      assert (!(is_seen_hot || is_seen_cold)
+          || (score_10_q >= -28'sd67108864 && score_10_q <= 28'sd67108864));
+      only_rescored_rows_are_accepted : assert (accepted_q <= rescored_q);
+    end
+  end
+`endif
 endmodule
 
 `default_nettype wire

@@ -34,6 +34,17 @@ module pc_norms (
       .value_i(norms_q[15:0]),
       .value_o(norm_o)
   );
+
+`ifndef SYNTHESIS
+  // Norms that no row has used yet.
+  bit [5:0] left_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) left_q <= '0;
+    else if (op_i == pc_pkg::OP_NORMS) left_q <= 6'd32;
+    else if (row_ends_q && left_q != '0) left_q <= left_q - 6'd1;
+    if (rst_ni) used_norms_are_gone : assert (left_q != '0 || norms_q == '0);
+  end
+`endif
 endmodule
 
 `default_nettype wire

@@ -71,6 +71,16 @@ module pc_quad #(
     assign sum_a_o = sum_a_q;
     assign sum_b_o = sum_b_q;
   end
+
+`ifndef SYNTHESIS
+  // Whatever was multiplied before, zeros leave zeros.
+  bit [2:0] silent_q;  // by clocks since: the row's values were zeros
+  always_ff @(posedge clk_i) begin
+    silent_q <= {silent_q[1:0], row_i == '0};
+    zeros_leave_nothing_behind :
+    assert (!silent_q[2] || (sum_a_o == '0 && sum_b_o == '0));
+  end
+`endif
 endmodule
 
 `default_nettype wire
