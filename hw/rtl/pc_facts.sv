@@ -56,7 +56,8 @@ module pc_facts #(
       .value_o({is_facts, row})
   );
 
-  logic [2*PROBES-1:0] pairs[0:TILE_ROWS/2-1];
+  // Too deep for memory in LUTs.
+  (* ram_style = "block" *) logic [2*PROBES-1:0] pairs[0:TILE_ROWS/2-1];
   logic [2*PROBES-1:0] pair_q;
   logic is_second_q;
   always_ff @(posedge clk_i) begin

@@ -13,8 +13,8 @@
 //! do not depend on the number of threads or on the batch, bit for bit; they do depend on the
 //! instruction set, within the tolerance of the networks.
 
-mod ceiling;
 mod barrier;
+mod ceiling;
 mod chain;
 mod conv;
 mod curve;
