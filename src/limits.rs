@@ -203,8 +203,8 @@ pub const EXEMPTION_DAYS_MAX: i64 = 90;
 pub const SITE_ZONES_MAX: usize = 64;
 /// Largest profile that is read, in bytes.
 pub const PROFILE_BYTES_MAX: u64 = 256 * 1024;
-/// Consents that are held at most, those included that are over and kept as a proof: a full store of
-/// holders' records, each of which followed another. The days for which proofs are kept are held
+/// Consents that are held at most, those included that are over and kept as a proof: a full store
+/// of holders' records, each of which followed another. The days for which proofs are kept are held
 /// against it when a profile is read.
 pub const CONSENTS_MAX: u64 = 2 * HOLDER_RECORDS_MAX;
 /// Entry events that wait for their receiver at most: weeks of a large residence.

@@ -13,8 +13,9 @@
 //! thread as next to nothing, leaves two of them on one core beside an idle one.
 //!
 //! An operator who owns the machine can do better: a process that is started at real-time priority
-//! (`CPUSchedulingPolicy=rr` of systemd, `chrt -r 2`) answers at that priority, and computes beneath
-//! it. Slices are granted at the clock's tick and by interrupts between cores; real time is not.
+//! (`CPUSchedulingPolicy=rr` of systemd, `chrt -r 2`) answers at that priority, and computes
+//! beneath it. Slices are granted at the clock's tick and by interrupts between cores; real time is
+//! not.
 //!
 //! Absent: everything but Linux, where all threads share alike. Older kernels ignore the slices;
 //! there the lesser share of those that compute is all that lets others in.
@@ -98,12 +99,12 @@ mod system {
         }
     }
 
-    /// What the calling thread was before it was put behind others of its kind; it is that again when
-    /// this is dropped.
+    /// What the calling thread was before it was put behind others of its kind; it is that again
+    /// when this is dropped.
     pub(super) struct Unhurried(Option<sched_attr>);
 
-    /// Puts the calling thread behind others of its kind: with slices of the system's length, or one
-    /// real-time priority lower, where there is a lower one.
+    /// Puts the calling thread behind others of its kind: with slices of the system's length, or
+    /// one real-time priority lower, where there is a lower one.
     pub(super) fn unhurried() -> Unhurried {
         let lowered = attributes().and_then(|before| {
             let lower = match i32::try_from(before.sched_policy) {

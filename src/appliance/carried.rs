@@ -135,7 +135,8 @@ impl Appliance {
         let purpose = errand.asked.purpose;
         let expiry_s = self.token_until(errand, expiry_s, &papers);
         if let Some(given) = &mut papers.consent {
-            // It is to this token alone, and over with it: nothing is erased then that would end it.
+            // It is to this token alone, and over with it: nothing is erased then that would end
+            // it.
             given.expiry_s = Some(expiry_s);
         }
         let validity = Validity { not_before_s, expiry_s, purpose };
@@ -151,9 +152,9 @@ impl Appliance {
         Ok(Answer::TokenIssued { transaction: errand.transaction, subject, token, face })
     }
 
-    /// Writes what is about one token under the name that its consent is kept under, so that whoever
-    /// asks what is known of it is told. That a gate took it stands under no token's name: nobody
-    /// follows a traveller by one.
+    /// Writes what is about one token under the name that its consent is kept under, so that
+    /// whoever asks what is known of it is told. That a gate took it stands under no token's name:
+    /// nobody follows a traveller by one.
     fn record_of_token(
         &self,
         errand: &Errand,

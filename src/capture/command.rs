@@ -100,7 +100,8 @@ impl Running {
     /// [`SourceFault::NotStarted`].
     pub fn start(invocation: &Invocation, now_us: u64) -> Result<Self, SourceFault> {
         let Invocation { program, arguments, format, silence_ms } = invocation;
-        // The program shares the processor as the thread that starts it, and it is no part of this one.
+        // The program shares the processor as the thread that starts it, and it is no part of this
+        // one.
         share::as_others_do();
         let started = Command::new(program)
             .args(arguments)

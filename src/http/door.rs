@@ -7,9 +7,9 @@
 //! enrolments leave some to gates, as they do behind the door. On a connection beyond their bound
 //! nobody but whoever watches the appliance is answered.
 //!
-//! Invariant: a frame that finds no room here is in the account of frames, as what it is: shed. What
-//! comes without a credential that is known is nobody's frame: it is among the refusals alone, so
-//! that no stranger moves the account.
+//! Invariant: a frame that finds no room here is in the account of frames, as what it is: shed.
+//! What comes without a credential that is known is nobody's frame: it is among the refusals alone,
+//! so that no stranger moves the account.
 
 use std::sync::Arc;
 

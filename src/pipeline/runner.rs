@@ -104,8 +104,8 @@ impl Line {
         Self { name, thread, ended }
     }
 
-    /// Whether all of them end within `patience_ms` from now, when they were told to. Each is waited
-    /// for, or let go of, also after one that was left behind.
+    /// Whether all of them end within `patience_ms` from now, when they were told to. Each is
+    /// waited for, or let go of, also after one that was left behind.
     pub(crate) fn all_end_within(
         lines: impl IntoIterator<Item = Self>,
         patience_ms: u64,

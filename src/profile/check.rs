@@ -237,8 +237,8 @@ impl Profile {
     }
 
     /// Why the register would be full before the first proof of a consent has been kept for long
-    /// enough: whoever is kept for `kept_hours`, or carries a token for `token_hours`, makes room for
-    /// another, whose consent comes on top.
+    /// enough: whoever is kept for `kept_hours`, or carries a token for `token_hours`, makes room
+    /// for another, whose consent comes on top.
     fn unprovable(&self) -> Option<Fault> {
         let (kept, key) = (&self.retention, "retention.consent_days");
         let days = kept.proof_days();

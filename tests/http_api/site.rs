@@ -656,13 +656,16 @@ fn put_back(backup: &Path, folder: &Path) {
     }
 }
 
+/// Copies galleries, keys and register to `backup`.
+fn put_aside(folder: &Path, backup: &Path) {
+    for name in ["galleries", "keys", "site"] {
+        copy(&folder.join(name), &backup.join(name));
+    }
+}
+
 #[test]
 fn gdpr_17_a_register_that_is_put_back_with_everything_else_brings_nobody_back() {
-    let (folder, backup, elsewhere) = (
-        tempfile::tempdir().expect("a folder"),
-        tempfile::tempdir().expect("a folder"),
-        tempfile::tempdir().expect("a folder"),
-    );
+    let [folder, backup, elsewhere] = [(); 3].map(|()| tempfile::tempdir().expect("a folder"));
     let key = SigningKey::random(&SystemEntropy).expect("locked memory");
     let path = elsewhere.path().join("audit.jsonl");
     let audit = FileAudit::open(&path, Signer::new("test/audit", key)).expect("an audit");
@@ -691,9 +694,7 @@ fn gdpr_17_a_register_that_is_put_back_with_everything_else_brings_nobody_back()
     };
     [1, 2, 3].into_iter().for_each(|number| enrol(&server, number));
     drop(server);
-    for name in ["galleries", "keys", "site"] {
-        copy(&folder.path().join(name), &backup.path().join(name));
-    }
+    put_aside(folder.path(), backup.path());
     let path = |number: u8, more: &str| {
         format!("{TIVOLI}/subjects/{}{more}?purpose=access-control", id(number))
     };

@@ -1,11 +1,11 @@
 //! The barrier between the stages of one run.
 //!
-//! A stage costs one barrier (about a microsecond while all are awake) instead of a fork and a join.
-//! A thread that waits looks for the others for some ten or hundred microseconds, and then sleeps
-//! until the last one wakes it: that one has lost its core to somebody, and nothing is gained by
-//! looking on. It never yields. A yield gives up what is left of a thread's slice, which is long
-//! where threads give way ([`crate::share`]), and a system that holds it to that (Linux 6.17 and
-//! newer) lets it run again only when the others have had as much.
+//! A stage costs one barrier (about a microsecond while all are awake) instead of a fork and a
+//! join. A thread that waits looks for the others for some ten or hundred microseconds, and then
+//! sleeps until the last one wakes it: that one has lost its core to somebody, and nothing is
+//! gained by looking on. It never yields. A yield gives up what is left of a thread's slice, which
+//! is long where threads give way ([`crate::share`]), and a system that holds it to that (Linux
+//! 6.17 and newer) lets it run again only when the others have had as much.
 //!
 //! Invariant: nobody sleeps through the end of a stage, nor through a panic
 //! (`tests/shuttle_barrier.rs`, which compiles this file once more).

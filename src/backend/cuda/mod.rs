@@ -12,8 +12,9 @@
 //! Nothing of CUDA is needed to build or to start: the driver and NVRTC are looked for when the
 //! backend is made, and what is missing is an answer. Kernels are compiled for the GPU that is
 //! found and kept on disk (`cache.rs`): those of the search when the backend is made, those of a
-//! network when it is loaded, none while somebody waits for an answer. Networks are kept in half precision with sums in f32
-//! ([`super::Precision::Half`]); templates and scores are whole numbers, here as everywhere.
+//! network when it is loaded, none while somebody waits for an answer. Networks are kept in half
+//! precision with sums in f32 ([`super::Precision::Half`]); templates and scores are whole numbers,
+//! here as everywhere.
 //!
 //! Invariant: search results are the oracle's, bit for bit. Nothing here ends the process when a
 //! device fails (`device.rs`). Memory that held a face or a template is overwritten before it is
